@@ -1,0 +1,399 @@
+//! Addresses as a policy means them: ranges of one family, and sets of ranges that are sorted and merged.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnetwork::IpNetwork;
+use serde::{Serialize, Serializer};
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// Both families, IPv4 first: the order in which dockfw lists everything.
+    pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+}
+
+/// An address of one family, seen as a number.
+pub trait Address: Copy + Ord + fmt::Display + Into<IpAddr> {
+    /// The address's width.
+    const BITS: u8;
+    /// The address's family.
+    const FAMILY: Family;
+
+    /// The address as a number, in the low bits.
+    fn to_number(self) -> u128;
+
+    /// The address with this number; bits above the family's width are ignored.
+    fn from_number(number: u128) -> Self;
+}
+
+impl Address for Ipv4Addr {
+    const BITS: u8 = 32;
+    const FAMILY: Family = Family::Ipv4;
+
+    fn to_number(self) -> u128 {
+        self.to_bits().into()
+    }
+
+    fn from_number(number: u128) -> Self {
+        Self::from_bits(number as u32)
+    }
+}
+
+impl Address for Ipv6Addr {
+    const BITS: u8 = 128;
+    const FAMILY: Family = Family::Ipv6;
+
+    fn to_number(self) -> u128 {
+        self.to_bits()
+    }
+
+    fn from_number(number: u128) -> Self {
+        Self::from_bits(number)
+    }
+}
+
+/// A range of addresses, both ends included. It never is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Range<A> {
+    first: A,
+    last: A,
+}
+
+impl<A: Address> Range<A> {
+    /// The range from `first` to `last`, or nothing where `last` comes before `first`.
+    pub fn new(first: A, last: A) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// The range of one address.
+    pub fn single(address: A) -> Self {
+        Self { first: address, last: address }
+    }
+
+    /// The network of `prefix` bits that `address` lies in; a prefix above the family's width is cut to it.
+    pub fn network_of(address: A, prefix: u8) -> Self {
+        let host_bits = host_mask(A::BITS - prefix.min(A::BITS));
+        let number = address.to_number();
+        Self { first: A::from_number(number & !host_bits), last: A::from_number(number | host_bits) }
+    }
+
+    /// The first address.
+    pub fn first(&self) -> A {
+        self.first
+    }
+
+    /// The last address.
+    pub fn last(&self) -> A {
+        self.last
+    }
+
+    /// Whether the range is one address.
+    pub fn is_single(&self) -> bool {
+        self.first == self.last
+    }
+
+    /// The prefix length, where the range is exactly one network.
+    pub fn prefix(&self) -> Option<u8> {
+        let (first, last) = (self.first.to_number(), self.last.to_number());
+        let host_bits = (first ^ last).trailing_ones() as u8;
+        let mask = host_mask(host_bits);
+        (first & mask == 0 && last & mask == mask && first | mask == last).then(|| A::BITS - host_bits)
+    }
+
+    /// Whether `address` lies in the range.
+    pub fn contains(&self, address: A) -> bool {
+        self.first <= address && address <= self.last
+    }
+
+    /// Whether the two ranges share an address.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// A number whose low `bits` bits are set.
+fn host_mask(bits: u8) -> u128 {
+    u128::MAX.checked_shr(128 - u32::from(bits)).unwrap_or(0)
+}
+
+impl<A: Address> fmt::Display for Range<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix() {
+            Some(prefix) if prefix == A::BITS => write!(f, "{}", self.first),
+            Some(prefix) => write!(f, "{}/{prefix}", self.first),
+            None => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+impl<A: Address> Serialize for Range<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A range of either family: what one entry of an address list means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressRange {
+    /// Of IPv4.
+    V4(Range<Ipv4Addr>),
+    /// Of IPv6.
+    V6(Range<Ipv6Addr>),
+}
+
+/// Why a text is not an address, a network or a range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Nothing that reads as an address.
+    #[error("not an address, a network or a range")]
+    Unreadable,
+    /// A prefix length that the family does not have.
+    #[error("the prefix length must be 0 to {max}")]
+    Prefix {
+        /// The family's longest prefix.
+        max: u8,
+    },
+    /// A network whose address has bits set behind the prefix.
+    #[error("host bits are set behind the prefix")]
+    HostBits {
+        /// The network that was probably meant.
+        corrected: IpNetwork,
+    },
+    /// A range whose end comes before its start.
+    #[error("the range ends before it starts")]
+    Backward,
+    /// A range from one family to the other.
+    #[error("the range starts in one address family and ends in the other")]
+    Families,
+    /// An IPv4 address in IPv6 clothing, which no packet on a wire carries.
+    #[error("an IPv4-mapped address; packets carry the IPv4 address itself")]
+    Mapped {
+        /// The same in IPv4.
+        ipv4: Ipv4Addr,
+    },
+}
+
+impl AddressRange {
+    /// The range of one address.
+    pub fn single(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::V4(Range::single(address)),
+            IpAddr::V6(address) => Self::V6(Range::single(address)),
+        }
+    }
+
+    fn parse_cidr(text: &str) -> Result<Self, AddressError> {
+        let (address, prefix) = text.split_once('/').ok_or(AddressError::Unreadable)?;
+        let address = parse_address(address)?;
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(AddressError::Prefix { max });
+        }
+        let prefix = prefix.parse().map_err(|_| AddressError::Prefix { max })?;
+        let network = IpNetwork::new(address, prefix).map_err(|_| AddressError::Prefix { max })?;
+        if network.network() != address {
+            let corrected = IpNetwork::new(network.network(), prefix).unwrap_or(network);
+            return Err(AddressError::HostBits { corrected });
+        }
+        Ok(match address {
+            IpAddr::V4(address) => Self::V4(Range::network_of(address, prefix)),
+            IpAddr::V6(address) => Self::V6(Range::network_of(address, prefix)),
+        })
+    }
+
+    fn parse_span(first: &str, last: &str) -> Result<Self, AddressError> {
+        match (parse_address(first.trim())?, parse_address(last.trim())?) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => Range::new(first, last).map(Self::V4),
+            (IpAddr::V6(first), IpAddr::V6(last)) => Range::new(first, last).map(Self::V6),
+            _ => return Err(AddressError::Families),
+        }
+        .ok_or(AddressError::Backward)
+    }
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, AddressError> {
+    match text.parse().map_err(|_| AddressError::Unreadable)? {
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+            Err(AddressError::Mapped { ipv4: address.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED) })
+        }
+        address => Ok(address),
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.contains('/') {
+            Self::parse_cidr(text)
+        } else if let Some((first, last)) = text.split_once('-') {
+            Self::parse_span(first, last)
+        } else {
+            parse_address(text).map(Self::single)
+        }
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(range) => range.fmt(f),
+            Self::V6(range) => range.fmt(f),
+        }
+    }
+}
+
+/// Addresses of both families: ranges in order, none of which overlaps another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AddressSet {
+    v4: Vec<Range<Ipv4Addr>>,
+    v6: Vec<Range<Ipv6Addr>>,
+}
+
+impl AddressSet {
+    /// The IPv4 ranges.
+    pub fn v4(&self) -> &[Range<Ipv4Addr>] {
+        &self.v4
+    }
+
+    /// The IPv6 ranges.
+    pub fn v6(&self) -> &[Range<Ipv6Addr>] {
+        &self.v6
+    }
+
+    /// Whether the set holds no address.
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// The number of ranges of both families.
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Whether `address` is in the set.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => range_at(&self.v4, address).is_some(),
+            IpAddr::V6(address) => range_at(&self.v6, address).is_some(),
+        }
+    }
+
+    /// The first range of the set that shares an address with `range`.
+    pub fn first_overlap(&self, range: &AddressRange) -> Option<AddressRange> {
+        match range {
+            AddressRange::V4(range) => first_overlap(&self.v4, range).map(AddressRange::V4),
+            AddressRange::V6(range) => first_overlap(&self.v6, range).map(AddressRange::V6),
+        }
+    }
+
+    /// All ranges, IPv4 first.
+    pub fn ranges(&self) -> impl Iterator<Item = AddressRange> + '_ {
+        let v4 = self.v4.iter().copied().map(AddressRange::V4);
+        v4.chain(self.v6.iter().copied().map(AddressRange::V6))
+    }
+}
+
+impl FromIterator<AddressRange> for AddressSet {
+    fn from_iter<I: IntoIterator<Item = AddressRange>>(ranges: I) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for range in ranges {
+            match range {
+                AddressRange::V4(range) => v4.push(range),
+                AddressRange::V6(range) => v6.push(range),
+            }
+        }
+        Self { v4: merge(v4), v6: merge(v6) }
+    }
+}
+
+/// Sorts the ranges and joins those that overlap. Ranges that only touch stay apart: two neighbouring hosts
+/// are two entries of a hash set, which is looked up faster than one network of an interval set.
+fn merge<A: Address>(mut ranges: Vec<Range<A>>) -> Vec<Range<A>> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let overlap = next.first <= kept.last;
+        if overlap {
+            kept.last = kept.last.max(next.last);
+        }
+        overlap
+    });
+    ranges
+}
+
+/// The range of a sorted, merged list that holds `address`.
+fn range_at<A: Address>(ranges: &[Range<A>], address: A) -> Option<&Range<A>> {
+    let after = ranges.partition_point(|range| range.first <= address);
+    ranges.get(..after)?.last().filter(|range| range.contains(address))
+}
+
+fn first_overlap<A: Address>(ranges: &[Range<A>], range: &Range<A>) -> Option<Range<A>> {
+    let from = ranges.partition_point(|candidate| candidate.last < range.first);
+    ranges.get(from).copied().filter(|candidate| candidate.overlaps(range))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(entries: &[&str]) -> AddressSet {
+        entries.iter().map(|entry| entry.parse::<AddressRange>().unwrap()).collect()
+    }
+
+    fn shown(set: &AddressSet) -> Vec<String> {
+        set.ranges().map(|range| range.to_string()).collect()
+    }
+
+    #[test]
+    fn overlaps_and_duplicates_are_merged_and_neighbours_are_not() {
+        let merged = set(&["10.0.0.5", "10.0.0.0/30", "10.0.0.2-10.0.0.9", "10.0.0.5", "10.0.0.10", "::1"]);
+        assert_eq!(shown(&merged), ["10.0.0.0-10.0.0.9", "10.0.0.10", "::1"]);
+    }
+
+    #[test]
+    fn ranges_show_as_the_shortest_form_that_reads_back() {
+        for text in ["0.0.0.0/0", "::/0", "10.0.0.0/9", "10.0.0.1-10.0.0.2", "255.255.255.255", "fe80::/10"] {
+            assert_eq!(text.parse::<AddressRange>().unwrap().to_string(), text);
+        }
+        assert_eq!("10.0.0.0-10.0.0.255".parse::<AddressRange>().unwrap().to_string(), "10.0.0.0/24");
+    }
+
+    #[test]
+    fn membership_is_found_at_both_edges() {
+        let set = set(&["10.0.0.0/24", "10.0.2.7", "2001:db8::/32"]);
+        for inside in ["10.0.0.0", "10.0.0.255", "10.0.2.7", "2001:db8:ffff::"] {
+            assert!(set.contains(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["9.255.255.255", "10.0.1.0", "10.0.2.8", "2001:db9::"] {
+            assert!(!set.contains(outside.parse().unwrap()), "{outside}");
+        }
+        let overlap = set.first_overlap(&"10.0.0.128-10.0.3.0".parse().unwrap());
+        assert_eq!(overlap.map(|range| range.to_string()), Some("10.0.0.0/24".into()));
+    }
+
+    #[test]
+    fn each_misspelling_has_its_own_error() {
+        let error = |text: &str| text.parse::<AddressRange>().unwrap_err();
+        assert_eq!(
+            error("10.0.0.1/24"),
+            AddressError::HostBits { corrected: "10.0.0.0/24".parse().unwrap() }
+        );
+        assert_eq!(error("10.0.0.0/33"), AddressError::Prefix { max: 32 });
+        assert_eq!(error("10.0.0.0/+8"), AddressError::Prefix { max: 32 });
+        assert_eq!(error("10.0.0.9-10.0.0.1"), AddressError::Backward);
+        assert_eq!(error("10.0.0.9-::1"), AddressError::Families);
+        assert_eq!(error("::ffff:10.0.0.1"), AddressError::Mapped { ipv4: Ipv4Addr::new(10, 0, 0, 1) });
+        assert_eq!(error("office"), AddressError::Unreadable);
+        assert_eq!(error(""), AddressError::Unreadable);
+    }
+}

@@ -1,0 +1,103 @@
+//! What holds under every policy: what always passes, what never does, and what the nodes of a Swarm need.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+
+use super::ports;
+use crate::address::Family;
+use crate::ruleset::{Match, PortField};
+use crate::service::Transport;
+
+/// MLD queries, reports and dones (RFC 2710).
+const MLD: RangeInclusive<u8> = 130..=132;
+/// Version 2 reports (RFC 3810).
+const MLD2_REPORT: RangeInclusive<u8> = 143..=143;
+/// Router and neighbour solicitations and advertisements, and redirects (RFC 4861).
+const NEIGHBOUR_DISCOVERY: RangeInclusive<u8> = 133..=137;
+/// Echo request (RFC 792).
+const ECHO_REQUEST: RangeInclusive<u8> = 8..=8;
+/// Echo request of ICMPv6 (RFC 4443).
+const ECHO_REQUEST6: RangeInclusive<u8> = 128..=128;
+/// IGMP's protocol number (RFC 1112).
+const IGMP: u8 = 2;
+/// ESP's protocol number (RFC 4303): encrypted overlays.
+const ESP: u8 = 50;
+/// DHCP's server and client ports (RFC 2131).
+const DHCP: [u16; 2] = [67, 68];
+/// DHCPv6's server and client ports (RFC 8415).
+const DHCP6: [u16; 2] = [547, 546];
+/// The Swarm managers' port; Docker has no option for it.
+const SWARM_MANAGEMENT: u16 = 2377;
+/// The port of Swarm's gossip; Docker has no option for it.
+const SWARM_GOSSIP: u16 = 7946;
+
+const LOOPBACK4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
+const LINK_LOCAL6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+
+/// Packets that did not come from `lo` and have an address that only the host itself could use.
+pub(super) fn impossible_addresses() -> Vec<Vec<Match>> {
+    let (v4, v6) = (network4(LOOPBACK4, 8), network6(Ipv6Addr::LOCALHOST, 128));
+    vec![
+        vec![Match::SourceNetwork(v4)],
+        vec![Match::DestinationNetwork(v4)],
+        vec![Match::SourceNetwork(v6)],
+        vec![Match::DestinationNetwork(v6)],
+        vec![Match::SourceIsOwn],
+    ]
+}
+
+/// Without these a network segment does not work. (Errors about live connections belong to those.)
+pub(super) fn neighbourhood() -> Vec<(Vec<Match>, &'static str)> {
+    let icmp6 = |types| vec![Match::Icmp { family: Family::Ipv6, types }];
+    vec![
+        (icmp6(NEIGHBOUR_DISCOVERY), "neighbour discovery"),
+        (icmp6(MLD), "MLD"),
+        (icmp6(MLD2_REPORT), "MLD"),
+        (vec![Match::Protocol(IGMP)], "IGMP"),
+    ]
+}
+
+/// Answers of DHCP servers. Connection tracking does not know them: the question went to a broadcast or
+/// multicast address.
+pub(super) fn dhcp() -> Vec<(Vec<Match>, &'static str)> {
+    let answer = |[server, client]: [u16; 2]| {
+        [
+            ports(Transport::Udp, PortField::Source, [server]),
+            ports(Transport::Udp, PortField::Destination, [client]),
+        ]
+    };
+    let v4 = [vec![Match::Family(Family::Ipv4)], answer(DHCP).to_vec()].concat();
+    let v6 = [vec![Match::SourceNetwork(network6(LINK_LOCAL6, 10))], answer(DHCP6).to_vec()].concat();
+    vec![(v4, "DHCP"), (v6, "DHCPv6")]
+}
+
+pub(super) fn echo_requests() -> Vec<Vec<Match>> {
+    vec![
+        vec![Match::Icmp { family: Family::Ipv4, types: ECHO_REQUEST }],
+        vec![Match::Icmp { family: Family::Ipv6, types: ECHO_REQUEST6 }],
+    ]
+}
+
+/// What the nodes of a Swarm use among themselves, by the header's ports: VXLAN may well be untracked.
+pub(super) fn swarm_services(data_path_port: u16) -> Vec<Match> {
+    let udp = [SWARM_GOSSIP, data_path_port];
+    let mut udp = udp.to_vec();
+    udp.sort_unstable();
+    udp.dedup();
+    vec![swarm_tcp(), ports(Transport::Udp, PortField::Destination, udp), Match::Protocol(ESP)]
+}
+
+/// The part of it that is TCP.
+pub(super) fn swarm_tcp() -> Match {
+    ports(Transport::Tcp, PortField::Destination, [SWARM_MANAGEMENT, SWARM_GOSSIP])
+}
+
+fn network4(address: Ipv4Addr, prefix: u8) -> IpNetwork {
+    IpNetwork::V4(Ipv4Network::new_checked(address, prefix).unwrap_or_else(|| Ipv4Network::from(address)))
+}
+
+fn network6(address: Ipv6Addr, prefix: u8) -> IpNetwork {
+    IpNetwork::V6(Ipv6Network::new_checked(address, prefix).unwrap_or_else(|| Ipv6Network::from(address)))
+}

@@ -1,0 +1,105 @@
+//! Names of sets and counters.
+
+use std::collections::BTreeSet;
+
+use crate::policy::AllowRule;
+use crate::ruleset::SetName;
+
+pub(super) const BLOCKED: SetName = SetName::fixed("blocked");
+pub(super) const TRUSTED: SetName = SetName::fixed("trusted");
+pub(super) const PEERS: SetName = SetName::fixed("swarm_peers");
+pub(super) const DOCKER: SetName = SetName::fixed("docker_bridges");
+pub(super) const EXEMPT: SetName = SetName::fixed("exempt");
+pub(super) const FILTERED: SetName = SetName::fixed("filtered");
+
+pub(super) const ECHO: SetName = SetName::fixed("ping");
+pub(super) const DROP_IMPOSSIBLE: SetName = SetName::fixed("drop_impossible");
+pub(super) const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
+pub(super) const DROP_EARLY: SetName = SetName::fixed("drop_early");
+pub(super) const DROP_CONTAINERS: SetName = SetName::fixed("drop_containers");
+pub(super) const DROP_INPUT: SetName = SetName::fixed("drop_input");
+pub(super) const DROP_VXLAN: SetName = SetName::fixed("drop_vxlan");
+pub(super) const DROP_FORWARD: SetName = SetName::fixed("drop_forward");
+
+/// All names above: no rule may take one of them.
+const FIXED: [SetName; 14] = [
+    BLOCKED,
+    TRUSTED,
+    PEERS,
+    DOCKER,
+    EXEMPT,
+    FILTERED,
+    ECHO,
+    DROP_IMPOSSIBLE,
+    DROP_BLOCKED,
+    DROP_EARLY,
+    DROP_CONTAINERS,
+    DROP_INPUT,
+    DROP_VXLAN,
+    DROP_FORWARD,
+];
+
+/// A name for each rule's set and counter, made from the rule's own name and unique among all.
+pub(super) fn of_rules(rules: &[AllowRule]) -> Vec<SetName> {
+    let mut taken: BTreeSet<SetName> = FIXED.into();
+    rules.iter().map(|rule| unique(&slug(&rule.name), &mut taken)).collect()
+}
+
+/// The rule's name in the characters of a set's.
+fn slug(name: &str) -> String {
+    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+    let slug: String = plain.take(SetName::MAX).collect();
+    match slug.trim_matches('_') {
+        "" => "rule".into(),
+        // nft reads a name that starts with a digit as a number.
+        trimmed if trimmed.starts_with(|c: char| c.is_ascii_digit()) => format!("rule_{trimmed}"),
+        trimmed => trimmed.into(),
+    }
+}
+
+/// The first of `slug`, `slug_2`, `slug_3`… that is free.
+fn unique(slug: &str, taken: &mut BTreeSet<SetName>) -> SetName {
+    let candidates = (1..).map(|n| if n == 1 { String::new() } else { format!("_{n}") });
+    let mut names = candidates.filter_map(|suffix: String| {
+        let room = SetName::MAX - suffix.len().min(SetName::MAX);
+        SetName::new(format!("{}{suffix}", slug.get(..room).unwrap_or(slug)))
+    });
+    names.find(|name| taken.insert(name.clone())).unwrap_or(SetName::fixed("rule"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(rules: &[&str]) -> Vec<String> {
+        let mut taken: BTreeSet<SetName> = FIXED.into();
+        rules.iter().map(|name| unique(&slug(name), &mut taken).to_string()).collect()
+    }
+
+    #[test]
+    fn names_are_plain_short_and_unique() {
+        let rules = [
+            "web",
+            "Web!",
+            "postgres for the office",
+            "postgres for the orchestra",
+            "8080",
+            "日本",
+            "trusted",
+        ];
+        let expected = [
+            "web",
+            "web_2",
+            "postgres_for_the_off",
+            "postgres_for_the_orc",
+            "rule_8080",
+            "rule",
+            "trusted_2",
+        ];
+        assert_eq!(names(&rules), expected);
+        assert_eq!(
+            names(&["a-very-long-name-of-a-rule"; 2]),
+            ["a_very_long_name_of", "a_very_long_name_o_2"]
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! What an engine is to the rest of the program: it puts a [`Ruleset`] in force, and never decides policy.
+
+use serde::Serialize;
+
+use crate::ruleset::{Origin, Ruleset};
+
+/// Puts rulesets in force on this host, in the network namespace of the process.
+pub trait Engine {
+    /// The engine's name, as in `--backend`.
+    fn name(&self) -> &'static str;
+
+    /// What the engine needs of this host, and whether it is there. Changes nothing.
+    fn probe(&self) -> Result<Vec<Requirement>, EngineError>;
+
+    /// Has the kernel judge the ruleset without putting it in force.
+    fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError>;
+
+    /// Puts the ruleset in force, all or nothing. What is in force already is left as it is.
+    fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError>;
+
+    /// What of this engine is on the host, compared with `ruleset` where one is given.
+    fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError>;
+
+    /// Takes everything of this engine out again. Returns whether there was anything.
+    fn remove(&self) -> Result<bool, EngineError>;
+}
+
+/// One thing that an engine needs, and what this host has to say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Requirement {
+    /// What is needed.
+    pub what: String,
+    /// Where it was looked for.
+    pub source: String,
+    /// Nothing where it is there; otherwise what the host answered.
+    pub missing: Option<String>,
+    /// Whether the engine can do without, with less precision.
+    pub optional: bool,
+}
+
+/// What an apply changed, as lines for people. Nothing: it all was in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// One line a change.
+    pub lines: Vec<String>,
+}
+
+/// What of an engine is on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// Whether anything of the engine is there.
+    pub present: bool,
+    /// How what is there differs from the ruleset that it was compared with; empty: not at all.
+    pub differences: Vec<String>,
+    /// The counters.
+    pub counters: Vec<Count>,
+    /// The sets.
+    pub sets: Vec<SetState>,
+}
+
+/// A counter's value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// The counter's name in the ruleset.
+    pub name: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A set that is on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetState {
+    /// The set's name in the kernel.
+    pub name: String,
+    /// How many elements it was loaded with; nothing where that is not recorded.
+    pub elements: Option<u64>,
+}
+
+/// Why an engine could not do what it was asked for. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The process may not.
+    #[error("not permitted: dockfw needs the capability CAP_NET_ADMIN; run it as root")]
+    NotPermitted,
+    /// The kernel refused.
+    #[error("the kernel refused the ruleset; the one before is still in force")]
+    Refused(Vec<Refusal>),
+    /// The engine, or something it needs, is not to be had on this host.
+    #[error("not supported on this host: {0}")]
+    Unsupported(String),
+    /// The kernel's ruleset was changed by others faster than dockfw could read it.
+    #[error("the host's ruleset kept changing while dockfw read it; try again")]
+    Raced,
+    /// Talking to the kernel or to a program failed.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The kernel or a program answered something that dockfw does not understand.
+    #[error("{doing}: an answer that dockfw does not understand: {answer}")]
+    Protocol {
+        /// What was being done.
+        doing: String,
+        /// What is odd about the answer.
+        answer: String,
+    },
+}
+
+/// One refusal by the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the kernel was asked to do, as in `add rule to chain input`.
+    pub operation: String,
+    /// The part of the policy that asked for it, if any did.
+    pub origin: Option<Origin>,
+    /// What the kernel said.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.operation, self.reason)?;
+        let Some(origin) = &self.origin else { return Ok(()) };
+        write!(f, "; from {}", origin.what)?;
+        origin.place.as_ref().map_or(Ok(()), |place| write!(f, " at {place}"))
+    }
+}

@@ -1,0 +1,13 @@
+//! What a dockfw policy means. Pure code: no sockets, processes, clock or files of its own.
+//!
+//! A policy goes through three forms, none of which is ever skipped: [`config::Config`] is what was typed,
+//! [`policy::Policy`] what it means, and [`ruleset::Ruleset`] the small common form that every engine lowers.
+
+pub mod address;
+pub mod compile;
+pub mod engine;
+pub mod interface;
+pub mod nft;
+pub mod policy;
+pub mod ruleset;
+pub mod service;

@@ -1,0 +1,279 @@
+//! What a policy file means: validated, references resolved, defaults in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::address::AddressSet;
+use crate::interface::IfPattern;
+use crate::service::Services;
+
+/// A whole policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Sources that reach everything.
+    pub trusted: AddressSet,
+    /// Sources that reach nothing.
+    pub blocked: AddressSet,
+    /// The exceptions, in the order of the file.
+    pub allow: Vec<AllowRule>,
+    /// How interfaces are sorted.
+    pub interfaces: Interfaces,
+    /// Who may ping the host.
+    pub echo: Echo,
+    /// What the other nodes of a Swarm need.
+    pub swarm: Swarm,
+    /// Whether drops are logged.
+    pub log: Log,
+    /// How the policy is put in force.
+    pub engine: EngineOptions,
+}
+
+/// One `[[allow]]`: who may reach which services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowRule {
+    /// The rule's name, unique in its policy.
+    pub name: String,
+    /// Who may.
+    pub from: Source,
+    /// What they may reach.
+    pub services: Services,
+    /// Where it may answer.
+    pub to: Target,
+    /// Where the rule was written.
+    pub place: Place,
+}
+
+/// The `from` of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// No `from`: everyone, containers among them.
+    Everyone,
+    /// Those named.
+    These {
+        /// Whether `"containers"` is among them: what comes in by Docker's bridges.
+        containers: bool,
+        /// The addresses.
+        addresses: AddressSet,
+    },
+}
+
+/// The `to` of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// No `to`: a process of the host, or a published port.
+    Any,
+    /// A process of the host, by the number that clients dial.
+    Host,
+    /// A published port, by the number that clients dial.
+    Docker,
+    /// A container's own port, after translation.
+    Container,
+}
+
+/// The `[interfaces]` table. An interface is the first of `lo`, Docker's, exempt, filtered that fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interfaces {
+    /// Those whose traffic is filtered.
+    pub filtered: Vec<IfPattern>,
+    /// Those whose traffic is let through but for blocked and impossible sources.
+    pub exempt: Vec<IfPattern>,
+    /// Docker's bridges.
+    pub docker: Vec<IfPattern>,
+}
+
+/// Who may ping the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Echo {
+    /// Everyone.
+    Accept,
+    /// Trusted sources only.
+    Trusted,
+}
+
+/// The `[swarm]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swarm {
+    /// The other nodes.
+    pub peers: AddressSet,
+    /// The UDP port of Swarm's VXLAN (`docker swarm init --data-path-port`).
+    pub data_path_port: u16,
+}
+
+/// The `[log]` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Whether drops are logged.
+    pub drops: bool,
+    /// How many lines at the most.
+    pub rate: Rate,
+}
+
+/// The `[engine]` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Which engine.
+    pub backend: Backend,
+    /// Whether hopeless TCP SYNs are dropped before connection tracking.
+    pub prefilter: bool,
+}
+
+/// The engine that a policy or an operator asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Whichever fits the host.
+    #[default]
+    Auto,
+    /// The native one.
+    Nftables,
+    /// The compat one.
+    Iptables,
+}
+
+impl Backend {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Nftables, Self::Iptables];
+
+    /// The name as typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// So many in a unit of time, as in `10/second`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    count: u32,
+    unit: RateUnit,
+}
+
+/// The unit of a [`Rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateUnit {
+    /// A second.
+    Second,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+}
+
+impl RateUnit {
+    /// All of them, shortest first.
+    pub const ALL: [Self; 4] = [Self::Second, Self::Minute, Self::Hour, Self::Day];
+
+    /// The name as typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    /// The unit's length.
+    pub fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 60 * 60,
+            Self::Day => 24 * 60 * 60,
+        }
+    }
+}
+
+/// Not a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a rate is a number from 1 to {}, `/`, and second, minute, hour or day", Rate::MAX)]
+pub struct RateError;
+
+impl Rate {
+    /// The highest count: the resolution of iptables' `limit` (XT_LIMIT_SCALE, linux/netfilter/xt_limit.h).
+    pub const MAX: u32 = 10_000;
+
+    /// The rate of `count` in each `unit`, or nothing where `count` is out of bounds.
+    pub fn new(count: u32, unit: RateUnit) -> Option<Self> {
+        (1..=Self::MAX).contains(&count).then_some(Self { count, unit })
+    }
+
+    /// How many.
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// In what time.
+    pub fn unit(self) -> RateUnit {
+        self.unit
+    }
+}
+
+impl FromStr for Rate {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let (count, unit) = text.split_once('/').ok_or(RateError)?;
+        let unit = RateUnit::ALL.into_iter().find(|known| known.name() == unit).ok_or(RateError)?;
+        let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+        let count = digits.then(|| count.parse().ok()).flatten();
+        count.and_then(|count| Self::new(count, unit)).ok_or(RateError)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.unit.name())
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A line of a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The file, as it was named when it was read.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_read_back_and_bad_ones_are_refused() {
+        for text in ["1/second", "10/minute", "10000/hour", "3/day"] {
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
+        }
+        for text in ["0/second", "10001/second", "+1/second", "10/week", "10", ""] {
+            assert_eq!(text.parse::<Rate>(), Err(RateError), "{text}");
+        }
+    }
+}

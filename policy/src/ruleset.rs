@@ -1,0 +1,234 @@
+//! The small common form of a policy: sets, and for each hook an ordered list of rules.
+//!
+//! Every engine lowers this form, and nothing else decides what a policy does to a packet. A packet meets the
+//! hooks in the order of [`Hook`]; in each, the first rule that matches and passes or drops ends the hook. What no
+//! rule decides passes. To pass means to have no objection: whoever else has a say on the host still has it.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use ipnetwork::IpNetwork;
+use serde::{Serialize, Serializer};
+
+use crate::address::{AddressSet, Family};
+use crate::interface::IfPattern;
+use crate::policy::{Place, Rate};
+use crate::service::{PortRange, Transport};
+
+/// A compiled policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ruleset {
+    /// The sets of addresses that rules name.
+    pub addresses: Vec<AddressList>,
+    /// The sets of interfaces that rules name.
+    pub interfaces: Vec<InterfaceList>,
+    /// The rules of each hook, in the order in which packets meet the hooks.
+    pub hooks: Vec<HookRules>,
+}
+
+/// A named set of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AddressList {
+    /// The name that rules use.
+    pub name: SetName,
+    /// What the set is, in words.
+    pub comment: String,
+    /// The addresses, never none.
+    pub addresses: AddressSet,
+}
+
+/// A named set of interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InterfaceList {
+    /// The name that rules use.
+    pub name: SetName,
+    /// The patterns, never none.
+    pub patterns: Vec<IfPattern>,
+    /// Whether only kernel bridges are meant, whatever else fits the patterns.
+    pub bridges_only: bool,
+}
+
+/// The name of a set or counter: `[a-z0-9_]`, unique among its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetName(Cow<'static, str>);
+
+impl SetName {
+    /// The longest name, so that an ipset (31 bytes) has room for what its engine adds.
+    pub const MAX: usize = 20;
+
+    /// The name, or nothing where `name` is none.
+    pub fn new(name: impl Into<String>) -> Option<Self> {
+        let name = name.into();
+        let fits = (1..=Self::MAX).contains(&name.len());
+        let plain =
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        (fits && plain).then_some(Self(name.into()))
+    }
+
+    /// A name that is part of the program.
+    pub(crate) const fn fixed(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for SetName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for SetName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Where rules are hooked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// Before connection tracking, address translation and routing.
+    Prerouting,
+    /// Packets for the host itself.
+    Input,
+    /// Packets that the host passes on.
+    Forward,
+}
+
+/// The rules of one hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HookRules {
+    /// The hook.
+    pub hook: Hook,
+    /// The rules, in order.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule: where all of `matches` hold, `action` is taken and counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// What must hold; nothing: every packet.
+    pub matches: Vec<Match>,
+    /// What is done.
+    pub action: Action,
+    /// The counter that goes up, if the rule has one. Rules may share it.
+    pub counter: Option<SetName>,
+    /// The part of the policy that the rule comes from.
+    pub origin: Origin,
+}
+
+/// The part of a policy that a rule or set comes from, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// What it is, as in `allow "web"` or `trusted`.
+    pub what: String,
+    /// Where it was written, unless it always is there.
+    pub place: Option<Place>,
+}
+
+/// What a rule does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// No objection: the rest of this hook is skipped.
+    Pass,
+    /// The packet is gone.
+    Drop,
+    /// A line in the kernel's log, so often at the most; the next rule goes on.
+    Log {
+        /// The line's beginning.
+        prefix: String,
+        /// How often.
+        rate: Rate,
+    },
+}
+
+/// One condition on a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Match {
+    /// It came in by `lo`.
+    Loopback,
+    /// It came in by an interface of this list.
+    In(SetName),
+    /// It came in by an interface that is not of this list, which has no `bridges_only`.
+    NotIn(SetName),
+    /// It goes out by an interface of this list.
+    Out(SetName),
+    /// Its source is in this set.
+    Source(SetName),
+    /// Its source is in this network.
+    SourceNetwork(IpNetwork),
+    /// Its destination is in this network.
+    DestinationNetwork(IpNetwork),
+    /// Its source is an address of the host itself, and it was sent to the host alone.
+    SourceIsOwn,
+    /// It belongs to a known connection, or is an error or helper's packet about one.
+    Established,
+    /// Its connection's destination was translated.
+    Translated,
+    /// Its port is one of these.
+    Ports {
+        /// The protocol that the port is of.
+        transport: Transport,
+        /// Which port.
+        port: PortField,
+        /// The ranges, sorted, never none.
+        ranges: Vec<PortRange>,
+    },
+    /// It is of this IP protocol.
+    Protocol(u8),
+    /// It is of this family.
+    Family(Family),
+    /// It is ICMP of this family, of one of these types.
+    Icmp {
+        /// ICMP or ICMPv6.
+        family: Family,
+        /// The types.
+        types: RangeInclusive<u8>,
+    },
+    /// It is anything but a TCP segment that opens a connection.
+    NotOpening,
+}
+
+/// Which port of a packet is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortField {
+    /// The source port in its header.
+    Source,
+    /// The destination port in its header, after translation where there was any.
+    Destination,
+    /// The number that the client dialled: the destination port of its connection's first packet, before
+    /// any translation.
+    Dialled,
+}
+
+impl Ruleset {
+    /// The set of addresses of this name.
+    pub fn address_list(&self, name: &SetName) -> Option<&AddressList> {
+        self.addresses.iter().find(|list| list.name == *name)
+    }
+
+    /// The set of interfaces of this name.
+    pub fn interface_list(&self, name: &SetName) -> Option<&InterfaceList> {
+        self.interfaces.iter().find(|list| list.name == *name)
+    }
+
+    /// The names of all counters, each once, in the order of first use.
+    pub fn counters(&self) -> Vec<&SetName> {
+        let mut names = Vec::new();
+        for counter in self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.counter.as_ref())
+        {
+            if !names.contains(&counter) {
+                names.push(counter);
+            }
+        }
+        names
+    }
+}

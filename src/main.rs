@@ -1,0 +1,3 @@
+//! dockfw.
+
+fn main() {}
