@@ -1,0 +1,64 @@
+//! What a contained program sees of the file system: the machine's, with everything that Docker, iproute2, the
+//! iptables lock or dockfw would write replaced by memory of its own.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+/// Where the lab keeps its own things; on the private tmpfs of `/run`.
+pub const WORK: &str = "/run/dockfw-lab";
+
+/// Where dockerd keeps its own: its default, so that programs that look there find it.
+pub(crate) const DOCKER_ROOT: &str = "/var/lib/docker";
+
+/// Directories that stay readable as they are on the machine, with changes kept in memory.
+const LAYERED: [&str; 3] = ["/etc", "/var/lib", "/opt"];
+
+const NONE: Option<&str> = None;
+
+/// Gives this process and its children private mounts. The whole of `/run` is replaced: beside the sockets, locks
+/// and namespaces that would be shared, the machine's D-Bus lies there, over which dockerd would talk to a firewalld.
+pub(crate) fn make_private() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace of our own")?;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+        .context("cannot make mounts private")?;
+    let careful = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), careful, NONE).context("cannot mount /proc")?;
+    tmpfs("/run")?;
+    for directory in ["/run/netns", "/run/lock", WORK] {
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {directory}"))?;
+    }
+    LAYERED.into_iter().filter(|directory| Path::new(directory).is_dir()).try_for_each(layer)
+}
+
+/// An empty dockerd data root. Of its own file system even here: overlay2 cannot lie on an overlay.
+pub(crate) fn fresh_docker_root() -> Result<()> {
+    fs::create_dir_all(DOCKER_ROOT)?;
+    // From the lab before, if there was one; busy or not, nobody is to see it any more.
+    let _ = umount2(DOCKER_ROOT, MntFlags::MNT_DETACH);
+    tmpfs(DOCKER_ROOT)
+}
+
+fn tmpfs(target: &str) -> Result<()> {
+    mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .with_context(|| format!("cannot mount a tmpfs on {target}"))
+}
+
+fn layer(target: &str) -> Result<()> {
+    let name = target.trim_start_matches('/').replace('/', "-");
+    let (upper, work) = (format!("{WORK}/layers/{name}/upper"), format!("{WORK}/layers/{name}/work"));
+    fs::create_dir_all(&upper)?;
+    fs::create_dir_all(&work)?;
+    let options = format!("lowerdir={target},upperdir={upper},workdir={work}");
+    mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        .with_context(|| format!("cannot layer memory over {target}"))
+}
+
+/// Our parent as the machine numbers it; only right while `/proc` is still the machine's.
+pub(crate) fn parent_pid() -> Result<Option<String>> {
+    let status = fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    Ok(status.lines().find_map(|line| line.strip_prefix("PPid:")).map(|pid| pid.trim().to_owned()))
+}

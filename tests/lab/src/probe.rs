@@ -1,0 +1,211 @@
+//! Probes: does a service answer, who is it, and if not, how does it not?
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::netns::Netns;
+use crate::port::Proto;
+use crate::wait::patience;
+
+/// How long a probe waits for an answer. Answers take below a millisecond on virtual links, and TCP's first
+/// retransmission, which would double the packets that a test reasons about, comes after a second.
+pub const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// What came of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service said its name.
+    Answered(String),
+    /// The connection was accepted, but no name came: docker-proxy without a backend, dockerd's idle listeners.
+    Accepted,
+    /// A TCP reset, or ICMP port unreachable: the packet came through, and nobody listens.
+    Refused,
+    /// Another ICMP error.
+    Unreachable,
+    /// Nothing at all, which is what a drop looks like.
+    Silent,
+    /// The probe never left: a fault of the test (no route, not our address).
+    Unsent(String),
+}
+
+impl Outcome {
+    /// Whether the service called `name` answered.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Answered(answer) if answer == name)
+    }
+
+    /// Whether nothing came back, as after a drop.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        *self == Self::Silent
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(name) => write!(f, "answered by {name}"),
+            Self::Accepted => f.write_str("accepted without a word"),
+            Self::Refused => f.write_str("refused"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Silent => f.write_str("silent"),
+            Self::Unsent(why) => write!(f, "not sent: {why}"),
+        }
+    }
+}
+
+/// A probe that can be run, alone or with others.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    from: Netns,
+    proto: Proto,
+    to: SocketAddr,
+    source: Option<SocketAddr>,
+    timeout: Duration,
+    payload: String,
+}
+
+impl Probe {
+    /// From a namespace to a service.
+    #[must_use]
+    pub fn new(from: &Netns, proto: Proto, to: impl Into<SocketAddr>) -> Self {
+        let payload = "probe".to_owned();
+        Self { from: from.clone(), proto, to: to.into(), source: None, timeout: TIMEOUT, payload }
+    }
+
+    /// From this address of the namespace, and any port.
+    #[must_use]
+    pub fn source(self, address: impl Into<IpAddr>) -> Self {
+        self.source_port(SocketAddr::new(address.into(), 0))
+    }
+
+    /// From this address and port of the namespace.
+    #[must_use]
+    pub fn source_port(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.source = Some(address.into());
+        self
+    }
+
+    /// Gives up after this long.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What a UDP probe carries, by which the service's record shows that it arrived.
+    #[must_use]
+    pub fn payload(mut self, payload: &str) -> Self {
+        payload.clone_into(&mut self.payload);
+        self
+    }
+
+    /// Sends it and waits.
+    #[must_use]
+    pub fn run(&self) -> Outcome {
+        self.from.run(|| self.run_here())
+    }
+
+    /// In the calling thread, which is in the namespace already.
+    pub(crate) fn run_here(&self) -> Outcome {
+        let result = match self.proto {
+            Proto::Tcp => self.tcp(),
+            Proto::Udp => self.udp(),
+        };
+        result.unwrap_or_else(|error| self.judge(&error))
+    }
+
+    fn tcp(&self) -> io::Result<Outcome> {
+        let stream = self.connect()?;
+        let mut name = String::new();
+        // However it ends, the connection was accepted; only a name makes it an answer.
+        let _ = BufReader::new(stream).read_line(&mut name);
+        Ok(if name.is_empty() { Outcome::Accepted } else { Outcome::Answered(name.trim_end().to_owned()) })
+    }
+
+    /// A TCP connection with the probe's time-out on reads.
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let socket = self.socket(Type::STREAM, Protocol::TCP)?;
+        socket.connect_timeout(&self.to.into(), self.timeout * patience())?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(self.timeout * patience()))?;
+        Ok(stream)
+    }
+
+    fn udp(&self) -> io::Result<Outcome> {
+        let socket = self.connect_udp()?;
+        socket.send(self.payload.as_bytes())?;
+        let mut buffer = [0; 2048];
+        let length = socket.recv(&mut buffer)?;
+        Ok(Outcome::Answered(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned()))
+    }
+
+    /// A connected UDP socket, which hears ICMP errors and takes answers from nobody else.
+    pub(crate) fn connect_udp(&self) -> io::Result<UdpSocket> {
+        let socket = self.socket(Type::DGRAM, Protocol::UDP)?;
+        socket.connect(&self.to.into())?;
+        let socket = UdpSocket::from(socket);
+        socket.set_read_timeout(Some(self.timeout * patience()))?;
+        Ok(socket)
+    }
+
+    fn socket(&self, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(self.to), kind, Some(protocol))?;
+        if let Some(source) = self.source {
+            socket.set_reuse_address(true)?;
+            socket.bind(&source.into())?;
+        }
+        Ok(socket)
+    }
+
+    fn judge(&self, error: &io::Error) -> Outcome {
+        match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Outcome::Silent,
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Outcome::Refused,
+            // IPv6 says "administratively prohibited" as a lack of permission.
+            ErrorKind::HostUnreachable | ErrorKind::PermissionDenied => Outcome::Unreachable,
+            _ => Outcome::Unsent(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} over {}", self.from.name(), self.to, self.proto)
+    }
+}
+
+impl Netns {
+    /// Asks a TCP service for its name.
+    #[must_use]
+    pub fn tcp(&self, to: impl Into<SocketAddr>) -> Outcome {
+        Probe::new(self, Proto::Tcp, to).run()
+    }
+
+    /// Asks a UDP service for its name.
+    #[must_use]
+    pub fn udp(&self, to: impl Into<SocketAddr>) -> Outcome {
+        Probe::new(self, Proto::Udp, to).run()
+    }
+
+    /// A probe from here, to be refined or run with others.
+    #[must_use]
+    pub fn probe(&self, proto: Proto, to: impl Into<SocketAddr>) -> Probe {
+        Probe::new(self, proto, to)
+    }
+}
+
+/// Runs probes at once, so that many silent ones take no longer than one, and gives their outcomes in order.
+#[must_use]
+pub fn probe_all(probes: &[Probe]) -> Vec<Outcome> {
+    thread::scope(|scope| {
+        let running: Vec<_> = probes.iter().map(|probe| scope.spawn(|| probe.run())).collect();
+        running.into_iter().map(|probe| probe.join().expect("a probe does not panic")).collect()
+    })
+}

@@ -1,0 +1,88 @@
+//! Sends frames made by hand from an interface.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{LinkAddr, bind};
+use socket2::{Domain, Socket, Type};
+use std::os::fd::AsRawFd;
+
+use crate::container::Container;
+use crate::machine::Machine;
+use crate::netns::{Netns, hardware_address};
+use crate::packet::Packet;
+use crate::run::run;
+
+/// A packet socket on one interface, whose frames go to one neighbour.
+#[derive(Debug)]
+pub struct Sender {
+    socket: Socket,
+    own: [u8; 6],
+    neighbour: [u8; 6],
+}
+
+impl Sender {
+    /// Sends from `interface` of `netns` to the neighbour with that hardware address.
+    pub fn new(netns: &Netns, interface: &str, neighbour: [u8; 6]) -> Result<Self> {
+        let (socket, own) = netns.run(|| open(interface)).with_context(|| format!("in {}", netns.name()))?;
+        Ok(Self { socket, own, neighbour })
+    }
+
+    /// Sends a packet, whatever its addresses.
+    pub fn send(&self, packet: &Packet) -> Result<()> {
+        let frame = packet.frame(self.own, self.neighbour);
+        let sent = (&self.socket).write(&frame).with_context(|| format!("cannot send {packet:?}"))?;
+        ensure!(sent == frame.len(), "sent {sent} of {} bytes of {packet:?}", frame.len());
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// A sender of frames from this machine to `neighbour`, which must be on the same segment.
+    pub fn sender_to(&self, neighbour: &Machine) -> Result<Sender> {
+        Sender::new(self, &self.interface, hardware_address(neighbour, &neighbour.interface)?)
+    }
+
+    /// Sends one packet with any source address straight to `neighbour`.
+    pub fn send_forged(&self, neighbour: &Machine, packet: &Packet) -> Result<()> {
+        self.sender_to(neighbour)?.send(packet)
+    }
+}
+
+impl Container {
+    /// A sender of frames from the container to the host, by the bridge that its default route (or, without one, its
+    /// first interface) leads to.
+    pub fn sender_to(&self, host: &Netns, bridge: &str) -> Result<Sender> {
+        let address = self.addresses.iter().find(|address| is_on(host, bridge, address));
+        let address = address.with_context(|| format!("container {} is not on {bridge}", self.name))?;
+        let lines =
+            run(self.command("ip").args(["-oneline", "address", "show", "to", &address.to_string()]))?;
+        let interface =
+            lines.split_whitespace().nth(1).context("no interface has the container's address")?;
+        Sender::new(self, interface, hardware_address(host, bridge)?)
+    }
+}
+
+/// Whether the host would send to `address` by `bridge`.
+fn is_on(host: &Netns, bridge: &str, address: &IpAddr) -> bool {
+    let route = run(host.command("ip").args(["-oneline", "route", "get", &address.to_string()]));
+    route.is_ok_and(|route| route.contains(&format!(" dev {bridge} ")))
+}
+
+fn open(interface: &str) -> Result<(Socket, [u8; 6])> {
+    let address = link_address(interface)?;
+    // No protocol: the socket is to send, and would otherwise fill with what it hears.
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None).context("cannot open a packet socket")?;
+    bind(socket.as_raw_fd(), &address).with_context(|| format!("cannot bind to {interface}"))?;
+    let own = address.addr().with_context(|| format!("{interface} has no hardware address"))?;
+    Ok((socket, own))
+}
+
+/// Taken from the list of interfaces, which gives it ready for `bind`.
+fn link_address(interface: &str) -> Result<LinkAddr> {
+    let found = getifaddrs()?.filter(|entry| entry.interface_name == interface);
+    let mut links = found.filter_map(|entry| entry.address?.as_link_addr().copied());
+    links.next().with_context(|| format!("no interface {interface}"))
+}

@@ -1,0 +1,55 @@
+//! Waiting, in one place: always for a condition, always with a deadline.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How often a condition is looked at. Short against everything that the lab waits for.
+const STEP: Duration = Duration::from_millis(5);
+
+/// Polls `look` until it gives something, or fails with `what` after `deadline`.
+///
+/// `look` is called at least twice: once at the start, and once when the deadline has passed, so that a machine
+/// that stood still for a while does not make a condition that holds look as though it did not.
+pub fn wait_until<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+    let end = Instant::now() + deadline * patience();
+    loop {
+        let late = Instant::now() >= end;
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if late {
+            bail!("waited {:?} in vain: {what}", deadline * patience());
+        }
+        thread::sleep(STEP);
+    }
+}
+
+/// The factor by which slow machines (a virtual one without hardware support) stretch deadlines and time-outs:
+/// `DOCKFW_LAB_PATIENCE` in the environment, 1 without it.
+#[must_use]
+pub fn patience() -> u32 {
+    std::env::var("DOCKFW_LAB_PATIENCE").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_what_was_found() {
+        let mut calls = 0;
+        let found = wait_until(Duration::from_secs(5), "three calls", || {
+            calls += 1;
+            (calls == 3).then_some(calls)
+        });
+        assert_eq!(found.unwrap(), 3);
+    }
+
+    #[test]
+    fn names_what_it_waited_for() {
+        let error = wait_until(Duration::ZERO, "a miracle", || None::<()>).unwrap_err();
+        assert!(error.to_string().contains("a miracle"));
+    }
+}

@@ -1,0 +1,320 @@
+//! The lab itself: that bare Docker in it is as open as Docker is, and that nothing of it stays behind.
+//!
+//! The program runs itself again in a role: the cases look from outside at what a whole life of a lab leaves.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use dockfw_lab::{
+    Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Netns, PROTOS, Packet, Probe, Programs, Proto,
+    Variant, Witness, contain, probe_all, wait_until,
+};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+const ROLE: &str = "DOCKFW_LAB_TEST_ROLE";
+
+type Role = fn(Variant) -> Result<()>;
+
+/// What the program can do in a lab, by name.
+const ROLES: [(&str, Role); 4] = [
+    ("open", docker_is_open),
+    ("tools", tools_work),
+    ("linger", linger),
+    ("fail", |_| bail!("as it should")),
+];
+
+fn main() -> ExitCode {
+    match std::env::var(ROLE) {
+        Ok(role) => play(&role),
+        Err(_) => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+    }
+}
+
+fn trials() -> Vec<Trial> {
+    let variants = [("nft", Variant::Nft), ("legacy", Variant::Legacy)];
+    let mut trials = vec![
+        case("failure_is_told_by_the_exit_code", Variant::Nft, failure_is_told),
+        case("nothing_stays_after_sigkill_of_the_inner_process", Variant::Nft, || killed(inner_of)),
+        case("nothing_stays_after_sigkill_of_the_outer_process", Variant::Nft, || killed(outer_of)),
+        case("tools_work", Variant::Nft, || whole_life("tools:nft")),
+    ];
+    trials.extend(variants.map(|(name, variant)| {
+        let role = format!("open:{name}");
+        case(&format!("docker_is_open_and_nothing_stays_{name}"), variant, move || whole_life(&role))
+    }));
+    trials
+}
+
+fn case(name: &str, variant: Variant, body: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || match possible(&variant) {
+        Err(reason) => Ok(Completion::ignored_with(format!("{reason:#}"))),
+        Ok(()) => body().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}"))),
+    })
+}
+
+fn possible(variant: &Variant) -> Result<()> {
+    ensure!(nix::unistd::Uid::effective().is_root(), "not root");
+    Programs::check(variant)
+}
+
+fn play(role: &str) -> ExitCode {
+    let result = contain().and_then(|()| {
+        let (name, variant) = role.split_once(':').context("a role is NAME:VARIANT")?;
+        let variant = if variant == "legacy" { Variant::Legacy } else { Variant::Nft };
+        let (_, body) = ROLES.iter().find(|(known, _)| *known == name).context("no such role")?;
+        body(variant)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+// ---- Seen from outside -------------------------------------------------------------------------------------------
+
+fn again(role: &str) -> Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    Ok(command.env(ROLE, role).stdout(Stdio::piped()).spawn()?)
+}
+
+fn whole_life(role: &str) -> Result<()> {
+    let before = Leftovers::of(0);
+    let mut child = again(role)?;
+    std::io::copy(&mut child.stdout.take().context("no pipe")?, &mut std::io::stderr())?;
+    let status = child.wait()?;
+    ensure!(status.success(), "the lab failed, {status}");
+    ensure_nothing_left(&before, child.id())
+}
+
+fn failure_is_told() -> Result<()> {
+    let status = again("fail:nft")?.wait()?;
+    ensure!(status.code() == Some(3), "the inner process ended with 3, the outer one with {status}");
+    Ok(())
+}
+
+/// Kills one process of a lab that has all that a lab can have.
+fn killed(victim: fn(&Child) -> Result<u32>) -> Result<()> {
+    let before = Leftovers::of(0);
+    let mut child = again("linger:nft")?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut line)?;
+    ensure!(line.trim() == "raised", "the lab said {line:?}");
+    ensure!(Leftovers::of(child.id()).processes.len() > 5, "a lab with Docker has more processes than that");
+    let pid = i32::try_from(victim(&child)?)?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)?;
+    child.wait()?;
+    if victim(&child).is_ok_and(|pid| pid == child.id()) {
+        // Nobody was left to tidy up: processes go by themselves, cgroups with the next lab.
+        no_processes(child.id())?;
+        failure_is_told()?;
+    }
+    ensure_nothing_left(&before, child.id())
+}
+
+fn outer_of(child: &Child) -> Result<u32> {
+    Ok(child.id())
+}
+
+/// The outer process has init as its child, and init the inner one.
+fn inner_of(child: &Child) -> Result<u32> {
+    let init = only_child(child.id())?;
+    only_child(init)
+}
+
+fn only_child(pid: u32) -> Result<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    children.split_whitespace().next().context("no child")?.parse().context("not a number")
+}
+
+fn no_processes(outer: u32) -> Result<()> {
+    wait_until(Duration::from_secs(5), "for the lab's processes to end", || {
+        Leftovers::of(outer).processes.is_empty().then_some(())
+    })
+}
+
+fn ensure_nothing_left(before: &Leftovers, outer: u32) -> Result<()> {
+    let after = Leftovers::of(outer);
+    ensure!(after == *before, "left behind: before {before:#?}\nafter {after:#?}");
+    Ok(())
+}
+
+// ---- Seen from inside --------------------------------------------------------------------------------------------
+
+fn linger(variant: Variant) -> Result<()> {
+    let lab = Lab::raise(LabOptions { variant, dockfw: None })?;
+    let docker = Docker::start(&lab, DockerOptions::default())?;
+    docker.container("web").publish("8080:80").start()?;
+    println!("raised");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn docker_is_open(variant: Variant) -> Result<()> {
+    let start = Instant::now();
+    let lab = Lab::raise(LabOptions { variant, dockfw: None })?;
+    println!("{:>6} ms: network", start.elapsed().as_millis());
+    let docker = Docker::start(&lab, DockerOptions::default())?;
+    println!("{:>6} ms: dockerd", start.elapsed().as_millis());
+    let front = docker.network("front").ipv6(true).create()?;
+    docker.network("back").ipv6(true).create()?;
+    docker.network("old").create()?;
+    println!("{:>6} ms: networks", start.elapsed().as_millis());
+    let containers = docker.start_all([
+        docker.container("web").network("front").publish("8080:80/tcp").publish("8080:80/udp"),
+        docker.container("db").network("back").publish("5432:5432/tcp"),
+        docker.container("cache").network("old").publish("6379:6379/tcp"),
+        docker.container("plain").publish("8081:80/tcp"),
+        docker.container("worker").network("back"),
+        docker.container("second").publish("192.0.2.2:8082:80/tcp"),
+        docker.container("local").publish("127.0.0.1:8083:80/tcp"),
+        docker.container("hostnet").network("host"),
+    ])?;
+    println!("{:>6} ms: {} containers", start.elapsed().as_millis(), containers.len());
+    let [web, _, cache, ..] = containers.as_slice() else { bail!("eight containers") };
+    let _services =
+        [web.serve("80/tcp", "web")?, web.serve("80/udp", "web")?, cache.serve("6379/tcp", "cache")?];
+    published_ports_answer(&lab)?;
+    direct_routing_answers(&lab, web, &front.subnet_v4)?;
+    println!("{:>6} ms: probes", start.elapsed().as_millis());
+    connections_survive_a_restart(&lab, &docker, web)?;
+    println!("{:>6} ms: restart", start.elapsed().as_millis());
+    drop(docker);
+    println!("{:>6} ms: end", start.elapsed().as_millis());
+    Ok(())
+}
+
+fn published_ports_answer(lab: &Lab) -> Result<()> {
+    let targets = PROTOS.into_iter().flat_map(|proto| lab.host.at(8080).map(|to| (proto, to, "web")));
+    // No IPv6 in that network: docker-proxy answers.
+    let targets = targets.chain(lab.host.at(6379).map(|to| (Proto::Tcp, to, "cache")));
+    let (probes, names): (Vec<Probe>, Vec<&str>) =
+        targets.map(|(proto, to, name)| (lab.untrusted.probe(proto, to), name)).unzip();
+    for ((probe, outcome), name) in probes.iter().zip(probe_all(&probes)).zip(names) {
+        ensure!(outcome.is(name), "{probe}: {outcome}, and not {name}");
+    }
+    Ok(())
+}
+
+fn direct_routing_answers(lab: &Lab, web: &dockfw_lab::Container, subnet: &str) -> Result<()> {
+    lab.untrusted.route(subnet, &lab.host)?;
+    let outcome = lab.untrusted.tcp((web.v4(), 80));
+    ensure!(outcome.is("web"), "direct routing: {outcome}");
+    Ok(())
+}
+
+fn connections_survive_a_restart(lab: &Lab, docker: &Docker<'_>, web: &Netns) -> Result<()> {
+    let _stream = web.serve_stream("81/tcp", "stream")?;
+    let download = lab.untrusted.download((lab.host.v4, 8080)).err();
+    ensure!(download.is_none(), "no download from a service that closes: {download:?}");
+    docker.restart()?;
+    published_ports_answer(lab)
+}
+
+fn tools_work(variant: Variant) -> Result<()> {
+    let lab = Lab::raise(LabOptions { variant, dockfw: None })?;
+    answers_come_from_the_address_asked(&lab)?;
+    background_tools_notice(&lab)?;
+    witness_tells_survivors(&lab)?;
+    more_segments(&lab)
+}
+
+fn answers_come_from_the_address_asked(lab: &Lab) -> Result<()> {
+    let service = lab.host.serve("53/udp", "dns")?;
+    for address in [dockfw_lab::SECOND_V4.into(), dockfw_lab::SECOND_V6.into()] as [std::net::IpAddr; 2] {
+        let outcome = lab.trusted.udp((address, 53));
+        ensure!(outcome.is("dns"), "{address}: {outcome}");
+    }
+    ensure!(service.received().len() == 2 && service.heard("probe"), "{:?}", service.received());
+    drop(service);
+    wait_until(Duration::from_secs(1), "for the port to be closed", || {
+        (lab.trusted.udp((lab.host.v4, 53)) == dockfw_lab::Outcome::Refused).then_some(())
+    })
+}
+
+fn background_tools_notice(lab: &Lab) -> Result<()> {
+    let _services = [
+        lab.host.serve_stream("81/tcp", "stream")?,
+        lab.host.serve_echo("7/tcp", "echo")?,
+        lab.host.serve_echo("7/udp", "echo")?,
+    ];
+    let download = lab.trusted.download((lab.host.v6, 81))?;
+    let mut conversations =
+        PROTOS.map(|proto| lab.trusted.converse(proto, (lab.host.v4, 7)).expect("the service is there"));
+    download.assert_flowing()?;
+    for conversation in &mut conversations {
+        conversation.say("hello")?;
+    }
+    lab.host.nft("table inet t { chain c { type filter hook input priority 0; policy drop; } }")?;
+    ensure!(download.is_stalled_for(Duration::from_millis(300)), "the download went on through a drop");
+    ensure!(lab.trusted.tcp((lab.host.v4, 7)).is_silent(), "a dropped connection is not silent");
+    let knocker = lab.untrusted.knock(Proto::Tcp, (lab.host.v4, 7));
+    knocker.wait_for_more(30)?;
+    ensure!(knocker.finish()? >= 30, "too few knocks");
+    let knocker = lab.untrusted.knock(Proto::Udp, (lab.host.v4, 7));
+    lab.host.nft("delete table inet t")?;
+    wait_until(Duration::from_secs(5), "for a knock to be answered", || {
+        (knocker.answers() > 0).then_some(())
+    })?;
+    ensure!(knocker.finish().is_err(), "an answer is an error");
+    download.assert_flowing()?;
+    download.finish().map(drop)
+}
+
+fn witness_tells_survivors(lab: &Lab) -> Result<()> {
+    let witness = Witness::install(&lab.host)?;
+    lab.host.nft("table inet t { chain c { type filter hook input priority 0; tcp dport 1-100 drop; } }")?;
+    let sender = lab.untrusted.sender_to(&lab.host)?;
+    let sources = [("203.0.113.9", lab.host.addresses()[0]), ("2001:db8:9::9", lab.host.addresses()[1])];
+    for (source, host) in sources {
+        let source: std::net::IpAddr = source.parse()?;
+        sender.send(&Packet::syn(source, host, 80, 1))?;
+        sender.send(&Packet::syn(source, host, 180, 0xfff2))?;
+        sender.send(&Packet::udp(source, host, 80, 3, "x"))?;
+        sender.send(&Packet::echo(source, host, 4))?;
+    }
+    let survivors = witness.survivors_of(8)?;
+    let told =
+        |ipv6| survivors.iter().filter(|one| one.ipv6 == ipv6).map(|one| (one.hook, one.token)).collect();
+    let expected = vec![(Hook::Input, 3), (Hook::Input, 4), (Hook::Input, 0xfff2)];
+    let (v4, v6): (Vec<_>, Vec<_>) = (told(false), told(true));
+    ensure!(v4 == expected && v6 == expected, "{survivors:?}");
+    witness.clear()?;
+    ensure!(witness.seen()?.is_empty(), "the witness does not forget");
+    lab.host.nft("delete table inet t")
+}
+
+fn more_segments(lab: &Lab) -> Result<()> {
+    let _service = lab.host.serve("80/tcp", "host")?;
+    let beyond = lab.outside_segment("br-ex")?;
+    let machines = lab.bridge("virbr9", 2)?;
+    for machine in machines.iter().chain([&beyond]) {
+        let outcome = machine.tcp((lab.host.v6, 80));
+        ensure!(
+            matches!(outcome, dockfw_lab::Outcome::Unsent(_)),
+            "{}: a route, from where? {outcome}",
+            machine.name()
+        );
+        for to in host_on(machine) {
+            let outcome = machine.tcp(to);
+            ensure!(outcome.is("host"), "{} to {to}: {outcome}", machine.name());
+        }
+    }
+    let [first, second] = machines.as_slice() else { bail!("two machines") };
+    let _service = second.serve("80/tcp", "second")?;
+    ensure!(first.tcp((second.v6, 80)).is("second"), "machines of one bridge do not reach one another");
+    Ok(())
+}
+
+/// The host's addresses on the segment of a machine: those ending in 1.
+fn host_on(machine: &dockfw_lab::Machine) -> [std::net::SocketAddr; 2] {
+    let [a, b, c, _] = machine.v4.octets();
+    let mut v6 = machine.v6.segments();
+    v6[7] = 1;
+    [(std::net::Ipv4Addr::new(a, b, c, 1), 80).into(), (std::net::Ipv6Addr::from(v6), 80).into()]
+}
