@@ -9,12 +9,11 @@
 use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Child, Command, ExitStatus};
-use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::{Pid, Uid};
 
@@ -45,12 +44,10 @@ pub fn lab_name() -> String {
 fn outer() -> Result<()> {
     ensure!(Uid::effective().is_root(), "not root");
     unshare(CloneFlags::CLONE_NEWPID).context("no process namespace of our own")?;
-    // Held back rather than ignored: a thread turns them into the end of the lab, after which we tidy up.
-    ending_signals().thread_block()?;
+    // Held back rather than ignored: they are waited for, end the lab, and then we tidy up.
+    awaited_signals().thread_block()?;
     cgroups::sweep_stale();
-    let mut init = again(&format!("init:{}", process::id()))?;
-    end_on_signal(&init);
-    let status = init.wait().context("cannot wait for the lab")?;
+    let status = watch(again(&format!("init:{}", process::id()))?)?;
     cgroups::remove(&format!("{}{}", cgroups::PREFIX, process::id()))?;
     process::exit(exit_code(status));
 }
@@ -88,20 +85,24 @@ fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-fn ending_signals() -> SigSet {
-    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect()
+fn awaited_signals() -> SigSet {
+    [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().collect()
 }
 
-fn end_on_signal(init: &Child) {
-    let init = i32::try_from(init.id()).ok().map(Pid::from_raw);
-    thread::spawn(move || {
-        if ending_signals().wait().is_ok() {
-            init.map(|pid| kill(pid, Signal::SIGKILL));
+/// Waits for init, or for a reason to end it. By signals and not by threads: the kernel lets a process that has
+/// unshared its process namespace start no more threads.
+fn watch(mut init: Child) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = init.try_wait().context("cannot wait for the lab")? {
+            return Ok(status);
         }
-    });
+        if awaited_signals().wait()? != Signal::SIGCHLD {
+            init.kill()?;
+        }
+    }
 }
 
 /// The outer process's mask comes down to us through exec.
 fn release_signals() -> nix::Result<()> {
-    ending_signals().thread_unblock()
+    awaited_signals().thread_unblock()
 }

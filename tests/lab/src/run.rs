@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// Runs `command` to its end and gives its standard output; a failure carries its standard error.
 pub fn run(command: &mut Command) -> Result<String> {
@@ -30,7 +30,8 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Result<String> {
         });
         child.wait_with_output()
     })?;
-    succeeded(command, &output).with_context(|| format!("input was:\n{}", String::from_utf8_lossy(input)))
+    succeeded(command, &output)
+        .map_err(|error| anyhow!("{error}\ninput was:\n{}", String::from_utf8_lossy(input)))
 }
 
 fn succeeded(command: &Command, output: &Output) -> Result<String> {

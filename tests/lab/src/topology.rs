@@ -201,7 +201,7 @@ fn prepare_host(host: &Machine) -> Result<()> {
     // a test of our drops would prove Docker's.
     host.set_sysctl("net.ipv4.ip_forward", "1")?;
     host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
-    host.ip(&[&format!("route add default via {router4}"), &format!("-6 route add default via {router6}")])
+    host.ip(&[&format!("route add default via {router4}"), &format!("route add ::/0 via {router6}")])
 }
 
 #[cfg(test)]
