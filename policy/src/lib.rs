@@ -5,9 +5,17 @@
 
 pub mod address;
 pub mod compile;
+pub mod config;
+pub mod diagnostic;
 pub mod engine;
 pub mod interface;
+pub mod load;
 pub mod nft;
 pub mod policy;
+pub mod resolve;
 pub mod ruleset;
 pub mod service;
+mod suggest;
+mod text;
+
+pub use load::{Files, LoadOptions, Loaded, Rejected, load};

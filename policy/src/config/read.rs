@@ -1,0 +1,241 @@
+//! Reads the tables of one policy file into a [`Config`] that may hold those of other files already.
+
+use toml::Spanned as TomlSpanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::keys::{ALLOW, ENGINE, GROUP, ICMP, INTERFACES, Key, LOG, SWARM, TOP, Table};
+use super::values::{Value, Values};
+use super::{Allow, Config, Group, List};
+use crate::diagnostic::{Diagnostic, Diagnostics, Span, Spanned, quoted};
+use crate::suggest::alternatives;
+
+/// A key as the TOML parser gives it.
+type TypedKey<'i> = TomlSpanned<DeString<'i>>;
+
+/// Reads one file.
+pub(super) struct Reader<'a> {
+    pub(super) values: Values<'a>,
+    pub(super) config: &'a mut Config,
+    /// Whether the file has syntax errors, so that what is missing may be there all the same.
+    pub(super) is_broken: bool,
+}
+
+impl Reader<'_> {
+    /// Reads a whole file.
+    pub(super) fn read(&mut self, file: &DeTable<'_>) {
+        let unknown = self.each(file, &TOP, Self::top);
+        self.config.is_incomplete |= !unknown.is_empty();
+    }
+
+    /// Hands each key that `table` knows to `read`, and reports the others. Returns what the others were
+    /// probably meant to be.
+    fn each<'v, 'i>(
+        &mut self,
+        typed: &'v DeTable<'i>,
+        table: &'static Table,
+        mut read: impl FnMut(&mut Self, &'static Key, &'v Value<'i>),
+    ) -> Vec<Option<&'static str>> {
+        let mut unknown = Vec::new();
+        for (name, value) in typed.iter() {
+            self.config.is_typed |= !value.get_ref().is_table();
+            match table.find(name.get_ref()) {
+                Some(key) => read(self, key, value),
+                None => unknown.push(self.unknown_key(name, table)),
+            }
+        }
+        unknown
+    }
+
+    fn unknown_key(&mut self, name: &TypedKey<'_>, table: &'static Table) -> Option<&'static str> {
+        let span = self.values.span(name.span());
+        let meant = table.closest(name.get_ref());
+        self.values.errors.push_with(|| {
+            let help = match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("the keys of {} are {}", table.what, alternatives(&table.names())),
+            };
+            let message = format!("{} has no key {}", table.what, quoted(name.get_ref()));
+            Diagnostic::new(message).at(span).label("unknown key").help(help)
+        });
+        meant
+    }
+
+    fn top(&mut self, key: &'static Key, value: &Value<'_>) {
+        match key.name() {
+            "trusted" => add(&mut self.config.trusted, self.values.list(key, value)),
+            "blocked" => add(&mut self.config.blocked, self.values.list(key, value)),
+            "groups" => self.groups(key, value),
+            "allow" => self.allows(key, value),
+            "interfaces" => self.table(key, value, &INTERFACES, Self::interfaces),
+            "icmp" => self.table(key, value, &ICMP, Self::icmp),
+            "swarm" => self.table(key, value, &SWARM, Self::swarm),
+            "log" => self.table(key, value, &LOG, Self::log),
+            "engine" => self.table(key, value, &ENGINE, Self::engine),
+            _ => self.forgotten(key, value),
+        }
+    }
+
+    /// A key that is listed, but that nobody reads: refused, since to ignore what was typed is worse.
+    fn forgotten(&mut self, key: &'static Key, value: &Value<'_>) {
+        let span = self.values.span(value.span());
+        self.values.errors.push(Diagnostic::new(format!("dockfw can't read `{}` yet", key.path)).at(span));
+    }
+
+    fn table<'v, 'i>(
+        &mut self,
+        key: &Key,
+        value: &'v Value<'i>,
+        table: &'static Table,
+        read: impl FnMut(&mut Self, &'static Key, &'v Value<'i>),
+    ) {
+        if let Some(typed) = self.values.table(key, value) {
+            self.each(typed, table, read);
+        }
+    }
+
+    fn interfaces(&mut self, key: &'static Key, value: &Value<'_>) {
+        let interfaces = &mut self.config.interfaces;
+        match key.name() {
+            "filtered" => add(&mut interfaces.filtered, self.values.list(key, value)),
+            "exempt" => add(&mut interfaces.exempt, self.values.list(key, value)),
+            "docker" => add(&mut interfaces.docker, self.values.list(key, value)),
+            _ => self.forgotten(key, value),
+        }
+    }
+
+    fn icmp(&mut self, key: &'static Key, value: &Value<'_>) {
+        match key.name() {
+            "echo" => {
+                let echo = self.values.text(key, value);
+                set(&mut self.config.icmp.echo, key, echo, self.values.errors);
+            }
+            _ => self.forgotten(key, value),
+        }
+    }
+
+    fn swarm(&mut self, key: &'static Key, value: &Value<'_>) {
+        match key.name() {
+            "peers" => add(&mut self.config.swarm.peers, self.values.list(key, value)),
+            "data_path_port" => {
+                let port = self.values.number(key, value);
+                set(&mut self.config.swarm.data_path_port, key, port, self.values.errors);
+            }
+            _ => self.forgotten(key, value),
+        }
+    }
+
+    fn log(&mut self, key: &'static Key, value: &Value<'_>) {
+        match key.name() {
+            "drops" => {
+                let drops = self.values.boolean(key, value);
+                set(&mut self.config.log.drops, key, drops, self.values.errors);
+            }
+            "rate" => {
+                let rate = self.values.text(key, value);
+                set(&mut self.config.log.rate, key, rate, self.values.errors);
+            }
+            _ => self.forgotten(key, value),
+        }
+    }
+
+    fn engine(&mut self, key: &'static Key, value: &Value<'_>) {
+        match key.name() {
+            "backend" => {
+                let backend = self.values.text(key, value);
+                set(&mut self.config.engine.backend, key, backend, self.values.errors);
+            }
+            "prefilter" => {
+                let prefilter = self.values.boolean(key, value);
+                set(&mut self.config.engine.prefilter, key, prefilter, self.values.errors);
+            }
+            _ => self.forgotten(key, value),
+        }
+    }
+
+    fn groups(&mut self, key: &Key, value: &Value<'_>) {
+        let Some(typed) = self.values.table(key, value) else {
+            self.config.is_incomplete = true;
+            return;
+        };
+        for (name, value) in typed.iter() {
+            self.config.is_typed = true;
+            let span = self.values.span(name.span());
+            let group = Group { span, entries: self.values.list(&GROUP, value) };
+            self.group(name.get_ref(), group);
+        }
+    }
+
+    fn group(&mut self, name: &str, group: Group) {
+        match self.config.groups.get(name) {
+            Some(first) => self.values.errors.push_with(|| {
+                Diagnostic::new(format!("the group {} is there twice", quoted(name)))
+                    .at(group.span)
+                    .help("write all its addresses in one place, or give one of the two another name")
+                    .note("the other is here", first.span)
+            }),
+            None => _ = self.config.groups.insert(name.into(), group),
+        }
+    }
+
+    fn allows(&mut self, key: &Key, value: &Value<'_>) {
+        let DeValue::Array(array) = value.get_ref() else {
+            self.values.wrong_type::<()>(key, value);
+            return;
+        };
+        for entry in array.iter() {
+            match entry.get_ref() {
+                DeValue::Table(table) => self.allow(table, self.values.span(entry.span())),
+                _ => _ = self.values.wrong_type::<()>(key, entry),
+            }
+        }
+    }
+
+    fn allow(&mut self, typed: &DeTable<'_>, span: Span) {
+        let mut allow = Allow { span, name: None, from: None, ports: None, to: None };
+        let unknown = self.each(typed, &ALLOW, |reader, key, value| match key.name() {
+            "name" => allow.name = reader.values.text(key, value),
+            "from" => allow.from = reader.values.list(key, value),
+            "ports" => allow.ports = reader.values.list(key, value),
+            "to" => allow.to = reader.values.text(key, value),
+            _ => reader.forgotten(key, value),
+        });
+        for (name, example) in [("name", r#"name = "web""#), ("ports", r#"ports = ["443/tcp"]"#)] {
+            let is_there = typed.keys().any(|key| key.get_ref() == name);
+            if !is_there && !unknown.contains(&Some(name)) && !self.is_broken {
+                self.missing(name, example, span);
+            }
+        }
+        self.config.allow.push(allow);
+    }
+
+    fn missing(&mut self, name: &str, example: &str, span: Span) {
+        let diagnostic = Diagnostic::new(format!("this [[allow]] has no `{name}`")).at(span);
+        self.values.errors.push(diagnostic.help(format!("add a line as {example}")));
+    }
+}
+
+/// Adds a list to those of other files.
+fn add(slot: &mut Option<List>, list: Option<List>) {
+    match (slot, list) {
+        (_, None) => {}
+        (Some(first), Some(list)) => {
+            first.is_blank &= list.is_blank;
+            first.entries.extend(list.entries);
+        }
+        (slot, list) => *slot = list,
+    }
+}
+
+/// Sets a scalar, or reports that another file set it before.
+fn set<T>(slot: &mut Option<Spanned<T>>, key: &Key, value: Option<Spanned<T>>, errors: &mut Diagnostics) {
+    match (&slot, value) {
+        (_, None) => {}
+        (Some(first), Some(value)) => errors.push_with(|| {
+            Diagnostic::new(format!("`{}` is set twice", key.path))
+                .at(value.span)
+                .help("take one of the two out; it can only have one value")
+                .note("it is set here before", first.span)
+        }),
+        (None, value) => *slot = value,
+    }
+}

@@ -1,0 +1,137 @@
+//! Values of a policy file by type. One of another type is reported with what is wanted, and left out.
+
+use std::ops::Range;
+
+use toml::Spanned as TomlSpanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::List;
+use super::keys::Key;
+use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Span, Spanned, quoted};
+
+/// A value as the TOML parser gives it.
+pub(super) type Value<'i> = TomlSpanned<DeValue<'i>>;
+
+/// Takes values out of one file, and notes what is wrong with them.
+pub(super) struct Values<'a> {
+    pub(super) file: FileId,
+    pub(super) errors: &'a mut Diagnostics,
+}
+
+impl Values<'_> {
+    /// A place in the file.
+    pub(super) fn span(&self, range: Range<usize>) -> Span {
+        Span { file: self.file, start: range.start, end: range.end }
+    }
+
+    fn spanned<T>(&self, value: T, range: Range<usize>) -> Spanned<T> {
+        Spanned { value, span: self.span(range) }
+    }
+
+    /// A text.
+    pub(super) fn text(&mut self, key: &Key, value: &Value<'_>) -> Option<Spanned<String>> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(self.spanned(text.clone().into_owned(), value.span())),
+            _ => self.wrong_type(key, value),
+        }
+    }
+
+    /// A yes or no.
+    pub(super) fn boolean(&mut self, key: &Key, value: &Value<'_>) -> Option<Spanned<bool>> {
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(self.spanned(*boolean, value.span())),
+            _ => self.wrong_type(key, value),
+        }
+    }
+
+    /// A whole number; one that is too big for any use comes out as the biggest.
+    pub(super) fn number(&mut self, key: &Key, value: &Value<'_>) -> Option<Spanned<i64>> {
+        match value.get_ref() {
+            DeValue::Integer(number) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(i64::MAX);
+                Some(self.spanned(number, value.span()))
+            }
+            _ => self.wrong_type(key, value),
+        }
+    }
+
+    /// A table.
+    pub(super) fn table<'v, 'i>(&mut self, key: &Key, value: &'v Value<'i>) -> Option<&'v DeTable<'i>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(table),
+            _ => self.wrong_type(key, value),
+        }
+    }
+
+    /// A list of texts. Entries of other types are reported one by one.
+    pub(super) fn list(&mut self, key: &Key, value: &Value<'_>) -> Option<List> {
+        let DeValue::Array(array) = value.get_ref() else { return self.wrong_type(key, value) };
+        let mut list =
+            List { span: self.span(value.span()), entries: Vec::new(), is_blank: array.is_empty() };
+        for entry in array.iter() {
+            match entry.get_ref() {
+                DeValue::String(text) => {
+                    list.entries.push(self.spanned(text.clone().into_owned(), entry.span()));
+                }
+                DeValue::Integer(number) if key.name() == "ports" && is_plain(number) => {
+                    list.entries.push(self.spanned(number.as_str().into(), entry.span()));
+                }
+                _ => self.wrong_entry(key, entry),
+            }
+        }
+        Some(list)
+    }
+
+    /// Notes that a value is of another type than its key wants. Returns nothing, for the caller to return.
+    pub(super) fn wrong_type<T>(&mut self, key: &Key, value: &Value<'_>) -> Option<T> {
+        let span = self.span(value.span());
+        self.errors.push_with(|| {
+            Diagnostic::new(format!("`{}` must be {}", key.path, key.wanted))
+                .at(span)
+                .label(format!("this is {}", type_name(value.get_ref())))
+                .help(format!("write {}", correction(key, value.get_ref())))
+        });
+        None
+    }
+
+    fn wrong_entry(&mut self, key: &Key, value: &Value<'_>) {
+        let span = self.span(value.span());
+        self.errors.push_with(|| {
+            Diagnostic::new(format!("the entries of `{}` must be texts", key.path))
+                .at(span)
+                .label(format!("this is {}", type_name(value.get_ref())))
+                .help(format!("write each in quotes, as in {}", key.example))
+        });
+    }
+}
+
+/// Whether a number was typed with nothing but digits. Such a one in `ports` gets the advice for a port without
+/// its protocol, which is better than what can be said of a wrong type.
+fn is_plain(number: &DeInteger<'_>) -> bool {
+    number.radix() == 10 && number.as_str().bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// How what was typed is written right, where one can tell, or an example.
+fn correction(key: &Key, value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) if key.wanted.starts_with("a list") => {
+            format!("it in brackets: {} = [{}]", key.name(), quoted(text).replace('`', "\""))
+        }
+        DeValue::String(text) if matches!(text.as_ref(), "true" | "false") && key.wanted.contains("true") => {
+            format!("it without quotes: {} = {text}", key.name())
+        }
+        _ => key.example.into(),
+    }
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,177 @@
+//! Reads a policy: the main file, what lies in `conf.d` beside it, and the lists that these name.
+//!
+//! The crate opens no file itself; it asks a [`Files`], which the program implements on the file system.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, Findings};
+use crate::diagnostic::{Diagnostic, Diagnostics, Report, Sources, Span};
+use crate::policy::Policy;
+use crate::resolve::Resolver;
+
+/// The biggest policy file; longer lists belong into files of their own.
+const MAX_SIZE: u64 = 16 * 1024 * 1024;
+
+/// The directory beside the main file whose `.toml` files add to it.
+const DIRECTORY: &str = "conf.d";
+
+/// What a policy is read from.
+pub trait Files {
+    /// The first `limit` bytes of a file, or all where it has no more.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+
+    /// The full paths of what lies in a directory, in any order.
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
+}
+
+/// What an operator may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Whether `trusted` (and Swarm's `peers`) may hold everyone.
+    pub allow_trusting_everyone: bool,
+}
+
+/// A policy that may be put in force.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// What the operator should know about it.
+    pub warnings: Report,
+}
+
+/// A policy that may not be put in force.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", errors.render(false).trim_end())]
+pub struct Rejected {
+    /// All that is wrong with it.
+    pub errors: Report,
+}
+
+/// Reads and checks the policy whose main file is at `path`.
+pub fn load(path: &Path, files: &dyn Files, options: LoadOptions) -> Result<Loaded, Rejected> {
+    let mut loader = Loader { files, findings: Findings::default() };
+    let config = loader.config(path);
+    let mut warnings = Diagnostics::default();
+    let policy = Resolver {
+        config: &config,
+        files,
+        options,
+        sources: &mut loader.findings.sources,
+        errors: &mut loader.findings.errors,
+        warnings: &mut warnings,
+        groups: BTreeMap::new(),
+        lists: HashMap::new(),
+    }
+    .policy();
+    let (sources, errors) = loader.findings.all();
+    if errors.is_empty() {
+        Ok(Loaded { policy, warnings: Report::warnings(sources, warnings) })
+    } else {
+        Err(Rejected { errors: Report::errors(sources, errors) })
+    }
+}
+
+struct Loader<'a> {
+    files: &'a dyn Files,
+    findings: Findings,
+}
+
+impl Loader<'_> {
+    /// All that was typed.
+    fn config(&mut self, path: &Path) -> Config {
+        let mut config = Config::default();
+        self.file(path, &mut config);
+        for path in self.additions(path) {
+            self.file(&path, &mut config);
+        }
+        let Findings { sources, syntax, errors } = &mut self.findings;
+        if !config.is_typed && syntax.is_empty() && errors.is_empty() {
+            errors.push(empty(path, sources));
+        }
+        config
+    }
+
+    fn file(&mut self, path: &Path, config: &mut Config) {
+        match read(self.files, path, MAX_SIZE) {
+            Ok(bytes) => config::decode(path, &bytes, config, &mut self.findings),
+            Err(unread) => {
+                config.is_incomplete = true;
+                self.findings.errors.push(Diagnostic::new(unread.message(path)).help(unread.help()));
+            }
+        }
+    }
+
+    /// The policy files of `conf.d`, in the order of their names. Names with a dot in front are left out, as by
+    /// a shell: editors keep their copies under such.
+    fn additions(&mut self, path: &Path) -> Vec<PathBuf> {
+        let directory = path.parent().unwrap_or(Path::new("")).join(DIRECTORY);
+        let mut paths = match self.files.list(&directory) {
+            Ok(paths) => paths,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                self.findings.errors.push(Diagnostic::new(Unread::Failed(error).message(&directory)));
+                return Vec::new();
+            }
+        };
+        paths.retain(|path| is_policy_file(path));
+        paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+        paths
+    }
+}
+
+fn is_policy_file(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && path.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// Not one key in any file. To put that in force would shut the operator out.
+fn empty(path: &Path, sources: &mut Sources) -> Diagnostic {
+    let span = Span { file: sources.add_line(path, 1, String::new()), start: 0, end: 0 };
+    Diagnostic::new("the policy is empty: nobody would reach this host").at(span).help(
+        "the least there can be is one line with an address of yours, trusted = [\"203.0.113.7\"], \
+         or an [[allow]] with a name and ports",
+    )
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It has more than so many bytes.
+    TooBig(u64),
+    /// The system's reason.
+    Failed(io::Error),
+}
+
+impl Unread {
+    /// What happened to the file of this name.
+    pub(crate) fn message(&self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::TooBig(limit) => format!("{path} has more than {} MiB", limit >> 20),
+            Self::Failed(error) => format!("can't read {path}: {error}"),
+        }
+    }
+
+    /// What to do about it, for a policy file.
+    fn help(&self) -> &'static str {
+        match self {
+            Self::TooBig(_) => "put long lists into files of their own: \"file:lists/vpn.txt\"",
+            Self::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
+                "write the policy there, or name another file with --config"
+            }
+            Self::Failed(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                "name a file, not a directory"
+            }
+            Self::Failed(_) => "the file must be readable for whoever runs dockfw",
+        }
+    }
+}
+
+/// The whole of a file that is not too big.
+pub(crate) fn read(files: &dyn Files, path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
+    let bytes = files.read(path, limit + 1).map_err(Unread::Failed)?;
+    if bytes.len() as u64 > limit { Err(Unread::TooBig(limit)) } else { Ok(bytes) }
+}

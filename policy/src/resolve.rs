@@ -1,0 +1,117 @@
+//! From what was typed to what it means: references looked up, defaults in, everything checked.
+//!
+//! Whatever is wrong is reported and left out of the policy; the caller must not use the policy if there were
+//! errors.
+
+mod addresses;
+pub mod advice;
+mod groups;
+mod interfaces;
+mod list;
+mod rules;
+mod scalars;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::address::AddressSet;
+use crate::config::{Config, List};
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources, quoted};
+use crate::load::{Files, LoadOptions};
+use crate::policy::Policy;
+use addresses::{Members, Use};
+
+/// What to do instead of trusting everyone.
+const TRUST_ADVICE: &str = "to open a port to everyone, write an [[allow]] without `from`; to let everyone reach every \
+                            port all the same, use --force";
+
+/// Works out what a policy means.
+pub(crate) struct Resolver<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) files: &'a dyn Files,
+    pub(crate) options: LoadOptions,
+    pub(crate) sources: &'a mut Sources,
+    pub(crate) errors: &'a mut Diagnostics,
+    pub(crate) warnings: &'a mut Diagnostics,
+    /// The groups, each with what its own list names.
+    pub(crate) groups: BTreeMap<&'a str, Members<'a>>,
+    /// The list files read so far; nothing for those that could not be read.
+    pub(crate) lists: HashMap<PathBuf, Option<Rc<AddressSet>>>,
+}
+
+impl<'a> Resolver<'a> {
+    /// The whole policy.
+    pub(crate) fn policy(&mut self) -> Policy {
+        let config = self.config;
+        self.resolve_groups();
+        let policy = Policy {
+            trusted: self.narrow(config.trusted.as_ref(), "trusted", TRUST_ADVICE),
+            blocked: self.addresses(config.blocked.as_ref(), "blocked"),
+            allow: self.rules(),
+            interfaces: self.interfaces(),
+            echo: self.echo(),
+            swarm: self.swarm(),
+            log: self.log(),
+            engine: self.engine(),
+        };
+        self.warn_of_blocked_trust(&policy);
+        policy
+    }
+
+    /// The addresses of a list that is not a rule's.
+    fn addresses(&mut self, list: Option<&'a List>, key: &'static str) -> AddressSet {
+        let Some(list) = list else { return AddressSet::default() };
+        let members = self.members(list, Use { key, takes_containers: false });
+        self.gather(&members)
+    }
+
+    /// The same, for a list that must not hold everyone.
+    fn narrow(&mut self, list: Option<&'a List>, key: &'static str, advice: &str) -> AddressSet {
+        let addresses = self.addresses(list, key);
+        if let Some(list) = list.filter(|_| !self.options.allow_trusting_everyone) {
+            self.refuse_everyone(list, key, advice, &addresses);
+        }
+        addresses
+    }
+
+    /// `blocked` beats `trusted`, which is surprising enough to be said.
+    fn warn_of_blocked_trust(&mut self, policy: &Policy) {
+        let (few, many) = if policy.trusted.len() < policy.blocked.len() {
+            (&policy.trusted, &policy.blocked)
+        } else {
+            (&policy.blocked, &policy.trusted)
+        };
+        let Some((one, other)) = few.ranges().find_map(|range| Some((range, many.first_overlap(&range)?)))
+        else {
+            return;
+        };
+        let message = format!("some addresses are trusted and blocked: {} and {}", one, other);
+        let mut warning = Diagnostic::new(message).help("`blocked` beats `trusted`: they reach nothing");
+        if let Some(list) = &self.config.blocked {
+            warning = warning.at(list.span);
+        }
+        self.warnings.push(warning);
+    }
+
+    /// Reports that something is missing, unless what was typed could not be understood in full.
+    fn missing(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
+        if !self.config.is_incomplete {
+            self.errors.push_with(diagnostic);
+        }
+    }
+}
+
+/// Why a text can't be the name of a rule or group, if it can't.
+fn name_fault(name: &str) -> Option<Diagnostic> {
+    /// Longer ones do not fit where engines show them.
+    const MAX: usize = 64;
+    let length = name.chars().count();
+    if length == 0 || length > MAX {
+        let message = format!("a name has 1 to {MAX} characters, this one has {length}");
+        return Some(Diagnostic::new(message).help(r#"give it a short name, as in "web""#));
+    }
+    let bad = name.chars().find(|c| c.is_control() || matches!(c, '"' | '\\'))?;
+    let message = format!("a name can't have {} in it", quoted(&bad.to_string()));
+    Some(Diagnostic::new(message).help("take out quotes, backslashes and control characters"))
+}

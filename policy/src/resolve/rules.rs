@@ -1,0 +1,103 @@
+//! `[[allow]]`: the exceptions.
+
+use std::collections::HashMap;
+
+use super::addresses::Use;
+use super::scalars::choice;
+use super::{Resolver, advice, name_fault};
+use crate::config::{Allow, List};
+use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
+use crate::policy::{AllowRule, Place, Source, Target};
+use crate::service::Services;
+
+impl<'a> Resolver<'a> {
+    pub(super) fn rules(&mut self) -> Vec<AllowRule> {
+        let mut names = HashMap::new();
+        let config = self.config;
+        config.allow.iter().filter_map(|allow| self.rule(allow, &mut names)).collect()
+    }
+
+    fn rule(&mut self, allow: &'a Allow, names: &mut HashMap<&'a str, Span>) -> Option<AllowRule> {
+        if let Some(name) = &allow.name {
+            self.check_name(name, names);
+        }
+        let services = allow.ports.as_ref().map(|ports| self.services(ports)).unwrap_or_default();
+        let to = self.target(allow.to.as_ref());
+        let from = self.source(allow)?;
+        let location = self.sources.locate(allow.span);
+        let place = Place { file: location.file, line: location.line };
+        Some(AllowRule { name: allow.name.as_ref()?.value.clone(), from, services, to, place })
+    }
+
+    fn check_name(&mut self, name: &'a Spanned<String>, names: &mut HashMap<&'a str, Span>) {
+        if let Some(fault) = name_fault(&name.value) {
+            self.errors.push(fault.at(name.span));
+        }
+        match names.get(name.value.as_str()) {
+            Some(first) => self.errors.push_with(|| {
+                Diagnostic::new(format!("two rules are called {}", quoted(&name.value)))
+                    .at(name.span)
+                    .help("give each rule a name of its own; counters and `explain` show it")
+                    .note("the other is here", *first)
+            }),
+            None => _ = names.insert(&name.value, name.span),
+        }
+    }
+
+    fn services(&mut self, ports: &List) -> Services {
+        if ports.is_blank {
+            self.errors.push_with(|| {
+                Diagnostic::new("`ports` is empty: the rule would open nothing")
+                    .at(ports.span)
+                    .help("write at least one, as in ports = [\"443/tcp\"], or take the rule out")
+            });
+        }
+        let mut services = Vec::new();
+        for entry in &ports.entries {
+            match entry.value.parse() {
+                Ok(service) => services.push(service),
+                Err(error) => self.errors.push_with(|| {
+                    let message = format!("{}: {error}", quoted(&entry.value));
+                    Diagnostic::new(message).at(entry.span).help(advice::service(&entry.value, &error))
+                }),
+            }
+        }
+        services.into_iter().collect()
+    }
+
+    fn target(&mut self, to: Option<&Spanned<String>>) -> Target {
+        const CHOICES: [(&str, Target); 3] =
+            [("host", Target::Host), ("docker", Target::Docker), ("container", Target::Container)];
+        choice(to, "to", &CHOICES, self.errors).unwrap_or(Target::Any)
+    }
+
+    /// The `from` of a rule. Nothing where it turns out to name nobody: that never becomes everyone.
+    fn source(&mut self, allow: &'a Allow) -> Option<Source> {
+        let Some(list) = &allow.from else { return Some(Source::Everyone) };
+        if list.is_blank {
+            self.errors.push_with(|| {
+                Diagnostic::new("`from` is empty: the rule would let nobody in")
+                    .at(list.span)
+                    .help("take `from` out to let everyone in, or name someone: from = [\"203.0.113.7\"]")
+            });
+        }
+        let members = self.members(list, Use { key: "from", takes_containers: true });
+        let (containers, is_broken) = (members.containers, members.is_broken);
+        let addresses = self.gather(&members);
+        if addresses.is_empty() && !containers {
+            self.warn_of_nobody(list, is_broken);
+            return None;
+        }
+        Some(Source::These { containers, addresses })
+    }
+
+    fn warn_of_nobody(&mut self, list: &List, is_broken: bool) {
+        if !is_broken && !list.is_blank {
+            self.warnings.push_with(|| {
+                Diagnostic::new("what `from` names holds no address: the rule lets nobody in")
+                    .at(list.span)
+                    .help("fill the groups or files that it names, or take the rule out")
+            });
+        }
+    }
+}
