@@ -98,7 +98,7 @@ fn local_address(control: &ControlMessageOwned) -> Option<(IpAddr, u32)> {
             Some((IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()), 0))
         }
         ControlMessageOwned::Ipv6PacketInfo(info) => {
-            Some((IpAddr::from(info.ipi6_addr.s6_addr), u32::try_from(info.ipi6_ifindex).unwrap_or(0)))
+            Some((IpAddr::from(info.ipi6_addr.s6_addr), info.ipi6_ifindex))
         }
         _ => None,
     }

@@ -191,7 +191,7 @@ impl Drop for Docker<'_> {
 }
 
 fn configuration(options: &DockerOptions) -> String {
-    let mut config = json!({
+    let keys = json!({
         "live-restore": options.live_restore,
         "userland-proxy": options.userland_proxy,
         "log-driver": "none",
@@ -199,15 +199,12 @@ fn configuration(options: &DockerOptions) -> String {
         // 20.10 shows ip6tables only to those who ask for experiments; later versions ignore it.
         "experimental": true,
     });
-    if options.ipv6 {
-        config["ipv6"] = json!(true);
-        config["ip6tables"] = json!(true);
-        config["fixed-cidr-v6"] = json!("fd00:d0c::/64");
-    }
-    for (key, value) in &options.config {
-        config[key] = value.clone();
-    }
-    config.to_string()
+    let ipv6 = json!({"ipv6": true, "ip6tables": true, "fixed-cidr-v6": "fd00:d0c::/64"});
+    let ipv6 = if options.ipv6 { ipv6 } else { json!({}) };
+    let lists = [keys.as_object(), ipv6.as_object(), Some(&options.config)];
+    let config: Map<String, Value> =
+        lists.into_iter().flatten().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    Value::Object(config).to_string()
 }
 
 /// A ping by hand: starting the client for each look would take longer than dockerd does.

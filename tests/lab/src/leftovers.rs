@@ -14,26 +14,19 @@ pub struct Leftovers {
     pub processes: BTreeSet<String>,
     /// Cgroups of the lab.
     pub cgroups: BTreeSet<String>,
-    /// Named network namespaces, whoever made them.
+    /// The machine's named network namespaces that are called as the lab's are.
     pub namespaces: BTreeSet<String>,
-    /// Mounts in this program's view, whoever made them.
+    /// Mounts in this program's view in places that a lab mounts on.
     pub mounts: BTreeSet<String>,
-    /// The machine's files in places that Docker and dockfw use, whoever made them.
+    /// The machine's files that Docker, iptables or dockfw could have written.
     pub files: BTreeSet<String>,
 }
 
-/// Directories that dockerd, containerd and dockfw write to.
-const PLACES: [&str; 9] = [
-    "/etc",
-    "/etc/docker",
-    "/etc/dockfw",
-    "/opt",
-    "/opt/containerd",
-    "/run",
-    "/run/lock",
-    "/var/lib",
-    "/var/lib/docker",
-];
+/// Directories that dockerd, containerd, iptables and dockfw write to.
+const PLACES: [&str; 7] = ["/etc", "/etc/docker", "/opt", "/run", "/run/lock", "/var/lib", "/var/lib/docker"];
+
+/// What is theirs there. Nothing else is looked at, for the machine has a life of its own meanwhile.
+const WORDS: [&str; 5] = ["docker", "dockfw", "containerd", "xtables", "overlay"];
 
 impl Leftovers {
     /// Looks for what the lab has whose outer process has (or had) this id.
@@ -47,11 +40,20 @@ impl Leftovers {
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect(),
-            namespaces: names_in("/run/netns").collect(),
-            mounts: mounts.lines().map(str::to_owned).collect(),
-            files: PLACES.iter().flat_map(|place| names_in(place)).collect(),
+            namespaces: names_in("/run/netns").filter(|path| is_lab_name(path)).collect(),
+            mounts: mounts.lines().filter(|line| is_theirs(line)).map(str::to_owned).collect(),
+            files: PLACES.iter().flat_map(|place| names_in(place)).filter(|path| is_theirs(path)).collect(),
         }
     }
+}
+
+fn is_theirs(text: &str) -> bool {
+    WORDS.iter().any(|word| text.contains(word))
+}
+
+fn is_lab_name(path: &str) -> bool {
+    let names = ["switch", "host", "trusted", "untrusted", "office", "blocked"];
+    names.iter().any(|name| path.strip_prefix("/run/netns/") == Some(name))
 }
 
 fn names_in(directory: &str) -> impl Iterator<Item = String> {

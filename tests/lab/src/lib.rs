@@ -9,6 +9,10 @@
     clippy::panic,
     reason = "test code: a fault of the lab itself has nobody to handle it"
 )]
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail by panicking")
+)]
 
 mod cgroups;
 mod contain;

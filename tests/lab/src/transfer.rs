@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -118,11 +118,17 @@ impl Transfer {
         self.fault().map_or(Ok(()), |fault| bail!("a download broke: {fault}"))
     }
 
-    /// Whether nothing arrives for `period`.
-    #[must_use]
-    pub fn is_stalled_for(&self, period: Duration) -> bool {
-        let before = self.progress();
-        wait_until(period, "for a byte", || (self.progress() > before).then_some(())).is_err()
+    /// Waits until nothing has arrived for `period`. Not at once after a drop of the acknowledgements: the service
+    /// still sends what its congestion window allows.
+    pub fn assert_stalls(&self, period: Duration) -> Result<()> {
+        let mut last = (self.progress(), Instant::now());
+        wait_until(period * 10, "for a download to stall", || {
+            let now = self.progress();
+            if now > last.0 {
+                last = (now, Instant::now());
+            }
+            (last.1.elapsed() >= period).then_some(())
+        })
     }
 
     /// Ends the download: the bytes received, or what went wrong on the way.

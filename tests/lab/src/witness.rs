@@ -59,7 +59,8 @@ impl Witness {
     pub fn seen(&self) -> Result<BTreeSet<Survivor>> {
         let text = run(self.host.command("nft").args(["-j", "list", "table", "inet", "lab_witness"]))?;
         let listing: Value = serde_json::from_str(&text).context("nft's JSON")?;
-        let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let objects =
+            listing.get("nftables").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         Ok(objects.iter().filter_map(|object| object.get("set")).flat_map(elements).collect())
     }
 
