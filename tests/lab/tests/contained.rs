@@ -3,24 +3,29 @@
 //! The program runs itself again in a role: the cases look from outside at what a whole life of a lab leaves.
 
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use dockfw_lab::{
-    Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Netns, PROTOS, Packet, Probe, Programs, Proto,
-    Variant, Witness, contain, probe_all, wait_until,
+    Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Machine, Netns, Outcome, PROTOS,
+    Packet, Probe, Programs, Proto, Survivor, Variant, Witness, contain, probe_all, wait_until,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
 
 const ROLE: &str = "DOCKFW_LAB_TEST_ROLE";
 
 type Role = fn(Variant) -> Result<()>;
 
 /// What the program can do in a lab, by name.
-const ROLES: [(&str, Role); 4] = [
+const ROLES: [(&str, Role); 5] = [
     ("open", docker_is_open),
     ("tools", tools_work),
+    ("row", labs_in_a_row),
     ("linger", linger),
     ("fail", |_| bail!("as it should")),
 ];
@@ -36,8 +41,14 @@ fn trials() -> Vec<Trial> {
     let variants = [("nft", Variant::Nft), ("legacy", Variant::Legacy)];
     let mut trials = vec![
         case("failure_is_told_by_the_exit_code", Variant::Nft, failure_is_told),
-        case("nothing_stays_after_sigkill_of_the_inner_process", Variant::Nft, || killed(inner_of)),
-        case("nothing_stays_after_sigkill_of_the_outer_process", Variant::Nft, || killed(outer_of)),
+        case("nothing_stays_after_sigkill_of_the_inner_process", Variant::Nft, || {
+            killed(inner_of, Signal::SIGKILL)
+        }),
+        case("nothing_stays_after_sigkill_of_the_outer_process", Variant::Nft, || {
+            killed(outer_of, Signal::SIGKILL)
+        }),
+        case("nothing_stays_after_sigterm", Variant::Nft, || killed(outer_of, Signal::SIGTERM)),
+        case("labs_in_a_row", Variant::Legacy, || whole_life("row:nft")),
         case("tools_work", Variant::Nft, || whole_life("tools:nft")),
     ];
     trials.extend(variants.map(|(name, variant)| {
@@ -55,7 +66,7 @@ fn case(name: &str, variant: Variant, body: impl FnOnce() -> Result<()> + Send +
 }
 
 fn possible(variant: &Variant) -> Result<()> {
-    ensure!(nix::unistd::Uid::effective().is_root(), "not root");
+    ensure!(Uid::effective().is_root(), "not root");
     Programs::check(variant)
 }
 
@@ -98,7 +109,7 @@ fn failure_is_told() -> Result<()> {
 }
 
 /// Kills one process of a lab that has all that a lab can have.
-fn killed(victim: fn(&Child) -> Result<u32>) -> Result<()> {
+fn killed(victim: fn(&Child) -> Result<u32>, signal: Signal) -> Result<()> {
     let before = Leftovers::of(0);
     let mut child = again("linger:nft")?;
     let mut line = String::new();
@@ -106,9 +117,9 @@ fn killed(victim: fn(&Child) -> Result<u32>) -> Result<()> {
     ensure!(line.trim() == "raised", "the lab said {line:?}");
     ensure!(Leftovers::of(child.id()).processes.len() > 5, "a lab with Docker has more processes than that");
     let pid = i32::try_from(victim(&child)?)?;
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)?;
-    child.wait()?;
-    if victim(&child).is_ok_and(|pid| pid == child.id()) {
+    kill(Pid::from_raw(pid), signal)?;
+    let status = child.wait()?;
+    if status.signal() == Some(Signal::SIGKILL as i32) {
         // Nobody was left to tidy up: processes go by themselves, cgroups with the next lab.
         no_processes(child.id())?;
         failure_is_told()?;
@@ -166,13 +177,20 @@ fn docker_is_open(variant: Variant) -> Result<()> {
     docker.network("old").create()?;
     println!("{:>6} ms: networks", start.elapsed().as_millis());
     let containers = docker.start_all([
-        docker.container("web").network("front").publish("8080:80/tcp").publish("8080:80/udp"),
+        docker
+            .container("web")
+            .network("front")
+            .publish("8080:80/tcp")
+            .publish("8080:80/udp")
+            .publish("8007:7")
+            .publish("8007:7/udp")
+            .publish("8081:81"),
         docker.container("db").network("back").publish("5432:5432/tcp"),
         docker.container("cache").network("old").publish("6379:6379/tcp"),
-        docker.container("plain").publish("8081:80/tcp"),
+        docker.container("plain").publish("8083:80/tcp"),
         docker.container("worker").network("back"),
         docker.container("second").publish("192.0.2.2:8082:80/tcp"),
-        docker.container("local").publish("127.0.0.1:8083:80/tcp"),
+        docker.container("local").publish("127.0.0.1:8084:80/tcp"),
         docker.container("hostnet").network("host"),
     ])?;
     println!("{:>6} ms: {} containers", start.elapsed().as_millis(), containers.len());
@@ -182,6 +200,7 @@ fn docker_is_open(variant: Variant) -> Result<()> {
     published_ports_answer(&lab)?;
     direct_routing_answers(&lab, web, &front.subnet_v4)?;
     println!("{:>6} ms: probes", start.elapsed().as_millis());
+    containers_can_forge(&lab, web, &front.bridge)?;
     connections_survive_a_restart(&lab, &docker, web)?;
     println!("{:>6} ms: restart", start.elapsed().as_millis());
     drop(docker);
@@ -201,7 +220,7 @@ fn published_ports_answer(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn direct_routing_answers(lab: &Lab, web: &dockfw_lab::Container, subnet: &str) -> Result<()> {
+fn direct_routing_answers(lab: &Lab, web: &Container, subnet: &str) -> Result<()> {
     lab.untrusted.route(subnet, &lab.host)?;
     let outcome = lab.untrusted.tcp((web.v4(), 80));
     ensure!(outcome.is("web"), "direct routing: {outcome}");
@@ -209,11 +228,54 @@ fn direct_routing_answers(lab: &Lab, web: &dockfw_lab::Container, subnet: &str) 
 }
 
 fn connections_survive_a_restart(lab: &Lab, docker: &Docker<'_>, web: &Netns) -> Result<()> {
-    let _stream = web.serve_stream("81/tcp", "stream")?;
-    let download = lab.untrusted.download((lab.host.v4, 8080)).err();
-    ensure!(download.is_none(), "no download from a service that closes: {download:?}");
+    let _services = [
+        web.serve_stream("81/tcp", "stream")?,
+        web.serve_echo("7/tcp", "echo")?,
+        web.serve_echo("7/udp", "echo")?,
+    ];
+    let downloads = lab.host.at(8081).map(|from| lab.untrusted.download(from));
+    let conversations = PROTOS.into_iter().flat_map(|proto| lab.host.at(8007).map(|with| (proto, with)));
+    let conversations = conversations.map(|(proto, with)| lab.untrusted.converse(proto, with));
+    let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
+    conversations.iter_mut().try_for_each(|conversation| conversation.say("before"))?;
     docker.restart()?;
+    conversations.iter_mut().try_for_each(|conversation| conversation.say("after"))?;
+    for download in downloads {
+        let download = download?;
+        download.assert_flowing()?;
+        download.finish()?;
+    }
     published_ports_answer(lab)
+}
+
+/// A container can forge, too: the frames come in by its bridge.
+fn containers_can_forge(lab: &Lab, web: &Container, bridge: &str) -> Result<()> {
+    let witness = Witness::install(&lab.host)?;
+    let sender = web.sender_to(&lab.host, bridge)?;
+    let sources = ["203.0.113.9".parse::<IpAddr>()?, "2001:db8:9::9".parse()?];
+    for (source, to) in sources.into_iter().zip(lab.trusted.addresses()) {
+        sender.send(&Packet::udp(source, to, 9, 5, "x"))?;
+    }
+    let survivors = witness.survivors_of(2)?;
+    let forwarded = [false, true].map(|ipv6| Survivor { hook: Hook::Forward, ipv6, token: 5 });
+    ensure!(survivors.iter().eq(&forwarded), "{survivors:?}");
+    Ok(())
+}
+
+/// One lab after the other in one process: nothing of the first may stand in the second one's way.
+fn labs_in_a_row(first: Variant) -> Result<()> {
+    for variant in [first, Variant::Legacy] {
+        let lab = Lab::raise(LabOptions { variant, dockfw: None })?;
+        let docker = Docker::start(&lab, DockerOptions::default())?;
+        let web = docker.container("web").publish("8080:80").start()?;
+        let _service = web.serve("80/tcp", "web")?;
+        let outcome = lab.office.tcp((lab.host.v4, 8080));
+        ensure!(outcome.is("web"), "{:?}: {outcome}", lab.variant());
+        let chains = lab.on_host("iptables", &["-V"])?;
+        let expected = if *lab.variant() == Variant::Legacy { "legacy" } else { "nf_tables" };
+        ensure!(chains.contains(expected), "iptables is {chains}");
+    }
+    Ok(())
 }
 
 fn tools_work(variant: Variant) -> Result<()> {
@@ -226,14 +288,14 @@ fn tools_work(variant: Variant) -> Result<()> {
 
 fn answers_come_from_the_address_asked(lab: &Lab) -> Result<()> {
     let service = lab.host.serve("53/udp", "dns")?;
-    for address in [dockfw_lab::SECOND_V4.into(), dockfw_lab::SECOND_V6.into()] as [std::net::IpAddr; 2] {
+    for address in [dockfw_lab::SECOND_V4.into(), dockfw_lab::SECOND_V6.into()] as [IpAddr; 2] {
         let outcome = lab.trusted.udp((address, 53));
         ensure!(outcome.is("dns"), "{address}: {outcome}");
     }
     ensure!(service.received().len() == 2 && service.heard("probe"), "{:?}", service.received());
     drop(service);
     wait_until(Duration::from_secs(1), "for the port to be closed", || {
-        (lab.trusted.udp((lab.host.v4, 53)) == dockfw_lab::Outcome::Refused).then_some(())
+        (lab.trusted.udp((lab.host.v4, 53)) == Outcome::Refused).then_some(())
     })
 }
 
@@ -272,7 +334,7 @@ fn witness_tells_survivors(lab: &Lab) -> Result<()> {
     let sender = lab.untrusted.sender_to(&lab.host)?;
     let sources = [("203.0.113.9", lab.host.addresses()[0]), ("2001:db8:9::9", lab.host.addresses()[1])];
     for (source, host) in sources {
-        let source: std::net::IpAddr = source.parse()?;
+        let source: IpAddr = source.parse()?;
         sender.send(&Packet::syn(source, host, 80, 1))?;
         sender.send(&Packet::syn(source, host, 180, 0xfff2))?;
         sender.send(&Packet::udp(source, host, 80, 3, "x"))?;
@@ -295,11 +357,7 @@ fn more_segments(lab: &Lab) -> Result<()> {
     let machines = lab.bridge("virbr9", 2)?;
     for machine in machines.iter().chain([&beyond]) {
         let outcome = machine.tcp((lab.host.v6, 80));
-        ensure!(
-            matches!(outcome, dockfw_lab::Outcome::Unsent(_)),
-            "{}: a route, from where? {outcome}",
-            machine.name()
-        );
+        ensure!(matches!(outcome, Outcome::Unsent(_)), "{}: a route, from where? {outcome}", machine.name());
         for to in host_on(machine) {
             let outcome = machine.tcp(to);
             ensure!(outcome.is("host"), "{} to {to}: {outcome}", machine.name());
@@ -312,7 +370,7 @@ fn more_segments(lab: &Lab) -> Result<()> {
 }
 
 /// The host's addresses on the segment of a machine: those ending in 1.
-fn host_on(machine: &dockfw_lab::Machine) -> [std::net::SocketAddr; 2] {
+fn host_on(machine: &Machine) -> [std::net::SocketAddr; 2] {
     let [a, b, c, _] = machine.v4.octets();
     let mut v6 = machine.v6.segments();
     v6[7] = 1;
