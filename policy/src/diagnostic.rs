@@ -6,6 +6,7 @@
 mod render;
 mod sources;
 
+pub(crate) use render::is_printable;
 pub use render::{Report, quoted};
 pub use sources::{FileId, Location, Sources};
 

@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::address::AddressSet;
+use crate::address::{AddressRange, AddressSet};
 use crate::config::{Config, List};
-use crate::diagnostic::{Diagnostic, Diagnostics, Sources, quoted};
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources, is_printable, quoted};
 use crate::load::{Files, LoadOptions};
 use crate::policy::Policy;
 use addresses::{Members, Use};
@@ -75,23 +75,18 @@ impl<'a> Resolver<'a> {
         addresses
     }
 
-    /// `blocked` beats `trusted`, which is surprising enough to be said.
+    /// To block some of a trusted network is fine. What is blocked altogether was not meant to be trusted as well.
     fn warn_of_blocked_trust(&mut self, policy: &Policy) {
-        let (few, many) = if policy.trusted.len() < policy.blocked.len() {
-            (&policy.trusted, &policy.blocked)
-        } else {
-            (&policy.blocked, &policy.trusted)
-        };
-        let Some((one, other)) = few.ranges().find_map(|range| Some((range, many.first_overlap(&range)?)))
-        else {
-            return;
-        };
-        let message = format!("some addresses are trusted and blocked: {} and {}", one, other);
-        let mut warning = Diagnostic::new(message).help("`blocked` beats `trusted`: they reach nothing");
-        if let Some(list) = &self.config.blocked {
-            warning = warning.at(list.span);
+        let Some(list) = self.config.blocked.as_ref().filter(|_| !policy.blocked.is_empty()) else { return };
+        let lost = policy.trusted.ranges().find_map(|trusted| {
+            let blocked = policy.blocked.first_overlap(&trusted)?;
+            covers(&blocked, &trusted).then_some((trusted, blocked))
+        });
+        if let Some((trusted, blocked)) = lost {
+            let message = format!("{trusted} is trusted, but {blocked} is blocked");
+            let help = "`blocked` beats `trusted`: it reaches nothing";
+            self.warnings.push(Diagnostic::new(message).at(list.span).help(help));
         }
-        self.warnings.push(warning);
     }
 
     /// Reports that something is missing, unless what was typed could not be understood in full.
@@ -99,6 +94,19 @@ impl<'a> Resolver<'a> {
         if !self.config.is_incomplete {
             self.errors.push_with(diagnostic);
         }
+    }
+}
+
+/// Whether all of `narrow` is in `wide`.
+fn covers(wide: &AddressRange, narrow: &AddressRange) -> bool {
+    match (wide, narrow) {
+        (AddressRange::V4(wide), AddressRange::V4(narrow)) => {
+            wide.contains(narrow.first()) && wide.contains(narrow.last())
+        }
+        (AddressRange::V6(wide), AddressRange::V6(narrow)) => {
+            wide.contains(narrow.first()) && wide.contains(narrow.last())
+        }
+        _ => false,
     }
 }
 
@@ -111,7 +119,7 @@ fn name_fault(name: &str) -> Option<Diagnostic> {
         let message = format!("a name has 1 to {MAX} characters, this one has {length}");
         return Some(Diagnostic::new(message).help(r#"give it a short name, as in "web""#));
     }
-    let bad = name.chars().find(|c| c.is_control() || matches!(c, '"' | '\\'))?;
+    let bad = name.chars().find(|c| !is_printable(*c) || matches!(c, '"' | '\\'))?;
     let message = format!("a name can't have {} in it", quoted(&bad.to_string()));
-    Some(Diagnostic::new(message).help("take out quotes, backslashes and control characters"))
+    Some(Diagnostic::new(message).help("take out quotes, backslashes and what can't be seen"))
 }

@@ -3,13 +3,16 @@
 /// Names longer than this are not compared: the work grows with the product of their lengths.
 const MAX_LENGTH: usize = 64;
 
+/// How many names are compared at the most: a suggestion is a courtesy, and must not take seconds.
+const MAX_KNOWN: usize = 10_000;
+
 /// The one of `known` that is most like `typed`, if any is.
 pub(crate) fn closest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if !(2..=MAX_LENGTH).contains(&typed.len()) {
         return None;
     }
     let typed = typed.to_lowercase();
-    let known = known.into_iter().filter(|name| name.len() <= MAX_LENGTH);
+    let known = known.into_iter().take(MAX_KNOWN).filter(|name| name.len() <= MAX_LENGTH);
     let distances = known.filter_map(|name| Some((distance(&typed, &name.to_lowercase())?, name)));
     distances.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }

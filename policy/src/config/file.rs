@@ -84,12 +84,12 @@ fn report(file: FileId, broken: &[Error], sources: &Sources, syntax: &mut Diagno
 /// The parser's message, its "expected ..." as help.
 fn syntax_error(message: &str, span: Span) -> Diagnostic {
     let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let help = match expected {
-        "" if message == "duplicate key" => "write each key once".into(),
-        "" | "nothing" => {
+    let help = match (message, expected) {
+        ("duplicate key", _) => "write each key once".into(),
+        (_, "" | "nothing") | ("string values must be quoted", _) => {
             "texts, addresses among them, stand in quotes, lists in brackets: [\"203.0.113.7\"]".into()
         }
-        expected => format!("here should be {expected}"),
+        (_, expected) => format!("here should be {expected}"),
     };
     Diagnostic::new(format!("not TOML: {message}")).at(span).help(help)
 }

@@ -49,6 +49,10 @@ impl Reader<'_> {
     fn unknown_key(&mut self, name: &TypedKey<'_>, table: &'static Table) -> Option<&'static str> {
         let span = self.values.span(name.span());
         let meant = table.closest(name.get_ref());
+        if self.is_broken && meant.is_none() {
+            // It may belong to a table whose header is what is broken.
+            return None;
+        }
         self.values.errors.push_with(|| {
             let help = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),

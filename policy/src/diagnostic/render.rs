@@ -179,6 +179,11 @@ fn printable_character(c: char) -> char {
     }
 }
 
+/// Whether a character shows as itself, and can be trusted in a name.
+pub(crate) fn is_printable(c: char) -> bool {
+    c != '\t' && c != char::REPLACEMENT_CHARACTER && printable_character(c) == c
+}
+
 #[cfg(test)]
 #[path = "render_tests.rs"]
 mod tests;
