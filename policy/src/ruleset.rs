@@ -54,7 +54,7 @@ pub struct SetName(Cow<'static, str>);
 
 impl SetName {
     /// The longest name, so that an ipset (31 bytes) has room for what its engine adds.
-    pub const MAX: usize = 20;
+    pub const MAX: usize = 24;
 
     /// The name, or nothing where `name` is none.
     pub fn new(name: impl Into<String>) -> Option<Self> {

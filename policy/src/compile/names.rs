@@ -45,26 +45,22 @@ pub(super) fn of_rules(rules: &[AllowRule]) -> Vec<SetName> {
     rules.iter().map(|rule| unique(&slug(&rule.name), &mut taken)).collect()
 }
 
-/// The rule's name in the characters of a set's.
+/// The rule's name in the characters of a set's, behind a prefix that keeps it apart from nftables' own words.
 fn slug(name: &str) -> String {
     let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
-    let slug: String = plain.take(SetName::MAX).collect();
-    match slug.trim_matches('_') {
-        "" => "rule".into(),
-        // nft reads a name that starts with a digit as a number.
-        trimmed if trimmed.starts_with(|c: char| c.is_ascii_digit()) => format!("rule_{trimmed}"),
-        trimmed => trimmed.into(),
-    }
+    let slug: String = "allow_".chars().chain(plain).take(SetName::MAX).collect();
+    slug.trim_end_matches('_').into()
 }
 
 /// The first of `slug`, `slug_2`, `slug_3`… that is free.
 fn unique(slug: &str, taken: &mut BTreeSet<SetName>) -> SetName {
     let candidates = (1..).map(|n| if n == 1 { String::new() } else { format!("_{n}") });
     let mut names = candidates.filter_map(|suffix: String| {
-        let room = SetName::MAX - suffix.len().min(SetName::MAX);
-        SetName::new(format!("{}{suffix}", slug.get(..room).unwrap_or(slug)))
+        let room = SetName::MAX.saturating_sub(suffix.len());
+        let kept = slug.get(..room).unwrap_or(slug).trim_end_matches('_');
+        SetName::new(format!("{kept}{suffix}"))
     });
-    names.find(|name| taken.insert(name.clone())).unwrap_or(SetName::fixed("rule"))
+    names.find(|name| taken.insert(name.clone())).unwrap_or(SetName::fixed("allow"))
 }
 
 #[cfg(test)]
@@ -78,28 +74,15 @@ mod tests {
 
     #[test]
     fn names_are_plain_short_and_unique() {
-        let rules = [
-            "web",
-            "Web!",
-            "postgres for the office",
-            "postgres for the orchestra",
-            "8080",
-            "日本",
-            "trusted",
-        ];
+        let rules = ["web", "Web!", "postgres for the office", "postgres for the orchestra", "8080", "日本"];
         let expected = [
-            "web",
-            "web_2",
-            "postgres_for_the_off",
-            "postgres_for_the_orc",
-            "rule_8080",
-            "rule",
-            "trusted_2",
+            "allow_web",
+            "allow_web_2",
+            "allow_postgres_for_the_o",
+            "allow_postgres_for_the_2",
+            "allow_8080",
+            "allow",
         ];
         assert_eq!(names(&rules), expected);
-        assert_eq!(
-            names(&["a-very-long-name-of-a-rule"; 2]),
-            ["a_very_long_name_of", "a_very_long_name_o_2"]
-        );
     }
 }

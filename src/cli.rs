@@ -1,0 +1,118 @@
+//! The command line. Help texts come from the comments here.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use dockfw_policy::policy::Backend;
+
+/// A firewall for Docker and Docker Swarm hosts.
+///
+/// Trusted addresses reach everything, everyone reaches the ports that the policy opens, and nothing else gets in,
+/// whether a process of the host or a container would have answered.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// The policy file; conf.d/*.toml beside it is merged in.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/dockfw/dockfw.toml")]
+    pub(crate) config: PathBuf,
+    /// Say more; twice: everything.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line or the policy is wrong
+  3  the kernel refused
+  4  not permitted
+  5  not supported on this host
+  6  not done, for the operator's safety
+  7  the policy is not in force, or was changed behind dockfw's back";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Put the policy in force.
+    ///
+    /// All or nothing, and without a gap: until the new policy is in force, the one before is. Live connections stay
+    /// up. Where the policy is in force already, nothing is touched.
+    Apply(Apply),
+    /// Check the policy file, and what this host makes of it. Changes nothing.
+    Check(Check),
+    /// Print the compiled rules. Needs no privileges.
+    Show(Show),
+    /// Tell whether the policy is in force, with counters and sets.
+    Status(Status),
+    /// Take everything back out, as if dockfw had never run.
+    Remove,
+    /// Tell what this host has of what dockfw needs, and which engine it would choose.
+    Probe(Probe),
+}
+
+/// Options of `apply`.
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// Which engine; the policy's `[engine] backend` unless given.
+    #[arg(long, value_name = "ENGINE", value_parser = parse_backend)]
+    pub(crate) backend: Option<Backend>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// With --dry-run: exit with 7 where something would change.
+    #[arg(long, requires = "dry_run")]
+    pub(crate) exit_code: bool,
+    /// Apply even where dockfw would refuse for your safety.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Accept what `apply --force` would.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Options of `show`.
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Format::Nft)]
+    pub(crate) format: Format,
+}
+
+/// The forms that `show` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For `nft -f`.
+    Nft,
+    /// The ruleset that all engines start from.
+    Json,
+}
+
+/// Options of `status`.
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `probe`.
+#[derive(Args, Debug)]
+pub(crate) struct Probe {
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_backend(text: &str) -> Result<Backend, String> {
+    let backend = Backend::ALL.into_iter().find(|backend| backend.name() == text);
+    backend.ok_or_else(|| "the engines are auto, nftables and iptables".into())
+}

@@ -1,0 +1,72 @@
+//! `dockfw apply`
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use dockfw_policy::compile::compile;
+use dockfw_policy::engine::{Changes, Engine};
+use dockfw_policy::ruleset::Ruleset;
+
+use super::{fit_to_host, judge, load};
+use crate::cli::Apply;
+use crate::exit::Exit;
+use crate::host::capabilities;
+use crate::{engines, lock};
+use dockfw_policy::engine::EngineError;
+
+/// From so many addresses on, loading takes long enough to be announced.
+const MANY: usize = 100_000;
+
+/// Puts the policy in force.
+pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
+    let policy = fit_to_host(load(config, options.force)?);
+    if !capabilities::has_net_admin() {
+        return Err(EngineError::NotPermitted.into());
+    }
+    let _lock = lock::take()?;
+    let engine = engines::choose(options.backend.unwrap_or(policy.engine.backend))?;
+    let ruleset = compile(&policy);
+    let state = engine.read(Some(&ruleset))?;
+    let judgement = judge(&policy, !state.present)?;
+    judgement.say_notes();
+    if let Some(refusal) = judgement.refusal().filter(|_| !options.force) {
+        return Err(refusal.into());
+    }
+    if options.dry_run {
+        engine.check(&ruleset)?;
+        return Ok(say_differences(&state.differences, options.exit_code));
+    }
+    announce(&ruleset);
+    say_changes(engine.as_ref(), &engine.apply(&ruleset)?);
+    Ok(Exit::Done)
+}
+
+fn say_differences(differences: &[String], exit_code: bool) -> Exit {
+    if differences.is_empty() {
+        println!("in force already; nothing would change");
+        return Exit::Done;
+    }
+    for difference in differences {
+        println!("{difference}");
+    }
+    if exit_code { Exit::NotInForce } else { Exit::Done }
+}
+
+/// On a terminal, what takes long is said before.
+fn announce(ruleset: &Ruleset) {
+    let count: usize = ruleset.addresses.iter().map(|list| list.addresses.len()).sum();
+    if count >= MANY && std::io::stderr().is_terminal() {
+        eprintln!("dockfw: loading {count} addresses and networks");
+    }
+}
+
+fn say_changes(engine: &dyn Engine, changes: &Changes) {
+    if changes.lines.is_empty() {
+        println!("in force already ({}); nothing changed", engine.name());
+        return;
+    }
+    for line in &changes.lines {
+        println!("{line}");
+    }
+    println!("in force ({})", engine.name());
+}

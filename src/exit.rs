@@ -1,0 +1,62 @@
+//! How the program ends.
+
+use std::process::{ExitCode, Termination};
+
+use dockfw_policy::engine::EngineError;
+
+/// The exit codes: a contract with scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Something failed.
+    Failed = 1,
+    /// The command line or the policy is wrong. (clap's own errors exit so too.)
+    Usage = 2,
+    /// The kernel refused.
+    Refused = 3,
+    /// The process may not.
+    NotPermitted = 4,
+    /// This host can't.
+    Unsupported = 5,
+    /// Not done, for the operator's safety.
+    Unsafe = 6,
+    /// The policy is not in force, or was changed behind our back.
+    NotInForce = 7,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// An error that decides how the program ends.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Stop {
+    /// The exit code.
+    pub(crate) exit: Exit,
+    /// What is said, which may be several lines.
+    pub(crate) message: String,
+}
+
+impl Stop {
+    /// Stops with this exit code, after saying `message`.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+/// The exit code that an error asks for.
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stop.exit;
+    }
+    match error.downcast_ref::<EngineError>() {
+        Some(EngineError::NotPermitted) => Exit::NotPermitted,
+        Some(EngineError::Refused(_)) => Exit::Refused,
+        Some(EngineError::Unsupported(_)) => Exit::Unsupported,
+        Some(EngineError::Raced | EngineError::Io { .. } | EngineError::Protocol { .. }) | None => Exit::Failed,
+    }
+}

@@ -1,0 +1,56 @@
+//! Whether helpers of connection tracking (FTP, SIP…) may be at work. They expect connections that no rule opens, and
+//! that can't be told from others before connection tracking has seen them.
+
+use std::fs;
+
+/// Assigns helpers by port, up to Linux 5.x; gone since.
+const AUTOMATIC: &str = "/proc/sys/net/netfilter/nf_conntrack_helper";
+/// The expectations that live now.
+const EXPECTED: &str = "/proc/net/nf_conntrack_expect";
+/// The loaded modules.
+const MODULES: &str = "/proc/modules";
+/// The helpers' modules (net/netfilter/Kconfig); nothing loads them but the wish to use them.
+const HELPERS: [&str; 10] = [
+    "nf_conntrack_amanda",
+    "nf_conntrack_ftp",
+    "nf_conntrack_h323",
+    "nf_conntrack_irc",
+    "nf_conntrack_netbios_ns",
+    "nf_conntrack_pptp",
+    "nf_conntrack_sane",
+    "nf_conntrack_sip",
+    "nf_conntrack_snmp",
+    "nf_conntrack_tftp",
+];
+
+/// A sign that helpers are in use, in words, if there is one.
+pub(crate) fn sign_of_use() -> Option<String> {
+    if read(AUTOMATIC).trim() == "1" {
+        return Some(format!("{AUTOMATIC} is 1"));
+    }
+    if !read(EXPECTED).trim().is_empty() {
+        return Some(format!("{EXPECTED} lists connections that a helper expects"));
+    }
+    loaded_helper(&read(MODULES)).map(|module| format!("the kernel module {module} is loaded"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn loaded_helper(modules: &str) -> Option<&str> {
+    let mut names = modules.lines().filter_map(|line| line.split_whitespace().next());
+    names.find(|name| HELPERS.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loaded_helper_is_seen() {
+        let modules = "nf_conntrack 180224 2 nf_nat, Live 0x0\nnf_conntrack_ftp 24576 0 - Live 0x0\n";
+        assert_eq!(loaded_helper(modules), Some("nf_conntrack_ftp"));
+        assert_eq!(loaded_helper("nf_conntrack 180224 2 nf_nat, Live 0x0\n"), None);
+    }
+}

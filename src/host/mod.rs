@@ -1,0 +1,6 @@
+//! What this host is: facts that the policy is held against. Nothing here changes anything.
+
+pub(crate) mod capabilities;
+pub(crate) mod docker;
+pub(crate) mod helpers;
+pub(crate) mod links;

@@ -1,0 +1,140 @@
+//! What an apply refuses for the operator's safety, and what it says beside.
+//!
+//! Pure: the policy is held against facts of this host that others have read.
+
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::policy::{Policy, Source, Target};
+use dockfw_policy::service::{PortRange, Service, Services};
+
+use crate::host::docker::Published;
+use crate::host::links::Link;
+
+/// Kinds of interfaces that carry other networks' traffic: virtual private networks and overlays.
+const TUNNELS: [&str; 18] = [
+    "erspan", "geneve", "gre", "gretap", "ip6erspan", "ip6gre", "ip6gretap", "ip6tnl", "ipip", "ppp", "sit", "tun",
+    "vti", "vti6", "vxlan", "wireguard", "wwan", "xfrm",
+];
+
+/// A reason not to apply a policy to this host, with what to do about it.
+pub(crate) type Objection = String;
+
+/// Interfaces that the policy takes for Docker's bridges, and that are none: who is behind them would be inside.
+pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Objection> {
+    let taken = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name));
+    taken.filter_map(|link| Some(format!("{}: {}", link.name, why_not_dockers(link, links)?))).collect()
+}
+
+/// Why an interface can't be a bridge of Docker's, if it can't.
+fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
+    let advice = "name Docker's bridges more narrowly in [interfaces] docker, or rename the interface";
+    if !link.is_bridge() {
+        let kind = link.kind.as_deref().unwrap_or("hardware");
+        return Some(format!("fits [interfaces] docker, but is no bridge ({kind}); {advice}"));
+    }
+    let mut ports = links.iter().filter(|port| port.controller == Some(link.index));
+    let foreign = ports.find(|port| port.kind.as_deref() != Some("veth"))?;
+    Some(format!("fits [interfaces] docker, but {} in it is no container's port; {advice}", foreign.name))
+}
+
+/// Interfaces that filtering is likely to hurt and that the policy names nowhere, with the lines to choose from.
+pub(crate) fn unnamed(policy: &Policy, links: &[Link]) -> Option<Objection> {
+    let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
+    let at_risk = candidates.filter(|link| !is_named(policy, &link.name));
+    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link.name.as_str(), what_is_hurt(link)?))).collect();
+    let reasons: Vec<_> = at_risk.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    let names: Vec<_> = at_risk.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+    let names = names.join(", ");
+    (!at_risk.is_empty()).then(|| {
+        format!(
+            "{}\n  name them in [interfaces], one way or the other:\n    \
+             exempt   = [{names}]        # let through what comes by them\n    \
+             filtered = [\"*\", {names}]   # filter it like the rest",
+            reasons.join("\n  ")
+        )
+    })
+}
+
+fn what_is_hurt(link: &Link) -> Option<&'static str> {
+    match link.kind.as_deref()? {
+        "bridge" => Some("a bridge that is not Docker's; virtual machines behind it would be cut off"),
+        kind if TUNNELS.contains(&kind) => Some("a tunnel or VPN; what comes by it would be filtered"),
+        _ => None,
+    }
+}
+
+/// Whether a pattern other than `*` names the interface.
+fn is_named(policy: &Policy, name: &str) -> bool {
+    let interfaces = &policy.interfaces;
+    let all = interfaces.docker.iter().chain(&interfaces.exempt).chain(&interfaces.filtered);
+    all.filter(|pattern| !pattern.is_any()).any(|pattern| pattern.matches(name))
+}
+
+fn fits(patterns: &[IfPattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
+}
+
+/// What an operator may not expect of the policy on this host.
+pub(crate) fn notes(policy: &Policy, links: &[Link], published: &[Published]) -> Vec<String> {
+    let overlaps = trusted_docker_networks(policy, links);
+    let uncovered = unfiltered(policy, links);
+    overlaps.into_iter().chain(uncovered).chain(lost_to_containers(policy, published)).collect()
+}
+
+/// Containers in a trusted network are trusted by address.
+fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<String> {
+    let bridges = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name) && link.is_bridge());
+    let networks = bridges.flat_map(|link| link.networks.iter().map(move |network| (link, network)));
+    let overlaps = networks.filter_map(|(link, network)| {
+        let trusted = policy.trusted.first_overlap(network)?;
+        Some(format!(
+            "trusted {trusted} overlaps {network}, a network of Docker's ({}): its containers reach the host as \
+             trusted sources",
+            link.name
+        ))
+    });
+    overlaps.collect()
+}
+
+/// Interfaces that fall through all classes, which can only be where `filtered` is not `["*"]`.
+fn unfiltered(policy: &Policy, links: &[Link]) -> Vec<String> {
+    let filtered = &policy.interfaces.filtered;
+    let open = links.iter().filter(|link| {
+        link.name != "lo" && link.controller.is_none() && !is_named(policy, &link.name) && !fits(filtered, &link.name)
+    });
+    open.map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name)).collect()
+}
+
+/// Published ports that containers can't reach by an address of their host, and the rule that gives them back.
+fn lost_to_containers(policy: &Policy, published: &[Published]) -> Option<String> {
+    let lost: Vec<_> = published.iter().filter(|port| !open_to_containers(policy, port.service)).collect();
+    let names: Vec<_> = lost.iter().map(|port| format!("{} ({})", port.service, port.container)).collect();
+    let mut services: Vec<_> = lost.iter().map(|port| format!("\"{}\"", port.service)).collect();
+    services.dedup();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "containers can't reach these published ports by an address of this host: {}\n  \
+             a rule that lets them:\n    [[allow]]\n    name  = \"published ports for containers\"\n    \
+             from  = [\"containers\"]\n    ports = [{}]\n    to    = \"docker\"",
+            names.join(", "),
+            services.join(", ")
+        )
+    })
+}
+
+fn open_to_containers(policy: &Policy, service: Service) -> bool {
+    policy.allow.iter().any(|rule| {
+        let inside = matches!(rule.from, Source::Everyone | Source::These { containers: true, .. });
+        inside && rule.to != Target::Container && offers(&rule.services, service)
+    })
+}
+
+fn offers(services: &Services, wanted: Service) -> bool {
+    match wanted {
+        Service::Protocol(number) => services.protocols().contains(&number),
+        Service::Ports(transport, range) => services.ports().any(|(own, ranges)| own == transport && any_covers(ranges, range)),
+    }
+}
+
+fn any_covers(ranges: &[PortRange], wanted: PortRange) -> bool {
+    ranges.iter().any(|range| range.contains(wanted.first()) && range.contains(wanted.last()))
+}

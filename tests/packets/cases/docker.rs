@@ -1,0 +1,131 @@
+//! Published ports, and containers by direct routing.
+
+use anyhow::{Result, anyhow};
+
+use super::{SOURCES, opening};
+use crate::expect::Expectations;
+use crate::world::{Setting, World, at};
+
+/// Every published port at the host's first addresses, and what answers.
+const PUBLISHED: [(u16, &str); 7] =
+    [(8080, "web"), (8443, "same"), (7000, "range"), (7001, "range"), (7002, "range"), (8082, "v4only"), (8083, "second")];
+
+pub(super) fn early_policy(world: &World<'_>, _: Setting) -> Result<()> {
+    world.applied_before_docker.as_ref().map(|()| ()).map_err(|error| anyhow!("{error:#}"))
+}
+
+pub(super) fn trusted_reaches_all(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, SOURCES)?;
+    let trusted = &world.lab.trusted;
+    let mut expect = Expectations::default();
+    for (port, name) in PUBLISHED.into_iter().chain([(22, "ssh"), (9000, "private"), (8090, "hostnet")]) {
+        expect.answers(trusted, world.at(port), name);
+    }
+    expect.answers(trusted, world.at_second(8081), "chosen");
+    for (container, port, name) in [(&world.web, 80, "web"), (&world.quiet, 80, "quiet"), (&world.v4only, 80, "v4only")] {
+        expect.answers(trusted, at(&container.addresses, port), name);
+    }
+    expect.verify()
+}
+
+pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, SOURCES)?;
+    let mut expect = Expectations::default();
+    for (port, _) in PUBLISHED {
+        expect.silent(untrusted, world.at(port));
+    }
+    expect.silent(untrusted, world.at_second(8081)).verify()?;
+
+    world.apply(setting, &opening(&["8080", "8443", "7000-7002", "8081", "8082", "8083"], "docker"))?;
+    let mut expect = Expectations::default();
+    for (port, name) in PUBLISHED {
+        expect.answers(untrusted, world.at(port), name);
+    }
+    expect.answers(untrusted, world.at_second(8081), "chosen");
+    expect.silent(untrusted, world.at(22)).silent(untrusted, world.at(9000));
+    expect.verify()
+}
+
+pub(super) fn number_dialled(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, &opening(&["80", "7001"], "docker"))?;
+    let mut expect = Expectations::default();
+    // 80 is the containers' own port of all of these.
+    for port in [8080, 8082, 8083, 7000, 7002] {
+        expect.silent(untrusted, world.at(port));
+    }
+    expect.answers(untrusted, world.at(7001), "range").verify()
+}
+
+pub(super) fn without_to(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, &opening(&["22", "8080"], ""))?;
+    let mut expect = Expectations::default();
+    expect.answers(untrusted, world.at(22), "ssh").answers(untrusted, world.at(8080), "web");
+    expect.silent(untrusted, world.at(9000)).silent(untrusted, world.at(8443)).verify()?;
+
+    // A rule for the host says nothing of what Docker publishes.
+    world.apply(setting, &opening(&["8080", "8443"], "host"))?;
+    Expectations::default().silent(untrusted, [world.at(8080)[0], world.at(8443)[0]]).verify()
+}
+
+pub(super) fn scoped(world: &World<'_>, setting: Setting) -> Result<()> {
+    let policy = r#"
+        [[allow]]
+        name  = "office"
+        from  = ["192.0.2.24/29", "2001:db8:1::30"]
+        ports = ["8083/tcp", "8083/udp", "22/tcp", "22/udp", "8082/tcp", "8082/udp"]
+    "#;
+    world.apply(setting, &format!("{SOURCES}{policy}"))?;
+    let mut expect = Expectations::default();
+    for (port, name) in [(8083, "second"), (22, "ssh"), (8082, "v4only")] {
+        expect.answers(&world.lab.office, world.at(port), name).silent(&world.lab.untrusted, world.at(port));
+    }
+    expect.silent(&world.lab.office, world.at(8080)).silent(&world.lab.office, world.at(9000)).verify()
+}
+
+pub(super) fn direct_closed(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, &opening(&["8080", "8443", "80", "8083"], ""))?;
+    let mut expect = Expectations::default();
+    for container in [&world.web, &world.quiet, &world.v4only, &world.second] {
+        expect.silent(untrusted, at(&container.addresses, 80));
+    }
+    // Published under its own number, and still not for direct routing.
+    expect.silent(untrusted, at(&world.same.addresses, 8443)).verify()
+}
+
+pub(super) fn direct_opened(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, &opening(&["80"], "container"))?;
+    let mut expect = Expectations::default();
+    for (container, name) in [(&world.web, "web"), (&world.quiet, "quiet"), (&world.v4only, "v4only")] {
+        expect.answers(untrusted, at(&container.addresses, 80), name);
+    }
+    // By the container's port after translation; what docker-proxy answers for is a process of the host.
+    expect.answers(untrusted, world.at(8080), "web").silent(untrusted, at(&world.same.addresses, 8443));
+    expect.silent(untrusted, [world.at(8082)[1]]).silent(untrusted, world.at(8443)).verify()
+}
+
+pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result<()> {
+    let host = &world.lab.host;
+    let beyond = world.lab.outside_segment("behind0")?;
+    let services = [beyond.serve("8443/tcp", "foreign")?, beyond.serve("8443/udp", "foreign")?];
+    world.route_all(&beyond)?;
+    let [second4, second6] = world.at_second(8443).map(|address| address.ip());
+    host.nft(&format!(
+        "table inet foreign {{ chain prerouting {{ type nat hook prerouting priority -110;
+           ip daddr {second4} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip to {}
+           ip6 daddr {second6} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip6 to {} }} }}",
+        beyond.v4, beyond.v6
+    ))?;
+    let mut expect = Expectations::default();
+    world.apply(setting, &opening(&["8443"], "docker"))?;
+    expect.answers(&world.lab.untrusted, world.at(8443), "same").silent(&world.lab.untrusted, world.at_second(8443));
+    expect.answers(&world.lab.trusted, world.at_second(8443), "foreign");
+    let outcome = expect.verify();
+    host.nft("delete table inet foreign")?;
+    drop(services);
+    outcome
+}

@@ -1,0 +1,50 @@
+//! Processes of the host.
+
+use anyhow::Result;
+
+use super::{SOURCES, opening};
+use crate::expect::Expectations;
+use crate::world::{Setting, World};
+
+pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, SOURCES)?;
+    let mut expect = Expectations::default();
+    expect.silent(untrusted, world.at(22)).silent(untrusted, world.at(9000));
+    expect.silent(untrusted, world.at_second(22)).silent(untrusted, world.at_second(9000));
+    expect.verify()?;
+
+    world.apply(setting, &opening(&["22"], "host"))?;
+    let mut expect = Expectations::default();
+    expect.answers(untrusted, world.at(22), "ssh").answers(untrusted, world.at_second(22), "ssh");
+    expect.silent(untrusted, world.at(9000));
+    expect.verify()
+}
+
+pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.lab.host.nft(
+        "table inet redirect { chain prerouting { type nat hook prerouting priority -110;
+           tcp dport 3080 redirect to :3000
+           udp dport 3080 redirect to :3000 } }",
+    )?;
+    world.apply(setting, &opening(&["3080"], "host"))?;
+    let mut expect = Expectations::default();
+    expect.answers(&world.lab.untrusted, world.at(3080), "behind").silent(&world.lab.untrusted, world.at(3000));
+    let dialled = expect.verify();
+    world.apply(setting, &opening(&["3000"], "host"))?;
+    let mut expect = Expectations::default();
+    expect.answers(&world.lab.untrusted, world.at(3000), "behind").silent(&world.lab.untrusted, world.at(3080));
+    let behind = expect.verify();
+    world.lab.host.nft("delete table inet redirect")?;
+    dialled.and(behind)
+}
+
+pub(super) fn host_network(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    world.apply(setting, SOURCES)?;
+    let mut expect = Expectations::default();
+    expect.silent(untrusted, world.at(8090)).answers(&world.lab.trusted, world.at(8090), "hostnet").verify()?;
+
+    world.apply(setting, &opening(&["8090"], "host"))?;
+    Expectations::default().answers(untrusted, world.at(8090), "hostnet").verify()
+}

@@ -1,0 +1,58 @@
+//! The packet matrix: a real dockerd, real clients, and what reaches what under which policy.
+//!
+//! Each case names the statements of `docs/security.md` that it proves, and runs with Docker on iptables-nft and on
+//! iptables-legacy, with and without the prefilter.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cases;
+mod expect;
+mod stage;
+mod world;
+
+use std::process::ExitCode;
+
+use dockfw_lab::{Programs, Variant, contain};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use cases::{CASES, Case};
+use world::Setting;
+
+const VARIANTS: [(&str, Variant); 2] = [("iptables-nft", Variant::Nft), ("iptables-legacy", Variant::Legacy)];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The cases share a lab: what one applies is in force for all.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    let obstacle = contain().err().map(|error| format!("{error:#}"));
+    let conclusion = libtest_mimic::run(&arguments, trials(obstacle.as_deref()));
+    stage::clear();
+    conclusion.exit_code()
+}
+
+fn trials(obstacle: Option<&str>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (variant_name, variant) in VARIANTS {
+        let obstacle = obstacle.map(str::to_owned).or_else(|| Programs::check(&variant).err().map(|e| format!("{e:#}")));
+        for case in CASES {
+            for setting in Setting::ALL {
+                trials.push(trial(variant_name, &variant, setting, case, obstacle.clone()));
+            }
+        }
+    }
+    trials
+}
+
+fn trial(variant_name: &str, variant: &Variant, setting: Setting, case: &'static Case, obstacle: Option<String>) -> Trial {
+    let name = format!("{variant_name}::{setting}::{}::{}", case.statements, case.name);
+    let variant = variant.clone();
+    Trial::ignorable_test(name, move || {
+        if let Some(reason) = obstacle {
+            return Ok(Completion::ignored_with(reason));
+        }
+        let outcome = stage::on(variant, move |world| (case.run)(world, setting));
+        outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}

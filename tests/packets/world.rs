@@ -1,0 +1,220 @@
+//! The host that the cases share: its containers and services, and how a case puts a policy in force.
+//!
+//! | port of the host | what answers |
+//! |---|---|
+//! | 22, 3000, 9000 | processes of the host: `ssh`, `behind`, `private` |
+//! | 8090 | a container on the host's network: `hostnet` |
+//! | 8080 | `web` on docker0, by its port 80 |
+//! | 8443 | `same` on docker0, by the same number |
+//! | 7000-7002 | `range` on the network `app`, by the same numbers |
+//! | 8081, at the host's second address only | `chosen` on `app`, by its port 80 |
+//! | 8082 | `v4only` on the IPv4-only network `plain`, by its port 80; over IPv6 docker-proxy answers for it |
+//! | 8083 | `second` on the network `other`, by its port 80 |
+//! | none | `quiet` on `app`, at its port 80 |
+//!
+//! Every service answers over TCP and UDP. Clients know the way to containers' own addresses.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Container, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4, SECOND_V6, Service, Variant};
+
+use crate::expect::Expectations;
+
+/// Where the policy lies; the lab has an `/etc/dockfw` of its own.
+const POLICY: &str = "/etc/dockfw/dockfw.toml";
+
+/// What each case is run with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// `[engine] prefilter`.
+    pub(crate) prefilter: bool,
+}
+
+impl Setting {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self { prefilter: true }, Self { prefilter: false }];
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.prefilter { "prefilter" } else { "no-prefilter" })
+    }
+}
+
+/// The host with everything on it.
+pub(crate) struct World<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) docker: &'a Docker<'a>,
+    /// Docker's networks but docker0.
+    pub(crate) app: Network,
+    pub(crate) web: Container,
+    pub(crate) same: Container,
+    pub(crate) range: Container,
+    pub(crate) quiet: Container,
+    pub(crate) v4only: Container,
+    pub(crate) second: Container,
+    /// How a policy fared that was put in force before Docker had ever started.
+    pub(crate) applied_before_docker: Result<()>,
+    _services: Vec<Service>,
+}
+
+/// Raises the world, does something with it, and takes it down.
+pub(crate) fn with(variant: Variant, work: impl FnOnce(&World<'_>)) -> Result<()> {
+    let dockfw = Some(env!("CARGO_BIN_EXE_dockfw").into());
+    let lab = Lab::raise(LabOptions { variant, dockfw })?;
+    apply(&lab, EARLY_POLICY)?;
+    let docker = Docker::start(&lab, DockerOptions::default())?;
+    let world = World::raise(&lab, &docker)?;
+    work(&world);
+    Ok(())
+}
+
+/// What is in force before Docker starts for the first time.
+const EARLY_POLICY: &str = r#"
+trusted = ["192.0.2.10", "2001:db8:1::10"]
+
+[[allow]]
+name  = "same"
+ports = ["8443/tcp", "8443/udp"]
+to    = "docker"
+"#;
+
+impl<'a> World<'a> {
+    fn raise(lab: &'a Lab, docker: &'a Docker<'a>) -> Result<Self> {
+        let app = docker.network("app").ipv6(true).create()?;
+        let plain = docker.network("plain").create()?;
+        let other = docker.network("other").ipv6(true).create()?;
+        let started = docker.start_all(containers(docker))?;
+        let [web, same, range, chosen, quiet, v4only, second, hostnet] =
+            <[Container; 8]>::try_from(started).ok().context("eight containers were asked for")?;
+        let bridge = docker.inspect_network("bridge")?;
+        for client in lab.clients() {
+            for network in [&bridge, &app, &plain, &other] {
+                route(client, network, &lab.host)?;
+            }
+        }
+        let mut services = Vec::new();
+        for (netns, ports, name) in [
+            (&lab.host.netns, &[22_u16][..], "ssh"),
+            (&lab.host.netns, &[3000], "behind"),
+            (&lab.host.netns, &[9000], "private"),
+            (&hostnet.netns, &[8090], "hostnet"),
+            (&web.netns, &[80], "web"),
+            (&same.netns, &[8443], "same"),
+            (&range.netns, &[7000, 7001, 7002], "range"),
+            (&chosen.netns, &[80], "chosen"),
+            (&quiet.netns, &[80], "quiet"),
+            (&v4only.netns, &[80], "v4only"),
+            (&second.netns, &[80], "second"),
+            (&lab.trusted.netns, &[80], "trusted"),
+            (&lab.untrusted.netns, &[80], "untrusted"),
+        ] {
+            serve(&mut services, netns, ports, name)?;
+        }
+        let mut world = Self {
+            lab,
+            docker,
+            app,
+            web,
+            same,
+            range,
+            quiet,
+            v4only,
+            second,
+            applied_before_docker: Ok(()),
+            _services: services,
+        };
+        world.applied_before_docker = world.early_policy_holds();
+        Ok(world)
+    }
+
+    fn early_policy_holds(&self) -> Result<()> {
+        let mut expect = Expectations::default();
+        expect.answers(&self.lab.untrusted, self.at(8443), "same").answers(&self.lab.trusted, self.at(8080), "web");
+        expect.silent(&self.lab.untrusted, self.at(8080)).silent(&self.lab.untrusted, at(&self.web.addresses, 80));
+        expect.verify()
+    }
+
+    /// A port at both addresses of the host.
+    pub(crate) fn at(&self, port: u16) -> [SocketAddr; 2] {
+        self.lab.host.at(port)
+    }
+
+    /// A port at both of the host's second addresses.
+    pub(crate) fn at_second(&self, port: u16) -> [SocketAddr; 2] {
+        [SocketAddr::new(SECOND_V4.into(), port), SocketAddr::new(SECOND_V6.into(), port)]
+    }
+
+    /// Leads all of a machine's traffic through the host, which is .1 on its segment.
+    pub(crate) fn route_all(&self, machine: &Machine) -> Result<()> {
+        let [a, b, c, _] = machine.v4.octets();
+        let segments = machine.v6.segments();
+        let gateway6 = Ipv6Addr::from([segments[0], segments[1], segments[2], segments[3], 0, 0, 0, 1]);
+        machine.ip(&[&format!("route replace default via {a}.{b}.{c}.1"), &format!("-6 route replace default via {gateway6}")])
+    }
+
+    /// Puts a policy in force, which must work.
+    pub(crate) fn apply(&self, setting: Setting, policy: &str) -> Result<Output> {
+        apply(self.lab, &with_engine(setting, policy))
+    }
+
+    /// Tries to put a policy in force, and tells what came of it.
+    pub(crate) fn try_apply(&self, setting: Setting, policy: &str, options: &[&str]) -> Result<Output> {
+        try_apply(self.lab, &with_engine(setting, policy), options)
+    }
+}
+
+fn with_engine(setting: Setting, policy: &str) -> String {
+    format!("{policy}\n[engine]\nprefilter = {}\n", setting.prefilter)
+}
+
+fn apply(lab: &Lab, policy: &str) -> Result<Output> {
+    let output = try_apply(lab, policy, &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "dockfw apply: {}\n{said}", output.status);
+    Ok(output)
+}
+
+fn try_apply(lab: &Lab, policy: &str, options: &[&str]) -> Result<Output> {
+    std::fs::write(POLICY, policy)?;
+    lab.dockfw(&[&["apply", "--backend", "nftables"], options].concat())
+}
+
+fn containers<'a>(docker: &'a Docker<'_>) -> [dockfw_lab::ContainerSpec<'a>; 8] {
+    let both = |spec: dockfw_lab::ContainerSpec<'a>, ports: &str| {
+        spec.publish(&format!("{ports}/tcp")).publish(&format!("{ports}/udp"))
+    };
+    let chosen = docker.container("chosen").network("app");
+    let chosen = both(chosen, &format!("{SECOND_V4}:8081:80"));
+    [
+        both(docker.container("web"), "8080:80"),
+        both(docker.container("same"), "8443:8443"),
+        both(docker.container("range").network("app"), "7000-7002:7000-7002"),
+        both(chosen, &format!("[{SECOND_V6}]:8081:80")),
+        docker.container("quiet").network("app"),
+        both(docker.container("v4only").network("plain"), "8082:80"),
+        both(docker.container("second").network("other"), "8083:80"),
+        docker.container("hostnet").network("host"),
+    ]
+}
+
+fn serve(services: &mut Vec<Service>, netns: &Netns, ports: &[u16], name: &str) -> Result<()> {
+    for port in ports {
+        services.push(netns.serve(&format!("{port}/tcp"), name)?);
+        services.push(netns.serve(&format!("{port}/udp"), name)?);
+    }
+    Ok(())
+}
+
+fn route(client: &Machine, network: &Network, host: &Machine) -> Result<()> {
+    client.route(&network.subnet_v4, host)?;
+    network.subnet_v6.as_deref().map_or(Ok(()), |subnet| client.route(subnet, host))
+}
+
+/// A port at each of some addresses.
+pub(crate) fn at(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
+}
