@@ -1,0 +1,257 @@
+//! What is in the kernel, read back: our table with everything in it, whoever put it there.
+
+use dockfw_policy::engine::EngineError;
+use dockfw_policy::nft::TABLE;
+use nix::errno::Errno;
+
+use super::attributes::{Attributes, put_text};
+use super::elements::Keys;
+use super::message::{DUMP, Message, REQUEST};
+use super::socket::{RequestError, Socket};
+use super::transaction::{Generation, reason};
+use super::uapi::{NFTA_FLOWTABLE_NAME, NFTA_GEN_ID, NFTA_OBJECT_TABLE, chain, element, msg, object, rule, set, table};
+
+/// A name in the kernel. It need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(pub(crate) Vec<u8>);
+
+impl Name {
+    /// Whether it is this text.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.0 == text.as_bytes()
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A foreign name may hold anything, and is shown on terminals.
+        String::from_utf8_lossy(&self.0).escape_debug().fmt(f)
+    }
+}
+
+/// Everything that is in our table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Live {
+    pub(crate) table: Table,
+    pub(crate) chains: Vec<Chain>,
+    pub(crate) sets: Vec<Set>,
+    pub(crate) objects: Vec<Object>,
+    pub(crate) flowtables: Vec<Name>,
+}
+
+/// The table itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// `NFT_TABLE_F_*`: dormant, owned.
+    pub(crate) flags: u32,
+    pub(crate) userdata: Vec<u8>,
+}
+
+/// A chain with its rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub(crate) name: Name,
+    /// The hook's number and the priority, of a base chain.
+    pub(crate) hook: Option<(u32, i32)>,
+    /// Whether the hook has more to it than number and priority, as in a list of devices.
+    pub(crate) more_hook: bool,
+    pub(crate) kind: Name,
+    pub(crate) policy: Option<u32>,
+    pub(crate) flags: u32,
+    pub(crate) userdata: Vec<u8>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) expressions: Vec<u8>,
+    pub(crate) userdata: Vec<u8>,
+    /// Whether it was made by `iptables` and its like.
+    pub(crate) compat: bool,
+}
+
+/// A set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Set {
+    pub(crate) name: Name,
+    pub(crate) flags: u32,
+    pub(crate) key_type: u32,
+    pub(crate) key_length: u32,
+    /// Whether it has more to it than keys: a map's data, lifetimes, a size, expressions.
+    pub(crate) more: bool,
+    pub(crate) userdata: Vec<u8>,
+    /// The elements, where they were read. Nothing in it: they are of no kind of ours.
+    pub(crate) keys: Option<Option<Keys>>,
+}
+
+/// A named object; dockfw has counters only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) name: Name,
+    pub(crate) kind: u32,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Reads our table as it was at one moment. Nothing: there is none. The elements of those sets are read that
+/// `wants_elements` names.
+pub(crate) fn read(
+    socket: &mut Socket,
+    wants_elements: impl Fn(&Set) -> bool,
+) -> Result<(Generation, Option<Live>), RequestError> {
+    let before = generation(socket)?;
+    let live = read_table(socket, wants_elements)?;
+    if generation(socket)? == before { Ok((before, live)) } else { Err(RequestError::Interrupted) }
+}
+
+fn read_table(
+    socket: &mut Socket,
+    wants_elements: impl Fn(&Set) -> bool,
+) -> Result<Option<Live>, RequestError> {
+    let tables = dump(socket, msg::GETTABLE, b"", |attributes| {
+        (attributes.find(table::NAME)?.text() == TABLE.as_bytes()).then(|| Table {
+            flags: attributes.number(table::FLAGS).unwrap_or(0),
+            userdata: attributes.value(table::USERDATA).to_vec(),
+        })
+    })?;
+    let Some(table) = tables.into_iter().next() else { return Ok(None) };
+    let mut chains = dump(socket, msg::GETCHAIN, b"", parse_chain)?;
+    for (chain, rule) in dump(socket, msg::GETRULE, b"", parse_rule)? {
+        if let Some(chain) = chains.iter_mut().find(|candidate| candidate.name == chain) {
+            chain.rules.push(rule);
+        }
+    }
+    let mut sets = dump(socket, msg::GETSET, b"", parse_set)?;
+    for set in sets.iter_mut().filter(|set| wants_elements(set)) {
+        set.keys = Some(read_keys(socket, set)?);
+    }
+    let objects = dump(socket, msg::GETOBJ, b"", parse_object)?;
+    let flowtables = read_flowtables(socket)?;
+    Ok(Some(Live { table, chains, sets, objects, flowtables }))
+}
+
+/// Kernels before 4.16 have no flowtables, and none to list.
+fn read_flowtables(socket: &mut Socket) -> Result<Vec<Name>, RequestError> {
+    let name = |attributes: Attributes<'_>| Some(Name(attributes.find(NFTA_FLOWTABLE_NAME)?.text().to_vec()));
+    match dump(socket, msg::GETFLOWTABLE, b"", name) {
+        Err(RequestError::Refused(reply)) if reply.errno == Errno::EINVAL as i32 => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+/// Lists what is in our table. Not every kernel heeds the table's name in the question.
+fn dump<T>(
+    socket: &mut Socket,
+    kind: u16,
+    set: &[u8],
+    parse: impl Fn(Attributes<'_>) -> Option<T>,
+) -> Result<Vec<T>, RequestError> {
+    let mut objects = Vec::new();
+    let fill = |buffer: &mut Vec<u8>| {
+        if kind != msg::GETTABLE {
+            put_text(buffer, NFTA_OBJECT_TABLE, TABLE.as_bytes());
+        }
+        if !set.is_empty() {
+            put_text(buffer, element::SET, set);
+        }
+    };
+    socket.request(kind, DUMP, fill, |message: Message<'_>| {
+        let ours = message
+            .inet_attributes()
+            .filter(|attributes| attributes.find(NFTA_OBJECT_TABLE).is_some_and(|t| t.text() == TABLE.as_bytes()));
+        objects.extend(ours.and_then(&parse));
+    })?;
+    Ok(objects)
+}
+
+fn parse_chain(attributes: Attributes<'_>) -> Option<Chain> {
+    let hook = attributes.find(chain::HOOK).map(|hook| Attributes(hook.value));
+    let number = |hook: Attributes<'_>| {
+        Some((hook.number(chain::HOOK_NUMBER)?, hook.number(chain::HOOK_PRIORITY)?.cast_signed()))
+    };
+    let is_more =
+        |kind| kind != chain::HOOK_NUMBER && kind != chain::HOOK_PRIORITY;
+    Some(Chain {
+        name: Name(attributes.find(chain::NAME)?.text().to_vec()),
+        hook: hook.and_then(number),
+        more_hook: hook.is_some_and(|mut hook| hook.any(|attribute| is_more(attribute.kind))),
+        kind: Name(attributes.find(chain::TYPE).map(|kind| kind.text().to_vec()).unwrap_or_default()),
+        policy: attributes.number(chain::POLICY),
+        flags: attributes.number(chain::FLAGS).unwrap_or(0),
+        userdata: attributes.value(chain::USERDATA).to_vec(),
+        rules: Vec::new(),
+    })
+}
+
+fn parse_rule(attributes: Attributes<'_>) -> Option<(Name, Rule)> {
+    let rule = Rule {
+        expressions: attributes.value(rule::EXPRESSIONS).to_vec(),
+        userdata: attributes.value(rule::USERDATA).to_vec(),
+        compat: attributes.find(rule::COMPAT).is_some(),
+    };
+    Some((Name(attributes.find(rule::CHAIN)?.text().to_vec()), rule))
+}
+
+fn parse_set(attributes: Attributes<'_>) -> Option<Set> {
+    let is_there = |kind| attributes.find(kind).is_some();
+    let more = [set::DATA_TYPE, set::TIMEOUT, set::OBJ_TYPE, set::EXPR, set::EXPRESSIONS];
+    Some(Set {
+        name: Name(attributes.find(set::NAME)?.text().to_vec()),
+        flags: attributes.number(set::FLAGS).unwrap_or(0),
+        key_type: attributes.number(set::KEY_TYPE).unwrap_or(0),
+        key_length: attributes.number(set::KEY_LEN).unwrap_or(0),
+        // The kernel lists an empty description of a set that has none.
+        more: more.into_iter().any(is_there) || !attributes.value(set::DESC).is_empty(),
+        userdata: attributes.value(set::USERDATA).to_vec(),
+        keys: None,
+    })
+}
+
+fn parse_object(attributes: Attributes<'_>) -> Option<Object> {
+    let data = Attributes(attributes.value(object::DATA));
+    let count = |kind| data.find(kind).and_then(|count| count.long_number()).unwrap_or(0);
+    Some(Object {
+        name: Name(attributes.find(object::NAME)?.text().to_vec()),
+        kind: attributes.number(object::TYPE).unwrap_or(0),
+        packets: count(object::COUNTER_PACKETS),
+        bytes: count(object::COUNTER_BYTES),
+    })
+}
+
+/// Reads the elements of a set, in order.
+fn read_keys(socket: &mut Socket, set: &Set) -> Result<Option<Keys>, RequestError> {
+    let mut keys = Keys::new(set.key_length as usize);
+    let lists = dump(socket, msg::GETSETELEM, &set.name.0, |attributes| {
+        Some(attributes.value(element::ELEMENTS).to_vec())
+    })?;
+    let all_ours = lists.iter().all(|list| keys.add_list(list));
+    keys.sort();
+    Ok(all_ours.then_some(keys))
+}
+
+/// The kernel's count of transactions.
+fn generation(socket: &mut Socket) -> Result<Generation, RequestError> {
+    let mut generation = None;
+    socket.request(msg::GETGEN, REQUEST, |_| {}, |message| {
+        generation = message.attributes().number(NFTA_GEN_ID).map(Generation);
+    })?;
+    generation.ok_or_else(|| {
+        RequestError::Engine(EngineError::Protocol {
+            doing: "read the generation of the ruleset".into(),
+            answer: "no generation".into(),
+        })
+    })
+}
+
+/// An error of reading that is not a race with someone else.
+pub(crate) fn refused(reply: &super::message::Reply) -> EngineError {
+    match Errno::from_raw(reply.errno) {
+        Errno::EPERM => EngineError::NotPermitted,
+        // Nothing of the kernel's answers to a message for nf_tables.
+        Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => {
+            EngineError::Unsupported(format!("the kernel has no nf_tables: {}", reason(reply)))
+        }
+        errno => EngineError::Io { doing: "read what is in the kernel".into(), source: errno.into() },
+    }
+}

@@ -1,0 +1,272 @@
+//! Elements of sets: as flat records of key and kind, for digests and comparisons, and as netlink attributes.
+//!
+//! libnftnl would allocate each element several times over; a set may have hundreds of thousands.
+
+use dockfw_policy::address::{Address, Range};
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::nft::{Elements, Set};
+use dockfw_policy::service::PortRange;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::attributes::{Attributes, NESTED, align, put, put_number};
+use super::encode::{NAME_WIDTH, padded};
+use super::uapi::element;
+
+/// The most bytes of elements in one message. Their length is a `u16` in an attribute's head.
+const MAX_MESSAGE: usize = 60_000;
+
+/// A start of an interval, or the one value of an element.
+const START: u8 = 1;
+/// The end of an interval, which is not part of it. Lower than a start, so that it sorts before a start of the same
+/// key: the order of touching intervals.
+const END: u8 = 0;
+
+/// The elements of a set in order, each a record of the key's bytes and one byte for `START` or `END`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    key_length: usize,
+    records: Vec<u8>,
+}
+
+/// A set that is not declared as one of intervals, but has an element that is more than one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an element is more than one value, but the set is not one of intervals")]
+pub(crate) struct NotSingle;
+
+impl Keys {
+    /// The elements of a set that is wanted.
+    pub(crate) fn of(set: &Set) -> Result<Self, NotSingle> {
+        let mut keys = Self::new(key_length(&set.elements));
+        match &set.elements {
+            Elements::Ipv4(ranges) => keys.add_addresses(ranges, set.interval)?,
+            Elements::Ipv6(ranges) => keys.add_addresses(ranges, set.interval)?,
+            Elements::Ports(ranges) => {
+                ranges.iter().try_for_each(|range| keys.add_ports(*range, set.interval))?
+            }
+            Elements::Interfaces(patterns) => {
+                patterns.iter().try_for_each(|pattern| keys.add_interfaces(pattern, set.interval))?;
+                keys.sort();
+            }
+        }
+        Ok(keys)
+    }
+
+    /// No elements yet, of keys of this length.
+    pub(crate) fn new(key_length: usize) -> Self {
+        Self { key_length, records: Vec::new() }
+    }
+
+    fn add_addresses<A: Address>(&mut self, ranges: &[Range<A>], interval: bool) -> Result<(), NotSingle> {
+        self.records.reserve(ranges.len() * (self.key_length + 1) * if interval { 2 } else { 1 });
+        let all_ones = A::from_number(u128::MAX).to_number();
+        ranges.iter().try_for_each(|range| {
+            self.add_range(range.first().to_number(), range.last().to_number(), all_ones, interval)
+        })
+    }
+
+    fn add_ports(&mut self, range: PortRange, interval: bool) -> Result<(), NotSingle> {
+        self.add_range(range.first().into(), range.last().into(), u16::MAX.into(), interval)
+    }
+
+    /// A name is read as a number of 16 bytes; the interval of a prefix ends before the next prefix as long.
+    fn add_interfaces(&mut self, pattern: &IfPattern, interval: bool) -> Result<(), NotSingle> {
+        let (IfPattern::Name(name) | IfPattern::Prefix(name)) = pattern;
+        let free_bytes = match pattern {
+            IfPattern::Name(_) => 0,
+            IfPattern::Prefix(prefix) => NAME_WIDTH.saturating_sub(prefix.len()) as u32,
+        };
+        let first = u128::from_be_bytes(padded(name));
+        let free_bits = u128::MAX.checked_shr(128 - free_bytes * 8).unwrap_or(0);
+        self.add_range(first, first | free_bits, u128::MAX, interval)
+    }
+
+    /// Both ends are part of the range; `top` is the highest value of all, behind which there is no end.
+    fn add_range(&mut self, first: u128, last: u128, top: u128, interval: bool) -> Result<(), NotSingle> {
+        if !interval && first != last {
+            return Err(NotSingle);
+        }
+        self.add(first, START);
+        if interval && last != top {
+            self.add(last + 1, END);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, key: u128, kind: u8) {
+        let bytes = key.to_be_bytes();
+        self.records.extend_from_slice(bytes.get(bytes.len() - self.key_length..).unwrap_or_default());
+        self.records.push(kind);
+    }
+
+    fn records(&self) -> std::slice::ChunksExact<'_, u8> {
+        self.records.chunks_exact(self.key_length + 1)
+    }
+
+    /// Brings the records in order, for what the kernel lists comes in any.
+    pub(crate) fn sort(&mut self) {
+        let mut records: Vec<_> = self.records().collect();
+        records.sort_unstable();
+        self.records = records.concat();
+    }
+
+    /// The number of elements, where an interval counts twice, once for each end.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.records().len()
+    }
+
+    /// The digest of the elements.
+    pub(crate) fn digest(&self) -> u128 {
+        xxh3_128(&self.records)
+    }
+
+    /// Splits the elements into lists that each fit a message.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        // Heads of three attributes and the key; for an end also its flag.
+        let largest = 4 + 4 + 4 + align(self.key_length) + 8;
+        let records = MAX_MESSAGE / largest * (self.key_length + 1);
+        self.records.chunks(records).map(|records| self.list(records))
+    }
+
+    fn list(&self, records: &[u8]) -> Vec<u8> {
+        let mut list = Vec::with_capacity(MAX_MESSAGE);
+        let heads = [heads(self.key_length, END), heads(self.key_length, START)];
+        let [end_heads, start_heads] = &heads;
+        for record in records.chunks_exact(self.key_length + 1) {
+            let (key, kind) = record.split_at(self.key_length);
+            let is_end = kind == [END];
+            list.extend_from_slice(if is_end { end_heads } else { start_heads });
+            list.extend_from_slice(key);
+            list.resize(align(list.len()), 0);
+            if is_end {
+                put_number(&mut list, element::FLAGS, element::FLAG_INTERVAL_END);
+            }
+        }
+        list
+    }
+
+    /// Adds the elements of a list from the kernel. Returns whether all of them were of our kind: a key of the
+    /// right length, and none of a lifetime.
+    pub(crate) fn add_list(&mut self, list: &[u8]) -> bool {
+        Attributes(list).all(|item| self.add_element(Attributes(item.value)).is_some())
+    }
+
+    fn add_element(&mut self, attributes: Attributes<'_>) -> Option<()> {
+        let key = Attributes(attributes.value(element::KEY)).value(element::VALUE);
+        let kind = match attributes.number(element::FLAGS).unwrap_or(0) {
+            0 => START,
+            element::FLAG_INTERVAL_END => END,
+            _ => return None,
+        };
+        if key.len() != self.key_length || attributes.find(element::TIMEOUT).is_some() {
+            return None;
+        }
+        self.records.extend_from_slice(key);
+        self.records.push(kind);
+        Some(())
+    }
+}
+
+/// All of an element's attributes in front of its key: they are the same for every element of a kind.
+fn heads(key_length: usize, kind: u8) -> Vec<u8> {
+    let (mut value, mut key, mut item) = (Vec::new(), Vec::new(), Vec::new());
+    put(&mut value, element::VALUE, &vec![0; key_length]);
+    put(&mut key, element::KEY | NESTED, &value);
+    if kind == END {
+        put_number(&mut key, element::FLAGS, element::FLAG_INTERVAL_END);
+    }
+    put(&mut item, element::LIST_ITEM | NESTED, &key);
+    // The heads of the item, of its key, and of the key's value.
+    item.truncate(4 + 4 + 4);
+    item
+}
+
+/// The length of a set's keys.
+pub(crate) fn key_length(elements: &Elements) -> usize {
+    match elements {
+        Elements::Ipv4(_) => 4,
+        Elements::Ipv6(_) => 16,
+        Elements::Ports(_) => 2,
+        Elements::Interfaces(_) => NAME_WIDTH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(elements: Elements, interval: bool) -> Result<Keys, NotSingle> {
+        Keys::of(&Set { name: "s".into(), elements, interval, comment: String::new() })
+    }
+
+    fn v4(first: [u8; 4], last: [u8; 4]) -> Range<std::net::Ipv4Addr> {
+        Range::new(first.into(), last.into()).unwrap()
+    }
+
+    #[test]
+    fn an_interval_has_an_end_behind_it_unless_it_goes_to_the_top() {
+        let ranges = vec![v4([10, 0, 0, 0], [10, 0, 0, 255]), v4([240, 0, 0, 0], [255; 4])];
+        let keys = keys(Elements::Ipv4(ranges), true).unwrap();
+        assert_eq!(keys.records, [10, 0, 0, 0, START, 10, 0, 1, 0, END, 240, 0, 0, 0, START]);
+    }
+
+    #[test]
+    fn a_range_is_no_element_of_a_hash_set() {
+        let keys = keys(Elements::Ipv4(vec![v4([1, 2, 3, 4], [1, 2, 3, 5])]), false);
+        assert_eq!(keys, Err(NotSingle));
+    }
+
+    #[test]
+    fn a_prefix_of_names_ends_before_the_next_prefix() {
+        let patterns = vec![IfPattern::Name("lo".into()), IfPattern::Prefix("br-".into())];
+        let keys = keys(Elements::Interfaces(patterns), true).unwrap();
+        let ends: Vec<_> = keys.records().map(|record| record.to_vec()).collect();
+        let mut after_lo = padded("lo").to_vec();
+        after_lo[15] = 1;
+        let record = |key: &[u8], kind| [key, &[kind]].concat();
+        let expected = [
+            record(&padded("br-"), START),
+            record(&padded("br."), END),
+            record(&padded("lo"), START),
+            record(&after_lo, END),
+        ];
+        assert_eq!(ends, expected);
+    }
+
+    #[test]
+    fn every_name_goes_from_zero_to_the_top() {
+        let keys = keys(Elements::Interfaces(vec![IfPattern::Prefix(String::new())]), true).unwrap();
+        assert_eq!(keys.records, [[0; NAME_WIDTH].as_slice(), &[START]].concat());
+    }
+
+    #[test]
+    fn lists_fit_a_message_and_read_back() {
+        let ranges: Vec<_> = (0..20_000).map(|n| Range::single((n * 2).into())).collect();
+        let keys = keys(Elements::Ipv4(ranges), true).unwrap();
+        let mut read = Keys::new(4);
+        for list in keys.lists() {
+            assert!(list.len() < usize::from(u16::MAX), "{}", list.len());
+            assert!(read.add_list(&list));
+        }
+        assert_eq!((keys.len(), read), (40_000, keys));
+    }
+
+    #[test]
+    fn touching_intervals_sort_into_the_order_in_which_they_are_made() {
+        let ranges = vec![v4([10, 0, 0, 0], [10, 0, 0, 7]), v4([10, 0, 0, 8], [10, 0, 0, 15])];
+        let keys = keys(Elements::Ipv4(ranges), true).unwrap();
+        let mut sorted = keys.clone();
+        sorted.sort();
+        assert_eq!(sorted, keys);
+    }
+
+    #[test]
+    fn an_element_with_a_lifetime_is_not_ours() {
+        let list = keys(Elements::Ipv4(vec![v4([1; 4], [1; 4])]), false).unwrap().lists().next().unwrap();
+        let mut item = Attributes(&list).next().unwrap().value.to_vec();
+        put(&mut item, element::TIMEOUT, &[0; 8]);
+        let mut changed = Vec::new();
+        put(&mut changed, element::LIST_ITEM, &item);
+        assert!(Keys::new(4).add_list(&list) && !Keys::new(4).add_list(&changed));
+    }
+}

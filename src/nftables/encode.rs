@@ -1,0 +1,353 @@
+//! Statements as the kernel's expressions, in the order and form in which `nft` writes them.
+
+use std::ffi::CStr;
+use std::ops::RangeInclusive;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::nft::{Direction, End, Ports, Statement};
+use dockfw_policy::policy::Rate;
+use dockfw_policy::ruleset::PortField;
+use dockfw_policy::service::{PortRange, Transport};
+use ipnetwork::IpNetwork;
+use nix::libc;
+
+use super::ffi::{BuildError, Expression, Value};
+use super::uapi;
+
+/// The register that every expression loads into and compares: `NFT_REG_1`.
+const REGISTER: Value<'_> = Value::Number(libc::NFT_REG_1 as u32);
+/// How many packets a limit lets through at once: nft's default.
+const BURST: u32 = 5;
+/// The width of an interface's name or kind in a register: `IFNAMSIZ` (linux/if.h).
+pub(crate) const NAME_WIDTH: usize = 16;
+
+/// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`.
+const ICMP: u8 = libc::IPPROTO_ICMP as u8;
+const ICMPV6: u8 = libc::IPPROTO_ICMPV6 as u8;
+/// Where the flags are in a TCP header (RFC 9293, 3.1), and those that tell what a segment is for.
+const TCP_FLAGS_OFFSET: u32 = 13;
+const TCP_SYN: u8 = 0x02;
+const TCP_FIN_SYN_RST_ACK: u8 = 0x01 | TCP_SYN | 0x04 | 0x10;
+
+/// The expressions of a rule with these statements.
+pub(crate) fn expressions(statements: &[Statement]) -> Result<Vec<Expression>, BuildError> {
+    let mut encoder = Encoder::default();
+    statements.iter().try_for_each(|statement| encoder.statement(statement))?;
+    Ok(encoder.expressions)
+}
+
+/// A rule in the making. What was made sure of once (the network or transport protocol) holds for the rest.
+#[derive(Default)]
+struct Encoder {
+    expressions: Vec<Expression>,
+    family: Option<Family>,
+    protocol: Option<u8>,
+}
+
+type Done = Result<(), BuildError>;
+
+impl Encoder {
+    fn statement(&mut self, statement: &Statement) -> Done {
+        match statement {
+            Statement::InterfaceName(pattern) => self.interface_name(pattern),
+            Statement::InterfaceIn { direction, set, negated } => {
+                self.meta(name_key(*direction))?;
+                self.lookup(set.as_str(), *negated)
+            }
+            Statement::Bridge(direction) => {
+                self.meta(kind_key(*direction))?;
+                self.equal(&padded("bridge"))
+            }
+            Statement::Address { end, network } => self.address(*end, *network),
+            Statement::SourceIn { family, set } => {
+                self.family(*family)?;
+                let (offset, length) = address_place(*family, End::Source);
+                self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, length)?;
+                self.lookup(set, false)
+            }
+            Statement::Family(family) => self.family(*family),
+            Statement::Protocol(number) => self.protocol(*number),
+            Statement::Icmp { family, types } => self.icmp(*family, types),
+            Statement::Port { transport, field, ports } => self.port(*transport, *field, ports),
+            Statement::NotTcp => {
+                self.meta(libc::NFT_META_L4PROTO as u32)?;
+                self.compare(libc::NFT_CMP_NEQ, &[Transport::Tcp.number()])
+            }
+            Statement::NotOpening => self.not_opening(),
+            Statement::Unicast => self.unicast(),
+            Statement::SourceIsLocal => self.source_is_local(),
+            Statement::Established => {
+                self.conntrack_bits(libc::NFT_CT_STATE as u32, uapi::CT_ESTABLISHED_OR_RELATED)
+            }
+            Statement::Translated => self.conntrack_bits(libc::NFT_CT_STATUS as u32, uapi::IPS_DST_NAT),
+            Statement::Limit(rate) => self.limit(*rate),
+            Statement::Log(prefix) => self.log(prefix),
+            Statement::Counter(name) => self.counter(name.as_str()),
+            Statement::Accept => self.verdict(libc::NF_ACCEPT as u32),
+            Statement::Drop => self.verdict(libc::NF_DROP as u32),
+        }
+    }
+
+    fn push(&mut self, name: &CStr, attributes: &[(super::ffi::Key<Expression>, Value<'_>)]) -> Done {
+        self.expressions.push(Expression::new(name, attributes)?);
+        Ok(())
+    }
+
+    fn meta(&mut self, key: u32) -> Done {
+        self.push(c"meta", &[(Expression::META_KEY, Value::Number(key)), (Expression::META_DREG, REGISTER)])
+    }
+
+    fn compare(&mut self, operation: i32, value: &[u8]) -> Done {
+        self.push(
+            c"cmp",
+            &[
+                (Expression::CMP_SREG, REGISTER),
+                (Expression::CMP_OP, Value::Number(operation as u32)),
+                (Expression::CMP_DATA, Value::Bytes(value)),
+            ],
+        )
+    }
+
+    fn equal(&mut self, value: &[u8]) -> Done {
+        self.compare(libc::NFT_CMP_EQ, value)
+    }
+
+    /// Compares with both ends of a range, which both are in network byte order.
+    fn within(&mut self, first: &[u8], last: &[u8]) -> Done {
+        if first == last {
+            return self.equal(first);
+        }
+        self.compare(libc::NFT_CMP_GTE, first)?;
+        self.compare(libc::NFT_CMP_LTE, last)
+    }
+
+    fn lookup(&mut self, set: &str, negated: bool) -> Done {
+        let mut attributes =
+            vec![(Expression::LOOKUP_SREG, REGISTER), (Expression::LOOKUP_SET, Value::Text(set))];
+        if negated {
+            attributes.push((Expression::LOOKUP_FLAGS, Value::Number(libc::NFT_LOOKUP_F_INV as u32)));
+        }
+        self.push(c"lookup", &attributes)
+    }
+
+    fn payload(&mut self, base: i32, offset: u32, length: u32) -> Done {
+        self.push(
+            c"payload",
+            &[
+                (Expression::PAYLOAD_DREG, REGISTER),
+                (Expression::PAYLOAD_BASE, Value::Number(base as u32)),
+                (Expression::PAYLOAD_OFFSET, Value::Number(offset)),
+                (Expression::PAYLOAD_LEN, Value::Number(length)),
+            ],
+        )
+    }
+
+    fn mask(&mut self, mask: &[u8]) -> Done {
+        self.push(
+            c"bitwise",
+            &[
+                (Expression::BITWISE_SREG, REGISTER),
+                (Expression::BITWISE_DREG, REGISTER),
+                (Expression::BITWISE_LEN, Value::Number(mask.len() as u32)),
+                (Expression::BITWISE_MASK, Value::Bytes(mask)),
+                (Expression::BITWISE_XOR, Value::Bytes(&vec![0; mask.len()])),
+            ],
+        )
+    }
+
+    /// Makes sure of the network protocol, unless that was done.
+    fn family(&mut self, family: Family) -> Done {
+        if self.family.replace(family) == Some(family) {
+            return Ok(());
+        }
+        let protocol = match family {
+            Family::Ipv4 => libc::NFPROTO_IPV4,
+            Family::Ipv6 => libc::NFPROTO_IPV6,
+        };
+        self.meta(libc::NFT_META_NFPROTO as u32)?;
+        self.equal(&[protocol as u8])
+    }
+
+    /// Makes sure of the transport protocol, unless that was done.
+    fn protocol(&mut self, number: u8) -> Done {
+        if self.protocol.replace(number) == Some(number) {
+            return Ok(());
+        }
+        self.meta(libc::NFT_META_L4PROTO as u32)?;
+        self.equal(&[number])
+    }
+
+    /// A prefix is compared without the zeros that end its name, so that whatever follows fits.
+    fn interface_name(&mut self, pattern: &IfPattern) -> Done {
+        // Every packet has a way in at our hooks: `*` needs no look at it.
+        if pattern.is_any() {
+            return Ok(());
+        }
+        self.meta(libc::NFT_META_IIFNAME as u32)?;
+        match pattern {
+            IfPattern::Name(name) => self.equal(&padded(name)),
+            IfPattern::Prefix(prefix) => self.equal(prefix.as_bytes()),
+        }
+    }
+
+    /// Where the prefix ends with a byte, only the bytes before are loaded, as `nft` does.
+    fn address(&mut self, end: End, network: IpNetwork) -> Done {
+        let (family, octets, mask) = match network {
+            IpNetwork::V4(v4) => (Family::Ipv4, v4.network().octets().to_vec(), v4.mask().octets().to_vec()),
+            IpNetwork::V6(v6) => (Family::Ipv6, v6.network().octets().to_vec(), v6.mask().octets().to_vec()),
+        };
+        self.family(family)?;
+        let (offset, length) = address_place(family, end);
+        let bytes = usize::from(network.prefix() / 8);
+        if network.prefix() != 0 && network.prefix() % 8 == 0 {
+            self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, bytes as u32)?;
+            return self.equal(octets.get(..bytes).unwrap_or_default());
+        }
+        self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, length)?;
+        self.mask(&mask)?;
+        self.equal(&octets)
+    }
+
+    fn icmp(&mut self, family: Family, types: &RangeInclusive<u8>) -> Done {
+        self.family(family)?;
+        self.protocol(if family == Family::Ipv4 { ICMP } else { ICMPV6 })?;
+        self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1)?;
+        self.within(&[*types.start()], &[*types.end()])
+    }
+
+    fn port(&mut self, transport: Transport, field: PortField, ports: &Ports) -> Done {
+        self.protocol(transport.number())?;
+        match field {
+            PortField::Source => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2)?,
+            PortField::Destination => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)?,
+            PortField::Dialled => self.dialled_port()?,
+        }
+        match ports {
+            Ports::Set(set) => self.lookup(set, false),
+            Ports::Range(range) => self.port_range(*range),
+        }
+    }
+
+    fn port_range(&mut self, range: PortRange) -> Done {
+        self.within(&range.first().to_be_bytes(), &range.last().to_be_bytes())
+    }
+
+    /// The destination port of the connection's first packet, before translation.
+    fn dialled_port(&mut self) -> Done {
+        self.push(
+            c"ct",
+            &[
+                (Expression::CT_KEY, Value::Number(libc::NFT_CT_PROTO_DST as u32)),
+                (Expression::CT_DREG, REGISTER),
+                // IP_CT_DIR_ORIGINAL (linux/netfilter/nf_conntrack_tuple_common.h)
+                (Expression::CT_DIR, Value::Byte(0)),
+            ],
+        )
+    }
+
+    fn not_opening(&mut self) -> Done {
+        self.protocol(Transport::Tcp.number())?;
+        self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1)?;
+        self.mask(&[TCP_FIN_SYN_RST_ACK])?;
+        self.compare(libc::NFT_CMP_NEQ, &[TCP_SYN])
+    }
+
+    fn unicast(&mut self) -> Done {
+        self.meta(libc::NFT_META_PKTTYPE as u32)?;
+        self.equal(&[libc::PACKET_HOST])
+    }
+
+    fn source_is_local(&mut self) -> Done {
+        self.push(
+            c"fib",
+            &[
+                (Expression::FIB_DREG, REGISTER),
+                (Expression::FIB_RESULT, Value::Number(uapi::NFT_FIB_RESULT_ADDRTYPE)),
+                (Expression::FIB_FLAGS, Value::Number(uapi::NFTA_FIB_F_SADDR)),
+            ],
+        )?;
+        self.equal(&u32::from(libc::RTN_LOCAL).to_ne_bytes())
+    }
+
+    /// Whether any of `bits` is set in a field of conntrack's.
+    fn conntrack_bits(&mut self, key: u32, bits: u32) -> Done {
+        self.push(c"ct", &[(Expression::CT_KEY, Value::Number(key)), (Expression::CT_DREG, REGISTER)])?;
+        self.mask(&bits.to_ne_bytes())?;
+        self.compare(libc::NFT_CMP_NEQ, &[0; 4])
+    }
+
+    fn limit(&mut self, rate: Rate) -> Done {
+        self.push(
+            c"limit",
+            &[
+                (Expression::LIMIT_RATE, Value::Long(rate.count().into())),
+                (Expression::LIMIT_UNIT, Value::Long(rate.unit().seconds().into())),
+                (Expression::LIMIT_BURST, Value::Number(BURST)),
+                (Expression::LIMIT_TYPE, Value::Number(libc::NFT_LIMIT_PKTS as u32)),
+                (Expression::LIMIT_FLAGS, Value::Number(0)),
+            ],
+        )
+    }
+
+    fn log(&mut self, prefix: &str) -> Done {
+        self.push(
+            c"log",
+            &[
+                (Expression::LOG_PREFIX, Value::Text(prefix)),
+                (Expression::LOG_LEVEL, Value::Number(uapi::NFT_LOGLEVEL_INFO)),
+            ],
+        )
+    }
+
+    fn counter(&mut self, name: &str) -> Done {
+        self.push(
+            c"objref",
+            &[
+                (Expression::OBJREF_TYPE, Value::Number(uapi::object::COUNTER)),
+                (Expression::OBJREF_NAME, Value::Text(name)),
+            ],
+        )
+    }
+
+    fn verdict(&mut self, verdict: u32) -> Done {
+        self.push(
+            c"immediate",
+            &[
+                (Expression::IMMEDIATE_DREG, Value::Number(libc::NFT_REG_VERDICT as u32)),
+                (Expression::IMMEDIATE_VERDICT, Value::Number(verdict)),
+            ],
+        )
+    }
+}
+
+fn name_key(direction: Direction) -> u32 {
+    match direction {
+        Direction::In => libc::NFT_META_IIFNAME as u32,
+        Direction::Out => libc::NFT_META_OIFNAME as u32,
+    }
+}
+
+fn kind_key(direction: Direction) -> u32 {
+    match direction {
+        Direction::In => uapi::NFT_META_IIFKIND,
+        Direction::Out => uapi::NFT_META_OIFKIND,
+    }
+}
+
+/// Where an address is in its network header, and its length (RFC 791, 3.1 and RFC 8200, 3).
+fn address_place(family: Family, end: End) -> (u32, u32) {
+    match (family, end) {
+        (Family::Ipv4, End::Source) => (12, 4),
+        (Family::Ipv4, End::Destination) => (16, 4),
+        (Family::Ipv6, End::Source) => (8, 16),
+        (Family::Ipv6, End::Destination) => (24, 16),
+    }
+}
+
+/// A name as the kernel loads it: with zeros up to its full width.
+pub(crate) fn padded(name: &str) -> [u8; NAME_WIDTH] {
+    let mut bytes = [0; NAME_WIDTH];
+    bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    bytes
+}

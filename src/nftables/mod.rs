@@ -1,0 +1,234 @@
+//! The native engine: one nftables table, replaced in one netlink transaction.
+//!
+//! [`wanted`] puts the table into the kernel's terms, [`dump`] reads what is there, [`plan`] compares the two and
+//! says what to do, [`operation`] and [`transaction`] do it. Nothing outside of the table `inet dockfw` is touched,
+//! and no program is run.
+
+mod attributes;
+mod dump;
+mod elements;
+mod encode;
+mod ffi;
+mod message;
+mod operation;
+mod plan;
+mod probe;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod uapi;
+mod userdata;
+mod wanted;
+
+use std::cell::{Cell, OnceCell};
+
+use dockfw_policy::engine::{Changes, Count, Engine, EngineError, Requirement, SetState, State};
+use dockfw_policy::nft::{Features, Table, lower};
+use dockfw_policy::ruleset::Ruleset;
+
+use dump::Live;
+use plan::{Difference, Operation, Plan, plan};
+use socket::{RequestError, Socket};
+use transaction::{Failure, Generation, Transaction};
+use wanted::Wanted;
+
+/// How often reading or writing is tried again after others changed the ruleset in between.
+const MAX_RACES: usize = 10;
+/// The largest set whose elements are always read back: the kernel's listing of an interval set takes time that
+/// grows with the square of its size, below a second up to here.
+const MAX_READ_BACK: u64 = 100_000;
+
+/// The engine that programs nftables.
+#[derive(Debug, Default)]
+pub(crate) struct Nftables {
+    verify: bool,
+    features: OnceCell<Features>,
+    /// Run between reading and writing, so that tests can be the other process.
+    #[cfg(test)]
+    between: Option<fn(usize)>,
+}
+
+/// What was read, and how it differs from what is wanted.
+struct Compared {
+    generation: Generation,
+    live: Option<Live>,
+}
+
+impl Nftables {
+    /// The engine. With `verify`, the elements of every set are read back, however many there are.
+    pub(crate) fn new(verify: bool) -> Self {
+        Self { verify, ..Self::default() }
+    }
+
+    /// What of the optional features this kernel has.
+    pub(crate) fn features(&self) -> Result<Features, EngineError> {
+        if let Some(features) = self.features.get() {
+            return Ok(*features);
+        }
+        let features = probe::features(&mut Socket::open()?)?;
+        Ok(*self.features.get_or_init(|| features))
+    }
+
+    fn lower(&self, ruleset: &Ruleset) -> Result<Wanted, EngineError> {
+        encode(&lower(ruleset, self.features()?))
+    }
+
+    /// Puts a table in force. What is in force already is left as it is.
+    pub(crate) fn apply_table(&self, table: &Table) -> Result<Changes, EngineError> {
+        self.apply_wanted(&encode(table)?)
+    }
+
+    /// Has the kernel judge a table without putting it in force.
+    pub(crate) fn check_table(&self, table: &Table) -> Result<(), EngineError> {
+        let wanted = encode(table)?;
+        let mut socket = Socket::open()?;
+        retry(|attempt| {
+            let Compared { generation, live } = self.read_live(&mut socket, Some(&wanted))?;
+            self.meanwhile(attempt);
+            let Plan { operations, .. } = plan(live.as_ref(), &wanted);
+            transaction(&mut socket, generation, &operations).check(&mut socket)
+        })
+    }
+
+    fn apply_wanted(&self, wanted: &Wanted) -> Result<Changes, EngineError> {
+        let mut socket = Socket::open()?;
+        // Of a transaction whose answer was lost, the next look tells whether it came to pass.
+        let changes = Cell::new(Vec::new());
+        retry(|attempt| {
+            let Compared { generation, live } = self.read_live(&mut socket, Some(wanted))?;
+            self.meanwhile(attempt);
+            let Plan { differences, operations } = plan(live.as_ref(), wanted);
+            if operations.is_empty() {
+                return Ok(());
+            }
+            changes.set(differences.iter().map(Difference::as_change).collect());
+            match transaction(&mut socket, generation, &operations).commit(&mut socket) {
+                Err(Failure::Unknown) => self.find_out(&mut socket, wanted),
+                result => result,
+            }
+        })?;
+        Ok(Changes { lines: changes.into_inner() })
+    }
+
+    /// Looks whether a transaction came to pass whose answer was lost.
+    fn find_out(&self, socket: &mut Socket, wanted: &Wanted) -> Result<(), Failure> {
+        let Compared { live, .. } = self.read_live(socket, Some(wanted))?;
+        if plan(live.as_ref(), wanted).operations.is_empty() { Ok(()) } else { Err(Failure::Unknown) }
+    }
+
+    /// Reads our table, with the elements of the sets for which that tells something new.
+    fn read_live(&self, socket: &mut Socket, wanted: Option<&Wanted>) -> Result<Compared, Failure> {
+        let max_entries = if self.verify { u64::MAX } else { MAX_READ_BACK };
+        let worth = |set: &dump::Set| {
+            wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, max_entries))
+        };
+        match dump::read(socket, worth) {
+            Ok((generation, live)) => Ok(Compared { generation, live }),
+            Err(RequestError::Interrupted) => Err(Failure::Raced),
+            Err(RequestError::Refused(reply)) => Err(dump::refused(&reply).into()),
+            Err(RequestError::Engine(error)) => Err(error.into()),
+        }
+    }
+
+    #[cfg(test)]
+    fn meanwhile(&self, attempt: usize) {
+        if let Some(between) = self.between {
+            between(attempt);
+        }
+    }
+
+    #[cfg(not(test))]
+    fn meanwhile(&self, _attempt: usize) {}
+}
+
+impl Engine for Nftables {
+    fn name(&self) -> &'static str {
+        "nftables"
+    }
+
+    fn probe(&self) -> Result<Vec<Requirement>, EngineError> {
+        probe::probe(&mut Socket::open()?)
+    }
+
+    fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError> {
+        self.check_table(&lower(ruleset, self.features()?))
+    }
+
+    fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError> {
+        self.apply_wanted(&self.lower(ruleset)?)
+    }
+
+    fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
+        let wanted = ruleset.map(|ruleset| self.lower(ruleset)).transpose()?;
+        self.read_wanted(wanted.as_ref())
+    }
+
+    fn remove(&self) -> Result<bool, EngineError> {
+        let mut socket = Socket::open()?;
+        retry(|attempt| {
+            let Compared { generation, live } = self.read_live(&mut socket, None)?;
+            self.meanwhile(attempt);
+            if live.is_none() {
+                return Ok(false);
+            }
+            transaction(&mut socket, generation, &[Operation::DeleteTable]).commit(&mut socket).map(|()| true)
+        })
+    }
+}
+
+impl Nftables {
+    fn read_wanted(&self, wanted: Option<&Wanted>) -> Result<State, EngineError> {
+        let mut socket = Socket::open()?;
+        let live = retry(|_| self.read_live(&mut socket, wanted))?.live;
+        let differences = wanted.map(|wanted| plan(live.as_ref(), wanted).differences).unwrap_or_default();
+        let differences = differences.iter().map(Difference::to_string).collect();
+        Ok(State { differences, ..live.as_ref().map(state).unwrap_or_default() })
+    }
+}
+
+fn state(live: &Live) -> State {
+    let counters = live.objects.iter().filter(|object| object.kind == uapi::object::COUNTER);
+    State {
+        present: true,
+        differences: Vec::new(),
+        counters: counters
+            .map(|counter| Count {
+                name: counter.name.to_string(),
+                packets: counter.packets,
+                bytes: counter.bytes,
+            })
+            .collect(),
+        sets: live
+            .sets
+            .iter()
+            .map(|set| SetState {
+                name: set.name.to_string(),
+                elements: userdata::set_loaded(&set.userdata).map(|loaded| loaded.entries),
+            })
+            .collect(),
+    }
+}
+
+fn encode(table: &Table) -> Result<Wanted, EngineError> {
+    Wanted::new(table).map_err(|error| EngineError::Unsupported(error.to_string()))
+}
+
+fn transaction(socket: &mut Socket, generation: Generation, operations: &[Operation<'_>]) -> Transaction {
+    let mut transaction = Transaction::begin(socket, Some(generation));
+    for operation in operations {
+        operation.push(&mut transaction, socket);
+    }
+    transaction
+}
+
+/// Tries again for as long as others were faster.
+fn retry<T>(mut attempt: impl FnMut(usize) -> Result<T, Failure>) -> Result<T, EngineError> {
+    for count in 0..MAX_RACES {
+        match attempt(count) {
+            Err(Failure::Raced) => log::debug!("the ruleset changed meanwhile, attempt {}", count + 1),
+            result => return result.map_err(EngineError::from),
+        }
+    }
+    Err(EngineError::Raced)
+}

@@ -1,0 +1,221 @@
+//! The netlink socket: opened, asked, and listened to.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use dockfw_policy::engine::EngineError;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::{setsockopt_impl, sockopt_impl};
+
+use super::message::{self, Head, Message, Messages, Reply};
+
+sockopt_impl!(
+    /// Errors come with the kernel's words.
+    ExtendedAck, SetOnly, libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, bool
+);
+sockopt_impl!(
+    /// Errors don't quote the whole message that they are about.
+    CappedAck, SetOnly, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, bool
+);
+
+/// The room for one datagram: twice what the kernel puts into one (NLMSG_GOODSIZE and 32 KiB at most, af_netlink.c).
+const DATAGRAM: usize = 64 * 1024;
+/// The room for answers that wait to be read: thousands of errors of one transaction.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// The room beside the messages of a transaction that the kernel counts against the send buffer.
+const SEND_OVERHEAD: usize = 4096;
+/// The number of buffers that one `sendmsg` takes: `UIO_MAXIOV` (linux/uio.h).
+const MAX_PAGES: usize = 1024;
+
+/// A socket that talks to nf_tables in the process's network namespace.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+}
+
+/// Why the kernel did not answer a request.
+#[derive(Debug)]
+pub(crate) enum RequestError {
+    /// It answered with this error.
+    Refused(Reply),
+    /// What was asked for changed while it was being read.
+    Interrupted,
+    /// Anything else.
+    Engine(EngineError),
+}
+
+impl From<EngineError> for RequestError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// What came back of a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    /// The errors.
+    pub(crate) errors: Vec<Reply>,
+    /// Whether the kernel had more to say than there was room for.
+    pub(crate) incomplete: bool,
+}
+
+/// An error of a system call.
+pub(crate) fn io_error(doing: impl Into<String>, errno: Errno) -> EngineError {
+    match errno {
+        Errno::EPERM | Errno::EACCES => EngineError::NotPermitted,
+        errno => EngineError::Io { doing: doing.into(), source: io::Error::from(errno) },
+    }
+}
+
+fn odd_answer(doing: &str) -> EngineError {
+    EngineError::Protocol { doing: doing.into(), answer: "a datagram that is no sequence of messages".into() }
+}
+
+impl Socket {
+    /// Opens the socket.
+    pub(crate) fn open() -> Result<Self, EngineError> {
+        let fd = socket::socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkNetFilter,
+        )
+        .map_err(|errno| match errno {
+            Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP => {
+                EngineError::Unsupported("the kernel has no netfilter netlink".into())
+            }
+            errno => io_error("open a netlink socket", errno),
+        })?;
+        let socket = Self { fd, sequence: 0 };
+        socket.prepare().map_err(|errno| io_error("prepare a netlink socket", errno))?;
+        Ok(socket)
+    }
+
+    fn prepare(&self) -> nix::Result<()> {
+        // Connected to the kernel: no other process can send to it.
+        socket::bind(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        socket::connect(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        setsockopt(&self.fd, ExtendedAck, &true)?;
+        setsockopt(&self.fd, CappedAck, &true)?;
+        setsockopt(&self.fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+            .or_else(|_| setsockopt(&self.fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
+    }
+
+    /// The next number of a message.
+    pub(crate) fn next_sequence(&mut self) -> u32 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Asks for something and hands over each object that is the answer.
+    pub(crate) fn request(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        fill: impl FnOnce(&mut Vec<u8>),
+        mut take: impl FnMut(Message<'_>),
+    ) -> Result<(), RequestError> {
+        const DOING: &str = "read what is in the kernel";
+        let sequence = self.next_sequence();
+        let kind = message::NFTABLES | kind;
+        let mut request = Vec::new();
+        let head = Head { kind, flags, sequence, family: message::INET, resource: 0 };
+        message::write(&mut request, head, fill);
+        socket::send(self.fd.as_raw_fd(), &request, MsgFlags::empty()).map_err(|e| io_error(DOING, e))?;
+        let is_dump = flags & message::DUMP == message::DUMP;
+        let (mut buffer, mut interrupted) = (vec![0; DATAGRAM], false);
+        loop {
+            let datagram = self.receive(&mut buffer, MsgFlags::empty()).map_err(|e| io_error(DOING, e))?;
+            let mut messages = Messages(datagram);
+            for message in messages.by_ref().filter(|message| message.sequence == sequence) {
+                interrupted |= message.is_interrupted();
+                match message.reply() {
+                    Some(reply) if reply.errno != 0 => return Err(RequestError::Refused(reply)),
+                    Some(_) if interrupted => return Err(RequestError::Interrupted),
+                    Some(_) => return Ok(()),
+                    None => take(message),
+                }
+                if !is_dump {
+                    return Ok(());
+                }
+            }
+            if !messages.is_at_end() {
+                return Err(odd_answer(DOING).into());
+            }
+        }
+    }
+
+    fn receive<'a>(&self, buffer: &'a mut [u8], flags: MsgFlags) -> nix::Result<&'a [u8]> {
+        loop {
+            // With MSG_TRUNC the length is the datagram's own, even where there was no room for all of it.
+            match socket::recv(self.fd.as_raw_fd(), buffer, flags | MsgFlags::MSG_TRUNC) {
+                Err(Errno::EINTR) => {}
+                Ok(length) => return buffer.get(..length).ok_or(Errno::EMSGSIZE),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Sends a transaction and reads what the kernel says of it. The kernel is done with it when `sendmsg`
+    /// returns, so that what there is to read is there.
+    pub(crate) fn transact(&mut self, pages: &[Vec<u8>]) -> Result<Replies, EngineError> {
+        let bytes = pages.iter().map(Vec::len).sum::<usize>();
+        self.make_room(bytes)?;
+        let slices: Vec<_> = pages.iter().map(|page| IoSlice::new(page)).collect();
+        socket::sendmsg::<NetlinkAddr>(self.fd.as_raw_fd(), &slices, &[], MsgFlags::empty(), None).map_err(
+            |errno| match errno {
+                Errno::EMSGSIZE => too_large(bytes),
+                errno => io_error("send a transaction to the kernel", errno),
+            },
+        )?;
+        self.drain()
+    }
+
+    /// In a user namespace the limit can't be forced, and what is asked for is cut to `net.core.wmem_max`;
+    /// whether that was enough, `sendmsg` tells.
+    pub(crate) fn make_room(&self, bytes: usize) -> Result<(), EngineError> {
+        let size = bytes + SEND_OVERHEAD;
+        if i32::try_from(size).is_err() {
+            return Err(too_large(bytes));
+        }
+        setsockopt(&self.fd, sockopt::SndBufForce, &size)
+            .or_else(|_| setsockopt(&self.fd, sockopt::SndBuf, &size))
+            .map_err(|errno| io_error("make room for a transaction", errno))
+    }
+
+    fn drain(&self) -> Result<Replies, EngineError> {
+        const DOING: &str = "read what the kernel says of a transaction";
+        let (mut replies, mut buffer) = (Replies::default(), vec![0; DATAGRAM]);
+        loop {
+            match self.receive(&mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EAGAIN) => return Ok(replies),
+                Err(Errno::ENOBUFS) => replies.incomplete = true,
+                Err(errno) => return Err(io_error(DOING, errno)),
+                Ok(datagram) => {
+                    let mut messages = Messages(datagram);
+                    let errors = messages.by_ref().filter_map(|message| message.reply());
+                    replies.errors.extend(errors.filter(|reply| reply.errno != 0));
+                    if !messages.is_at_end() {
+                        return Err(odd_answer(DOING));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The largest number of bytes that pages of this size can carry.
+pub(crate) fn max_bytes(page: usize) -> usize {
+    MAX_PAGES * page
+}
+
+fn too_large(bytes: usize) -> EngineError {
+    EngineError::Unsupported(format!(
+        "the ruleset takes {bytes} bytes, more than this process may send to the kernel at once; \
+         outside of containers root may send more, or raise net.core.wmem_max"
+    ))
+}

@@ -1,0 +1,193 @@
+//! Putting tables in force over others, and over what others did to them.
+
+use super::*;
+
+/// A ruleset of another program, which must stay as it is.
+const FOREIGN: &str = "table ip filter { chain DOCKER-USER { counter packets 1 bytes 2 return; }; }";
+
+#[test]
+fn a_changed_set_is_replaced_and_the_rest_stays() {
+    in_namespace(|| {
+        nft_with(&["-f", "-"], FOREIGN);
+        let foreign = nft("-a list table ip filter");
+        apply(&small());
+        let handles = nft("-a list sets inet");
+        assert_eq!(apply(&small_with_a_host()), ["replace set hosts4 (2 entries, 3 wanted)"]);
+        assert!(listing().contains("203.0.113.9"));
+        let line = |listing: &str| listing.lines().find(|line| line.contains("set nets4")).unwrap().to_string();
+        assert_eq!(line(&handles), line(&nft("-a list sets inet")), "an unchanged set was made anew");
+        assert_eq!(nft("-a list table ip filter"), foreign);
+    });
+}
+
+#[test]
+fn counters_keep_their_values() {
+    in_namespace(|| {
+        let mut table = small();
+        table.chains[0].rules.push(rule("all", vec![Statement::Counter(set_name("trusted")), Statement::Accept]));
+        apply(&table);
+        Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"counted", "127.0.0.1:9").unwrap();
+        let count = |table: &Table| {
+            let state = Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap();
+            state.counters.iter().find(|counter| counter.name == "trusted").unwrap().clone()
+        };
+        let before = count(&table);
+        assert!(before.packets >= 1 && before.bytes >= 28 + 7, "{before:?}");
+        apply(&small_with_a_host());
+        assert_eq!(count(&small_with_a_host()), before);
+    });
+}
+
+/// Puts `small` in force, has `nft` do something to it, wants that noticed as `noticed` says, and repaired.
+fn noticed_and_repaired(tampering: &'static str, noticed: &'static [&'static str]) {
+    in_namespace(move || {
+        apply(&small());
+        let listed = listing();
+        nft_with(&["-f", "-"], tampering);
+        assert_eq!(differences(&small()), noticed, "after {tampering}");
+        assert_eq!(apply(&small()).len(), noticed.len(), "after {tampering}");
+        assert_eq!(listing(), listed, "after {tampering}");
+        assert_eq!(apply(&small()), [""; 0], "after {tampering}");
+    });
+}
+
+#[test]
+fn a_foreign_rule_is_noticed_and_repaired() {
+    noticed_and_repaired(
+        "insert rule inet dockfw input accept comment \"backdoor\"",
+        &["rule \"backdoor\" in chain input is not of this policy"],
+    );
+}
+
+#[test]
+fn a_deleted_element_is_noticed_and_repaired() {
+    noticed_and_repaired("delete element inet dockfw hosts4 { 192.0.2.1 }", &["set hosts4 (2 entries) differs"]);
+    noticed_and_repaired("delete element inet dockfw nets4 { 10.0.0.4/30 }", &["set nets4 (6 entries) differs"]);
+}
+
+#[test]
+fn a_foreign_element_is_noticed_and_repaired() {
+    noticed_and_repaired("add element inet dockfw hosts4 { 203.0.113.66 }", &["set hosts4 (2 entries) differs"]);
+}
+
+#[test]
+fn a_flushed_chain_is_noticed_and_repaired() {
+    noticed_and_repaired(
+        "flush chain inet dockfw input",
+        &[
+            "rule \"established\" in chain input is missing",
+            "rule \"trusted hosts\" in chain input is missing",
+            "rule \"trusted networks\" in chain input is missing",
+        ],
+    );
+}
+
+#[test]
+fn foreign_chains_sets_maps_and_objects_are_noticed_and_repaired() {
+    noticed_and_repaired(
+        "table inet dockfw {
+            counter extra { packets 1 bytes 1; }
+            quota much { over 1 mbytes; }
+            chain called { tcp dport { 1, 2 } accept; }
+            set more { type ipv4_addr; timeout 1h; elements = { 1.2.3.4 }; }
+            map verdicts { type inet_service : verdict; elements = { 80 : jump called }; }
+            map counted { type inet_service : counter; elements = { 80 : \"extra\" }; }
+            chain hooked { type filter hook input priority 5; policy drop; tcp dport vmap @verdicts; }
+            flowtable fast { hook ingress priority 0; }
+        }",
+        &[
+            "counter extra is not of this policy",
+            "object much is not of this policy",
+            "set more is not of this policy",
+            "set verdicts is not of this policy",
+            "set counted is not of this policy",
+            "chain called is not of this policy",
+            "chain hooked is not of this policy",
+            "flowtable fast is not of this policy",
+        ],
+    );
+}
+
+#[test]
+fn a_changed_policy_of_a_chain_is_noticed_and_repaired() {
+    noticed_and_repaired("chain inet dockfw input { policy drop; }", &["chain input differs"]);
+}
+
+#[test]
+fn a_set_of_the_same_name_but_another_type_is_replaced() {
+    in_namespace(|| {
+        nft("add table inet dockfw");
+        nft_with(&["-f", "-"], "add set inet dockfw hosts4 { type ipv4_addr; timeout 1h; }");
+        apply(&small());
+        assert_eq!(differences(&small()), [""; 0]);
+    });
+}
+
+#[test]
+fn a_dormant_table_is_noticed_and_repaired() {
+    noticed_and_repaired(
+        "table inet dockfw { flags dormant; }",
+        &["table inet dockfw, whose flags or comment differs"],
+    );
+}
+
+#[test]
+fn the_order_of_rules_counts() {
+    in_namespace(|| {
+        let mut swapped = small();
+        swapped.chains[0].rules.swap(1, 2);
+        apply(&swapped);
+        assert_eq!(differences(&small()), ["the order of rules in chain input differs"]);
+        assert_eq!(apply(&small()).len(), 1);
+        assert_eq!(differences(&small()), [""; 0]);
+    });
+}
+
+#[test]
+fn another_rule_with_the_same_comment_is_noticed() {
+    in_namespace(|| {
+        let mut other = small();
+        other.chains[0].rules[1].statements[0] = source_in(Family::Ipv4, "nets4");
+        apply(&other);
+        assert_eq!(differences(&small()).len(), 2);
+    });
+}
+
+#[test]
+fn removing_takes_our_table_and_nothing_else() {
+    in_namespace(|| {
+        nft_with(&["-f", "-"], FOREIGN);
+        assert!(!Nftables::default().remove().unwrap());
+        apply(&small());
+        assert!(Nftables::default().remove().unwrap());
+        assert_eq!(nft("list tables"), "table ip filter\n");
+        assert_eq!(Nftables::default().read(None).unwrap(), State::default());
+    });
+}
+
+#[test]
+fn what_is_there_is_read_without_a_ruleset() {
+    in_namespace(|| {
+        apply(&small());
+        let state = Nftables::default().read(None).unwrap();
+        assert!(state.present && state.differences.is_empty());
+        let sets: Vec<_> = state.sets.iter().map(|set| (set.name.as_str(), set.elements)).collect();
+        assert_eq!(sets, [("hosts4", Some(2)), ("nets4", Some(6))]);
+    });
+}
+
+#[test]
+fn large_sets_go_in_whole() {
+    in_namespace(|| {
+        let mut table = small();
+        table.sets[0].elements = Elements::Ipv4(many(30_000, false));
+        table.sets[1].elements = Elements::Ipv4(many(30_000, true));
+        apply(&table);
+        assert_eq!(differences(&table), [""; 0]);
+        let elements = listing().matches("0.0").count();
+        assert!(elements > 0);
+        nft("delete element inet dockfw nets4 { 0.1.0.0/31 }");
+        assert_eq!(differences(&table), ["set nets4 (30000 entries) differs"]);
+    });
+}

@@ -1,0 +1,174 @@
+//! Tests against the kernel, each in a network namespace of its own, and what they share.
+
+mod apply;
+mod failures;
+mod round_trip;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process::{Command, Stdio};
+
+use dockfw_policy::address::{Address, AddressRange, Family, Range};
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::nft::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
+use dockfw_policy::ruleset::{Hook, Origin, PortField, SetName};
+use dockfw_policy::service::{PortRange, Transport};
+use nix::sched::{CloneFlags, unshare};
+
+use super::*;
+
+/// Runs a test in a network namespace of its own: in a thread that goes with it.
+fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: a network namespace of one's own takes root");
+        return;
+    }
+    let thread = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs `nft` with this input in the namespace of the thread.
+fn nft_with(arguments: &[&str], input: &str) -> String {
+    let mut nft = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nft");
+    nft.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = nft.wait_with_output().unwrap();
+    assert!(output.status.success(), "nft {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn nft(arguments: &str) -> String {
+    nft_with(&arguments.split(' ').collect::<Vec<_>>(), "")
+}
+
+/// The listing of our table, with the values of counters.
+fn listing() -> String {
+    nft("list table inet dockfw")
+}
+
+fn apply(table: &Table) -> Vec<String> {
+    Nftables::default().apply_table(table).expect("applied").lines
+}
+
+/// What differs from `table`, in words.
+fn differences(table: &Table) -> Vec<String> {
+    Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences
+}
+
+fn set_name(name: &str) -> SetName {
+    SetName::new(name).unwrap()
+}
+
+fn name(name: &str) -> IfPattern {
+    IfPattern::Name(name.into())
+}
+
+fn prefix(prefix: &str) -> IfPattern {
+    IfPattern::Prefix(prefix.into())
+}
+
+fn v4(ranges: &[&str]) -> Vec<Range<Ipv4Addr>> {
+    let range = |text: &&str| match text.parse().unwrap() {
+        AddressRange::V4(range) => range,
+        AddressRange::V6(_) => panic!("{text} is not IPv4"),
+    };
+    ranges.iter().map(range).collect()
+}
+
+fn v6(ranges: &[&str]) -> Vec<Range<Ipv6Addr>> {
+    let range = |text: &&str| match text.parse().unwrap() {
+        AddressRange::V6(range) => range,
+        AddressRange::V4(_) => panic!("{text} is not IPv6"),
+    };
+    ranges.iter().map(range).collect()
+}
+
+fn ports(first: u16, last: u16) -> PortRange {
+    PortRange::new(first, last).unwrap()
+}
+
+fn set(name: &str, elements: Elements, interval: bool) -> Set {
+    Set { name: name.into(), elements, interval, comment: format!("what {name} is") }
+}
+
+/// A hash set and an interval set of each type.
+fn sets() -> Vec<Set> {
+    let networks = v4(&["0.0.0.0/8", "10.0.0.0/30", "10.0.0.4/30", "192.0.2.1", "198.51.100.7-198.51.100.9", "255.255.255.0/24"]);
+    let names = vec![name("docker0"), name("docker_gwbridge"), prefix("br-")];
+    vec![
+        set("hosts4", Elements::Ipv4(v4(&["192.0.2.1", "255.255.255.255"])), false),
+        set("nets4", Elements::Ipv4(networks), true),
+        set("hosts6", Elements::Ipv6(v6(&["::1", "2001:db8::1"])), false),
+        set("nets6", Elements::Ipv6(v6(&["2001:db8::/32", "fe80::/10", "ff00::/8"])), true),
+        set("some_ports", Elements::Ports(vec![ports(22, 22), ports(80, 80)]), false),
+        set("port_ranges", Elements::Ports(vec![ports(80, 80), ports(443, 500), ports(65000, 65535)]), true),
+        set("exact", Elements::Interfaces(vec![name("eth0"), name("docker0")]), false),
+        set("inside", Elements::Interfaces(names), true),
+    ]
+}
+
+fn rule(comment: &str, statements: Vec<Statement>) -> Rule {
+    let origin = Origin { what: format!("allow \"{comment}\""), place: None };
+    Rule { statements, comment: comment.into(), origin }
+}
+
+fn chain(name: &'static str, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
+    Chain { name, hook, priority, rules }
+}
+
+fn port(transport: Transport, field: PortField, ports: Ports) -> Statement {
+    Statement::Port { transport, field, ports }
+}
+
+fn address(end: End, network: &str) -> Statement {
+    Statement::Address { end, network: network.parse().unwrap() }
+}
+
+fn source_in(family: Family, set: &str) -> Statement {
+    Statement::SourceIn { family, set: set.into() }
+}
+
+fn interface_in(direction: Direction, set: &str, negated: bool) -> Statement {
+    Statement::InterfaceIn { direction, set: set_name(set), negated }
+}
+
+/// A small table: two sets, a counter, an input chain with three rules.
+fn small() -> Table {
+    let count = || Statement::Counter(set_name("trusted"));
+    let rules = vec![
+        rule("established", vec![Statement::Established, Statement::Accept]),
+        rule("trusted hosts", vec![source_in(Family::Ipv4, "hosts4"), count(), Statement::Accept]),
+        rule("trusted networks", vec![source_in(Family::Ipv4, "nets4"), count(), Statement::Accept]),
+    ];
+    Table {
+        counters: vec![Counter { name: set_name("trusted") }],
+        sets: sets().into_iter().take(2).collect(),
+        chains: vec![chain("input", Hook::Input, -10, rules)],
+    }
+}
+
+/// `small` with one host more.
+fn small_with_a_host() -> Table {
+    let mut table = small();
+    table.sets[0].elements = Elements::Ipv4(v4(&["192.0.2.1", "203.0.113.9", "255.255.255.255"]));
+    table
+}
+
+/// A set of this many single addresses or networks.
+fn many<A: Address>(count: u32, interval: bool) -> Vec<Range<A>> {
+    let step = if interval { 4 } else { 1 };
+    let network = |n: u32| {
+        Range::network_of(A::from_number(u128::from(n) * step), if interval { A::BITS - 1 } else { A::BITS })
+    };
+    (1..=count).map(network).collect()
+}

@@ -1,0 +1,146 @@
+//! What the engine puts into the kernel lists as what `nft` makes of the table's text.
+
+use dockfw_policy::ruleset::PortField::{Destination, Dialled, Source};
+use dockfw_policy::service::Transport::{Sctp, Tcp, Udp};
+
+use super::*;
+
+/// One rule for each statement, in each form that is encoded in another way.
+fn every_statement() -> Vec<Rule> {
+    let one = |port| Ports::Range(ports(port, port));
+    let mut rules = vec![
+        vec![Statement::InterfaceName(name("lo"))],
+        vec![Statement::InterfaceName(prefix("br-"))],
+        vec![interface_in(Direction::In, "inside", false), Statement::Bridge(Direction::In)],
+        vec![interface_in(Direction::In, "exact", true)],
+        vec![interface_in(Direction::Out, "inside", false), Statement::Bridge(Direction::Out)],
+        vec![source_in(Family::Ipv4, "hosts4")],
+        vec![source_in(Family::Ipv4, "nets4")],
+        vec![source_in(Family::Ipv6, "hosts6")],
+        vec![source_in(Family::Ipv6, "nets6"), port(Tcp, Destination, one(22))],
+        vec![Statement::Unicast, Statement::SourceIsLocal],
+        vec![Statement::Family(Family::Ipv4)],
+        vec![Statement::Family(Family::Ipv6), Statement::Protocol(47)],
+        vec![Statement::Protocol(50)],
+        vec![Statement::Icmp { family: Family::Ipv4, types: 8..=8 }],
+        vec![Statement::Icmp { family: Family::Ipv6, types: 133..=137 }],
+        vec![port(Tcp, Destination, Ports::Range(ports(1000, 2000)))],
+        vec![port(Udp, Source, one(67)), port(Udp, Destination, one(68))],
+        vec![address(End::Source, "fe80::/10"), port(Udp, Source, one(547)), port(Udp, Destination, one(546))],
+        vec![port(Sctp, Destination, Ports::Set("port_ranges".into()))],
+        vec![port(Tcp, Dialled, Ports::Set("some_ports".into())), Statement::Translated],
+        vec![port(Udp, Dialled, Ports::Range(ports(80, 90)))],
+        vec![port(Tcp, Dialled, one(8080)), source_in(Family::Ipv4, "nets4")],
+        vec![Statement::Established],
+        vec![Statement::NotTcp],
+        vec![Statement::NotOpening],
+        vec![source_in(Family::Ipv4, "nets4"), Statement::NotOpening],
+    ];
+    let networks = ["127.0.0.0/8", "10.64.0.0/10", "192.0.2.1/32", "0.0.0.0/0", "::/0", "::1/128", "2001:db8::/33"];
+    rules.extend(networks.map(|network| vec![address(End::Source, network)]));
+    rules.extend(networks.map(|network| vec![address(End::Destination, network)]));
+    let numbered = |(index, mut statements): (usize, Vec<Statement>)| {
+        statements.push(Statement::Counter(set_name("hits")));
+        statements.push(if index % 2 == 0 { Statement::Accept } else { Statement::Drop });
+        rule(&format!("rule {index}"), statements)
+    };
+    rules.into_iter().enumerate().map(numbered).collect()
+}
+
+fn everything() -> Table {
+    let log = vec![Statement::Limit("10/minute".parse().unwrap()), Statement::Log("dockfw: ".into())];
+    Table {
+        counters: vec![Counter { name: set_name("hits") }],
+        sets: sets(),
+        chains: vec![
+            chain("prefilter", Hook::Prerouting, -310, vec![rule("log", log)]),
+            chain("input", Hook::Input, -10, every_statement()),
+            chain("forward", Hook::Forward, -10, Vec::new()),
+        ],
+    }
+}
+
+#[test]
+fn nft_lists_what_it_lists_after_loading_the_text() {
+    in_namespace(|| {
+        let table = everything();
+        apply(&table);
+        let ours = listing();
+        nft_with(&["-f", "-"], &table.to_string());
+        assert_eq!(ours, listing());
+    });
+}
+
+#[test]
+fn the_kernels_rules_are_recognized_whoever_wrote_them() {
+    in_namespace(|| {
+        let table = everything();
+        nft_with(&["-f", "-"], &table.to_string());
+        // nft records no digest, and loads neighbouring ports and adjacent fields at once.
+        let differences = differences(&table);
+        let about_sets = differences.iter().filter(|line| line.starts_with("set ")).count();
+        assert_eq!(about_sets, table.sets.len(), "{differences:#?}");
+        let merged = ["rule 16", "rule 17"];
+        let rest: Vec<_> = differences.iter().filter(|line| !line.starts_with("set ")).collect();
+        assert!(rest.iter().all(|line| merged.iter().any(|rule| line.contains(rule))), "{rest:#?}");
+    });
+}
+
+#[test]
+fn what_is_in_force_is_left_alone() {
+    in_namespace(|| {
+        let table = everything();
+        assert_eq!(apply(&table).len(), 1);
+        assert_eq!(differences(&table), [""; 0]);
+        let monitor = generation();
+        assert_eq!(apply(&table), [""; 0]);
+        assert_eq!(generation(), monitor, "there was a transaction");
+    });
+}
+
+fn generation() -> Generation {
+    Nftables::default().read_live(&mut Socket::open().unwrap(), None).ok().unwrap().generation
+}
+
+#[test]
+fn elements_hold_exactly_what_they_say() {
+    in_namespace(|| {
+        apply(&everything());
+        let is_in = |set: &str, element: &str| {
+            let element = format!("{{ {element} }}");
+            let arguments = ["get", "element", "inet", "dockfw", set, &element];
+            Command::new("nft").args(arguments).output().unwrap().status.success()
+        };
+        let inside = [
+            ("nets4", "0.0.0.0"), ("nets4", "0.255.255.255"), ("nets4", "10.0.0.0"), ("nets4", "10.0.0.7"),
+            ("nets4", "198.51.100.9"), ("nets4", "255.255.255.255"), ("hosts4", "255.255.255.255"),
+            ("nets6", "2001:db8::"), ("nets6", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("nets6", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("port_ranges", "500"), ("port_ranges", "65535"), ("some_ports", "22"),
+        ];
+        let outside = [
+            ("nets4", "1.0.0.0"), ("nets4", "10.0.0.8"), ("nets4", "198.51.100.10"), ("nets4", "255.255.254.255"),
+            ("nets6", "2001:db9::"), ("nets6", "fec0::"), ("port_ranges", "501"), ("port_ranges", "81"),
+            ("some_ports", "23"),
+        ];
+        for (set, element) in inside {
+            assert!(is_in(set, element), "{element} is not in {set}");
+        }
+        for (set, element) in outside {
+            assert!(!is_in(set, element), "{element} is in {set}");
+        }
+    });
+}
+
+#[test]
+fn every_construct_is_there_on_this_kernel() {
+    in_namespace(|| {
+        let engine = Nftables::default();
+        let requirements = engine.probe().unwrap();
+        assert!(requirements.len() > 20, "{requirements:#?}");
+        assert!(requirements.iter().all(|requirement| requirement.missing.is_none()), "{requirements:#?}");
+        assert_eq!(requirements.iter().filter(|requirement| requirement.optional).count(), 1);
+        assert!(engine.features().unwrap().interface_kind);
+        assert!(nft("list tables").is_empty(), "the probe left something");
+    });
+}

@@ -1,0 +1,115 @@
+//! Userdata: what the kernel keeps for user space with a rule or a set, as type, length and value.
+//!
+//! The types are libnftnl's (libnftnl/udata.h), so that `nft` shows our comments.
+
+/// `NFTNL_UDATA_RULE_COMMENT`.
+const RULE_COMMENT: u8 = 0;
+/// `NFTNL_UDATA_SET_KEYBYTEORDER`: without it `nft` can't show names of interfaces.
+const SET_KEY_BYTE_ORDER: u8 = 0;
+/// `NFTNL_UDATA_SET_COMMENT`.
+const SET_COMMENT: u8 = 7;
+/// Ours: the digest of a set's elements and their number. libnftnl skips what it does not know.
+const SET_LOADED: u8 = 0xd0;
+
+/// The order of bytes in a set's keys, by nft's numbers (`enum byteorder`, nftables/include/datatype.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByteOrder {
+    /// As on this machine.
+    Host = 1,
+    /// As on the wire.
+    Network = 2,
+}
+
+/// What a set was loaded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// The digest of its elements.
+    pub(crate) digest: u128,
+    /// How many entries of the policy they are.
+    pub(crate) entries: u64,
+}
+
+/// A rule's comment.
+pub(crate) fn of_rule(comment: &str) -> Vec<u8> {
+    let mut userdata = Vec::new();
+    put_text(&mut userdata, RULE_COMMENT, comment);
+    userdata
+}
+
+/// All that is recorded of a set.
+pub(crate) fn of_set(order: ByteOrder, comment: &str, loaded: Loaded) -> Vec<u8> {
+    let mut userdata = Vec::new();
+    put(&mut userdata, SET_KEY_BYTE_ORDER, &(order as u32).to_ne_bytes());
+    put_text(&mut userdata, SET_COMMENT, comment);
+    put(&mut userdata, SET_LOADED, &[loaded.digest.to_be_bytes().as_slice(), &loaded.entries.to_be_bytes()].concat());
+    userdata
+}
+
+/// The comment in a rule's userdata.
+pub(crate) fn rule_comment(userdata: &[u8]) -> Option<String> {
+    let comment = find(userdata, RULE_COMMENT)?;
+    let text = comment.strip_suffix(&[0]).unwrap_or(comment);
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// What a set was loaded with, where its userdata says so.
+pub(crate) fn set_loaded(userdata: &[u8]) -> Option<Loaded> {
+    let (digest, rest) = find(userdata, SET_LOADED)?.split_first_chunk()?;
+    let entries = rest.try_into().ok()?;
+    Some(Loaded { digest: u128::from_be_bytes(*digest), entries: u64::from_be_bytes(entries) })
+}
+
+/// Appends a value. The length is one byte; what is longer is left out, and comments are at most 100 bytes.
+fn put(userdata: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    if let Ok(length) = u8::try_from(value.len()) {
+        userdata.extend_from_slice(&[kind, length]);
+        userdata.extend_from_slice(value);
+    }
+}
+
+fn put_text(userdata: &mut Vec<u8>, kind: u8, text: &str) {
+    put(userdata, kind, &[text.as_bytes(), &[0]].concat());
+}
+
+fn find(mut userdata: &[u8], wanted: u8) -> Option<&[u8]> {
+    loop {
+        let ([kind, length], rest) = userdata.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked((*length).into())?;
+        if *kind == wanted {
+            return Some(value);
+        }
+        userdata = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_reads_back() {
+        let loaded = Loaded { digest: u128::MAX - 1, entries: 500_000 };
+        let userdata = of_set(ByteOrder::Host, "Docker's bridges", loaded);
+        assert_eq!(set_loaded(&userdata), Some(loaded));
+        assert!(userdata.starts_with(&[0, 4, 1, 0, 0, 0]), "the byte order comes first, as nft writes it");
+        assert_eq!(rule_comment(&of_rule("allow \u{201c}web\u{201d}")).as_deref(), Some("allow \u{201c}web\u{201d}"));
+    }
+
+    #[test]
+    fn the_longest_comment_fits_what_the_kernel_keeps() {
+        let longest = "c".repeat(100);
+        let loaded = Loaded { digest: 0, entries: 0 };
+        // NFT_USERDATA_MAXLEN (linux/netfilter/nf_tables.h)
+        assert!(of_set(ByteOrder::Network, &longest, loaded).len() <= 256 && of_rule(&longest).len() <= 256);
+    }
+
+    proptest! {
+        #[test]
+        fn no_userdata_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            rule_comment(&bytes);
+            set_loaded(&bytes);
+        }
+    }
+}

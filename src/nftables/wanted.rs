@@ -1,0 +1,182 @@
+//! The table that is wanted, in the kernel's terms and still in the order in which the policy has it.
+
+use dockfw_policy::nft::{self, Elements, TABLE};
+use dockfw_policy::ruleset::{Hook, Origin};
+use nix::libc;
+
+use super::attributes::Attributes;
+use super::elements::{Keys, NotSingle, key_length};
+use super::encode::expressions;
+use super::ffi::{self, BuildError, Value};
+use super::uapi::{self, datatype};
+use super::userdata::{self, ByteOrder, Loaded};
+
+/// Why a table can't be put into the kernel's terms.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EncodeError {
+    /// A set.
+    #[error("set {set}: {source}")]
+    Set {
+        /// Its name.
+        set: String,
+        source: NotSingle,
+    },
+    /// Anything that goes through libnftnl.
+    #[error("{what}: {source}")]
+    Build {
+        /// What could not be built.
+        what: String,
+        source: BuildError,
+    },
+}
+
+/// The whole table.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) counters: Vec<Counter>,
+    pub(crate) sets: Vec<Set>,
+    pub(crate) chains: Vec<Chain>,
+}
+
+/// A named counter.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    pub(crate) name: String,
+    /// The attributes of the message that adds it; so for the others.
+    pub(crate) attributes: Vec<u8>,
+}
+
+/// A set with its elements.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) name: String,
+    pub(crate) key_type: u32,
+    pub(crate) key_length: u32,
+    pub(crate) flags: u32,
+    pub(crate) userdata: Vec<u8>,
+    pub(crate) loaded: Loaded,
+    pub(crate) keys: Keys,
+    pub(crate) attributes: Vec<u8>,
+}
+
+/// A base chain with its rules.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) name: &'static str,
+    pub(crate) hook: u32,
+    pub(crate) priority: i32,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) attributes: Vec<u8>,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) comment: String,
+    pub(crate) origin: Origin,
+    pub(crate) userdata: Vec<u8>,
+    pub(crate) attributes: Vec<u8>,
+}
+
+impl Rule {
+    /// The rule's list of expressions.
+    pub(crate) fn expressions(&self) -> &[u8] {
+        Attributes(&self.attributes).value(uapi::rule::EXPRESSIONS)
+    }
+}
+
+impl Wanted {
+    /// Puts a table into the kernel's terms.
+    pub(crate) fn new(table: &nft::Table) -> Result<Self, EncodeError> {
+        // Numbers of sets are unique in a transaction; 0 is none.
+        let sets = table.sets.iter().zip(1..).map(|(set, id)| encode_set(set, id));
+        Ok(Self {
+            counters: table.counters.iter().map(encode_counter).collect::<Result<_, _>>()?,
+            sets: sets.collect::<Result<_, _>>()?,
+            chains: table.chains.iter().map(encode_chain).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Says what could not be built.
+fn building<T>(result: Result<T, BuildError>, what: impl FnOnce() -> String) -> Result<T, EncodeError> {
+    result.map_err(|source| EncodeError::Build { what: what(), source })
+}
+
+fn encode_counter(counter: &nft::Counter) -> Result<Counter, EncodeError> {
+    let name = counter.name.to_string();
+    let object = ffi::Counter::new(&[
+        (ffi::Counter::TABLE, Value::Text(TABLE)),
+        (ffi::Counter::NAME, Value::Text(&name)),
+        (ffi::Counter::TYPE, Value::Number(uapi::object::COUNTER)),
+    ]);
+    let attributes = building(object, || format!("counter {name}"))?.attributes();
+    Ok(Counter { name, attributes })
+}
+
+/// The type of a set's keys, and the order of their bytes.
+fn key_type(elements: &Elements) -> (u32, ByteOrder) {
+    match elements {
+        Elements::Ipv4(_) => (datatype::IPV4_ADDRESS, ByteOrder::Network),
+        Elements::Ipv6(_) => (datatype::IPV6_ADDRESS, ByteOrder::Network),
+        Elements::Ports(_) => (datatype::INET_SERVICE, ByteOrder::Network),
+        Elements::Interfaces(_) => (datatype::INTERFACE_NAME, ByteOrder::Host),
+    }
+}
+
+fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
+    let keys = Keys::of(set).map_err(|source| EncodeError::Set { set: set.name.clone(), source })?;
+    let (key_type, order) = key_type(&set.elements);
+    let key_length = key_length(&set.elements) as u32;
+    let flags = if set.interval { uapi::set::FLAG_INTERVAL } else { 0 };
+    let loaded = Loaded { digest: keys.digest(), entries: set.elements.len() as u64 };
+    let userdata = userdata::of_set(order, &set.comment, loaded);
+    let object = ffi::Set::new(&[
+        (ffi::Set::TABLE, Value::Text(TABLE)),
+        (ffi::Set::NAME, Value::Text(&set.name)),
+        (ffi::Set::ID, Value::Number(id)),
+        (ffi::Set::FLAGS, Value::Number(flags)),
+        (ffi::Set::KEY_TYPE, Value::Number(key_type)),
+        (ffi::Set::KEY_LEN, Value::Number(key_length)),
+        (ffi::Set::USERDATA, Value::Bytes(&userdata)),
+    ]);
+    let attributes = building(object, || format!("set {}", set.name))?.attributes();
+    Ok(Set { name: set.name.clone(), key_type, key_length, flags, userdata, loaded, keys, attributes })
+}
+
+/// The number of a hook (linux/netfilter.h).
+fn hook_number(hook: Hook) -> u32 {
+    let number = match hook {
+        Hook::Prerouting => libc::NF_INET_PRE_ROUTING,
+        Hook::Input => libc::NF_INET_LOCAL_IN,
+        Hook::Forward => libc::NF_INET_FORWARD,
+    };
+    number as u32
+}
+
+fn encode_chain(chain: &nft::Chain) -> Result<Chain, EncodeError> {
+    let hook = hook_number(chain.hook);
+    let object = ffi::Chain::new(&[
+        (ffi::Chain::TABLE, Value::Text(TABLE)),
+        (ffi::Chain::NAME, Value::Text(chain.name)),
+        (ffi::Chain::TYPE, Value::Text("filter")),
+        (ffi::Chain::HOOK, Value::Number(hook)),
+        (ffi::Chain::PRIORITY, Value::Signed(chain.priority)),
+        (ffi::Chain::POLICY, Value::Number(libc::NF_ACCEPT as u32)),
+    ]);
+    let attributes = building(object, || format!("chain {}", chain.name))?.attributes();
+    let rules = chain.rules.iter().map(|rule| encode_rule(chain.name, rule)).collect::<Result<_, _>>()?;
+    Ok(Chain { name: chain.name, hook, priority: chain.priority, rules, attributes })
+}
+
+fn encode_rule(chain: &str, rule: &nft::Rule) -> Result<Rule, EncodeError> {
+    let userdata = userdata::of_rule(&rule.comment);
+    let object = ffi::Rule::new(&[
+        (ffi::Rule::TABLE, Value::Text(TABLE)),
+        (ffi::Rule::CHAIN, Value::Text(chain)),
+        (ffi::Rule::USERDATA, Value::Bytes(&userdata)),
+    ]);
+    let object = object.and_then(|object| object.with(expressions(&rule.statements)?));
+    let attributes = building(object, || format!("rule \"{}\" of chain {chain}", rule.comment))?.attributes();
+    Ok(Rule { comment: rule.comment.clone(), origin: rule.origin.clone(), userdata, attributes })
+}
