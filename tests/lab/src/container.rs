@@ -50,6 +50,10 @@ impl<'docker> ContainerSpec<'docker> {
     }
 
     /// Publishes a port, in Docker's notation: `8080:80/tcp`, `192.0.2.2:8080:80/udp`, `[::1]:8080:80`.
+    ///
+    /// With [`Variant::Legacy`](crate::Variant::Legacy), publish no more than one port of a protocol from a container
+    /// that is to be reached over IPv6: `ip6tables-legacy -C` of iptables 1.8.9 does not look at ports, so that
+    /// dockerd takes the second port's rules for present and never makes them.
     #[must_use]
     pub fn publish(self, port: &str) -> Self {
         self.argument("--publish").argument(port)

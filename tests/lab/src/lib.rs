@@ -3,6 +3,32 @@
 //! A test program calls [`contain`] first, then raises a [`Lab`], starts [`Docker`] in it, opens services with
 //! [`Netns::serve`] and asks clients whether they reach them. Nothing of the machine's own network, Docker or file
 //! system is touched, and all is gone when the program ends, however it ends.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use dockfw_lab::{Docker, DockerOptions, Lab, LabOptions, Proto, Variant, contain, probe_all};
+//!
+//! contain()?; // first of all: from here on we are alone
+//! let lab = Lab::raise(LabOptions { variant: Variant::Nft, dockfw: Some("/usr/sbin/dockfw".into()) })?;
+//! let docker = Docker::start(&lab, DockerOptions::default())?;
+//! let front = docker.network("front").ipv6(true).create()?;
+//! let web = docker.container("web").network(&front.name).publish("8080:80/tcp").start()?;
+//! let service = web.serve("80/tcp", "web")?;
+//!
+//! std::fs::create_dir_all("/etc/dockfw")?; // the lab's own /etc
+//! std::fs::write("/etc/dockfw/dockfw.toml", "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n")?;
+//! let before = lab.trusted.tcp((lab.host.v4, 8080));
+//! assert!(before.is("web"), "{before}");
+//! assert!(lab.dockfw(&["apply"])?.status.success());
+//!
+//! let closed = lab.host.at(8080).map(|to| lab.untrusted.probe(Proto::Tcp, to));
+//! for (probe, outcome) in closed.iter().zip(probe_all(&closed)) {
+//!     assert!(outcome.is_silent(), "{probe}: {outcome}");
+//! }
+//! assert!(service.received().iter().all(|one| one.peer.ip() == lab.trusted.v4));
+//! # Ok(())
+//! # }
+//! ```
 
 #![allow(
     clippy::expect_used,

@@ -192,7 +192,8 @@ fn address_host(host: &Netns, interface: &str, segment: u8) -> Result<()> {
 fn prepare_host(host: &Machine) -> Result<()> {
     let (router4, router6) = addresses(1, ROUTER);
     host.add_address(&format!("{SECOND_V4}/24"))?;
-    host.add_address(&format!("{SECOND_V6}/64"))?;
+    // Not preferred, so that answers without a source of their own (docker-proxy's over UDP) come from the first.
+    host.ip(&[&format!("address add {SECOND_V6}/64 dev eth0 nodad preferred_lft 0")])?;
     // As systemd sets it; 0, the kernel's own, would hide what a source address is checked for on real hosts.
     for scope in ["all", "default", "eth0"] {
         host.set_sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "2")?;

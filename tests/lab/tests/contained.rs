@@ -177,31 +177,24 @@ fn docker_is_open(variant: Variant) -> Result<()> {
     docker.network("old").create()?;
     println!("{:>6} ms: networks", start.elapsed().as_millis());
     let containers = docker.start_all([
-        docker
-            .container("web")
-            .network("front")
-            .publish("8080:80/tcp")
-            .publish("8080:80/udp")
-            .publish("8007:7")
-            .publish("8007:7/udp")
-            .publish("8081:81"),
-        docker.container("db").network("back").publish("5432:5432/tcp"),
+        docker.container("web").network("front").publish("8080:80/tcp").publish("8080:80/udp"),
+        docker.container("talk").network("back").publish("8007:7/tcp").publish("8007:7/udp"),
+        docker.container("feed").publish("8081:81/tcp"),
         docker.container("cache").network("old").publish("6379:6379/tcp"),
-        docker.container("plain").publish("8083:80/tcp"),
         docker.container("worker").network("back"),
         docker.container("second").publish("192.0.2.2:8082:80/tcp"),
         docker.container("local").publish("127.0.0.1:8084:80/tcp"),
         docker.container("hostnet").network("host"),
     ])?;
     println!("{:>6} ms: {} containers", start.elapsed().as_millis(), containers.len());
-    let [web, _, cache, ..] = containers.as_slice() else { bail!("eight containers") };
+    let [web, talk, feed, cache, ..] = containers.as_slice() else { bail!("eight containers") };
     let _services =
         [web.serve("80/tcp", "web")?, web.serve("80/udp", "web")?, cache.serve("6379/tcp", "cache")?];
     published_ports_answer(&lab)?;
     direct_routing_answers(&lab, web, &front.subnet_v4)?;
     println!("{:>6} ms: probes", start.elapsed().as_millis());
     containers_can_forge(&lab, web, &front.bridge)?;
-    connections_survive_a_restart(&lab, &docker, web)?;
+    connections_survive_a_restart(&lab, &docker, talk, feed)?;
     println!("{:>6} ms: restart", start.elapsed().as_millis());
     drop(docker);
     println!("{:>6} ms: end", start.elapsed().as_millis());
@@ -227,11 +220,11 @@ fn direct_routing_answers(lab: &Lab, web: &Container, subnet: &str) -> Result<()
     Ok(())
 }
 
-fn connections_survive_a_restart(lab: &Lab, docker: &Docker<'_>, web: &Netns) -> Result<()> {
+fn connections_survive_a_restart(lab: &Lab, docker: &Docker<'_>, talk: &Netns, feed: &Netns) -> Result<()> {
     let _services = [
-        web.serve_stream("81/tcp", "stream")?,
-        web.serve_echo("7/tcp", "echo")?,
-        web.serve_echo("7/udp", "echo")?,
+        feed.serve_stream("81/tcp", "feed")?,
+        talk.serve_echo("7/tcp", "echo")?,
+        talk.serve_echo("7/udp", "echo")?,
     ];
     let downloads = lab.host.at(8081).map(|from| lab.untrusted.download(from));
     let conversations = PROTOS.into_iter().flat_map(|proto| lab.host.at(8007).map(|with| (proto, with)));
