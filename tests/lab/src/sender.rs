@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, ensure};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{LinkAddr, bind};
 use socket2::{Domain, Socket, Type};
-use std::os::fd::AsRawFd;
 
 use crate::container::Container;
 use crate::machine::Machine;

@@ -114,6 +114,15 @@ impl Lab {
         crate::run(self.host.command(program).args(arguments).env("PATH", &self.path))
     }
 
+    /// Sets the policy of FORWARD to ACCEPT in both families, as on a host that forwards for other reasons. dockerd
+    /// before 28.0 sets it to DROP for IPv6 at each start: a test of a drop of ours would prove Docker's.
+    pub fn accept_forwarding(&self) -> Result<()> {
+        for iptables in ["iptables", "ip6tables"] {
+            self.on_host(iptables, &["-P", "FORWARD", "ACCEPT"])?;
+        }
+        Ok(())
+    }
+
     /// Gives the host one more outside segment, on an interface called `name` (a veth, whatever it is called), and a
     /// machine there: 10.99.N.20 and 2001:db8:N::20, the host being .1.
     pub fn outside_segment(&self, name: &str) -> Result<Machine> {

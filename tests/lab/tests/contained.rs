@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use dockfw_lab::{
-    Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Machine, Netns, Outcome, PROTOS,
-    Packet, Probe, Programs, Proto, Survivor, Variant, Witness, contain, probe_all, wait_until,
+    Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Machine, Netns, Network, Outcome,
+    PROTOS, Packet, Probe, Programs, Proto, Survivor, Variant, Witness, contain, probe_all, wait_until,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -191,7 +191,7 @@ fn docker_is_open(variant: Variant) -> Result<()> {
     let _services =
         [web.serve("80/tcp", "web")?, web.serve("80/udp", "web")?, cache.serve("6379/tcp", "cache")?];
     published_ports_answer(&lab)?;
-    direct_routing_answers(&lab, web, &front.subnet_v4)?;
+    direct_routing_answers(&lab, web, &front)?;
     println!("{:>6} ms: probes", start.elapsed().as_millis());
     containers_can_forge(&lab, web, &front.bridge)?;
     connections_survive_a_restart(&lab, &docker, talk, feed)?;
@@ -213,10 +213,20 @@ fn published_ports_answer(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn direct_routing_answers(lab: &Lab, web: &Container, subnet: &str) -> Result<()> {
-    lab.untrusted.route(subnet, &lab.host)?;
-    let outcome = lab.untrusted.tcp((web.v4(), 80));
-    ensure!(outcome.is("web"), "direct routing: {outcome}");
+fn direct_routing_answers(lab: &Lab, web: &Container, network: &Network) -> Result<()> {
+    lab.accept_forwarding()?;
+    for subnet in [Some(&network.subnet_v4), network.subnet_v6.as_ref()] {
+        lab.untrusted.route(subnet.context("a dual-stack network")?, &lab.host)?;
+    }
+    for address in &web.addresses {
+        let outcome = lab.untrusted.tcp((*address, 80));
+        ensure!(outcome.is("web"), "direct routing to {address}: {outcome}");
+    }
+    // Of this namespace, and so for a test to set.
+    for value in ["0", "1"] {
+        lab.host.set_sysctl("net.bridge.bridge-nf-call-iptables", value)?;
+        ensure!(lab.host.sysctl("net.bridge.bridge-nf-call-iptables")? == value, "bridge-nf-call is stuck");
+    }
     Ok(())
 }
 
