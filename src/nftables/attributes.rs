@@ -110,33 +110,30 @@ pub(crate) fn same_expressions(ours: &[u8], theirs: &[u8]) -> bool {
 }
 
 fn same_expression(ours: &[u8], theirs: &[u8]) -> bool {
-    let name = |attributes| Attributes(attributes).find(expr::NAME).map(|name| name.text());
-    let without_name = |attributes| Attributes(attributes).filter(|attribute| attribute.kind != expr::NAME);
-    name(ours) == name(theirs) && same_attributes(without_name(ours), without_name(theirs))
+    let (ours, theirs) = (Attributes(ours), Attributes(theirs));
+    let name = |attributes: Attributes<'_>| attributes.find(expr::NAME).map(|name| name.text().to_owned());
+    name(ours) == name(theirs)
+        && same_attributes(ours.value(expr::DATA), theirs.value(expr::DATA), same_option)
 }
 
 /// Whether all of our attributes are among the kernel's with the same values, and whatever else the kernel
 /// reports is zero: it spells out options that were not given.
-fn same_attributes<'a>(
-    ours: impl Iterator<Item = Attribute<'a>> + Clone,
-    theirs: impl Iterator<Item = Attribute<'a>> + Clone,
-) -> bool {
-    let is_there = |our: Attribute<'_>| {
-        theirs.clone().find(|their| their.kind == our.kind).is_some_and(|their| same_value(our, their))
-    };
-    let is_ours_or_zero = |their: Attribute<'_>| {
-        ours.clone().any(|our| our.kind == their.kind) || their.value.iter().all(|byte| *byte == 0)
-    };
-    ours.clone().all(is_there) && theirs.clone().all(is_ours_or_zero)
+fn same_attributes(ours: &[u8], theirs: &[u8], same: fn(Attribute<'_>, Attribute<'_>) -> bool) -> bool {
+    let (ours, mut theirs) = (Attributes(ours), Attributes(theirs));
+    let is_there = |our: Attribute<'_>| theirs.find(our.kind).is_some_and(|their| same(our, their));
+    let all_there = ours.into_iter().all(is_there);
+    all_there && theirs.all(|their| ours.find(their.kind).is_some() || their.value.iter().all(|byte| *byte == 0))
 }
 
+/// An option of an expression. Its texts are names, which libnftnl does not always end with a NUL.
+fn same_option(our: Attribute<'_>, their: Attribute<'_>) -> bool {
+    same_value(our, their) || !our.nested && their.value.strip_suffix(&[0]) == Some(our.value)
+}
+
+/// A value inside of an option, byte by byte: `br-` and `br-` with a NUL are a prefix and a name.
 fn same_value(our: Attribute<'_>, their: Attribute<'_>) -> bool {
     // libnftnl marks what is nested, the kernel does not always.
-    if our.nested {
-        same_attributes(Attributes(our.value), Attributes(their.value))
-    } else {
-        our.value == their.value
-    }
+    if our.nested { same_attributes(our.value, their.value, same_value) } else { our.value == their.value }
 }
 
 #[cfg(test)]
@@ -179,6 +176,23 @@ mod tests {
         assert!(!same("meta", &[number(1, 7)]), "an option less");
         assert!(!same("meta", &[number(1, 6), number(2, 1)]), "another value");
         assert!(!same("ct", &[number(1, 7), number(2, 1)]), "another expression");
+    }
+
+    #[test]
+    fn a_nul_at_the_end_matters_in_values_and_not_in_names() {
+        let name = |text: &[u8]| {
+            let mut name = Vec::new();
+            put(&mut name, 2, text);
+            name
+        };
+        assert!(same_expressions(&list("objref", &name(b"hits"), NESTED), &list("objref", &name(b"hits\0"), 0)));
+        let value = |text: &[u8], nested| {
+            let mut value = Vec::new();
+            put(&mut value, 3 | nested, &name(text));
+            list("cmp", &value, nested)
+        };
+        assert!(same_expressions(&value(b"br-", NESTED), &value(b"br-", 0)));
+        assert!(!same_expressions(&value(b"br-", NESTED), &value(b"br-\0", 0)));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub(crate) mod rule {
 /// `enum nft_expr_attributes`.
 pub(crate) mod expr {
     pub(crate) const NAME: u16 = 1;
+    pub(crate) const DATA: u16 = 2;
 }
 
 /// `enum nft_set_attributes`.

@@ -1,0 +1,226 @@
+//! How fast a large policy is loaded, beside `nft -f` and `ipset restore` of the same entries.
+//!
+//! ```text
+//! cargo bench --bench load [-- ENTRIES...]
+//! ```
+//!
+//! Needs root, `nft`, `ipset` and `unshare`. Each run has a network namespace of its own; the contenders take turns,
+//! so that whatever else the machine does hits all of them alike.
+
+#[allow(dead_code, unused_imports)]
+#[path = "../src/nftables/mod.rs"]
+mod nftables;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use dockfw_policy::address::AddressRange;
+use dockfw_policy::engine::Engine;
+use dockfw_policy::nft::{Features, lower};
+use dockfw_policy::ruleset::{Action, AddressList, Hook, HookRules, Match, Origin, Rule, Ruleset, SetName};
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// The numbers of entries unless others are asked for: ipset's default `maxelem`, and the size of a large blocklist.
+const ENTRIES: [u32; 2] = [65_536, 500_000];
+/// How often each contender runs.
+const RUNS: usize = 7;
+/// The kernel takes a namespace apart in the background, on one of the processors that the next run needs.
+const REST: Duration = Duration::from_millis(1500);
+/// The applies of what is in force already, which take a few milliseconds.
+const NO_OPS: usize = 21;
+
+/// What one run took.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+struct Cost {
+    seconds: f64,
+    mebibytes: f64,
+}
+
+/// A program that loads the entries.
+struct Contender {
+    name: &'static str,
+    command: Vec<String>,
+    costs: Vec<Cost>,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--apply", file] => apply(Path::new(file), 1),
+        ["--apply-again", file] => apply(Path::new(file), NO_OPS),
+        ["--measure", command @ ..] => measure(command),
+        // `cargo test --benches` runs it too.
+        ["--test"] => Ok(()),
+        numbers => bench(numbers),
+    }
+}
+
+/// How dockfw is run.
+fn dockfw(entries: &Path) -> Result<Vec<String>> {
+    Ok(vec![own_path()?, "--apply".into(), path(entries)])
+}
+
+fn bench(numbers: &[&str]) -> Result<()> {
+    let numbers = numbers.iter().map(|number| Ok(number.parse()?)).collect::<Result<Vec<u32>>>()?;
+    let directory = std::env::temp_dir().join(format!("dockfw-bench-{}", std::process::id()));
+    fs::create_dir_all(&directory)?;
+    let result = bench_in(&directory, if numbers.is_empty() { &ENTRIES } else { &numbers });
+    fs::remove_dir_all(&directory)?;
+    result
+}
+
+fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
+    for number in numbers {
+        let mut contenders = contenders(directory, *number)?;
+        for _ in 0..RUNS {
+            for contender in &mut contenders {
+                contender.costs.push(run(&contender.command)?);
+            }
+        }
+        report(*number, &contenders);
+    }
+    let small = write(directory, "small", &entries(20).join("\n"))?;
+    let status = Command::new("unshare").args(["--net", &own_path()?, "--apply-again", &path(&small)]).status()?;
+    if status.success() { Ok(()) } else { bail!("applying again failed") }
+}
+
+/// The contenders, with their files written.
+fn contenders(directory: &Path, number: u32) -> Result<Vec<Contender>> {
+    let entries = entries(number);
+    let list = write(directory, "entries", &entries.join("\n"))?;
+    let text = write(directory, "nft", &lower(&ruleset(&entries)?, Features::ALL).to_string())?;
+    let ipset = write(directory, "ipset", &ipset_commands(&entries))?;
+    let contender = |name, command| Contender { name, command, costs: Vec::new() };
+    Ok(vec![
+        contender("dockfw", dockfw(&list)?),
+        contender("nft -f", ["nft", "-f", &path(&text)].map(String::from).to_vec()),
+        contender("ipset restore", ["ipset", "restore", "-file", &path(&ipset)].map(String::from).to_vec()),
+    ])
+}
+
+/// Half single addresses, half networks of 2 to 256 addresses, each in a slot of its own, in order.
+fn entries(number: u32) -> Vec<String> {
+    const FIRST: u32 = 0x0100_0000;
+    let slot = (0xdfff_ffff - FIRST) / number & !0xff;
+    let entry = |index: u32| {
+        let start = std::net::Ipv4Addr::from_bits(FIRST + index * slot);
+        if index % 2 == 0 { start.to_string() } else { format!("{start}/{}", 24 + index / 2 % 8) }
+    };
+    (0..number).map(entry).collect()
+}
+
+fn ipset_commands(entries: &[String]) -> String {
+    let mut commands = format!("create trusted hash:net maxelem {}\n", entries.len());
+    for entry in entries {
+        // Writing to a string can't fail.
+        let _ = writeln!(commands, "add trusted {entry}");
+    }
+    commands
+}
+
+/// A ruleset that lets in these entries.
+fn ruleset(entries: &[impl AsRef<str>]) -> Result<Ruleset> {
+    let name = SetName::new("trusted").context("a name")?;
+    let parse = |entry: &str| entry.parse::<AddressRange>().with_context(|| entry.to_string());
+    let addresses = entries.iter().map(|entry| parse(entry.as_ref())).collect::<Result<_>>()?;
+    let rule = Rule {
+        matches: vec![Match::Source(name.clone())],
+        action: Action::Pass,
+        counter: Some(name.clone()),
+        origin: Origin { what: "trusted".into(), place: None },
+    };
+    Ok(Ruleset {
+        addresses: vec![AddressList { name, comment: "trusted".into(), addresses }],
+        interfaces: Vec::new(),
+        hooks: vec![HookRules { hook: Hook::Input, rules: vec![rule] }],
+    })
+}
+
+/// Runs as the program that is measured: puts the entries of a file in force, `times` times.
+fn apply(file: &Path, times: usize) -> Result<()> {
+    let text = fs::read_to_string(file)?;
+    let ruleset = ruleset(&text.lines().collect::<Vec<_>>())?;
+    let mut durations = Vec::new();
+    for _ in 0..times {
+        let start = Instant::now();
+        nftables::Nftables::new(false).apply(&ruleset)?;
+        durations.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    if times > 1 {
+        println!("apply of what is in force: {:.2} ms", median(durations.get(1..).unwrap_or_default()));
+    }
+    Ok(())
+}
+
+/// Runs one command in a namespace of its own.
+fn run(command: &[String]) -> Result<Cost> {
+    let output = Command::new("unshare")
+        .args(["--net", &own_path()?, "--measure"])
+        .args(command)
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("{command:?} failed");
+    }
+    std::thread::sleep(REST);
+    let line = String::from_utf8(output.stdout)?;
+    let (seconds, mebibytes) = line.trim().rsplit_once(' ').context("two numbers")?;
+    let seconds = seconds.rsplit('\n').next().unwrap_or_default();
+    Ok(Cost { seconds: seconds.parse()?, mebibytes: mebibytes.parse()? })
+}
+
+/// Runs between the bench and a contender, whose memory it knows because it has no other child.
+fn measure(command: &[&str]) -> Result<()> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let start = Instant::now();
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+    let seconds = start.elapsed().as_secs_f64();
+    if !status.success() {
+        bail!("{program}: {status}");
+    }
+    let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    println!("{seconds} {}", kibibytes as f64 / 1024.0);
+    Ok(())
+}
+
+fn report(number: u32, contenders: &[Contender]) {
+    println!("{number} entries, medians of {RUNS} runs");
+    let medians: Vec<Cost> = contenders.iter().map(|contender| medians(&contender.costs)).collect();
+    let dockfw = medians.first().copied().unwrap_or(Cost { seconds: 0.0, mebibytes: 0.0 });
+    for (contender, cost) in contenders.iter().zip(&medians) {
+        let ratio = dockfw.seconds / cost.seconds;
+        println!(
+            "  {:14} {:8.3} s {:8.1} MiB   dockfw takes {ratio:.2} of its time",
+            contender.name, cost.seconds, cost.mebibytes
+        );
+    }
+}
+
+fn medians(costs: &[Cost]) -> Cost {
+    let of = |field: fn(&Cost) -> f64| median(&costs.iter().map(field).collect::<Vec<_>>());
+    Cost { seconds: of(|cost| cost.seconds), mebibytes: of(|cost| cost.mebibytes) }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let path = directory.join(name);
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn own_path() -> Result<String> {
+    Ok(path(&std::env::current_exe()?))
+}
