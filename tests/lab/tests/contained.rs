@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use dockfw_lab::{
-    Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Machine, Netns, Network, Outcome,
-    PROTOS, Packet, Probe, Programs, Proto, Survivor, Variant, Witness, contain, probe_all, wait_until,
+    Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Netns, Network, PROTOS, Packet,
+    Probe, Programs, Proto, Survivor, Variant, Witness, contain, probe_all, wait_until,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -22,9 +22,8 @@ const ROLE: &str = "DOCKFW_LAB_TEST_ROLE";
 type Role = fn(Variant) -> Result<()>;
 
 /// What the program can do in a lab, by name.
-const ROLES: [(&str, Role); 5] = [
+const ROLES: [(&str, Role); 4] = [
     ("open", docker_is_open),
-    ("tools", tools_work),
     ("row", labs_in_a_row),
     ("linger", linger),
     ("fail", |_| bail!("as it should")),
@@ -49,7 +48,6 @@ fn trials() -> Vec<Trial> {
         }),
         case("nothing_stays_after_sigterm", Variant::Nft, || killed(outer_of, Signal::SIGTERM)),
         case("labs_in_a_row", Variant::Legacy, || whole_life("row:nft")),
-        case("tools_work", Variant::Nft, || whole_life("tools:nft")),
     ];
     trials.extend(variants.map(|(name, variant)| {
         let role = format!("open:{name}");
@@ -279,103 +277,4 @@ fn labs_in_a_row(first: Variant) -> Result<()> {
         ensure!(chains.contains(expected), "iptables is {chains}");
     }
     Ok(())
-}
-
-fn tools_work(variant: Variant) -> Result<()> {
-    let lab = Lab::raise(LabOptions { variant, dockfw: None })?;
-    answers_come_from_the_address_asked(&lab)?;
-    background_tools_notice(&lab)?;
-    witness_tells_survivors(&lab)?;
-    more_segments(&lab)
-}
-
-fn answers_come_from_the_address_asked(lab: &Lab) -> Result<()> {
-    let service = lab.host.serve("53/udp", "dns")?;
-    for address in [dockfw_lab::SECOND_V4.into(), dockfw_lab::SECOND_V6.into()] as [IpAddr; 2] {
-        let outcome = lab.trusted.udp((address, 53));
-        ensure!(outcome.is("dns"), "{address}: {outcome}");
-    }
-    ensure!(service.received().len() == 2 && service.heard("probe"), "{:?}", service.received());
-    drop(service);
-    wait_until(Duration::from_secs(1), "for the port to be closed", || {
-        (lab.trusted.udp((lab.host.v4, 53)) == Outcome::Refused).then_some(())
-    })
-}
-
-fn background_tools_notice(lab: &Lab) -> Result<()> {
-    let _services = [
-        lab.host.serve_stream("81/tcp", "stream")?,
-        lab.host.serve_echo("7/tcp", "echo")?,
-        lab.host.serve_echo("7/udp", "echo")?,
-    ];
-    let download = lab.trusted.download((lab.host.v6, 81))?;
-    let conversations = PROTOS.into_iter().map(|proto| lab.trusted.converse(proto, (lab.host.v4, 7)));
-    let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-    download.assert_flowing()?;
-    for conversation in &mut conversations {
-        conversation.say("hello")?;
-    }
-    lab.host.nft("table inet t { chain c { type filter hook input priority 0; policy drop; }; }")?;
-    download.assert_stalls(Duration::from_millis(300))?;
-    ensure!(lab.trusted.tcp((lab.host.v4, 7)).is_silent(), "a dropped connection is not silent");
-    let knocker = lab.untrusted.knock(Proto::Tcp, (lab.host.v4, 7));
-    knocker.wait_for_more(30)?;
-    ensure!(knocker.finish()? >= 30, "too few knocks");
-    let knocker = lab.untrusted.knock(Proto::Udp, (lab.host.v4, 7));
-    lab.host.nft("delete table inet t")?;
-    wait_until(Duration::from_secs(5), "for a knock to be answered", || {
-        (knocker.answers() > 0).then_some(())
-    })?;
-    ensure!(knocker.finish().is_err(), "an answer is an error");
-    download.assert_flowing()?;
-    download.finish().map(drop)
-}
-
-fn witness_tells_survivors(lab: &Lab) -> Result<()> {
-    let witness = Witness::install(&lab.host)?;
-    lab.host.nft("table inet t { chain c { type filter hook input priority 0; tcp dport 1-100 drop; }; }")?;
-    let sender = lab.untrusted.sender_to(&lab.host)?;
-    let sources = [("203.0.113.9", lab.host.addresses()[0]), ("2001:db8:9::9", lab.host.addresses()[1])];
-    for (source, host) in sources {
-        let source: IpAddr = source.parse()?;
-        sender.send(&Packet::syn(source, host, 80, 1))?;
-        sender.send(&Packet::syn(source, host, 180, 0xfff2))?;
-        sender.send(&Packet::udp(source, host, 80, 3, "x"))?;
-        sender.send(&Packet::echo(source, host, 4))?;
-    }
-    let survivors = witness.survivors_of(8)?;
-    let told =
-        |ipv6| survivors.iter().filter(|one| one.ipv6 == ipv6).map(|one| (one.hook, one.token)).collect();
-    let expected = vec![(Hook::Input, 3), (Hook::Input, 4), (Hook::Input, 0xfff2)];
-    let (v4, v6): (Vec<_>, Vec<_>) = (told(false), told(true));
-    ensure!(v4 == expected && v6 == expected, "{survivors:?}");
-    witness.clear()?;
-    ensure!(witness.seen()?.is_empty(), "the witness does not forget");
-    lab.host.nft("delete table inet t")
-}
-
-fn more_segments(lab: &Lab) -> Result<()> {
-    let _service = lab.host.serve("80/tcp", "host")?;
-    let beyond = lab.outside_segment("br-ex")?;
-    let machines = lab.bridge("virbr9", 2)?;
-    for machine in machines.iter().chain([&beyond]) {
-        let outcome = machine.tcp((lab.host.v6, 80));
-        ensure!(matches!(outcome, Outcome::Unsent(_)), "{}: a route, from where? {outcome}", machine.name());
-        for to in host_on(machine) {
-            let outcome = machine.tcp(to);
-            ensure!(outcome.is("host"), "{} to {to}: {outcome}", machine.name());
-        }
-    }
-    let [first, second] = machines.as_slice() else { bail!("two machines") };
-    let _service = second.serve("80/tcp", "second")?;
-    ensure!(first.tcp((second.v6, 80)).is("second"), "machines of one bridge do not reach one another");
-    Ok(())
-}
-
-/// The host's addresses on the segment of a machine: those ending in 1.
-fn host_on(machine: &Machine) -> [std::net::SocketAddr; 2] {
-    let [a, b, c, _] = machine.v4.octets();
-    let mut v6 = machine.v6.segments();
-    v6[7] = 1;
-    [(std::net::Ipv4Addr::new(a, b, c, 1), 80).into(), (std::net::Ipv6Addr::from(v6), 80).into()]
 }
