@@ -93,6 +93,14 @@ fn a_line_of_10_mb() {
 }
 
 #[test]
+fn a_line_of_a_list_that_is_a_little_too_long() {
+    let comment = "x".repeat(256 - "10.0.0.1 #".len());
+    assert!(with_list(format!("10.0.0.1 #{comment}\n").as_bytes()).load().is_ok());
+    let shown = with_list(format!("10.0.0.1 #{comment}x\n").as_bytes()).errors();
+    assert_shows(&shown, &["257 bytes; one of a list may have 256", "/etc/dockfw/list.txt:1:1"]);
+}
+
+#[test]
 fn a_long_line_that_is_allowed_is_shown_in_part() {
     let entries = "\"10.0.0.1\", ".repeat(2500);
     let shown = Memory::main(format!("blocked = [{entries}\"x\", {entries}]")).errors();
