@@ -224,6 +224,12 @@ impl Rate {
     }
 }
 
+impl Default for Rate {
+    fn default() -> Self {
+        Self { count: 10, unit: RateUnit::Second }
+    }
+}
+
 impl FromStr for Rate {
     type Err = RateError;
 

@@ -10,21 +10,25 @@
 //! | 8081, at the host's second address only | `chosen` on `app`, by its port 80 |
 //! | 8082 | `v4only` on the IPv4-only network `plain`, by its port 80; over IPv6 docker-proxy answers for it |
 //! | 8083 | `second` on the network `other`, by its port 80 |
+//! | 2222, 8444 | free for a process of the host and for `same`, by the same number |
 //! | none | `quiet` on `app`, at its port 80 |
 //!
 //! Every service answers over TCP and UDP. Clients know the way to containers' own addresses.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::process::Output;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Child, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Container, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4, SECOND_V6, Service, Variant};
+use dockfw_lab::{Container, ContainerSpec, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4, SECOND_V6, Service, Variant};
 
 use crate::expect::Expectations;
 
 /// Where the policy lies; the lab has an `/etc/dockfw` of its own.
 const POLICY: &str = "/etc/dockfw/dockfw.toml";
+
+/// The command under test.
+const APPLY: [&str; 3] = ["apply", "--backend", "nftables"];
 
 /// What each case is run with.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +52,6 @@ impl fmt::Display for Setting {
 pub(crate) struct World<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) docker: &'a Docker<'a>,
-    /// Docker's networks but docker0.
-    pub(crate) app: Network,
     pub(crate) web: Container,
     pub(crate) same: Container,
     pub(crate) range: Container,
@@ -67,6 +69,7 @@ pub(crate) fn with(variant: Variant, work: impl FnOnce(&World<'_>)) -> Result<()
     let lab = Lab::raise(LabOptions { variant, dockfw })?;
     apply(&lab, EARLY_POLICY)?;
     let docker = Docker::start(&lab, DockerOptions::default())?;
+    lab.accept_forwarding()?;
     let world = World::raise(&lab, &docker)?;
     work(&world);
     Ok(())
@@ -87,7 +90,9 @@ impl<'a> World<'a> {
         let app = docker.network("app").ipv6(true).create()?;
         let plain = docker.network("plain").create()?;
         let other = docker.network("other").ipv6(true).create()?;
-        let started = docker.start_all(containers(docker))?;
+        // One after the other, so that it always is the same ports that ip6tables-legacy overlooks (1.8.9: its `-C`
+        // ignores ports); docker-proxy answers for those.
+        let started: Vec<_> = containers(docker).into_iter().map(ContainerSpec::start).collect::<Result<_>>()?;
         let [web, same, range, chosen, quiet, v4only, second, hostnet] =
             <[Container; 8]>::try_from(started).ok().context("eight containers were asked for")?;
         let bridge = docker.inspect_network("bridge")?;
@@ -117,7 +122,6 @@ impl<'a> World<'a> {
         let mut world = Self {
             lab,
             docker,
-            app,
             web,
             same,
             range,
@@ -148,12 +152,41 @@ impl<'a> World<'a> {
         [SocketAddr::new(SECOND_V4.into(), port), SocketAddr::new(SECOND_V6.into(), port)]
     }
 
-    /// Leads all of a machine's traffic through the host, which is .1 on its segment.
-    pub(crate) fn route_all(&self, machine: &Machine) -> Result<()> {
+    /// The host, by its addresses on a machine's segment.
+    pub(crate) fn on_segment_of(&self, machine: &Machine) -> Machine {
         let [a, b, c, _] = machine.v4.octets();
-        let segments = machine.v6.segments();
-        let gateway6 = Ipv6Addr::from([segments[0], segments[1], segments[2], segments[3], 0, 0, 0, 1]);
-        machine.ip(&[&format!("route replace default via {a}.{b}.{c}.1"), &format!("-6 route replace default via {gateway6}")])
+        let mut segments = machine.v6.segments();
+        segments[7] = 1;
+        let host = &self.lab.host;
+        let interface = self.interface_at([a, b, c, 1].into());
+        Machine { netns: host.netns.clone(), interface, v4: [a, b, c, 1].into(), v6: segments.into() }
+    }
+
+    /// The host's interface that has an address.
+    fn interface_at(&self, address: Ipv4Addr) -> String {
+        let listed = self.lab.host.shell(&format!("ip -oneline address show to {address}")).unwrap_or_default();
+        listed.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    }
+
+    /// Leads all of a machine's traffic through the host.
+    pub(crate) fn route_all(&self, machine: &Machine) -> Result<()> {
+        let host = self.on_segment_of(machine);
+        machine.ip(&[&format!("route replace default via {}", host.v4), &format!("route replace default via {}", host.v6)])
+    }
+
+    /// Takes dockfw out.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let output = self.lab.dockfw(&["remove"])?;
+        ensure!(output.status.success(), "dockfw remove: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Starts to put a policy in force.
+    pub(crate) fn spawn_apply(&self, setting: Setting, policy: &str) -> Result<Child> {
+        write(&with_engine(setting, policy))?;
+        let mut command = self.lab.host.command(env!("CARGO_BIN_EXE_dockfw"));
+        command.args(APPLY).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command.spawn()?)
     }
 
     /// Puts a policy in force, which must work.
@@ -179,19 +212,24 @@ fn apply(lab: &Lab, policy: &str) -> Result<Output> {
 }
 
 fn try_apply(lab: &Lab, policy: &str, options: &[&str]) -> Result<Output> {
-    std::fs::write(POLICY, policy)?;
-    lab.dockfw(&[&["apply", "--backend", "nftables"], options].concat())
+    write(policy)?;
+    lab.dockfw(&[&APPLY, options].concat())
 }
 
-fn containers<'a>(docker: &'a Docker<'_>) -> [dockfw_lab::ContainerSpec<'a>; 8] {
-    let both = |spec: dockfw_lab::ContainerSpec<'a>, ports: &str| {
+fn write(policy: &str) -> Result<()> {
+    std::fs::create_dir_all("/etc/dockfw")?;
+    Ok(std::fs::write(POLICY, policy)?)
+}
+
+fn containers<'a>(docker: &'a Docker<'_>) -> [ContainerSpec<'a>; 8] {
+    let both = |spec: ContainerSpec<'a>, ports: &str| {
         spec.publish(&format!("{ports}/tcp")).publish(&format!("{ports}/udp"))
     };
     let chosen = docker.container("chosen").network("app");
     let chosen = both(chosen, &format!("{SECOND_V4}:8081:80"));
     [
         both(docker.container("web"), "8080:80"),
-        both(docker.container("same"), "8443:8443"),
+        both(both(docker.container("same"), "8443:8443"), "8444:8444"),
         both(docker.container("range").network("app"), "7000-7002:7000-7002"),
         both(chosen, &format!("[{SECOND_V6}]:8081:80")),
         docker.container("quiet").network("app"),

@@ -115,9 +115,10 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
     world.route_all(&beyond)?;
     let [second4, second6] = world.at_second(8443).map(|address| address.ip());
     host.nft(&format!(
-        "table inet foreign {{ chain prerouting {{ type nat hook prerouting priority -110;
+        "table inet operator {{ chain prerouting {{ type nat hook prerouting priority -110;
            ip daddr {second4} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip to {}
-           ip6 daddr {second6} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip6 to {} }} }}",
+           ip6 daddr {second6} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip6 to {}
+         }} }}",
         beyond.v4, beyond.v6
     ))?;
     let mut expect = Expectations::default();
@@ -125,7 +126,7 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
     expect.answers(&world.lab.untrusted, world.at(8443), "same").silent(&world.lab.untrusted, world.at_second(8443));
     expect.answers(&world.lab.trusted, world.at_second(8443), "foreign");
     let outcome = expect.verify();
-    host.nft("delete table inet foreign")?;
+    host.nft("delete table inet operator")?;
     drop(services);
     outcome
 }

@@ -23,9 +23,10 @@ pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Resul
 
 pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
     world.lab.host.nft(
-        "table inet redirect { chain prerouting { type nat hook prerouting priority -110;
+        "table inet operator { chain prerouting { type nat hook prerouting priority -110;
            tcp dport 3080 redirect to :3000
-           udp dport 3080 redirect to :3000 } }",
+           udp dport 3080 redirect to :3000
+         } }",
     )?;
     world.apply(setting, &opening(&["3080"], "host"))?;
     let mut expect = Expectations::default();
@@ -35,7 +36,7 @@ pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
     let mut expect = Expectations::default();
     expect.answers(&world.lab.untrusted, world.at(3000), "behind").silent(&world.lab.untrusted, world.at(3080));
     let behind = expect.verify();
-    world.lab.host.nft("delete table inet redirect")?;
+    world.lab.host.nft("delete table inet operator")?;
     dialled.and(behind)
 }
 

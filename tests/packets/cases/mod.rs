@@ -1,7 +1,13 @@
 //! The cases, by what they are about.
 
+mod containers;
 mod docker;
+mod forged;
+mod foreign;
 mod host;
+mod interfaces;
+mod live;
+mod random;
 
 use anyhow::Result;
 
@@ -48,4 +54,32 @@ pub(crate) const CASES: &[Case] = &[
     case("S3", "containers' own addresses are closed whatever is published", docker::direct_closed),
     case("S3", "a rule to containers opens their own port", docker::direct_opened),
     case("S2", "someone else's translation of a number open for Docker stays closed", docker::foreign_translation),
+    case("S4", "a source inside Docker's subnets buys nothing", forged::inside_sources),
+    case("S4", "a trusted network that overlaps Docker's is named", forged::trusted_overlap_is_named),
+    case("S5", "addresses that only the host could use are dropped on every interface", forged::impossible_addresses),
+    case("S7", "what containers reach stays as Docker made it", containers::ways_of_containers_stay),
+    case("S7", "networks and containers that come later are covered", containers::future_networks),
+    case("S8", "containers reach neither host processes nor ports published there", containers::host_is_closed),
+    case("S8", "a rule opens the host to containers", containers::host_is_opened_by_rules),
+    case("S8", "the published ports that containers lose are named", containers::lost_ports_are_named),
+    case("S9 S13", "connections outlive a hundred applies while an outsider knocks", live::through_a_hundred_applies),
+    case("S9", "connections and closed ports outlive a restart of Docker", live::through_a_restart_of_docker),
+    case("S10", "what a network segment needs always passes", forged::neighbourhood),
+    case("S10", "ping as configured", forged::ping),
+    case("S10", "ICMP errors of live connections pass", forged::errors_of_live_connections),
+    case("S11", "containers can't speak VXLAN to peers", containers::no_vxlan_in_the_nodes_name),
+    case("S11", "Swarm peers reach what Swarm needs", containers::swarm_peers),
+    case("S13", "a wrong policy changes nothing", live::a_wrong_policy_changes_nothing),
+    case("S13", "a refusal by the kernel changes nothing", live::a_refusal_by_the_kernel_changes_nothing),
+    case("S13", "an apply that is killed leaves one policy or the other", live::killed_at_any_moment),
+    case("S15", "blocked beats trusted beats allow", live::blocked_beats_all),
+    case("S15", "a source is blocked in the middle of a download", live::a_blocked_source_in_the_middle),
+    case("S16", "remove leaves the rules of others as they were", foreign::remove_leaves_nothing),
+    case("S13", "applying what is in force changes nothing", foreign::apply_is_idempotent),
+    case("S1 S3", "an interface named like a bridge of Docker's is outside", interfaces::no_bridge),
+    case("S3", "a bridge to the outside is refused at the next apply", interfaces::bridge_to_the_outside),
+    case("S1", "machines on a foreign bridge", interfaces::foreign_bridge),
+    case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
+    case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
+    case("S1 S2 S3", "the prefilter judges random packets as the rest does", random::same_with_and_without_prefilter),
 ];

@@ -1,0 +1,55 @@
+//! What is not dockfw's: it stays.
+
+use anyhow::{Result, ensure};
+
+use super::{SOURCES, opening};
+use crate::expect::Expectations;
+use crate::world::{Setting, World};
+
+/// All rules and sets of the host, without their counters.
+fn everything(world: &World<'_>) -> Result<String> {
+    // Not `nft list ruleset`: nft can't write down all that iptables-nft puts there.
+    let script = "iptables-save; ip6tables-save; ipset save; nft list tables";
+    let text = world.lab.on_host("sh", &["-c", script])?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.map(|line| line.split_once(" [").map_or(line, |(rule, _)| rule));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
+    let lab = world.lab;
+    let foreign = [
+        ["-I", "INPUT", "-s", "192.0.2.30", "-j", "DROP"],
+        ["-I", "DOCKER-USER", "-s", "192.0.2.30", "-j", "DROP"],
+    ];
+    world.remove()?;
+    for rule in &foreign {
+        lab.on_host("iptables", rule)?;
+    }
+    let before = everything(world)?;
+    for policy in [SOURCES.to_owned(), opening(&["22", "8443"], "")] {
+        world.apply(setting, &policy)?;
+    }
+    // What others drop stays dropped, also where the policy is open.
+    let outcome = Expectations::default().silent(&lab.office, [world.at(22)[0], world.at(8443)[0]]).verify();
+    world.remove()?;
+    let after = everything(world)?;
+    for rule in &foreign {
+        lab.on_host("iptables", &[&["-D"], &rule[1..]].concat())?;
+    }
+    outcome?;
+    ensure!(before == after, "before:\n{before}\nafter:\n{after}");
+    Expectations::default().answers(&lab.untrusted, world.at(9000), "private").verify()
+}
+
+pub(super) fn apply_is_idempotent(world: &World<'_>, setting: Setting) -> Result<()> {
+    let policy = opening(&["22", "8443"], "");
+    world.apply(setting, &policy)?;
+    let listing = || world.lab.on_host("nft", &["--handle", "list", "table", "inet", "dockfw"]);
+    let before = listing()?;
+    let output = world.apply(setting, &policy)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said.contains("nothing changed"), "it said {said}");
+    ensure!(listing()? == before, "handles or counters have changed");
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Packets that no honest client sends, seen (or not) by a witness behind all filters.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Result, ensure};
+use dockfw_lab::{Body, Packet, Sender, Witness};
+
+use super::{SOURCES, opening};
+use crate::world::{Setting, World};
+
+/// Packets with what they are, for messages. Each gets its token when it is sent.
+type Described = Vec<(String, Packet)>;
+
+/// A SYN and a datagram to a port.
+pub(super) fn both(what: &str, source: impl Into<IpAddr>, destination: impl Into<IpAddr>, port: u16) -> Described {
+    let (source, destination) = (source.into(), destination.into());
+    vec![
+        (format!("{what}, tcp {source} to {destination}:{port}"), Packet::syn(source, destination, port, 1)),
+        (format!("{what}, udp {source} to {destination}:{port}"), Packet::udp(source, destination, port, 1, "forged")),
+    ]
+}
+
+/// Sends the packets, and gives the descriptions of those that got through all filters.
+pub(super) fn survivors(world: &World<'_>, sender: &Sender, packets: &Described) -> Result<BTreeSet<String>> {
+    world.lab.on_host("conntrack", &["-F"])?;
+    let witness = Witness::install(&world.lab.host)?;
+    for (token, (_, packet)) in (1..).zip(packets) {
+        sender.send(&Packet { token, ..packet.clone() })?;
+    }
+    let survived = witness.survivors_of(packets.len())?;
+    let tokens: BTreeSet<_> = survived.into_iter().map(|survivor| usize::from(survivor.token)).collect();
+    Ok(tokens.into_iter().filter_map(|token| Some(packets.get(token - 1)?.0.clone())).collect())
+}
+
+/// Without dockfw all of the packets get through, and under the policy none.
+fn are_dropped(world: &World<'_>, setting: Setting, sender: &Sender, packets: &Described, policy: &str) -> Result<()> {
+    world.remove()?;
+    let open = survivors(world, sender, packets)?;
+    let missing: Vec<_> = packets.iter().map(|(what, _)| what).filter(|what| !open.contains(*what)).collect();
+    ensure!(missing.is_empty(), "proves nothing, for they don't get through without dockfw either: {missing:#?}");
+    world.apply(setting, policy)?;
+    let survived = survivors(world, sender, packets)?;
+    ensure!(survived.is_empty(), "got through: {survived:#?}");
+    Ok(())
+}
+
+pub(super) fn inside_sources(world: &World<'_>, setting: Setting) -> Result<()> {
+    let mut packets = Described::new();
+    let in_docker0 = [IpAddr::from([172, 17, 0, 99]), "fd00:d0c::99".parse()?];
+    for (source, host) in in_docker0.into_iter().zip(world.lab.host.addresses()) {
+        packets.extend(both("to a host process", source, host, 9000));
+        packets.extend(both("to a published port", source, host, 8080));
+    }
+    for (source, container) in in_docker0.into_iter().zip([world.quiet.v4().into(), IpAddr::from(world.quiet.v6())]) {
+        packets.extend(both("to a container", source, container, 80));
+    }
+    let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
+    are_dropped(world, setting, &sender, &packets, SOURCES)
+}
+
+pub(super) fn trusted_overlap_is_named(world: &World<'_>, setting: Setting) -> Result<()> {
+    let output = world.try_apply(setting, "trusted = [\"172.16.0.0/12\", \"192.0.2.10\"]", &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.contains("trusted 172.16.0.0/12 overlaps 172.17.0.0/16"), "it said {said}");
+    let output = world.apply(setting, SOURCES)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!said.contains("overlaps"), "it said {said}");
+    Ok(())
+}
+
+/// Addresses that only the host itself could use, from `eth0`, from an exempt interface and from a container, under a
+/// policy that trusts them all.
+pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Result<()> {
+    let policy = r#"
+        trusted = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8:1::/64", "10.99.0.0/16", "172.16.0.0/12", "fd00::/8"]
+        [[allow]]
+        name  = "all"
+        ports = ["1-65535/tcp", "1-65535/udp"]
+        [interfaces]
+        exempt = ["vpn0"]
+    "#;
+    let vpn = world.lab.outside_segment("vpn0")?;
+    let bridge = world.docker.inspect_network("bridge")?.bridge;
+    for (interface, sender, peer) in [
+        ("eth0", world.lab.untrusted.sender_to(&world.lab.host)?, world.lab.untrusted.v4),
+        ("vpn0", vpn.sender_to(&world.on_segment_of(&vpn))?, vpn.v4),
+        (bridge.as_str(), world.web.sender_to(&world.lab.host, &bridge)?, world.web.v4()),
+    ] {
+        believe_anything(world, interface)?;
+        let (host4, host6) = (world.lab.host.v4, world.lab.host.v6);
+        let packets = [
+            both("from its own address", host4, Ipv4Addr::from([192, 0, 2, 2]), 9000),
+            both("from its own address", host6, "2001:db8:1::2".parse::<Ipv6Addr>()?, 9000),
+            both("to loopback", peer, Ipv4Addr::from([127, 0, 0, 1]), 9000),
+            both("from loopback", Ipv4Addr::from([127, 0, 0, 5]), host4, 9000),
+        ]
+        .concat();
+        are_dropped(world, setting, &sender, &packets, policy)?;
+    }
+    Ok(())
+}
+
+/// Takes the kernel's own checks of addresses away, which many hosts do without: route_localnet is Docker's own doing.
+fn believe_anything(world: &World<'_>, interface: &str) -> Result<()> {
+    for (key, value) in [("route_localnet", "1"), ("accept_local", "1"), ("rp_filter", "0")] {
+        world.lab.host.set_sysctl(&format!("net.ipv4.conf.{interface}.{key}"), value)?;
+    }
+    world.lab.host.set_sysctl("net.ipv4.conf.all.rp_filter", "0")
+}
+
+/// What a segment needs to work, and next to it what looks like it and is not.
+pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &format!("{SOURCES}\n[icmp]\necho = \"trusted\"\n"))?;
+    let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
+    let (untrusted, host) = (&world.lab.untrusted, &world.lab.host);
+    let link_local: IpAddr = "fe80::1".parse()?;
+    let udp = |what: &str, source: IpAddr, destination: IpAddr, from, to| {
+        let body = Body::Udp { from, to, payload: vec![0; 8] };
+        (what.to_owned(), Packet { source, destination, token: 1, body })
+    };
+    let icmp6 = |kind: u8| {
+        let body = Body::Icmp { kind, code: 0, rest: vec![0; 20] };
+        let packet = Packet { source: link_local, destination: host.v6.into(), token: 1, body };
+        (format!("ICMPv6 of type {kind}"), packet)
+    };
+    let igmp = Body::Other { protocol: 2, payload: vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0] };
+    let igmp = Packet { source: untrusted.v4.into(), destination: host.v4.into(), token: 1, body: igmp };
+    let mut pass: Described = [133, 134, 135, 136, 137, 130, 131, 132, 143].map(icmp6).into();
+    pass.push(("IGMP".into(), igmp));
+    pass.push(udp("DHCP", untrusted.v4.into(), host.v4.into(), 67, 68));
+    pass.push(udp("DHCPv6", link_local, host.v6.into(), 547, 546));
+    let mut stop = vec![icmp6(129), icmp6(144)];
+    stop.push(udp("UDP from port 67 to 69", untrusted.v4.into(), host.v4.into(), 67, 69));
+    stop.push(udp("UDP from port 68 to 68", untrusted.v4.into(), host.v4.into(), 68, 68));
+    stop.push(udp("IPv6 from port 67 to 68", untrusted.v6.into(), host.v6.into(), 67, 68));
+    stop.push(udp("DHCPv6 from beyond the link", untrusted.v6.into(), host.v6.into(), 547, 546));
+    let survived = survivors(world, &sender, &[pass.clone(), stop].concat())?;
+    let expected: BTreeSet<_> = pass.into_iter().map(|(what, _)| what).collect();
+    ensure!(survived == expected, "got through: {survived:#?}\nexpected: {expected:#?}");
+    Ok(())
+}
+
+pub(super) fn ping(world: &World<'_>, setting: Setting) -> Result<()> {
+    let pings = |from: &dockfw_lab::Machine| -> Described {
+        let pairs = from.addresses().into_iter().zip(world.lab.host.addresses());
+        pairs.map(|(from, to)| (format!("ping from {from}"), Packet::echo(from, to, 1))).collect()
+    };
+    for (echo, untrusted_may) in [("accept", true), ("trusted", false)] {
+        world.apply(setting, &format!("{SOURCES}\n[icmp]\necho = \"{echo}\"\n"))?;
+        for (client, may) in [(&world.lab.untrusted, untrusted_may), (&world.lab.trusted, true)] {
+            let survived = survivors(world, &client.sender_to(&world.lab.host)?, &pings(client))?;
+            let expected = if may { 2 } else { 0 };
+            ensure!(survived.len() == expected, "echo = {echo}: got through: {survived:?}");
+        }
+    }
+    Ok(())
+}
+
+/// An ICMP error about a live connection gets through, and one about none does not.
+pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &format!("{}\n[icmp]\necho = \"trusted\"\n", opening(&["22"], "host")))?;
+    let (untrusted, host) = (&world.lab.untrusted, &world.lab.host);
+    let sender = untrusted.sender_to(host)?;
+    let flow = |from, to, port| Packet {
+        source: from,
+        destination: to,
+        token: 1,
+        body: Body::Udp { from: port, to: 22, payload: vec![] },
+    };
+    let mut packets = Described::new();
+    for (from, to) in untrusted.addresses().into_iter().zip(host.addresses()) {
+        packets.push((format!("datagram from {from}"), flow(from, to, 45000)));
+        packets.push((format!("live, from {from}"), too_big(from, to, 45000)));
+        packets.push((format!("unknown, from {from}"), too_big(from, to, 45001)));
+    }
+    let survived = survivors(world, &sender, &packets)?;
+    let expected: BTreeSet<_> = packets.into_iter().map(|(what, _)| what).filter(|what| !what.contains("unknown")).collect();
+    ensure!(survived == expected, "got through: {survived:#?}\nexpected: {expected:#?}");
+    Ok(())
+}
+
+/// "Packet too big" about an answer of the host's from port 22 to `client`'s port.
+fn too_big(client: IpAddr, host: IpAddr, port: u16) -> Packet {
+    let answer = Body::Udp { from: 22, to: port, payload: vec![0; 8] };
+    let answer = Packet { source: host, destination: client, token: 1, body: answer };
+    // Without the Ethernet header.
+    let quoted = answer.frame([0; 6], [0; 6]).split_off(14);
+    let (kind, code) = if client.is_ipv4() { (3, 4) } else { (2, 0) };
+    let rest = [vec![0, 0, 5, 0], quoted].concat();
+    Packet { source: client, destination: host, token: 1, body: Body::Icmp { kind, code, rest } }
+}

@@ -1,0 +1,129 @@
+//! Interfaces that are not what their name says, and those that the policy treats apart.
+
+use anyhow::{Result, ensure};
+use dockfw_lab::Machine;
+
+use super::{SOURCES, opening};
+use crate::expect::Expectations;
+use crate::world::{Setting, World, at};
+
+/// What an outsider behind `machine`'s interface must not reach.
+fn is_shut_out(world: &World<'_>, machine: &Machine) -> Result<()> {
+    let host = world.on_segment_of(machine);
+    let mut expect = Expectations::default();
+    expect.silent(machine, host.at(9000)).silent(machine, host.at(8080));
+    expect.silent(machine, at(&world.quiet.addresses, 80)).silent(machine, at(&world.web.addresses, 80));
+    expect.verify()
+}
+
+/// Tries to apply, and wants a refusal for the operator's safety that says all of this.
+fn is_refused(world: &World<'_>, setting: Setting, policy: &str, words: &[&str]) -> Result<()> {
+    let output = world.try_apply(setting, policy, &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(6), "apply ended with {}: {said}", output.status);
+    for word in words {
+        ensure!(said.contains(word), "no {word:?} in {said}");
+    }
+    Ok(())
+}
+
+fn apply_by_force(world: &World<'_>, setting: Setting, policy: &str) -> Result<()> {
+    let output = world.try_apply(setting, policy, &["--force"])?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The name of a bridge of Docker's, and none.
+pub(super) fn no_bridge(world: &World<'_>, setting: Setting) -> Result<()> {
+    let machine = world.lab.outside_segment("br-ex")?;
+    world.route_all(&machine)?;
+    world.remove()?;
+    let mut expect = Expectations::default();
+    expect.answers(&machine, at(&world.quiet.addresses, 80), "quiet").verify()?;
+    is_refused(world, setting, SOURCES, &["br-ex", "is no bridge"])?;
+    apply_by_force(world, setting, SOURCES)?;
+    is_shut_out(world, &machine)
+}
+
+/// A bridge of the right name with a network card in it, which came after the apply: a known gap until the next one.
+pub(super) fn bridge_to_the_outside(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, SOURCES)?;
+    let machine = world.lab.outside_segment("lan0")?;
+    let host = world.on_segment_of(&machine);
+    // Any kind but veth stands for hardware.
+    world.lab.host.ip(&[
+        "address flush dev lan0",
+        "link add link lan0 name card0 type macvlan mode passthru",
+        "link add br-lan type bridge mcast_snooping 0",
+        "link set card0 master br-lan up",
+        &format!("address add {}/24 dev br-lan", host.v4),
+        &format!("address add {}/64 dev br-lan nodad", host.v6),
+        "link set br-lan up",
+    ])?;
+    world.route_all(&machine)?;
+    let mut expect = Expectations::default();
+    expect.answers(&machine, at(&world.quiet.addresses, 80), "quiet").silent(&machine, host.at(9000));
+    let gap = expect.verify();
+    let refusal = is_refused(world, setting, &opening(&["22"], ""), &["br-lan", "card0"]);
+    world.lab.host.ip(&["link delete br-lan", "link delete card0"])?;
+    gap.and(refusal)
+}
+
+/// Two machines on a bridge that is not Docker's, with and without bridged frames passing the host's hooks.
+pub(super) fn foreign_bridge(world: &World<'_>, setting: Setting) -> Result<()> {
+    let machines = world.lab.bridge("virbr9", 2)?;
+    let [one, two] = machines.as_slice() else { anyhow::bail!("two machines were asked for") };
+    let services = [two.serve("80/tcp", "two")?, two.serve("80/udp", "two")?];
+    let with_interfaces = |lines: &str| format!("{SOURCES}\n[interfaces]\n{lines}\n");
+    world.remove()?;
+    let refusal = is_refused(world, setting, SOURCES, &["virbr9", "exempt   = [\"virbr9\"]"]);
+    let host = world.on_segment_of(one);
+    let outcome = refusal.and_then(|()| {
+        for (calls_iptables, filtered_silent) in [("0", false), ("1", true)] {
+            for family in ["iptables", "ip6tables"] {
+                world.lab.host.set_sysctl(&format!("net.bridge.bridge-nf-call-{family}"), calls_iptables)?;
+            }
+            world.apply(setting, &with_interfaces("exempt = [\"virbr9\"]"))?;
+            let mut expect = Expectations::default();
+            expect.answers(one, two.at(80), "two").answers(one, host.at(9000), "private").verify()?;
+            world.apply(setting, &with_interfaces("filtered = [\"*\", \"virbr9\"]"))?;
+            let mut expect = Expectations::default();
+            if filtered_silent { expect.silent(one, two.at(80)) } else { expect.answers(one, two.at(80), "two") };
+            expect.silent(one, host.at(9000)).verify()?;
+        }
+        Ok(())
+    });
+    for family in ["iptables", "ip6tables"] {
+        world.lab.host.set_sysctl(&format!("net.bridge.bridge-nf-call-{family}"), "0")?;
+    }
+    world.lab.host.ip(&["link delete virbr9"])?;
+    drop(services);
+    outcome
+}
+
+pub(super) fn exempt(world: &World<'_>, setting: Setting) -> Result<()> {
+    let machine = world.lab.outside_segment("vpn0")?;
+    world.route_all(&machine)?;
+    let host = world.on_segment_of(&machine);
+    let policy = format!("{SOURCES}\n[interfaces]\nexempt = [\"vpn*\"]\n");
+    world.apply(setting, &policy)?;
+    let mut expect = Expectations::default();
+    expect.answers(&machine, host.at(9000), "private").answers(&machine, at(&world.quiet.addresses, 80), "quiet");
+    expect.silent(&world.lab.untrusted, world.at(9000)).verify()?;
+
+    let blocked = policy.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", machine.v4, machine.v6));
+    world.apply(setting, &blocked)?;
+    is_shut_out(world, &machine)
+}
+
+pub(super) fn not_filtered(world: &World<'_>, setting: Setting) -> Result<()> {
+    let machine = world.lab.outside_segment("dmz0")?;
+    world.route_all(&machine)?;
+    let host = world.on_segment_of(&machine);
+    let output = world.apply(setting, &format!("{SOURCES}\n[interfaces]\nfiltered = [\"eth*\"]\n"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(said.contains("dmz0 is not filtered"), "it said {said}");
+    let mut expect = Expectations::default();
+    expect.answers(&machine, host.at(9000), "private").silent(&world.lab.untrusted, world.at(9000));
+    expect.silent(&world.lab.untrusted, at(&world.quiet.addresses, 80)).verify()
+}

@@ -1,0 +1,223 @@
+//! Connections that are up while policies change, and outsiders that knock meanwhile.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use dockfw_lab::{Conversation, Knocker, Netns, PROTOS, Proto, Service, Transfer, wait_until};
+
+use super::{SOURCES, opening};
+use crate::expect::Expectations;
+use crate::world::{Setting, World};
+
+/// A host process and a published port that stream and echo.
+const STREAMS: [u16; 2] = [2222, 8444];
+
+/// Everything that is up at once, from one client.
+struct Traffic {
+    downloads: Vec<Transfer>,
+    conversations: Vec<Conversation>,
+    _services: Vec<Service>,
+}
+
+impl Traffic {
+    fn start(world: &World<'_>, from: &Netns) -> Result<Self> {
+        let mut services = Vec::new();
+        for (netns, port) in [&world.lab.host.netns, &world.same.netns].into_iter().zip(STREAMS) {
+            services.push(netns.serve_stream(&format!("{port}/tcp"), "stream")?);
+            services.push(netns.serve_echo(&format!("{port}/udp"), "echo")?);
+        }
+        let addresses = STREAMS.into_iter().flat_map(|port| world.at(port));
+        let downloads = addresses.clone().map(|at| from.download(at)).collect::<Result<_>>()?;
+        let conversations = addresses.map(|at| from.converse(Proto::Udp, at)).collect::<Result<_>>()?;
+        let mut traffic = Self { downloads, conversations, _services: services };
+        traffic.is_alive()?;
+        Ok(traffic)
+    }
+
+    fn is_alive(&mut self) -> Result<()> {
+        self.downloads.iter().try_for_each(Transfer::assert_flowing)?;
+        self.conversations.iter_mut().try_for_each(|conversation| conversation.say("still there?"))
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.is_alive()?;
+        self.downloads.into_iter().try_for_each(|download| download.finish().map(drop))
+    }
+}
+
+/// Knocks at what is closed: a host process and a published port.
+fn knock(world: &World<'_>) -> Vec<Knocker> {
+    let closed = [9000, 8080].into_iter().flat_map(|port| world.at(port));
+    closed.flat_map(|at| PROTOS.map(|proto| world.lab.untrusted.knock(proto, at))).collect()
+}
+
+fn nobody_answered(knockers: Vec<Knocker>) -> Result<()> {
+    knockers.iter().try_for_each(|knocker| knocker.wait_for_more(2))?;
+    knockers.into_iter().try_for_each(|knocker| knocker.finish().map(drop))
+}
+
+pub(super) fn through_a_hundred_applies(world: &World<'_>, setting: Setting) -> Result<()> {
+    let open = opening(&["2222", "8444"], "");
+    let policies = [
+        opening(&["22"], "host"),
+        open.clone(),
+        "trusted = [\"192.0.2.10\", \"198.51.100.0/24\", \"2001:db8:7::/48\"]".to_owned(),
+        opening(&["8443"], "docker"),
+    ];
+    world.apply(setting, &open)?;
+    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
+    let knockers = knock(world);
+    for policy in policies.iter().cycle().take(100) {
+        world.apply(setting, policy)?;
+    }
+    traffic.is_alive()?;
+    nobody_answered(knockers)?;
+    traffic.finish()
+}
+
+pub(super) fn a_blocked_source_in_the_middle(world: &World<'_>, setting: Setting) -> Result<()> {
+    let office = &world.lab.office;
+    let open = opening(&["2222", "8444"], "");
+    world.apply(setting, &open)?;
+    let traffic = Traffic::start(world, office)?;
+    let blocked = open.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", office.v4, office.v6));
+    let trusted = blocked.replace("trusted = [", &format!("trusted = [\"{}\", \"{}\", ", office.v4, office.v6));
+    world.apply(setting, &trusted)?;
+    for download in &traffic.downloads {
+        download.assert_stalls(Duration::from_millis(500))?;
+    }
+    let mut expect = Expectations::default();
+    expect.silent(office, world.at(2222)).silent(office, world.at(8444)).silent(office, world.at(8080));
+    expect.silent(&world.lab.blocked, world.at(2222)).silent(&world.lab.blocked, world.at(8443));
+    expect.verify()
+}
+
+pub(super) fn through_a_restart_of_docker(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &opening(&["2222", "8444"], ""))?;
+    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
+    let knockers = knock(world);
+    world.docker.restart()?;
+    world.lab.accept_forwarding()?;
+    traffic.is_alive()?;
+    nobody_answered(knockers)?;
+    traffic.finish()?;
+    let mut expect = Expectations::default();
+    expect.silent(&world.lab.untrusted, world.at(8080)).answers(&world.lab.trusted, world.at(8080), "web");
+    expect.verify()
+}
+
+/// What is in force, word for word.
+fn in_force(world: &World<'_>) -> Result<String> {
+    world.lab.on_host("nft", &["--stateless", "list", "table", "inet", "dockfw"])
+}
+
+pub(super) fn a_wrong_policy_changes_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &opening(&["22"], "host"))?;
+    let before = in_force(world)?;
+    let output = world.try_apply(setting, "trusted = [\"192.0.2.10/24\"]", &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(2) && said.contains("192.0.2.0/24"), "{}: {said}", output.status);
+    ensure!(in_force(world)? == before, "the policy in force has changed");
+    Ok(())
+}
+
+/// The kernel refuses to change a table that another program owns.
+pub(super) fn a_refusal_by_the_kernel_changes_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &opening(&["22"], "host"))?;
+    let text = world.lab.on_host(env!("CARGO_BIN_EXE_dockfw"), &["show"])?;
+    world.remove()?;
+    let owner = Owner::of_table(world, &text)?;
+    let before = in_force(world)?;
+    let output = world.try_apply(setting, &opening(&["9000"], "host"), &[])?;
+    ensure!(matches!(output.status.code(), Some(3 | 4)), "apply ended with {}", output.status);
+    ensure!(in_force(world)? == before, "the policy in force has changed");
+    let mut expect = Expectations::default();
+    expect.answers(&world.lab.untrusted, world.at(22), "ssh").silent(&world.lab.untrusted, world.at(9000));
+    let outcome = expect.verify();
+    drop(owner);
+    outcome
+}
+
+/// An nft that owns the table for as long as it runs.
+struct Owner(Child);
+
+impl Owner {
+    fn of_table(world: &World<'_>, text: &str) -> Result<Self> {
+        let table = text.split_once("{\n").map_or("", |(_, rest)| rest);
+        let text = format!("table inet dockfw {{\n\tflags owner\n{table}");
+        std::fs::write("/run/owned.nft", text)?;
+        let mut nft: Command = world.lab.host.command("nft");
+        let mut nft = nft.arg("--interactive").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        if let Some(stdin) = nft.stdin.as_mut() {
+            std::io::Write::write_all(stdin, b"include \"/run/owned.nft\"\n")?;
+        }
+        let owner = Self(nft);
+        wait_until(Duration::from_secs(5), "for nft to own the table", || in_force(world).ok())?;
+        Ok(owner)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Killed at any moment, an apply leaves the old policy or the new one.
+pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
+    let list: String = (0..100_000_u32).map(|n| format!("{}/31\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 4))).collect();
+    std::fs::create_dir_all("/etc/dockfw")?;
+    std::fs::write("/etc/dockfw/many.txt", list)?;
+    let [first, second] = [["22"], ["3000"]].map(|port| {
+        opening(&port, "host").replace("trusted = [", "trusted = [\"file:many.txt\", ")
+    });
+    world.apply(setting, &first)?;
+    let knockers = knock(world);
+    let untrusted = &world.lab.untrusted;
+    let mut seen = [0; 2];
+    for (step, policy) in [&second, &first].into_iter().cycle().take(16).enumerate() {
+        kill_apply_after(world, setting, policy, Duration::from_millis(40 * step as u64))?;
+        let mut old = Expectations::default();
+        old.answers(untrusted, world.at(22), "ssh").silent(untrusted, world.at(3000));
+        let mut new = Expectations::default();
+        new.answers(untrusted, world.at(3000), "behind").silent(untrusted, world.at(22));
+        match (old.verify(), new.verify()) {
+            (Ok(()), _) => seen[0] += 1,
+            (_, Ok(())) => seen[1] += 1,
+            (Err(old), Err(new)) => anyhow::bail!("neither the one policy nor the other:\n{old:#}\n{new:#}"),
+        }
+    }
+    nobody_answered(knockers)?;
+    world.apply(setting, &second)?;
+    ensure!(seen[0] > 0 && seen[1] > 0, "always the same policy: {seen:?}; the kills came all too early or too late");
+    Expectations::default().answers(untrusted, world.at(3000), "behind").verify()
+}
+
+fn kill_apply_after(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<()> {
+    let mut apply = world.spawn_apply(setting, policy)?;
+    let _ = wait_until(delay, "for the apply to end by itself", || apply.try_wait().ok().flatten());
+    let _ = apply.kill();
+    apply.wait()?;
+    Ok(())
+}
+
+/// The order of `blocked`, `trusted` and `allow`.
+pub(super) fn blocked_beats_all(world: &World<'_>, setting: Setting) -> Result<()> {
+    let policy = r#"
+        trusted = ["192.0.2.0/24", "2001:db8:1::/64"]
+        blocked = ["192.0.2.30", "2001:db8:1::30"]
+        [[allow]]
+        name  = "everything"
+        ports = ["1-65535/tcp", "1-65535/udp"]
+    "#;
+    world.apply(setting, policy)?;
+    let mut expect = Expectations::default();
+    for port in [22, 9000, 8080, 8082] {
+        expect.silent(&world.lab.office, world.at(port));
+    }
+    expect.answers(&world.lab.untrusted, world.at(9000), "private").verify()?;
+    world.apply(setting, SOURCES)?;
+    Expectations::default().silent(&world.lab.blocked, world.at(22)).verify()
+}
