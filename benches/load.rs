@@ -7,10 +7,6 @@
 //! Needs root, `nft`, `ipset` and `unshare`. Each run has a network namespace of its own; the contenders take turns,
 //! so that whatever else the machine does hits all of them alike.
 
-#[allow(dead_code, unused_imports)]
-#[path = "../src/nftables/mod.rs"]
-mod nftables;
-
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +14,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use dockfw_policy::address::AddressRange;
-use dockfw_policy::engine::Engine;
-use dockfw_policy::nft::{Features, lower};
-use dockfw_policy::ruleset::{Action, AddressList, Hook, HookRules, Match, Origin, Rule, Ruleset, SetName};
 use nix::sys::resource::{UsageWho, getrusage};
 
 /// The numbers of entries unless others are asked for: ipset's default `maxelem`, and the size of a large blocklist.
@@ -50,18 +42,19 @@ struct Contender {
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--apply", file] => apply(Path::new(file), 1),
-        ["--apply-again", file] => apply(Path::new(file), NO_OPS),
         ["--measure", command @ ..] => measure(command),
+        ["--measure-again", command @ ..] => measure_again(command),
         // `cargo test --benches` runs it too.
         ["--test"] => Ok(()),
         numbers => bench(numbers),
     }
 }
 
-/// How dockfw is run.
-fn dockfw(entries: &Path) -> Result<Vec<String>> {
-    Ok(vec![own_path()?, "--apply".into(), path(entries)])
+/// How dockfw is run. `--force`, for in a namespace of its own it finds itself on a host without Docker.
+fn dockfw(policy: &Path) -> Vec<String> {
+    let arguments =
+        ["--config", &path(policy), "apply", "--backend", "nftables", "--force"].map(String::from);
+    [env!("CARGO_BIN_EXE_dockfw").to_string()].into_iter().chain(arguments).collect()
 }
 
 fn bench(numbers: &[&str]) -> Result<()> {
@@ -83,20 +76,20 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
         }
         report(*number, &contenders);
     }
-    let small = write(directory, "small", &entries(20).join("\n"))?;
-    let status = Command::new("unshare").args(["--net", &own_path()?, "--apply-again", &path(&small)]).status()?;
-    if status.success() { Ok(()) } else { bail!("applying again failed") }
+    let policy = write_policy(directory, &entries(20))?;
+    let again = own("--measure-again", &dockfw(&policy))?.status()?;
+    if again.success() { Ok(()) } else { bail!("applying again failed") }
 }
 
 /// The contenders, with their files written.
 fn contenders(directory: &Path, number: u32) -> Result<Vec<Contender>> {
     let entries = entries(number);
-    let list = write(directory, "entries", &entries.join("\n"))?;
-    let text = write(directory, "nft", &lower(&ruleset(&entries)?, Features::ALL).to_string())?;
+    let policy = write_policy(directory, &entries)?;
+    let text = write(directory, "nft", &show(&policy)?)?;
     let ipset = write(directory, "ipset", &ipset_commands(&entries))?;
     let contender = |name, command| Contender { name, command, costs: Vec::new() };
     Ok(vec![
-        contender("dockfw", dockfw(&list)?),
+        contender("dockfw", dockfw(&policy)),
         contender("nft -f", ["nft", "-f", &path(&text)].map(String::from).to_vec()),
         contender("ipset restore", ["ipset", "restore", "-file", &path(&ipset)].map(String::from).to_vec()),
     ])
@@ -105,10 +98,10 @@ fn contenders(directory: &Path, number: u32) -> Result<Vec<Contender>> {
 /// Half single addresses, half networks of 2 to 256 addresses, each in a slot of its own, in order.
 fn entries(number: u32) -> Vec<String> {
     const FIRST: u32 = 0x0100_0000;
-    let slot = (0xdfff_ffff - FIRST) / number & !0xff;
+    let slot = ((0xdfff_ffff - FIRST) / number) & !0xff;
     let entry = |index: u32| {
         let start = std::net::Ipv4Addr::from_bits(FIRST + index * slot);
-        if index % 2 == 0 { start.to_string() } else { format!("{start}/{}", 24 + index / 2 % 8) }
+        if index.is_multiple_of(2) { start.to_string() } else { format!("{start}/{}", 24 + index / 2 % 8) }
     };
     (0..number).map(entry).collect()
 }
@@ -122,69 +115,61 @@ fn ipset_commands(entries: &[String]) -> String {
     commands
 }
 
-/// A ruleset that lets in these entries.
-fn ruleset(entries: &[impl AsRef<str>]) -> Result<Ruleset> {
-    let name = SetName::new("trusted").context("a name")?;
-    let parse = |entry: &str| entry.parse::<AddressRange>().with_context(|| entry.to_string());
-    let addresses = entries.iter().map(|entry| parse(entry.as_ref())).collect::<Result<_>>()?;
-    let rule = Rule {
-        matches: vec![Match::Source(name.clone())],
-        action: Action::Pass,
-        counter: Some(name.clone()),
-        origin: Origin { what: "trusted".into(), place: None },
-    };
-    Ok(Ruleset {
-        addresses: vec![AddressList { name, comment: "trusted".into(), addresses }],
-        interfaces: Vec::new(),
-        hooks: vec![HookRules { hook: Hook::Input, rules: vec![rule] }],
-    })
+/// Writes a policy that trusts these entries.
+fn write_policy(directory: &Path, entries: &[String]) -> Result<PathBuf> {
+    write(directory, "entries", &entries.join("\n"))?;
+    write(directory, "dockfw.toml", "trusted = [\"file:entries\"]\n")
 }
 
-/// Runs as the program that is measured: puts the entries of a file in force, `times` times.
-fn apply(file: &Path, times: usize) -> Result<()> {
-    let text = fs::read_to_string(file)?;
-    let ruleset = ruleset(&text.lines().collect::<Vec<_>>())?;
-    let mut durations = Vec::new();
-    for _ in 0..times {
-        let start = Instant::now();
-        nftables::Nftables::new(false).apply(&ruleset)?;
-        durations.push(start.elapsed().as_secs_f64() * 1000.0);
-    }
-    if times > 1 {
-        println!("apply of what is in force: {:.2} ms", median(durations.get(1..).unwrap_or_default()));
-    }
-    Ok(())
+/// The policy as `nft` reads it.
+fn show(policy: &Path) -> Result<String> {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_dockfw")).args(["--config", &path(policy), "show"]).output()?;
+    if output.status.success() { Ok(String::from_utf8(output.stdout)?) } else { bail!("dockfw show failed") }
+}
+
+/// This program in another role, in a network namespace of its own.
+fn own(role: &str, command: &[String]) -> Result<Command> {
+    let own = std::env::current_exe()?;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", &path(&own), role]).args(command);
+    Ok(unshare)
 }
 
 /// Runs one command in a namespace of its own.
 fn run(command: &[String]) -> Result<Cost> {
-    let output = Command::new("unshare")
-        .args(["--net", &own_path()?, "--measure"])
-        .args(command)
-        .stderr(Stdio::inherit())
-        .output()?;
+    let output = own("--measure", command)?.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("{command:?} failed");
     }
     std::thread::sleep(REST);
     let line = String::from_utf8(output.stdout)?;
-    let (seconds, mebibytes) = line.trim().rsplit_once(' ').context("two numbers")?;
-    let seconds = seconds.rsplit('\n').next().unwrap_or_default();
+    let (seconds, mebibytes) = line.trim().split_once(' ').context("two numbers")?;
     Ok(Cost { seconds: seconds.parse()?, mebibytes: mebibytes.parse()? })
 }
 
 /// Runs between the bench and a contender, whose memory it knows because it has no other child.
 fn measure(command: &[&str]) -> Result<()> {
+    let seconds = time(command)?;
+    let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    println!("{seconds} {}", kibibytes as f64 / 1024.0);
+    Ok(())
+}
+
+/// Runs a command once, and then again and again with nothing left to do.
+fn measure_again(command: &[&str]) -> Result<()> {
+    time(command)?;
+    let again = (0..NO_OPS).map(|_| time(command)).collect::<Result<Vec<_>>>()?;
+    println!("apply of a small policy that is in force: {:.1} ms", median(&again) * 1000.0);
+    Ok(())
+}
+
+fn time(command: &[&str]) -> Result<f64> {
     let (program, arguments) = command.split_first().context("no command")?;
     let start = Instant::now();
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
     let seconds = start.elapsed().as_secs_f64();
-    if !status.success() {
-        bail!("{program}: {status}");
-    }
-    let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
-    println!("{seconds} {}", kibibytes as f64 / 1024.0);
-    Ok(())
+    if status.success() { Ok(seconds) } else { bail!("{program}: {status}") }
 }
 
 fn report(number: u32, contenders: &[Contender]) {
@@ -219,8 +204,4 @@ fn write(directory: &Path, name: &str, text: &str) -> Result<PathBuf> {
 
 fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-fn own_path() -> Result<String> {
-    Ok(path(&std::env::current_exe()?))
 }

@@ -122,7 +122,8 @@ fn same_attributes(ours: &[u8], theirs: &[u8], same: fn(Attribute<'_>, Attribute
     let (ours, mut theirs) = (Attributes(ours), Attributes(theirs));
     let is_there = |our: Attribute<'_>| theirs.find(our.kind).is_some_and(|their| same(our, their));
     let all_there = ours.into_iter().all(is_there);
-    all_there && theirs.all(|their| ours.find(their.kind).is_some() || their.value.iter().all(|byte| *byte == 0))
+    all_there
+        && theirs.all(|their| ours.find(their.kind).is_some() || their.value.iter().all(|byte| *byte == 0))
 }
 
 /// An option of an expression. Its texts are names, which libnftnl does not always end with a NUL.
@@ -169,7 +170,8 @@ mod tests {
     #[test]
     fn an_expression_is_ours_only_with_our_values_and_zeros() {
         let ours = list("meta", &[number(1, 7), number(2, 1)].concat(), NESTED);
-        let same = |name, attributes: &[Vec<u8>]| same_expressions(&ours, &list(name, &attributes.concat(), 0));
+        let same =
+            |name, attributes: &[Vec<u8>]| same_expressions(&ours, &list(name, &attributes.concat(), 0));
         assert!(same("meta", &[number(1, 7), number(2, 1)]), "without the flags of nesting");
         assert!(same("meta", &[number(2, 1), number(1, 7), number(9, 0)]), "in another order, a zero more");
         assert!(!same("meta", &[number(1, 7), number(2, 1), number(9, 1)]), "an option more");
@@ -185,7 +187,10 @@ mod tests {
             put(&mut name, 2, text);
             name
         };
-        assert!(same_expressions(&list("objref", &name(b"hits"), NESTED), &list("objref", &name(b"hits\0"), 0)));
+        assert!(same_expressions(
+            &list("objref", &name(b"hits"), NESTED),
+            &list("objref", &name(b"hits\0"), 0)
+        ));
         let value = |text: &[u8], nested| {
             let mut value = Vec::new();
             put(&mut value, 3 | nested, &name(text));
@@ -200,6 +205,8 @@ mod tests {
         let one = list("counter", &[], NESTED);
         let two = [one.clone(), one.clone()].concat();
         assert!(same_expressions(&one, &one));
-        assert!(!same_expressions(&one, &two) && !same_expressions(&two, &one) && !same_expressions(&one, &[]));
+        assert!(
+            !same_expressions(&one, &two) && !same_expressions(&two, &one) && !same_expressions(&one, &[])
+        );
     }
 }

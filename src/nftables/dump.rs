@@ -9,7 +9,9 @@ use super::elements::Keys;
 use super::message::{DUMP, Message, REQUEST};
 use super::socket::{RequestError, Socket};
 use super::transaction::{Generation, reason};
-use super::uapi::{NFTA_FLOWTABLE_NAME, NFTA_GEN_ID, NFTA_OBJECT_TABLE, chain, element, msg, object, rule, set, table};
+use super::uapi::{
+    NFTA_FLOWTABLE_NAME, NFTA_GEN_ID, NFTA_OBJECT_TABLE, chain, element, msg, object, rule, set, table,
+};
 
 /// A name in the kernel. It need not be UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,9 +159,9 @@ fn dump<T>(
         }
     };
     socket.request(kind, DUMP, fill, |message: Message<'_>| {
-        let ours = message
-            .inet_attributes()
-            .filter(|attributes| attributes.find(NFTA_OBJECT_TABLE).is_some_and(|t| t.text() == TABLE.as_bytes()));
+        let ours = message.inet_attributes().filter(|attributes| {
+            attributes.find(NFTA_OBJECT_TABLE).is_some_and(|t| t.text() == TABLE.as_bytes())
+        });
         objects.extend(ours.and_then(&parse));
     })?;
     Ok(objects)
@@ -170,8 +172,7 @@ fn parse_chain(attributes: Attributes<'_>) -> Option<Chain> {
     let number = |hook: Attributes<'_>| {
         Some((hook.number(chain::HOOK_NUMBER)?, hook.number(chain::HOOK_PRIORITY)?.cast_signed()))
     };
-    let is_more =
-        |kind| kind != chain::HOOK_NUMBER && kind != chain::HOOK_PRIORITY;
+    let is_more = |kind| kind != chain::HOOK_NUMBER && kind != chain::HOOK_PRIORITY;
     Some(Chain {
         name: Name(attributes.find(chain::NAME)?.text().to_vec()),
         hook: hook.and_then(number),
@@ -233,9 +234,14 @@ fn read_keys(socket: &mut Socket, set: &Set) -> Result<Option<Keys>, RequestErro
 /// The kernel's count of transactions.
 fn generation(socket: &mut Socket) -> Result<Generation, RequestError> {
     let mut generation = None;
-    socket.request(msg::GETGEN, REQUEST, |_| {}, |message| {
-        generation = message.attributes().number(NFTA_GEN_ID).map(Generation);
-    })?;
+    socket.request(
+        msg::GETGEN,
+        REQUEST,
+        |_| {},
+        |message| {
+            generation = message.attributes().number(NFTA_GEN_ID).map(Generation);
+        },
+    )?;
     generation.ok_or_else(|| {
         RequestError::Engine(EngineError::Protocol {
             doing: "read the generation of the ruleset".into(),

@@ -200,7 +200,7 @@ impl Encoder {
         self.family(family)?;
         let (offset, length) = address_place(family, end);
         let bytes = usize::from(network.prefix() / 8);
-        if network.prefix() != 0 && network.prefix() % 8 == 0 {
+        if network.prefix() != 0 && network.prefix().is_multiple_of(8) {
             self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, bytes as u32)?;
             return self.equal(octets.get(..bytes).unwrap_or_default());
         }

@@ -21,7 +21,7 @@ mod uapi;
 mod userdata;
 mod wanted;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 
 use dockfw_policy::engine::{Changes, Count, Engine, EngineError, Requirement, SetState, State};
 use dockfw_policy::nft::{Features, Table, lower};
@@ -70,13 +70,40 @@ impl Nftables {
         Ok(*self.features.get_or_init(|| features))
     }
 
-    fn lower(&self, ruleset: &Ruleset) -> Result<Wanted, EngineError> {
-        encode(&lower(ruleset, self.features()?))
+    /// Works with the table for a kernel that has everything, and only where the kernel refuses that one asks what it
+    /// has: the question costs more time than the answer, which nearly always is the same, is worth.
+    fn adapted<T>(
+        &self,
+        ruleset: &Ruleset,
+        work: impl Fn(&Table) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        match work(&lower(ruleset, Features::ALL)) {
+            Err(EngineError::Refused(_)) if self.features()? != Features::ALL => {
+                work(&lower(ruleset, self.features()?))
+            }
+            result => result,
+        }
     }
 
     /// Puts a table in force. What is in force already is left as it is.
     pub(crate) fn apply_table(&self, table: &Table) -> Result<Changes, EngineError> {
-        self.apply_wanted(&encode(table)?)
+        let wanted = encode(table)?;
+        let mut socket = Socket::open()?;
+        let mut changes = Vec::new();
+        retry(|attempt| {
+            let Compared { generation, live } = self.read_live(&mut socket, Some(&wanted))?;
+            self.meanwhile(attempt);
+            let Plan { differences, operations } = plan(live.as_ref(), &wanted);
+            if operations.is_empty() {
+                return Ok(());
+            }
+            changes = differences.iter().map(Difference::as_change).collect();
+            match transaction(&mut socket, generation, &operations).commit(&mut socket) {
+                Err(Failure::Unknown) => self.find_out(&mut socket, &wanted),
+                result => result,
+            }
+        })?;
+        Ok(Changes { lines: changes })
     }
 
     /// Has the kernel judge a table without putting it in force.
@@ -91,26 +118,6 @@ impl Nftables {
         })
     }
 
-    fn apply_wanted(&self, wanted: &Wanted) -> Result<Changes, EngineError> {
-        let mut socket = Socket::open()?;
-        // Of a transaction whose answer was lost, the next look tells whether it came to pass.
-        let changes = Cell::new(Vec::new());
-        retry(|attempt| {
-            let Compared { generation, live } = self.read_live(&mut socket, Some(wanted))?;
-            self.meanwhile(attempt);
-            let Plan { differences, operations } = plan(live.as_ref(), wanted);
-            if operations.is_empty() {
-                return Ok(());
-            }
-            changes.set(differences.iter().map(Difference::as_change).collect());
-            match transaction(&mut socket, generation, &operations).commit(&mut socket) {
-                Err(Failure::Unknown) => self.find_out(&mut socket, wanted),
-                result => result,
-            }
-        })?;
-        Ok(Changes { lines: changes.into_inner() })
-    }
-
     /// Looks whether a transaction came to pass whose answer was lost.
     fn find_out(&self, socket: &mut Socket, wanted: &Wanted) -> Result<(), Failure> {
         let Compared { live, .. } = self.read_live(socket, Some(wanted))?;
@@ -120,9 +127,8 @@ impl Nftables {
     /// Reads our table, with the elements of the sets for which that tells something new.
     fn read_live(&self, socket: &mut Socket, wanted: Option<&Wanted>) -> Result<Compared, Failure> {
         let max_entries = if self.verify { u64::MAX } else { MAX_READ_BACK };
-        let worth = |set: &dump::Set| {
-            wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, max_entries))
-        };
+        let worth =
+            |set: &dump::Set| wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, max_entries));
         match dump::read(socket, worth) {
             Ok((generation, live)) => Ok(Compared { generation, live }),
             Err(RequestError::Interrupted) => Err(Failure::Raced),
@@ -152,16 +158,20 @@ impl Engine for Nftables {
     }
 
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError> {
-        self.check_table(&lower(ruleset, self.features()?))
+        self.adapted(ruleset, |table| self.check_table(table))
     }
 
     fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError> {
-        self.apply_wanted(&self.lower(ruleset)?)
+        self.adapted(ruleset, |table| self.apply_table(table))
     }
 
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
-        let wanted = ruleset.map(|ruleset| self.lower(ruleset)).transpose()?;
-        self.read_wanted(wanted.as_ref())
+        let Some(ruleset) = ruleset else { return self.read_wanted(None) };
+        let state = self.read_wanted(Some(&encode(&lower(ruleset, Features::ALL))?))?;
+        if !state.present || state.differences.is_empty() || self.features()? == Features::ALL {
+            return Ok(state);
+        }
+        self.read_wanted(Some(&encode(&lower(ruleset, self.features()?))?))
     }
 
     fn remove(&self) -> Result<bool, EngineError> {

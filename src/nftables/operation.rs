@@ -76,7 +76,8 @@ impl Operation<'_> {
 /// Adds a set, and its elements in as many messages as it takes.
 fn push_set(set: &wanted::Set, transaction: &mut Transaction, socket: &mut Socket) {
     let operation = Operation::AddSet(set);
-    transaction.push(socket, operation.kind(), (operation.to_string(), None), |buffer| operation.write(buffer));
+    transaction
+        .push(socket, operation.kind(), (operation.to_string(), None), |buffer| operation.write(buffer));
     for list in set.keys.lists() {
         let label = format!("add elements to set {}", set.name);
         transaction.push(socket, (msg::NEWSETELEM, CREATE), (label, None), |buffer| {

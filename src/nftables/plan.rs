@@ -133,7 +133,9 @@ fn same_base(live: &dump::Chain, wanted: &wanted::Chain) -> bool {
 }
 
 fn same_rule(live: &dump::Rule, wanted: &wanted::Rule) -> bool {
-    !live.compat && live.userdata == wanted.userdata && same_expressions(wanted.expressions(), &live.expressions)
+    !live.compat
+        && live.userdata == wanted.userdata
+        && same_expressions(wanted.expressions(), &live.expressions)
 }
 
 fn is_counter(live: &dump::Object, wanted: &wanted::Counter) -> bool {
@@ -180,7 +182,9 @@ fn additions<'a>(live: Option<&Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> 
         live.is_some_and(|live| live.sets.iter().any(|own| own.name.is(&set.name) && same_set(own, set)))
     };
     let has_chain = |chain: &wanted::Chain| {
-        live.is_some_and(|live| live.chains.iter().any(|own| own.name.is(chain.name) && same_base(own, chain)))
+        live.is_some_and(|live| {
+            live.chains.iter().any(|own| own.name.is(chain.name) && same_base(own, chain))
+        })
     };
     let rules = wanted.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
     let counters = wanted.counters.iter().filter(|counter| !has_counter(counter));
@@ -203,9 +207,10 @@ fn differences(live: &Live, wanted: &Wanted) -> Vec<Difference> {
 }
 
 fn compare_counters(live: &Live, wanted: &Wanted, differences: &mut Vec<Difference>) {
-    let missing = wanted.counters.iter().filter(|counter| {
-        !live.objects.iter().any(|object| is_counter(object, counter))
-    });
+    let missing = wanted
+        .counters
+        .iter()
+        .filter(|counter| !live.objects.iter().any(|object| is_counter(object, counter)));
     let foreign = live.objects.iter().filter(|object| is_stale_object(object, wanted));
     let missing = missing.map(|counter| (DifferenceKind::Missing, format!("counter {}", counter.name)));
     let foreign = foreign.map(|object| {
@@ -224,9 +229,8 @@ fn compare_sets(live: &Live, wanted: &Wanted, differences: &mut Vec<Difference>)
         };
         differences.push(Difference::new(difference.0, difference.1));
     }
-    let is_foreign = |own: &&dump::Set| {
-        !is_anonymous(own) && !wanted.sets.iter().any(|set| own.name.is(&set.name))
-    };
+    let is_foreign =
+        |own: &&dump::Set| !is_anonymous(own) && !wanted.sets.iter().any(|set| own.name.is(&set.name));
     let foreign = live.sets.iter().filter(is_foreign);
     differences
         .extend(foreign.map(|own| Difference::new(DifferenceKind::Foreign, format!("set {}", own.name))));
@@ -285,4 +289,126 @@ fn compare_rules(live: &dump::Chain, wanted: &wanted::Chain, differences: &mut V
     differences.extend(missing.chain(foreign).map(|(kind, comment)| {
         Difference::new(kind, format!("rule \"{}\" in chain {chain}", comment.escape_debug()))
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nftables::elements::Keys;
+    use crate::nftables::userdata::Loaded;
+
+    const LOADED: Loaded = Loaded { digest: 7, entries: 2 };
+
+    fn wanted() -> Wanted {
+        let set = wanted::Set {
+            name: "hosts".into(),
+            key_type: 7,
+            key_length: 4,
+            flags: 0,
+            userdata: vec![1],
+            loaded: LOADED,
+            keys: Keys::new(4),
+            attributes: Vec::new(),
+        };
+        let chain = wanted::Chain {
+            name: "input",
+            hook: 1,
+            priority: -10,
+            rules: Vec::new(),
+            attributes: Vec::new(),
+        };
+        let counter = wanted::Counter { name: "hits".into(), attributes: Vec::new() };
+        Wanted { counters: vec![counter], sets: vec![set], chains: vec![chain] }
+    }
+
+    fn name(text: &str) -> Name {
+        Name(text.into())
+    }
+
+    /// What is in the kernel after `wanted` was put in force.
+    fn live() -> Live {
+        let set = dump::Set {
+            name: name("hosts"),
+            flags: 0,
+            key_type: 7,
+            key_length: 4,
+            more: false,
+            userdata: vec![1],
+            keys: Some(Some(Keys::new(4))),
+        };
+        let chain = dump::Chain {
+            name: name("input"),
+            hook: Some((1, -10)),
+            more_hook: false,
+            kind: name("filter"),
+            policy: Some(libc::NF_ACCEPT as u32),
+            flags: uapi::chain::FLAG_BASE,
+            userdata: Vec::new(),
+            rules: Vec::new(),
+        };
+        let counter = dump::Object { name: name("hits"), kind: object::COUNTER, packets: 9, bytes: 900 };
+        Live {
+            table: dump::Table::default(),
+            chains: vec![chain],
+            sets: vec![set],
+            objects: vec![counter],
+            flowtables: Vec::new(),
+        }
+    }
+
+    fn steps(live: Option<&Live>) -> Vec<String> {
+        plan(live, &wanted()).operations.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn nothing_is_done_where_all_is_as_wanted() {
+        assert_eq!(steps(Some(&live())), [""; 0]);
+    }
+
+    #[test]
+    fn everything_is_added_where_nothing_is_there() {
+        assert_eq!(
+            steps(None),
+            ["add table inet dockfw", "add counter hits", "add set hosts", "add chain input"]
+        );
+    }
+
+    #[test]
+    fn what_changed_is_replaced_in_the_order_of_use() {
+        let change = |change: fn(&mut Live)| {
+            let mut live = live();
+            change(&mut live);
+            steps(Some(&live))
+        };
+        let set = ["flush chain input", "delete set hosts", "add set hosts"];
+        assert_eq!(change(|live| live.sets[0].userdata = vec![2]), set);
+        assert_eq!(change(|live| live.sets[0].more = true), set);
+        assert_eq!(change(|live| live.sets[0].keys = Some(None)), set);
+        let chain = ["flush chain input", "delete chain input", "add chain input"];
+        assert_eq!(change(|live| live.chains[0].policy = Some(0)), chain);
+        assert_eq!(change(|live| live.chains[0].hook = Some((1, 0))), chain);
+        assert_eq!(change(|live| live.chains[0].kind = name("nat")), chain);
+        assert_eq!(change(|live| live.chains[0].flags |= 2), chain);
+        assert_eq!(change(|live| live.chains[0].more_hook = true), chain);
+        let counter = ["flush chain input", "delete object hits", "add counter hits"];
+        assert_eq!(change(|live| live.objects[0].kind = 2), counter);
+        let flowtable = ["flush chain input", "delete flowtable fast"];
+        assert_eq!(change(|live| live.flowtables.push(name("fast"))), flowtable);
+    }
+
+    #[test]
+    fn an_odd_table_is_deleted_with_everything_in_it() {
+        let mut live = live();
+        live.table.flags = 1;
+        assert_eq!(steps(Some(&live)).first().map(String::as_str), Some("delete table inet dockfw"));
+        assert!(steps(Some(&live)).contains(&"add counter hits".into()));
+    }
+
+    #[test]
+    fn elements_are_read_up_to_the_limit_and_of_sets_that_look_right() {
+        let mut set = live().sets.remove(0);
+        assert!(is_worth_reading(&set, &wanted(), 2) && !is_worth_reading(&set, &wanted(), 1));
+        set.key_type = 8;
+        assert!(!is_worth_reading(&set, &wanted(), 2));
+    }
 }

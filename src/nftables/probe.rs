@@ -39,7 +39,11 @@ pub(crate) fn probe(socket: &mut Socket) -> Result<Vec<Requirement>, EngineError
         Err(failure) => return Err(failure.into()),
     };
     refusals.iter().try_for_each(|(_, reply)| refuse_passing(reply))?;
-    Ok(operations.iter().filter(|operation| !matches!(operation, Operation::DeleteTable)).map(|operation| answer(operation, &refusals)).collect())
+    Ok(operations
+        .iter()
+        .filter(|operation| !matches!(operation, Operation::DeleteTable))
+        .map(|operation| answer(operation, &refusals))
+        .collect())
 }
 
 /// Asks for what is optional alone.
@@ -48,7 +52,9 @@ pub(crate) fn features(socket: &mut Socket) -> Result<Features, EngineError> {
     let wanted = super::encode(&table)?;
     match check(socket, &operations(&wanted)) {
         Ok(()) => Ok(Features { interface_kind: true }),
-        Err(Failure::Refused(refusals)) if refusals.iter().all(|(label, _)| is_about(label, INTERFACE_KIND)) => {
+        Err(Failure::Refused(refusals))
+            if refusals.iter().all(|(label, _)| is_about(label, INTERFACE_KIND)) =>
+        {
             refusals.iter().try_for_each(|(_, reply)| refuse_passing(reply))?;
             Ok(Features { interface_kind: false })
         }
@@ -171,10 +177,8 @@ fn set_match() -> Statement {
 
 fn address_matches() -> Vec<Statement> {
     let network = ipnetwork::Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 9).ok();
-    let network = network.map(|network| Statement::Address {
-        end: dockfw_policy::nft::End::Source,
-        network: network.into(),
-    });
+    let network = network
+        .map(|network| Statement::Address { end: dockfw_policy::nft::End::Source, network: network.into() });
     network.into_iter().collect()
 }
 
@@ -192,9 +196,21 @@ fn sets() -> Vec<Set> {
         .flat_map(|interval| {
             let suffix = if interval { "_ranges" } else { "" };
             [
-                of(format!("IPv4_{}", hosts(interval)), Elements::Ipv4(pair(Ipv4Addr::LOCALHOST, interval)), interval),
-                of(format!("IPv6_{}", hosts(interval)), Elements::Ipv6(pair(Ipv6Addr::LOCALHOST, interval)), interval),
-                of(format!("ports{suffix}"), Elements::Ports(PortRange::new(80, 80 + u16::from(interval)).into_iter().collect()), interval),
+                of(
+                    format!("IPv4_{}", hosts(interval)),
+                    Elements::Ipv4(pair(Ipv4Addr::LOCALHOST, interval)),
+                    interval,
+                ),
+                of(
+                    format!("IPv6_{}", hosts(interval)),
+                    Elements::Ipv6(pair(Ipv6Addr::LOCALHOST, interval)),
+                    interval,
+                ),
+                of(
+                    format!("ports{suffix}"),
+                    Elements::Ports(PortRange::new(80, 80 + u16::from(interval)).into_iter().collect()),
+                    interval,
+                ),
                 of(format!("interfaces{suffix}"), Elements::Interfaces(vec![pattern(interval)]), interval),
             ]
         })

@@ -177,7 +177,7 @@ impl Socket {
 
     /// In a user namespace the limit can't be forced, and what is asked for is cut to `net.core.wmem_max`;
     /// whether that was enough, `sendmsg` tells.
-    pub(crate) fn make_room(&self, bytes: usize) -> Result<(), EngineError> {
+    fn make_room(&self, bytes: usize) -> Result<(), EngineError> {
         let size = bytes + SEND_OVERHEAD;
         if i32::try_from(size).is_err() {
             return Err(too_large(bytes));

@@ -137,7 +137,9 @@ impl Transaction {
 
     fn send(self, socket: &mut Socket) -> Result<(), Failure> {
         if self.pages.len() * PAGE > max_bytes(PAGE) {
-            return Err(EngineError::Unsupported("the ruleset is too large for one transaction".into()).into());
+            return Err(
+                EngineError::Unsupported("the ruleset is too large for one transaction".into()).into()
+            );
         }
         let replies = socket.transact(&self.pages)?;
         self.judge(replies)
@@ -228,7 +230,8 @@ mod tests {
 
     #[test]
     fn every_refused_message_is_named() {
-        let Err(EngineError::Refused(refusals)) = judge(&[(2, Errno::EBUSY), (3, Errno::ENOENT)], false) else {
+        let Err(EngineError::Refused(refusals)) = judge(&[(2, Errno::EBUSY), (3, Errno::ENOENT)], false)
+        else {
             panic!("not refused")
         };
         let shown: Vec<_> = refusals.iter().map(Refusal::to_string).collect();

@@ -41,7 +41,11 @@ pub(crate) fn of_set(order: ByteOrder, comment: &str, loaded: Loaded) -> Vec<u8>
     let mut userdata = Vec::new();
     put(&mut userdata, SET_KEY_BYTE_ORDER, &(order as u32).to_ne_bytes());
     put_text(&mut userdata, SET_COMMENT, comment);
-    put(&mut userdata, SET_LOADED, &[loaded.digest.to_be_bytes().as_slice(), &loaded.entries.to_be_bytes()].concat());
+    put(
+        &mut userdata,
+        SET_LOADED,
+        &[loaded.digest.to_be_bytes().as_slice(), &loaded.entries.to_be_bytes()].concat(),
+    );
     userdata
 }
 
@@ -94,7 +98,10 @@ mod tests {
         let userdata = of_set(ByteOrder::Host, "Docker's bridges", loaded);
         assert_eq!(set_loaded(&userdata), Some(loaded));
         assert!(userdata.starts_with(&[0, 4, 1, 0, 0, 0]), "the byte order comes first, as nft writes it");
-        assert_eq!(rule_comment(&of_rule("allow \u{201c}web\u{201d}")).as_deref(), Some("allow \u{201c}web\u{201d}"));
+        assert_eq!(
+            rule_comment(&of_rule("allow \u{201c}web\u{201d}")).as_deref(),
+            Some("allow \u{201c}web\u{201d}")
+        );
     }
 
     #[test]

@@ -14,7 +14,8 @@ fn a_changed_set_is_replaced_and_the_rest_stays() {
         let handles = nft("-a list sets inet");
         assert_eq!(apply(&small_with_a_host()), ["replace set hosts4 (2 entries, 3 wanted)"]);
         assert!(listing().contains("203.0.113.9"));
-        let line = |listing: &str| listing.lines().find(|line| line.contains("set nets4")).unwrap().to_string();
+        let line =
+            |listing: &str| listing.lines().find(|line| line.contains("set nets4")).unwrap().to_string();
         assert_eq!(line(&handles), line(&nft("-a list sets inet")), "an unchanged set was made anew");
         assert_eq!(nft("-a list table ip filter"), foreign);
     });
@@ -24,7 +25,9 @@ fn a_changed_set_is_replaced_and_the_rest_stays() {
 fn counters_keep_their_values() {
     in_namespace(|| {
         let mut table = small();
-        table.chains[0].rules.push(rule("all", vec![Statement::Counter(set_name("trusted")), Statement::Accept]));
+        table.chains[0]
+            .rules
+            .push(rule("all", vec![Statement::Counter(set_name("trusted")), Statement::Accept]));
         apply(&table);
         Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"counted", "127.0.0.1:9").unwrap();
@@ -42,7 +45,10 @@ fn counters_keep_their_values() {
 /// The blocks of the listing of our table, sorted: a set that was made anew is listed behind the others.
 fn blocks() -> Vec<String> {
     let listing = listing();
-    let mut blocks: Vec<_> = listing.split("\n\n").map(|block| block.trim_start_matches("table inet dockfw {\n").to_string()).collect();
+    let mut blocks: Vec<_> = listing
+        .split("\n\n")
+        .map(|block| block.trim_start_matches("table inet dockfw {\n").to_string())
+        .collect();
     blocks.sort();
     blocks
 }
@@ -70,13 +76,22 @@ fn a_foreign_rule_is_noticed_and_repaired() {
 
 #[test]
 fn a_deleted_element_is_noticed_and_repaired() {
-    noticed_and_repaired("delete element inet dockfw hosts4 { 192.0.2.1 }", &["set hosts4 (2 entries) differs"]);
-    noticed_and_repaired("delete element inet dockfw nets4 { 10.0.0.4/30 }", &["set nets4 (6 entries) differs"]);
+    noticed_and_repaired(
+        "delete element inet dockfw hosts4 { 192.0.2.1 }",
+        &["set hosts4 (2 entries) differs"],
+    );
+    noticed_and_repaired(
+        "delete element inet dockfw nets4 { 10.0.0.4/30 }",
+        &["set nets4 (6 entries) differs"],
+    );
 }
 
 #[test]
 fn a_foreign_element_is_noticed_and_repaired() {
-    noticed_and_repaired("add element inet dockfw hosts4 { 203.0.113.66 }", &["set hosts4 (2 entries) differs"]);
+    noticed_and_repaired(
+        "add element inet dockfw hosts4 { 203.0.113.66 }",
+        &["set hosts4 (2 entries) differs"],
+    );
 }
 
 #[test]

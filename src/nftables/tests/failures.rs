@@ -2,8 +2,6 @@
 
 use std::os::unix::process::CommandExt;
 
-use nix::errno::Errno;
-
 use super::*;
 
 /// `small` with a rule in the middle that the kernel refuses, for its set is not there.
@@ -39,7 +37,8 @@ fn every_refused_rule_is_named() {
         let Err(EngineError::Refused(refusals)) = Nftables::default().apply_table(&table) else {
             panic!("not refused")
         };
-        let origins: Vec<_> = refusals.iter().map(|refusal| refusal.origin.as_ref().unwrap().what.as_str()).collect();
+        let origins: Vec<_> =
+            refusals.iter().map(|refusal| refusal.origin.as_ref().unwrap().what.as_str()).collect();
         assert_eq!(origins, ["allow \"bad\"", "allow \"worse\""]);
     });
 }
@@ -117,8 +116,6 @@ fn a_process_that_may_not_is_told_so() {
         return;
     }
     in_namespace(|| {
-        let name = std::thread::current();
-        let _ = name;
         let test = "nftables::tests::failures::a_process_that_may_not_is_told_so";
         // A copy where everyone may read it: the build directory may be closed to others.
         let directory = std::env::temp_dir();
@@ -133,7 +130,11 @@ fn a_process_that_may_not_is_told_so() {
         std::fs::remove_file(&copy).unwrap();
         let output = result.unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     });
 }
 
@@ -161,10 +162,38 @@ fn more_errors_than_there_is_room_for_are_no_success() {
     });
 }
 
+/// Set in the environment of the process that the test below starts.
+const USER_NAMESPACE: &str = "DOCKFW_TEST_USER_NAMESPACE";
+
 #[test]
-fn in_a_user_namespace_a_large_ruleset_has_a_clear_error() {
-    let socket = Socket::open().unwrap();
-    assert!(matches!(socket.make_room(usize::MAX / 2), Err(EngineError::Unsupported(_))));
-    let doing = super::super::socket::io_error("send", Errno::ENOMEM);
-    assert!(matches!(doing, EngineError::Io { .. }));
+fn in_a_user_namespace_the_kernels_limit_holds_and_is_named() {
+    let with_many = |count| {
+        let mut table = small();
+        table.sets[1].elements = Elements::Ipv4(many(count, true));
+        Nftables::default().apply_table(&table)
+    };
+    if std::env::var_os(USER_NAMESPACE).is_some() {
+        with_many(1_000).expect("a small ruleset");
+        let error = with_many(1_000_000).unwrap_err();
+        assert!(error.to_string().contains("net.core.wmem_max"), "{error}");
+        return;
+    }
+    let test = "nftables::tests::failures::in_a_user_namespace_the_kernels_limit_holds_and_is_named";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(USER_NAMESPACE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if String::from_utf8_lossy(&output.stderr).contains("unshare failed") {
+        eprintln!("skipped: this host has no user namespaces for us");
+        return;
+    }
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -103,7 +103,14 @@ fn set(name: &str, elements: Elements, interval: bool) -> Set {
 
 /// A hash set and an interval set of each type.
 fn sets() -> Vec<Set> {
-    let networks = v4(&["0.0.0.0/8", "10.0.0.0/30", "10.0.0.4/30", "192.0.2.1", "198.51.100.7-198.51.100.9", "255.255.255.0/24"]);
+    let networks = v4(&[
+        "0.0.0.0/8",
+        "10.0.0.0/30",
+        "10.0.0.4/30",
+        "192.0.2.1",
+        "198.51.100.7-198.51.100.9",
+        "255.255.255.0/24",
+    ]);
     let names = vec![name("docker0"), name("docker_gwbridge"), prefix("br-")];
     vec![
         set("hosts4", Elements::Ipv4(v4(&["192.0.2.1", "255.255.255.255"])), false),

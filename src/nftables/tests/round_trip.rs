@@ -26,7 +26,11 @@ fn every_statement() -> Vec<Rule> {
         vec![Statement::Icmp { family: Family::Ipv6, types: 133..=137 }],
         vec![port(Tcp, Destination, Ports::Range(ports(1000, 2000)))],
         vec![port(Udp, Source, one(67)), port(Udp, Destination, one(68))],
-        vec![address(End::Source, "fe80::/10"), port(Udp, Source, one(547)), port(Udp, Destination, one(546))],
+        vec![
+            address(End::Source, "fe80::/10"),
+            port(Udp, Source, one(547)),
+            port(Udp, Destination, one(546)),
+        ],
         vec![port(Sctp, Destination, Ports::Set("port_ranges".into()))],
         vec![port(Tcp, Dialled, Ports::Set("some_ports".into())), Statement::Translated],
         vec![port(Udp, Dialled, Ports::Range(ports(80, 90)))],
@@ -36,7 +40,8 @@ fn every_statement() -> Vec<Rule> {
         vec![Statement::NotOpening],
         vec![source_in(Family::Ipv4, "nets4"), Statement::NotOpening],
     ];
-    let networks = ["127.0.0.0/8", "10.64.0.0/10", "192.0.2.1/32", "0.0.0.0/0", "::/0", "::1/128", "2001:db8::/33"];
+    let networks =
+        ["127.0.0.0/8", "10.64.0.0/10", "192.0.2.1/32", "0.0.0.0/0", "::/0", "::1/128", "2001:db8::/33"];
     rules.extend(networks.map(|network| vec![address(End::Source, network)]));
     rules.extend(networks.map(|network| vec![address(End::Destination, network)]));
     let numbered = |(index, mut statements): (usize, Vec<Statement>)| {
@@ -112,15 +117,29 @@ fn elements_hold_exactly_what_they_say() {
             Command::new("nft").args(arguments).output().unwrap().status.success()
         };
         let inside = [
-            ("nets4", "0.0.0.0"), ("nets4", "0.255.255.255"), ("nets4", "10.0.0.0"), ("nets4", "10.0.0.7"),
-            ("nets4", "198.51.100.9"), ("nets4", "255.255.255.255"), ("hosts4", "255.255.255.255"),
-            ("nets6", "2001:db8::"), ("nets6", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("nets4", "0.0.0.0"),
+            ("nets4", "0.255.255.255"),
+            ("nets4", "10.0.0.0"),
+            ("nets4", "10.0.0.7"),
+            ("nets4", "198.51.100.9"),
+            ("nets4", "255.255.255.255"),
+            ("hosts4", "255.255.255.255"),
+            ("nets6", "2001:db8::"),
+            ("nets6", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
             ("nets6", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-            ("port_ranges", "500"), ("port_ranges", "65535"), ("some_ports", "22"),
+            ("port_ranges", "500"),
+            ("port_ranges", "65535"),
+            ("some_ports", "22"),
         ];
         let outside = [
-            ("nets4", "1.0.0.0"), ("nets4", "10.0.0.8"), ("nets4", "198.51.100.10"), ("nets4", "255.255.254.255"),
-            ("nets6", "2001:db9::"), ("nets6", "fec0::"), ("port_ranges", "501"), ("port_ranges", "81"),
+            ("nets4", "1.0.0.0"),
+            ("nets4", "10.0.0.8"),
+            ("nets4", "198.51.100.10"),
+            ("nets4", "255.255.254.255"),
+            ("nets6", "2001:db9::"),
+            ("nets6", "fec0::"),
+            ("port_ranges", "501"),
+            ("port_ranges", "81"),
             ("some_ports", "23"),
         ];
         for (set, element) in inside {
