@@ -138,3 +138,6 @@ fn offers(services: &Services, wanted: Service) -> bool {
 fn any_covers(ranges: &[PortRange], wanted: PortRange) -> bool {
     ranges.iter().any(|range| range.contains(wanted.first()) && range.contains(wanted.last()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! Policies, read from text in memory, against hosts that are only described.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dockfw_policy::address::AddressRange;
+use dockfw_policy::{Files, LoadOptions, load};
+
+use super::*;
+
+/// The one file of a policy.
+struct Text<'a>(&'a str);
+
+impl Files for Text<'_> {
+    fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn policy(text: &str) -> Policy {
+    let loaded = load(Path::new("dockfw.toml"), &Text(text), LoadOptions::default());
+    loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy
+}
+
+/// A policy in which only this is said of interfaces.
+fn interfaces(text: &str) -> Policy {
+    policy(&format!("trusted = [\"192.0.2.10\"]\n[interfaces]\n{text}\n"))
+}
+
+fn by_default() -> Policy {
+    interfaces("")
+}
+
+/// An interface that is up, with its index after its name: `link(3, "eth0", "")` is hardware.
+fn link(index: u32, name: &str, kind: &str) -> Link {
+    let kind = (!kind.is_empty()).then(|| kind.to_owned());
+    Link { index, name: name.to_owned(), kind, controller: None, is_up: true, networks: Vec::new() }
+}
+
+/// The same as a port of a bridge.
+fn port(index: u32, name: &str, kind: &str, bridge: u32) -> Link {
+    Link { controller: Some(bridge), ..link(index, name, kind) }
+}
+
+fn with_networks(link: Link, networks: &[&str]) -> Link {
+    let networks = networks.iter().map(|network| network.parse::<AddressRange>().unwrap()).collect();
+    Link { networks, ..link }
+}
+
+/// What every Docker host has: `lo`, a network card, and Docker's bridges with containers on them.
+fn docker_host() -> Vec<Link> {
+    vec![
+        link(1, "lo", ""),
+        with_networks(link(2, "eth0", ""), &["192.0.2.0/24", "2001:db8:1::/64"]),
+        with_networks(link(3, "docker0", "bridge"), &["172.17.0.0/16", "fd00:d0c::/64"]),
+        with_networks(link(4, "br-4f5e6d7c8b9a", "bridge"), &["172.18.0.0/16"]),
+        port(5, "veth1a2b3c4", "veth", 3),
+        port(6, "veth5d6e7f8", "veth", 4),
+        link(7, "docker_gwbridge", "bridge"),
+    ]
+}
+
+/// The usual host and one more interface.
+fn host_with(more: impl IntoIterator<Item = Link>) -> Vec<Link> {
+    docker_host().into_iter().chain(more).collect()
+}
+
+fn published(service: &str, container: &str) -> Published {
+    Published { service: service.parse().unwrap(), container: container.to_owned() }
+}
+
+fn assert_parts(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+#[test]
+fn a_plain_docker_host_gives_no_reason_to_refuse() {
+    let links = docker_host();
+    assert_eq!(false_bridges(&by_default(), &links), [""; 0]);
+    assert_eq!(unnamed(&by_default(), &links), None);
+    assert_eq!(notes(&by_default(), &links, &[]), [""; 0]);
+}
+
+#[test]
+fn an_interface_that_only_bears_a_bridges_name_is_refused() {
+    for (kind, shown) in
+        [("", "hardware"), ("openvswitch", "openvswitch"), ("vlan", "vlan"), ("veth", "veth")]
+    {
+        let found = false_bridges(&by_default(), &host_with([link(8, "br-ex", kind)]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_parts(
+            &found[0],
+            &["br-ex: ", "no bridge", &format!("({shown})"), "[interfaces] docker", "rename"],
+        );
+    }
+}
+
+#[test]
+fn a_false_bridge_is_refused_even_while_it_is_down() {
+    let down = Link { is_up: false, ..link(8, "docker0x", "vlan") };
+    let links = host_with([down]);
+    assert_eq!(false_bridges(&by_default(), &links), [""; 0], "no pattern takes it for Docker's");
+    assert_eq!(false_bridges(&interfaces("docker = [\"docker0*\"]"), &links).len(), 1);
+}
+
+#[test]
+fn a_bridge_with_a_port_to_the_outside_is_refused() {
+    for kind in ["", "vlan", "tun", "bond"] {
+        let links =
+            host_with([link(8, "br-lan", "bridge"), port(9, "veth9", "veth", 8), port(10, "eth1", kind, 8)]);
+        let found = false_bridges(&by_default(), &links);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_parts(&found[0], &["br-lan: ", "eth1 in it is no container's port", "more narrowly"]);
+    }
+}
+
+#[test]
+fn ports_of_another_bridge_do_not_count() {
+    let links = host_with([link(8, "lan0", "bridge"), port(9, "eth1", "", 8)]);
+    assert_eq!(false_bridges(&by_default(), &links), [""; 0]);
+}
+
+#[test]
+fn each_false_bridge_is_named() {
+    let found = false_bridges(&by_default(), &host_with([link(8, "br-a", ""), link(9, "br-b", "vlan")]));
+    let names: Vec<_> = found.iter().filter_map(|objection| objection.split(':').next()).collect();
+    assert_eq!(names, ["br-a", "br-b"]);
+}
+
+#[test]
+fn a_narrower_pattern_settles_a_false_bridge() {
+    let links = host_with([link(8, "br-lan", "bridge"), port(9, "eth1", "", 8)]);
+    assert_eq!(false_bridges(&interfaces("docker = [\"docker0\", \"br-4*\"]"), &links), [""; 0]);
+}
+
+#[test]
+fn a_foreign_bridge_is_to_be_named() {
+    let objection = unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")])).unwrap();
+    assert_parts(&objection, &["virbr0: a bridge that is not Docker's", "virtual machines"]);
+    assert_parts(&objection, &["exempt   = [\"virbr0\"]", "filtered = [\"*\", \"virbr0\"]"]);
+}
+
+#[test]
+fn tunnels_are_to_be_named() {
+    for kind in ["wireguard", "tun", "vxlan", "ipip", "gre", "sit", "ppp"] {
+        let objection = unnamed(&by_default(), &host_with([link(8, "vpn", kind)])).unwrap();
+        assert_parts(&objection, &["vpn: a tunnel or VPN", "exempt   = [\"vpn\"]"]);
+    }
+}
+
+#[test]
+fn all_unnamed_interfaces_are_listed_together() {
+    let links = host_with([link(8, "virbr0", "bridge"), link(9, "wg0", "wireguard")]);
+    let objection = unnamed(&by_default(), &links).unwrap();
+    assert_parts(&objection, &["virbr0: ", "wg0: ", "exempt   = [\"virbr0\", \"wg0\"]"]);
+}
+
+#[test]
+fn either_answer_settles_an_unnamed_interface() {
+    let links = host_with([link(8, "wg0", "wireguard")]);
+    for answer in ["exempt = [\"wg0\"]", "exempt = [\"wg*\"]", "filtered = [\"*\", \"wg0\"]"] {
+        assert_eq!(unnamed(&interfaces(answer), &links), None, "{answer}");
+    }
+    assert!(unnamed(&interfaces("exempt = [\"wg1\"]\nfiltered = [\"*\"]"), &links).is_some());
+}
+
+#[test]
+fn what_the_objection_advises_is_a_policy_that_settles_it() {
+    let links = host_with([link(8, "virbr0", "bridge"), link(9, "wg0", "wireguard")]);
+    let objection = unnamed(&by_default(), &links).unwrap();
+    let advice: Vec<_> = objection.lines().filter(|line| line.contains(" = [")).collect();
+    assert_eq!(advice.len(), 2, "{objection}");
+    for line in advice {
+        assert_eq!(unnamed(&interfaces(line), &links), None, "{line}");
+    }
+}
+
+#[test]
+fn interfaces_that_filtering_does_not_hurt_need_no_name() {
+    let down = Link { is_up: false, ..link(8, "virbr0", "bridge") };
+    let in_bond = port(9, "tun0", "tun", 20);
+    for harmless in
+        [down, in_bond, link(10, "eth1", ""), link(11, "eth0.5", "vlan"), link(12, "dummy0", "dummy")]
+    {
+        assert_eq!(unnamed(&by_default(), &host_with([harmless.clone()])), None, "{harmless:?}");
+    }
+}
+
+#[test]
+fn a_trusted_network_over_dockers_is_named_for_each_family() {
+    let links = docker_host();
+    let wide = policy("trusted = [\"172.16.0.0/12\", \"fd00::/8\"]");
+    let notes = notes(&wide, &links, &[]);
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert_parts(
+        &notes[0],
+        &["trusted 172.16.0.0/12 overlaps 172.17.0.0/16", "(docker0)", "as trusted sources"],
+    );
+    assert_parts(&notes[1], &["trusted fd00::/8 overlaps fd00:d0c::/64", "(docker0)"]);
+    assert_parts(&notes[2], &["overlaps 172.18.0.0/16", "(br-4f5e6d7c8b9a)"]);
+}
+
+#[test]
+fn even_one_trusted_address_in_a_docker_network_is_named() {
+    let notes = notes(&policy("trusted = [\"172.18.0.9\"]"), &docker_host(), &[]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_parts(&notes[0], &["trusted 172.18.0.9 overlaps 172.18.0.0/16"]);
+}
+
+#[test]
+fn trusted_networks_elsewhere_are_not_named() {
+    // 192.0.2.0/24 is the network card's.
+    let elsewhere = policy("trusted = [\"192.0.2.0/24\", \"172.19.0.0/16\", \"fd00:d0d::/64\"]");
+    assert_eq!(notes(&elsewhere, &docker_host(), &[]), [""; 0]);
+    let foreign = host_with([with_networks(link(8, "br-wan", "vlan"), &["172.19.0.0/16"])]);
+    assert_eq!(notes(&elsewhere, &foreign, &[]), [""; 0], "no bridge, and so not inside");
+}
+
+#[test]
+fn interfaces_that_no_class_covers_are_named() {
+    let links = host_with([link(8, "eth1", ""), link(9, "wg0", "wireguard"), port(10, "tap0", "tun", 3)]);
+    let some = interfaces("filtered = [\"eth0\"]\nexempt = [\"wg*\"]");
+    let notes = notes(&some, &links, &[]);
+    assert_eq!(notes, ["eth1 is not filtered: nothing in [interfaces] names it"]);
+}
+
+#[test]
+fn with_everything_filtered_nothing_is_uncovered() {
+    assert_eq!(unfiltered(&by_default(), &host_with([link(8, "eth1", "")])), [""; 0]);
+    assert_eq!(unfiltered(&interfaces("filtered = [\"eth*\"]"), &host_with([link(8, "eth1", "")])), [""; 0]);
+}
+
+const DB: &str = "[[allow]]\nname = \"db\"\nports = [\"5432/tcp\"]\n";
+
+#[test]
+fn published_ports_that_containers_lose_are_named_with_a_rule() {
+    let ports = [published("5432/tcp", "db"), published("53/udp", "dns")];
+    let notes = notes(&by_default(), &docker_host(), &ports);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_parts(&notes[0], &["5432/tcp (db), 53/udp (dns)", "ports = [\"5432/tcp\", \"53/udp\"]"]);
+}
+
+#[test]
+fn the_rule_that_is_advised_gives_the_ports_back() {
+    let ports = [published("5432/tcp", "db"), published("5432/tcp", "other"), published("53/udp", "dns")];
+    let note = lost_to_containers(&by_default(), &ports).unwrap();
+    assert_parts(&note, &["5432/tcp (db), 5432/tcp (other)", "ports = [\"5432/tcp\", \"53/udp\"]"]);
+    let (_, rule) = note.split_once("[[allow]]").unwrap();
+    assert_eq!(lost_to_containers(&policy(&format!("[[allow]]{rule}")), &ports), None);
+}
+
+#[test]
+fn rules_that_let_containers_in_keep_a_port() {
+    let port = [published("5432/tcp", "db")];
+    for rest in [
+        "",
+        "to = \"docker\"",
+        "to = \"host\"",
+        "from = [\"containers\"]",
+        "from = [\"192.0.2.1\", \"containers\"]",
+    ] {
+        assert_eq!(lost_to_containers(&policy(&format!("{DB}{rest}")), &port), None, "{rest}");
+    }
+}
+
+#[test]
+fn rules_for_others_do_not_keep_a_port() {
+    let port = [published("5432/tcp", "db")];
+    for rest in
+        ["from = [\"192.0.2.1\"]", "to = \"container\"", "from = [\"containers\"]\nto = \"container\""]
+    {
+        assert!(lost_to_containers(&policy(&format!("{DB}{rest}")), &port).is_some(), "{rest}");
+    }
+    for other in ["5432/udp", "5433/tcp", "5432/sctp"] {
+        assert!(lost_to_containers(&policy(DB), &[published(other, "db")]).is_some(), "{other}");
+    }
+}
+
+#[test]
+fn a_range_keeps_what_lies_in_it() {
+    let range = policy("[[allow]]\nname = \"range\"\nports = [\"8000-8010/tcp\"]\n");
+    for inside in ["8000/tcp", "8005/tcp", "8010/tcp"] {
+        assert_eq!(lost_to_containers(&range, &[published(inside, "web")]), None, "{inside}");
+    }
+    for outside in ["7999/tcp", "8011/tcp", "8005/udp"] {
+        assert!(lost_to_containers(&range, &[published(outside, "web")]).is_some(), "{outside}");
+    }
+}
+
+#[test]
+fn only_lost_ports_are_named() {
+    let note =
+        lost_to_containers(&policy(DB), &[published("5432/tcp", "db"), published("53/udp", "dns")]).unwrap();
+    assert!(!note.contains("5432"), "{note}");
+}
