@@ -16,6 +16,7 @@ pub(crate) struct Expectations {
 enum Expected {
     Answer(String),
     Silence,
+    NoAnswer,
 }
 
 impl Expectations {
@@ -27,6 +28,12 @@ impl Expectations {
     /// From here, nothing comes back from any of the addresses.
     pub(crate) fn silent(&mut self, from: &Netns, at: impl IntoIterator<Item = SocketAddr>) -> &mut Self {
         self.add(from, at, &PROTOS, &Expected::Silence)
+    }
+
+    /// From here, no answer comes from any of the addresses. A blocked neighbour may lose the way to the host: its
+    /// neighbour discovery is dropped as well, and its own kernel then says that the host is unreachable.
+    pub(crate) fn shut_out(&mut self, from: &Netns, at: impl IntoIterator<Item = SocketAddr>) -> &mut Self {
+        self.add(from, at, &PROTOS, &Expected::NoAnswer)
     }
 
     /// As `answers`, over one protocol.
@@ -83,13 +90,14 @@ impl Expected {
         match self {
             Self::Answer(name) => outcome.is(name),
             Self::Silence => outcome.is_silent(),
+            Self::NoAnswer => matches!(outcome, Outcome::Silent | Outcome::Unreachable),
         }
     }
 
     fn complain(&self, probe: &Probe, outcome: &Outcome) -> String {
         match self {
             Self::Answer(name) => format!("{probe}: {outcome}, expected an answer of {name}"),
-            Self::Silence => format!("{probe}: {outcome}, expected silence"),
+            Self::Silence | Self::NoAnswer => format!("{probe}: {outcome}, expected silence"),
         }
     }
 }

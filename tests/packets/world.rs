@@ -10,7 +10,7 @@
 //! | 8081, at the host's second address only | `chosen` on `app`, by its port 80 |
 //! | 8082 | `v4only` on the IPv4-only network `plain`, by its port 80; over IPv6 docker-proxy answers for it |
 //! | 8083 | `second` on the network `other`, by its port 80 |
-//! | 2222, 8444 | free for a process of the host and for `same`, by the same number |
+//! | 2222, 8444 | free for a process of the host and for `live` on the network `alone`, by the same number |
 //! | none | `quiet` on `app`, at its port 80 |
 //!
 //! Every service answers over TCP and UDP. Clients know the way to containers' own addresses.
@@ -58,6 +58,7 @@ pub(crate) struct World<'a> {
     pub(crate) quiet: Container,
     pub(crate) v4only: Container,
     pub(crate) second: Container,
+    pub(crate) live: Container,
     /// How a policy fared that was put in force before Docker had ever started.
     pub(crate) applied_before_docker: Result<()>,
     _services: Vec<Service>,
@@ -90,11 +91,12 @@ impl<'a> World<'a> {
         let app = docker.network("app").ipv6(true).create()?;
         let plain = docker.network("plain").create()?;
         let other = docker.network("other").ipv6(true).create()?;
-        // One after the other, so that it always is the same ports that ip6tables-legacy overlooks (1.8.9: its `-C`
-        // ignores ports); docker-proxy answers for those.
+        docker.network("alone").ipv6(true).create()?;
+        // One after the other, so that it always is the same ports that get no IPv6 rules: `ip6tables-legacy -C` of
+        // 1.8.9 takes the first port of a bridge for any other. docker-proxy answers for those.
         let started: Vec<_> = containers(docker).into_iter().map(ContainerSpec::start).collect::<Result<_>>()?;
-        let [web, same, range, chosen, quiet, v4only, second, hostnet] =
-            <[Container; 8]>::try_from(started).ok().context("eight containers were asked for")?;
+        let [web, same, range, chosen, quiet, v4only, second, hostnet, live] =
+            <[Container; 9]>::try_from(started).ok().context("nine containers were asked for")?;
         let bridge = docker.inspect_network("bridge")?;
         for client in lab.clients() {
             for network in [&bridge, &app, &plain, &other] {
@@ -128,6 +130,7 @@ impl<'a> World<'a> {
             quiet,
             v4only,
             second,
+            live,
             applied_before_docker: Ok(()),
             _services: services,
         };
@@ -221,7 +224,7 @@ fn write(policy: &str) -> Result<()> {
     Ok(std::fs::write(POLICY, policy)?)
 }
 
-fn containers<'a>(docker: &'a Docker<'_>) -> [ContainerSpec<'a>; 8] {
+fn containers<'a>(docker: &'a Docker<'_>) -> [ContainerSpec<'a>; 9] {
     let both = |spec: ContainerSpec<'a>, ports: &str| {
         spec.publish(&format!("{ports}/tcp")).publish(&format!("{ports}/udp"))
     };
@@ -229,13 +232,14 @@ fn containers<'a>(docker: &'a Docker<'_>) -> [ContainerSpec<'a>; 8] {
     let chosen = both(chosen, &format!("{SECOND_V4}:8081:80"));
     [
         both(docker.container("web"), "8080:80"),
-        both(both(docker.container("same"), "8443:8443"), "8444:8444"),
+        both(docker.container("same"), "8443:8443"),
         both(docker.container("range").network("app"), "7000-7002:7000-7002"),
         both(chosen, &format!("[{SECOND_V6}]:8081:80")),
         docker.container("quiet").network("app"),
         both(docker.container("v4only").network("plain"), "8082:80"),
         both(docker.container("second").network("other"), "8083:80"),
         docker.container("hostnet").network("host"),
+        both(docker.container("live").network("alone"), "8444:8444"),
     ]
 }
 

@@ -13,12 +13,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::machine::Machine;
 use crate::netns::Netns;
 use crate::programs::{Variant, search_path};
+use crate::wait::wait_until;
 
 /// The host's second address: for ports published on a chosen address.
 pub const SECOND_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -179,6 +181,9 @@ fn attach(at: &Netns, port: &str, name: &str, segment: u8, last: u8) -> Result<M
     netns.set_sysctl("net.ipv6.conf.all.accept_dad", "0")?;
     netns.set_sysctl("net.ipv6.conf.default.accept_dad", "0")?;
     let (v4, v6) = addresses(segment, last);
+    // The kernel takes a namespace's links down some time after the namespace has lost its name.
+    let is_free = || at.shell(&format!("ip link show dev {port}")).is_err().then_some(());
+    wait_until(Duration::from_secs(5), &format!("for an earlier {port} to go"), is_free)?;
     netns.ip(&[
         &format!("link add eth0 type veth peer name {port} netns {}", at.name()),
         &format!("address add {v4}/24 dev eth0"),

@@ -49,9 +49,10 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Lets the witness in.
-    pub fn install(host: &Netns) -> Result<Self> {
-        host.nft(&ruleset())?;
+    /// Lets the witness in, to look at what comes in by `interface`. (Answers to marked packets are marked too, and
+    /// pass through the host where a container gives them.)
+    pub fn install(host: &Netns, interface: &str) -> Result<Self> {
+        host.nft(&ruleset(interface))?;
         Ok(Self { host: host.clone() })
     }
 
@@ -91,7 +92,7 @@ impl Drop for Witness {
     }
 }
 
-fn ruleset() -> String {
+fn ruleset(interface: &str) -> String {
     let mut text = String::from("table inet lab_witness {\n");
     for (_, name, hook, priority) in HOOKS {
         text += &format!(
@@ -99,8 +100,8 @@ fn ruleset() -> String {
              set {name}6 {{ typeof ip6 flowlabel; flags dynamic; size 65535; }}\n\
              chain {name} {{\n\
              type filter hook {hook} priority {priority};\n\
-             ip dscp {DSCP} add @{name}4 {{ ip id }}\n\
-             ip6 dscp {DSCP} add @{name}6 {{ ip6 flowlabel }}\n\
+             iifname \"{interface}\" ip dscp {DSCP} add @{name}4 {{ ip id }}\n\
+             iifname \"{interface}\" ip6 dscp {DSCP} add @{name}6 {{ ip6 flowlabel }}\n\
              }}\n"
         );
     }

@@ -48,7 +48,7 @@ pub(super) fn future_networks(world: &World<'_>, setting: Setting) -> Result<()>
     world.apply(setting, SOURCES)?;
     let docker = world.docker;
     let later = docker.network("later").ipv6(true).create()?;
-    let one = docker.container("one").network("later").publish("8090:80/tcp").publish("8091:80/udp").start()?;
+    let one = docker.container("one").network("later").publish("8091:80/tcp").publish("8091:80/udp").start()?;
     let two = docker.container("two").network("later").start()?;
     let services = [one.serve("80/tcp", "one")?, one.serve("80/udp", "one")?];
     world.lab.untrusted.route(&later.subnet_v4, &world.lab.host)?;

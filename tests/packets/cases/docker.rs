@@ -118,7 +118,8 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
         "table inet operator {{ chain prerouting {{ type nat hook prerouting priority -110;
            ip daddr {second4} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip to {}
            ip6 daddr {second6} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip6 to {}
-         }} }}",
+         }}
+         }}",
         beyond.v4, beyond.v6
     ))?;
     let mut expect = Expectations::default();

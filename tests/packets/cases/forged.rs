@@ -23,24 +23,35 @@ pub(super) fn both(what: &str, source: impl Into<IpAddr>, destination: impl Into
 
 /// Sends the packets, and gives the descriptions of those that got through all filters.
 pub(super) fn survivors(world: &World<'_>, sender: &Sender, packets: &Described) -> Result<BTreeSet<String>> {
+    survivors_by(world, "eth0", sender, packets)
+}
+
+/// The same for packets that come in by another interface.
+fn survivors_by(world: &World<'_>, interface: &str, sender: &Sender, packets: &Described) -> Result<BTreeSet<String>> {
     world.lab.on_host("conntrack", &["-F"])?;
-    let witness = Witness::install(&world.lab.host)?;
+    let witness = Witness::install(&world.lab.host, interface)?;
     for (token, (_, packet)) in (1..).zip(packets) {
         sender.send(&Packet { token, ..packet.clone() })?;
     }
     let survived = witness.survivors_of(packets.len())?;
     let tokens: BTreeSet<_> = survived.into_iter().map(|survivor| usize::from(survivor.token)).collect();
-    Ok(tokens.into_iter().filter_map(|token| Some(packets.get(token - 1)?.0.clone())).collect())
+    Ok(tokens.into_iter().filter_map(|token| Some(packets.get(token.checked_sub(1)?)?.0.clone())).collect())
 }
 
 /// Without dockfw all of the packets get through, and under the policy none.
-fn are_dropped(world: &World<'_>, setting: Setting, sender: &Sender, packets: &Described, policy: &str) -> Result<()> {
+fn are_dropped(
+    world: &World<'_>,
+    setting: Setting,
+    (interface, sender): (&str, &Sender),
+    packets: &Described,
+    policy: &str,
+) -> Result<()> {
     world.remove()?;
-    let open = survivors(world, sender, packets)?;
+    let open = survivors_by(world, interface, sender, packets)?;
     let missing: Vec<_> = packets.iter().map(|(what, _)| what).filter(|what| !open.contains(*what)).collect();
     ensure!(missing.is_empty(), "proves nothing, for they don't get through without dockfw either: {missing:#?}");
     world.apply(setting, policy)?;
-    let survived = survivors(world, sender, packets)?;
+    let survived = survivors_by(world, interface, sender, packets)?;
     ensure!(survived.is_empty(), "got through: {survived:#?}");
     Ok(())
 }
@@ -56,7 +67,7 @@ pub(super) fn inside_sources(world: &World<'_>, setting: Setting) -> Result<()> 
         packets.extend(both("to a container", source, container, 80));
     }
     let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
-    are_dropped(world, setting, &sender, &packets, SOURCES)
+    are_dropped(world, setting, ("eth0", &sender), &packets, SOURCES)
 }
 
 pub(super) fn trusted_overlap_is_named(world: &World<'_>, setting: Setting) -> Result<()> {
@@ -96,7 +107,7 @@ pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Resul
             both("from loopback", Ipv4Addr::from([127, 0, 0, 5]), host4, 9000),
         ]
         .concat();
-        are_dropped(world, setting, &sender, &packets, policy)?;
+        are_dropped(world, setting, (interface, &sender), &packets, policy)?;
     }
     Ok(())
 }

@@ -26,7 +26,8 @@ pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
         "table inet operator { chain prerouting { type nat hook prerouting priority -110;
            tcp dport 3080 redirect to :3000
            udp dport 3080 redirect to :3000
-         } }",
+         }
+         }",
     )?;
     world.apply(setting, &opening(&["3080"], "host"))?;
     let mut expect = Expectations::default();

@@ -11,8 +11,8 @@ use crate::world::{Setting, World, at};
 fn is_shut_out(world: &World<'_>, machine: &Machine) -> Result<()> {
     let host = world.on_segment_of(machine);
     let mut expect = Expectations::default();
-    expect.silent(machine, host.at(9000)).silent(machine, host.at(8080));
-    expect.silent(machine, at(&world.quiet.addresses, 80)).silent(machine, at(&world.web.addresses, 80));
+    expect.shut_out(machine, host.at(9000)).shut_out(machine, host.at(8080));
+    expect.shut_out(machine, at(&world.quiet.addresses, 80)).shut_out(machine, at(&world.web.addresses, 80));
     expect.verify()
 }
 
