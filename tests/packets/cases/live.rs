@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use dockfw_lab::{Conversation, Knocker, Netns, PROTOS, Proto, Service, Transfer, wait_until};
 
 use super::opening;
@@ -164,48 +164,74 @@ impl Drop for Owner {
     }
 }
 
-/// How many applies are killed, from soon after the start to about the end of one.
-const KILLS: usize = 16;
+/// Two policies that close different ports, and are long enough for an apply to be killed in the middle.
+struct Alternatives {
+    policies: [String; 2],
+    ports: [(u16, &'static str); 2],
+}
+
+impl Alternatives {
+    fn new() -> Result<Self> {
+        let networks = (0..20_000_u32).map(|n| format!("{}/31\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 4)));
+        std::fs::create_dir_all("/etc/dockfw")?;
+        std::fs::write("/etc/dockfw/many.txt", networks.collect::<String>())?;
+        let policy = |port| opening(&[port], "host").replace("trusted = [", "trusted = [\"file:many.txt\", ");
+        Ok(Self { policies: [policy("22"), policy("3000")], ports: [(22, "ssh"), (3000, "behind")] })
+    }
+
+    /// Which of the two is in force; an error where it is neither or both.
+    fn in_force(&self, world: &World<'_>) -> Result<usize> {
+        let untrusted = &world.lab.untrusted;
+        let is_in_force = |index: usize| {
+            let (open, name) = self.ports[index];
+            let mut expect = Expectations::default();
+            expect.answers(untrusted, world.at(open), name).silent(untrusted, world.at(self.ports[1 - index].0));
+            expect.verify()
+        };
+        match (is_in_force(0), is_in_force(1)) {
+            (Ok(()), _) => Ok(0),
+            (_, Ok(())) => Ok(1),
+            (Err(first), Err(second)) => bail!("neither the one policy nor the other:\n{first:#}\n{second:#}"),
+        }
+    }
+}
 
 /// Killed at any moment, an apply leaves the old policy or the new one.
 pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
-    let list: String = (0..20_000_u32).map(|n| format!("{}/31\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 4))).collect();
-    std::fs::create_dir_all("/etc/dockfw")?;
-    std::fs::write("/etc/dockfw/many.txt", list)?;
-    let [first, second] = [["22"], ["3000"]].map(|port| {
-        opening(&port, "host").replace("trusted = [", "trusted = [\"file:many.txt\", ")
-    });
-    world.apply(setting, &second)?;
+    let both = Alternatives::new()?;
+    world.apply(setting, &both.policies[1])?;
     let start = Instant::now();
-    world.apply(setting, &first)?;
-    let whole = start.elapsed();
+    world.apply(setting, &both.policies[0])?;
+    let step = start.elapsed() / 8;
     let knockers = knock(world);
-    let untrusted = &world.lab.untrusted;
-    let mut seen = [0; 2];
-    for (step, policy) in [&second, &first].into_iter().cycle().take(KILLS).enumerate() {
-        kill_apply_after(world, setting, policy, whole.mul_f64((step + 1) as f64 * 1.2 / KILLS as f64))?;
-        let mut old = Expectations::default();
-        old.answers(untrusted, world.at(22), "ssh").silent(untrusted, world.at(3000));
-        let mut new = Expectations::default();
-        new.answers(untrusted, world.at(3000), "behind").silent(untrusted, world.at(22));
-        match (old.verify(), new.verify()) {
-            (Ok(()), _) => seen[0] += 1,
-            (_, Ok(())) => seen[1] += 1,
-            (Err(old), Err(new)) => anyhow::bail!("neither the one policy nor the other:\n{old:#}\n{new:#}"),
+    let (mut current, mut killed, mut finished) = (0, 0, 0);
+    // Later and later, until the apply is over before it could be killed.
+    for delay in (1..100).map(|n| step * n) {
+        let other = 1 - current;
+        let is_finished = apply_for(world, setting, &both.policies[other], delay)?;
+        current = both.in_force(world)?;
+        ensure!(!is_finished || current == other, "an apply has ended, and its policy is not in force");
+        *(if is_finished { &mut finished } else { &mut killed }) += 1;
+        if finished == 2 {
+            break;
         }
     }
     nobody_answered(knockers)?;
-    world.apply(setting, &second)?;
-    ensure!(seen[0] > 0 && seen[1] > 0, "always the same policy: {seen:?}; the kills came all too early or too late");
-    Expectations::default().answers(untrusted, world.at(3000), "behind").verify()
+    ensure!(killed >= 4 && finished == 2, "{killed} killed and {finished} finished tell nothing");
+    world.apply(setting, &both.policies[1 - current])?;
+    ensure!(both.in_force(world)? == 1 - current, "the next apply did not repair it");
+    Ok(())
 }
 
-fn kill_apply_after(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<()> {
+/// Lets an apply run for so long, then kills it. Returns whether it had ended before.
+fn apply_for(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<bool> {
     let mut apply = world.spawn_apply(setting, policy)?;
-    let _ = wait_until(delay, "for the apply to end by itself", || apply.try_wait().ok().flatten());
-    let _ = apply.kill();
-    apply.wait()?;
-    Ok(())
+    let ended = wait_until(delay, "for the apply to end by itself", || apply.try_wait().ok().flatten());
+    if ended.is_err() {
+        apply.kill()?;
+        apply.wait()?;
+    }
+    Ok(ended.is_ok())
 }
 
 /// The order of `blocked`, `trusted` and `allow`.
