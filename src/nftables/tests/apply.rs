@@ -212,3 +212,16 @@ fn large_sets_go_in_whole() {
         assert_eq!(differences(&table), ["set nets4 (30000 entries) differs"]);
     });
 }
+
+#[test]
+fn the_elements_of_a_huge_set_are_read_only_to_verify_it() {
+    in_namespace(|| {
+        let mut table = small();
+        table.sets[0].elements = Elements::Ipv4(many(MAX_READ_BACK as u32 + 1, false));
+        apply(&table);
+        nft("delete element inet dockfw hosts4 { 0.0.0.1 }");
+        assert_eq!(differences(&table), [""; 0]);
+        let changes = Nftables::new(true).apply_table(&table).unwrap();
+        assert_eq!(changes.lines, ["replace set hosts4 (100001 entries)"]);
+    });
+}
