@@ -15,7 +15,11 @@ pub(crate) fn choose(backend: Backend) -> Result<Box<dyn Engine>, EngineError> {
         Backend::Auto => {
             let native = Nftables::default();
             let missing = missing(&native.probe()?);
-            if missing.is_empty() { Ok(Box::new(native)) } else { Err(EngineError::Unsupported(missing.join("; "))) }
+            if missing.is_empty() {
+                Ok(Box::new(native))
+            } else {
+                Err(EngineError::Unsupported(missing.join("; ")))
+            }
         }
     }
 }
@@ -23,5 +27,7 @@ pub(crate) fn choose(backend: Backend) -> Result<Box<dyn Engine>, EngineError> {
 /// What an engine can't do without and this host lacks, in words.
 pub(crate) fn missing(requirements: &[Requirement]) -> Vec<String> {
     let missing = requirements.iter().filter(|requirement| !requirement.optional);
-    missing.filter_map(|requirement| Some(format!("{}: {}", requirement.what, requirement.missing.as_ref()?))).collect()
+    missing
+        .filter_map(|requirement| Some(format!("{}: {}", requirement.what, requirement.missing.as_ref()?)))
+        .collect()
 }

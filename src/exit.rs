@@ -57,6 +57,8 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
         Some(EngineError::NotPermitted) => Exit::NotPermitted,
         Some(EngineError::Refused(_)) => Exit::Refused,
         Some(EngineError::Unsupported(_)) => Exit::Unsupported,
-        Some(EngineError::Raced | EngineError::Io { .. } | EngineError::Protocol { .. }) | None => Exit::Failed,
+        Some(EngineError::Raced | EngineError::Io { .. } | EngineError::Protocol { .. }) | None => {
+            Exit::Failed
+        }
     }
 }

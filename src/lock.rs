@@ -20,7 +20,8 @@ pub(crate) struct Lock(#[expect(dead_code, reason = "the open file is the lock")
 pub(crate) fn take() -> anyhow::Result<Lock> {
     let file = open().map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            Stop::new(Exit::NotPermitted, format!("not permitted: can't write {FILE}; run dockfw as root")).into()
+            Stop::new(Exit::NotPermitted, format!("not permitted: can't write {FILE}; run dockfw as root"))
+                .into()
         }
         _ => anyhow::Error::new(error).context(format!("can't open the lock {FILE}")),
     })?;

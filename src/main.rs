@@ -43,7 +43,9 @@ fn start_log(verbose: u8) {
         1 => "info",
         _ => "trace",
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp(None).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
+        .format_timestamp(None)
+        .init();
 }
 
 /// Says on stderr what went wrong.

@@ -11,8 +11,24 @@ use crate::host::links::Link;
 
 /// Kinds of interfaces that carry other networks' traffic: virtual private networks and overlays.
 const TUNNELS: [&str; 18] = [
-    "erspan", "geneve", "gre", "gretap", "ip6erspan", "ip6gre", "ip6gretap", "ip6tnl", "ipip", "ppp", "sit", "tun",
-    "vti", "vti6", "vxlan", "wireguard", "wwan", "xfrm",
+    "erspan",
+    "geneve",
+    "gre",
+    "gretap",
+    "ip6erspan",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "ppp",
+    "sit",
+    "tun",
+    "vti",
+    "vti6",
+    "vxlan",
+    "wireguard",
+    "wwan",
+    "xfrm",
 ];
 
 /// A reason not to apply a policy to this host, with what to do about it.
@@ -40,7 +56,8 @@ fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
 pub(crate) fn unnamed(policy: &Policy, links: &[Link]) -> Option<Objection> {
     let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
     let at_risk = candidates.filter(|link| !is_named(policy, &link.name));
-    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link.name.as_str(), what_is_hurt(link)?))).collect();
+    let at_risk: Vec<_> =
+        at_risk.filter_map(|link| Some((link.name.as_str(), what_is_hurt(link)?))).collect();
     let reasons: Vec<_> = at_risk.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
     let names: Vec<_> = at_risk.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     let names = names.join(", ");
@@ -99,7 +116,10 @@ fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<String> {
 fn unfiltered(policy: &Policy, links: &[Link]) -> Vec<String> {
     let filtered = &policy.interfaces.filtered;
     let open = links.iter().filter(|link| {
-        link.name != "lo" && link.controller.is_none() && !is_named(policy, &link.name) && !fits(filtered, &link.name)
+        link.name != "lo"
+            && link.controller.is_none()
+            && !is_named(policy, &link.name)
+            && !fits(filtered, &link.name)
     });
     open.map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name)).collect()
 }
@@ -131,7 +151,9 @@ fn open_to_containers(policy: &Policy, service: Service) -> bool {
 fn offers(services: &Services, wanted: Service) -> bool {
     match wanted {
         Service::Protocol(number) => services.protocols().contains(&number),
-        Service::Ports(transport, range) => services.ports().any(|(own, ranges)| own == transport && any_covers(ranges, range)),
+        Service::Ports(transport, range) => {
+            services.ports().any(|(own, ranges)| own == transport && any_covers(ranges, range))
+        }
     }
 }
 

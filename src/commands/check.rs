@@ -12,7 +12,10 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let judgement = judge(&policy, true)?;
     judgement.say_notes();
     match judgement.refusal().filter(|_| !options.force) {
-        Some(refusal) => Err(Stop::new(refusal.exit, format!("the policy is valid, but would be {}", refusal.message)).into()),
+        Some(refusal) => {
+            Err(Stop::new(refusal.exit, format!("the policy is valid, but would be {}", refusal.message))
+                .into())
+        }
         None => {
             println!("{}: valid", config.display());
             Ok(Exit::Done)

@@ -31,7 +31,11 @@ fn load(path: &Path, force: bool) -> anyhow::Result<Policy> {
             }
             Ok(policy)
         }
-        Err(rejected) => Err(Stop::new(Exit::Usage, format!("the policy is wrong; nothing was changed\n{}", rejected.errors.render(colour))).into()),
+        Err(rejected) => Err(Stop::new(
+            Exit::Usage,
+            format!("the policy is wrong; nothing was changed\n{}", rejected.errors.render(colour)),
+        )
+        .into()),
     }
 }
 
@@ -78,7 +82,10 @@ impl Judgement {
     fn refusal(&self) -> Option<Stop> {
         let list = self.objections.iter().map(|objection| format!("\n  {objection}")).collect::<String>();
         (!self.objections.is_empty()).then(|| {
-            Stop::new(Exit::Unsafe, format!("not applied, for your safety; --force applies all the same:{list}"))
+            Stop::new(
+                Exit::Unsafe,
+                format!("not applied, for your safety; --force applies all the same:{list}"),
+            )
         })
     }
 }

@@ -8,7 +8,11 @@ const CAP_NET_ADMIN: u32 = 12;
 /// Whether the process may change the firewall, as far as its own capabilities go. Where that can't be read, the
 /// kernel will say.
 pub(crate) fn has_net_admin() -> bool {
-    fs::read_to_string("/proc/self/status").ok().as_deref().and_then(effective).is_none_or(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .as_deref()
+        .and_then(effective)
+        .is_none_or(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
 }
 
 /// The effective capabilities in a `/proc/PID/status`.

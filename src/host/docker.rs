@@ -92,7 +92,8 @@ fn body(answer: &[u8]) -> io::Result<&[u8]> {
     let odd = || io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer");
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(odd)?;
     let (head, body) = answer.split_at(end);
-    let status = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+    let status =
+        String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
     match status.split(' ').nth(1) {
         Some("200") => body.get(4..).ok_or_else(odd),
         _ => Err(io::Error::other(printable(&status))),

@@ -88,8 +88,12 @@ fn network(message: &AddressMessage) -> Option<AddressRange> {
         _ => None,
     })?;
     Some(match address {
-        std::net::IpAddr::V4(address) => AddressRange::V4(Range::network_of(address, message.header.prefix_len)),
-        std::net::IpAddr::V6(address) => AddressRange::V6(Range::network_of(address, message.header.prefix_len)),
+        std::net::IpAddr::V4(address) => {
+            AddressRange::V4(Range::network_of(address, message.header.prefix_len))
+        }
+        std::net::IpAddr::V6(address) => {
+            AddressRange::V6(Range::network_of(address, message.header.prefix_len))
+        }
     })
 }
 
@@ -125,7 +129,8 @@ fn receive(socket: &Socket) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
         let size = socket.recv(&mut buffer.as_mut_slice(), 0)?;
         let mut rest = buffer.get(..size).unwrap_or_default();
         while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+            let message =
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
             is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
             rest = rest.get(padded(message.header.length)..).unwrap_or_default();
             match message.payload {

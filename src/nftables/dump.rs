@@ -80,7 +80,9 @@ pub(crate) struct Set {
     pub(crate) flags: u32,
     pub(crate) key_type: u32,
     pub(crate) key_length: u32,
-    /// Whether it has more to it than keys: a map's data, lifetimes, a size, expressions.
+    /// The size that is declared; 0 is none.
+    pub(crate) size: u32,
+    /// Whether it has more to it than keys: a map's data, lifetimes, expressions.
     pub(crate) more: bool,
     pub(crate) userdata: Vec<u8>,
     /// The elements, where they were read. Nothing in it: they are of no kind of ours.
@@ -196,14 +198,15 @@ fn parse_rule(attributes: Attributes<'_>) -> Option<(Name, Rule)> {
 
 fn parse_set(attributes: Attributes<'_>) -> Option<Set> {
     let is_there = |kind| attributes.find(kind).is_some();
+    let description = Attributes(attributes.value(set::DESC));
     let more = [set::DATA_TYPE, set::TIMEOUT, set::OBJ_TYPE, set::EXPR, set::EXPRESSIONS];
     Some(Set {
         name: Name(attributes.find(set::NAME)?.text().to_vec()),
         flags: attributes.number(set::FLAGS).unwrap_or(0),
         key_type: attributes.number(set::KEY_TYPE).unwrap_or(0),
         key_length: attributes.number(set::KEY_LEN).unwrap_or(0),
-        // The kernel lists an empty description of a set that has none.
-        more: more.into_iter().any(is_there) || !attributes.value(set::DESC).is_empty(),
+        size: description.number(set::DESC_SIZE).unwrap_or(0),
+        more: more.into_iter().any(is_there) || { description }.any(|part| part.kind != set::DESC_SIZE),
         userdata: attributes.value(set::USERDATA).to_vec(),
         keys: None,
     })

@@ -113,7 +113,8 @@ pub(crate) fn is_worth_reading(live: &dump::Set, wanted: &Wanted, max_entries: u
 
 fn same_definition(live: &dump::Set, wanted: &wanted::Set) -> bool {
     !live.more
-        && (live.flags, live.key_type, live.key_length) == (wanted.flags, wanted.key_type, wanted.key_length)
+        && (live.flags, live.size) == (wanted.flags, wanted.size)
+        && (live.key_type, live.key_length) == (wanted.key_type, wanted.key_length)
         && live.userdata == wanted.userdata
 }
 
@@ -305,6 +306,7 @@ mod tests {
             key_type: 7,
             key_length: 4,
             flags: 0,
+            size: 2,
             userdata: vec![1],
             loaded: LOADED,
             keys: Keys::new(4),
@@ -332,6 +334,7 @@ mod tests {
             flags: 0,
             key_type: 7,
             key_length: 4,
+            size: 2,
             more: false,
             userdata: vec![1],
             keys: Some(Some(Keys::new(4))),

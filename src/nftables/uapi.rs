@@ -72,6 +72,8 @@ pub(crate) mod set {
     pub(crate) const KEY_LEN: u16 = 5;
     pub(crate) const DATA_TYPE: u16 = 6;
     pub(crate) const DESC: u16 = 9;
+    /// `NFTA_SET_DESC_SIZE`, inside of `DESC`.
+    pub(crate) const DESC_SIZE: u16 = 1;
     pub(crate) const TIMEOUT: u16 = 11;
     pub(crate) const USERDATA: u16 = 13;
     pub(crate) const OBJ_TYPE: u16 = 15;

@@ -21,7 +21,12 @@ enum Expected {
 
 impl Expectations {
     /// From here, the service of this name answers at each address.
-    pub(crate) fn answers(&mut self, from: &Netns, at: impl IntoIterator<Item = SocketAddr>, name: &str) -> &mut Self {
+    pub(crate) fn answers(
+        &mut self,
+        from: &Netns,
+        at: impl IntoIterator<Item = SocketAddr>,
+        name: &str,
+    ) -> &mut Self {
         self.add(from, at, &PROTOS, &Expected::Answer(name.to_owned()))
     }
 
@@ -79,8 +84,15 @@ impl Expectations {
         let outcomes = probe_all(&self.probes);
         let results = self.probes.iter().zip(&self.expected).zip(&outcomes);
         let wrong = results.filter(|((_, expected), outcome)| !expected.is_met_by(outcome));
-        let wrong: Vec<_> = wrong.map(|((probe, expected), outcome)| expected.complain(probe, outcome)).collect();
-        ensure!(wrong.is_empty(), "{} of {} probes came out wrong:\n  {}", wrong.len(), outcomes.len(), wrong.join("\n  "));
+        let wrong: Vec<_> =
+            wrong.map(|((probe, expected), outcome)| expected.complain(probe, outcome)).collect();
+        ensure!(
+            wrong.is_empty(),
+            "{} of {} probes came out wrong:\n  {}",
+            wrong.len(),
+            outcomes.len(),
+            wrong.join("\n  ")
+        );
         Ok(())
     }
 }

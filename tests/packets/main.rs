@@ -2,7 +2,7 @@
 //!
 //! Each case names the statements of `docs/security.md` that it proves, and runs with Docker on iptables-nft and on
 //! iptables-legacy, with and without the prefilter.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod cases;
 mod expect;
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 fn trials(obstacle: Option<&str>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (variant_name, variant) in VARIANTS {
-        let obstacle = obstacle.map(str::to_owned).or_else(|| Programs::check(&variant).err().map(|e| format!("{e:#}")));
+        let obstacle =
+            obstacle.map(str::to_owned).or_else(|| Programs::check(&variant).err().map(|e| format!("{e:#}")));
         for case in CASES {
             for setting in Setting::ALL {
                 trials.push(trial(variant_name, &variant, setting, case, obstacle.clone()));
@@ -45,7 +46,13 @@ fn trials(obstacle: Option<&str>) -> Vec<Trial> {
     trials
 }
 
-fn trial(variant_name: &str, variant: &Variant, setting: Setting, case: &'static Case, obstacle: Option<String>) -> Trial {
+fn trial(
+    variant_name: &str,
+    variant: &Variant,
+    setting: Setting,
+    case: &'static Case,
+    obstacle: Option<String>,
+) -> Trial {
     let name = format!("{variant_name}::{setting}::{}::{}", case.statements, case.name);
     let variant = variant.clone();
     Trial::ignorable_test(name, move || {

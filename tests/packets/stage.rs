@@ -20,7 +20,10 @@ struct Stage {
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
 /// Runs a case in a lab of this variant.
-pub(crate) fn on(variant: Variant, case: impl FnOnce(&World<'_>) -> Result<()> + Send + 'static) -> Result<()> {
+pub(crate) fn on(
+    variant: Variant,
+    case: impl FnOnce(&World<'_>) -> Result<()> + Send + 'static,
+) -> Result<()> {
     let mut stage = current();
     if stage.as_ref().is_some_and(|stage| stage.variant != variant) {
         take_down(&mut stage);

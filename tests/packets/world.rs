@@ -20,7 +20,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Container, ContainerSpec, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4, SECOND_V6, Service, Variant};
+use dockfw_lab::{
+    Container, ContainerSpec, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4,
+    SECOND_V6, Service, Variant,
+};
 
 use crate::expect::Expectations;
 
@@ -94,7 +97,8 @@ impl<'a> World<'a> {
         docker.network("alone").ipv6(true).create()?;
         // One after the other, so that it always is the same ports that get no IPv6 rules: `ip6tables-legacy -C` of
         // 1.8.9 takes the first port of a bridge for any other. docker-proxy answers for those.
-        let started: Vec<_> = containers(docker).into_iter().map(ContainerSpec::start).collect::<Result<_>>()?;
+        let started: Vec<_> =
+            containers(docker).into_iter().map(ContainerSpec::start).collect::<Result<_>>()?;
         let [web, same, range, chosen, quiet, v4only, second, hostnet, live] =
             <[Container; 9]>::try_from(started).ok().context("nine containers were asked for")?;
         let bridge = docker.inspect_network("bridge")?;
@@ -140,8 +144,14 @@ impl<'a> World<'a> {
 
     fn early_policy_holds(&self) -> Result<()> {
         let mut expect = Expectations::default();
-        expect.answers(&self.lab.untrusted, self.at(8443), "same").answers(&self.lab.trusted, self.at(8080), "web");
-        expect.silent(&self.lab.untrusted, self.at(8080)).silent(&self.lab.untrusted, at(&self.web.addresses, 80));
+        expect.answers(&self.lab.untrusted, self.at(8443), "same").answers(
+            &self.lab.trusted,
+            self.at(8080),
+            "web",
+        );
+        expect
+            .silent(&self.lab.untrusted, self.at(8080))
+            .silent(&self.lab.untrusted, at(&self.web.addresses, 80));
         expect.verify()
     }
 
@@ -167,14 +177,18 @@ impl<'a> World<'a> {
 
     /// The host's interface that has an address.
     fn interface_at(&self, address: Ipv4Addr) -> String {
-        let listed = self.lab.host.shell(&format!("ip -oneline address show to {address}")).unwrap_or_default();
+        let listed =
+            self.lab.host.shell(&format!("ip -oneline address show to {address}")).unwrap_or_default();
         listed.split_whitespace().nth(1).unwrap_or_default().to_owned()
     }
 
     /// Leads all of a machine's traffic through the host.
     pub(crate) fn route_all(&self, machine: &Machine) -> Result<()> {
         let host = self.on_segment_of(machine);
-        machine.ip(&[&format!("route replace default via {}", host.v4), &format!("route replace default via {}", host.v6)])
+        machine.ip(&[
+            &format!("route replace default via {}", host.v4),
+            &format!("route replace default via {}", host.v6),
+        ])
     }
 
     /// Takes dockfw out.

@@ -232,10 +232,11 @@ fn ports_name(ranges: &[PortRange], taken: &[Set]) -> String {
 
 /// A text as a comment can carry it: of limited length, and without the quote that would end it in a listing.
 fn comment(text: &str) -> String {
-    let mut comment = text.replace(['"', '\\'], "'");
-    if comment.len() > MAX_COMMENT {
-        comment.truncate(comment.floor_char_boundary(MAX_COMMENT - '…'.len_utf8()));
-        comment.push('…');
+    let text = text.replace(['"', '\\'], "'");
+    if text.len() <= MAX_COMMENT {
+        return text;
     }
-    comment
+    let end = MAX_COMMENT - '…'.len_utf8();
+    let kept = text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= end).map(|(_, c)| c);
+    kept.chain(['…']).collect()
 }

@@ -34,6 +34,9 @@ impl Display for Set {
         writeln!(f, "\tset {} {{\n\t\ttype {}", self.name, type_name(&self.elements))?;
         if self.interval {
             writeln!(f, "\t\tflags interval")?;
+        } else {
+            // What is known to be no larger is loaded and looked up faster.
+            writeln!(f, "\t\tsize {}", self.elements.len())?;
         }
         writeln!(f, "\t\tcomment \"{}\"", self.comment)?;
         match &self.elements {

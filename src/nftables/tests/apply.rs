@@ -89,8 +89,8 @@ fn a_deleted_element_is_noticed_and_repaired() {
 #[test]
 fn a_foreign_element_is_noticed_and_repaired() {
     noticed_and_repaired(
-        "add element inet dockfw hosts4 { 203.0.113.66 }",
-        &["set hosts4 (2 entries) differs"],
+        "add element inet dockfw nets4 { 203.0.113.66 }",
+        &["set nets4 (6 entries) differs"],
     );
 }
 

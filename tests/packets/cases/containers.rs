@@ -8,7 +8,12 @@ use crate::expect::Expectations;
 use crate::world::{Setting, World, at};
 
 /// What comes of the probes without dockfw, and under a policy.
-fn before_and_under(world: &World<'_>, setting: Setting, policy: &str, probes: &[Probe]) -> Result<[Vec<Outcome>; 2]> {
+fn before_and_under(
+    world: &World<'_>,
+    setting: Setting,
+    policy: &str,
+    probes: &[Probe],
+) -> Result<[Vec<Outcome>; 2]> {
     world.remove()?;
     let before = probe_all(probes);
     world.apply(setting, policy)?;
@@ -17,7 +22,8 @@ fn before_and_under(world: &World<'_>, setting: Setting, policy: &str, probes: &
 
 fn unchanged(probes: &[Probe], [before, under]: &[Vec<Outcome>; 2]) -> Result<()> {
     let changes = probes.iter().zip(before.iter().zip(under)).filter(|(_, (before, under))| before != under);
-    let changes: Vec<_> = changes.map(|(probe, (before, under))| format!("{probe}: {before} before, {under} now")).collect();
+    let changes: Vec<_> =
+        changes.map(|(probe, (before, under))| format!("{probe}: {before} before, {under} now")).collect();
     ensure!(changes.is_empty(), "{}", changes.join("\n"));
     Ok(())
 }
@@ -48,12 +54,17 @@ pub(super) fn future_networks(world: &World<'_>, setting: Setting) -> Result<()>
     world.apply(setting, SOURCES)?;
     let docker = world.docker;
     let later = docker.network("later").ipv6(true).create()?;
-    let one = docker.container("one").network("later").publish("8091:80/tcp").publish("8091:80/udp").start()?;
+    let one =
+        docker.container("one").network("later").publish("8091:80/tcp").publish("8091:80/udp").start()?;
     let two = docker.container("two").network("later").start()?;
     let services = [one.serve("80/tcp", "one")?, one.serve("80/udp", "one")?];
     world.lab.untrusted.route(&later.subnet_v4, &world.lab.host)?;
     let mut expect = Expectations::default();
-    expect.answers(&two, at(&one.addresses, 80), "one").answers(&two, world.lab.untrusted.at(80), "untrusted");
+    expect.answers(&two, at(&one.addresses, 80), "one").answers(
+        &two,
+        world.lab.untrusted.at(80),
+        "untrusted",
+    );
     expect.silent(&world.lab.untrusted, [(one.v4(), 80).into()]);
     expect.silent(&world.lab.untrusted, world.at(8091));
     let outcome = expect.verify();
@@ -68,7 +79,8 @@ pub(super) fn future_networks(world: &World<'_>, setting: Setting) -> Result<()>
 fn at_the_host(world: &World<'_>, from: &Netns) -> Vec<Probe> {
     let ports = [9000, 8443, 8083];
     let addresses = ports.iter().flat_map(|port| world.at(*port));
-    let gateways = ports.iter().map(|port| "172.17.0.1".parse().map(|ip: std::net::IpAddr| (ip, *port).into()));
+    let gateways =
+        ports.iter().map(|port| "172.17.0.1".parse().map(|ip: std::net::IpAddr| (ip, *port).into()));
     let all: Vec<_> = addresses.chain(gateways.filter_map(Result::ok)).collect();
     all.into_iter().flat_map(|address| PROTOS.map(|proto| from.probe(proto, address))).collect()
 }
@@ -115,7 +127,8 @@ pub(super) fn lost_ports_are_named(world: &World<'_>, setting: Setting) -> Resul
 pub(super) fn no_vxlan_in_the_nodes_name(world: &World<'_>, setting: Setting) -> Result<()> {
     let node = &world.lab.office;
     let port = node.serve("4789/udp", "vxlan")?;
-    let says = |payload: &str| world.web.probe(dockfw_lab::Proto::Udp, (node.v4, 4789)).payload(payload).run();
+    let says =
+        |payload: &str| world.web.probe(dockfw_lab::Proto::Udp, (node.v4, 4789)).payload(payload).run();
     world.apply(setting, SOURCES)?;
     says("no swarm here");
     ensure!(port.heard("no swarm here"), "without peers, the port is one like any other");

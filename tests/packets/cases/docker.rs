@@ -7,11 +7,21 @@ use crate::expect::Expectations;
 use crate::world::{Setting, World, at};
 
 /// Every published port at the host's first addresses, and what answers.
-const PUBLISHED: [(u16, &str); 7] =
-    [(8080, "web"), (8443, "same"), (7000, "range"), (7001, "range"), (7002, "range"), (8082, "v4only"), (8083, "second")];
+const PUBLISHED: [(u16, &str); 7] = [
+    (8080, "web"),
+    (8443, "same"),
+    (7000, "range"),
+    (7001, "range"),
+    (7002, "range"),
+    (8082, "v4only"),
+    (8083, "second"),
+];
 
 pub(super) fn early_policy(world: &World<'_>, _: Setting) -> Result<()> {
-    world.applied_before_docker.as_ref().map(|()| ()).map_err(|error| anyhow!("{error:#}"))
+    match &world.applied_before_docker {
+        Ok(()) => Ok(()),
+        Err(error) => Err(anyhow!("{error:#}")),
+    }
 }
 
 pub(super) fn trusted_reaches_all(world: &World<'_>, setting: Setting) -> Result<()> {
@@ -22,7 +32,9 @@ pub(super) fn trusted_reaches_all(world: &World<'_>, setting: Setting) -> Result
         expect.answers(trusted, world.at(port), name);
     }
     expect.answers(trusted, world.at_second(8081), "chosen");
-    for (container, port, name) in [(&world.web, 80, "web"), (&world.quiet, 80, "quiet"), (&world.v4only, 80, "v4only")] {
+    for (container, port, name) in
+        [(&world.web, 80, "web"), (&world.quiet, 80, "quiet"), (&world.v4only, 80, "v4only")]
+    {
         expect.answers(trusted, at(&container.addresses, port), name);
     }
     expect.verify()
@@ -124,7 +136,9 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
     ))?;
     let mut expect = Expectations::default();
     world.apply(setting, &opening(&["8443"], "docker"))?;
-    expect.answers(&world.lab.untrusted, world.at(8443), "same").silent(&world.lab.untrusted, world.at_second(8443));
+    expect
+        .answers(&world.lab.untrusted, world.at(8443), "same")
+        .silent(&world.lab.untrusted, world.at_second(8443));
     expect.answers(&world.lab.trusted, world.at_second(8443), "foreign");
     let outcome = expect.verify();
     host.nft("delete table inet operator")?;

@@ -13,11 +13,19 @@ use crate::world::{Setting, World};
 type Described = Vec<(String, Packet)>;
 
 /// A SYN and a datagram to a port.
-pub(super) fn both(what: &str, source: impl Into<IpAddr>, destination: impl Into<IpAddr>, port: u16) -> Described {
+pub(super) fn both(
+    what: &str,
+    source: impl Into<IpAddr>,
+    destination: impl Into<IpAddr>,
+    port: u16,
+) -> Described {
     let (source, destination) = (source.into(), destination.into());
     vec![
         (format!("{what}, tcp {source} to {destination}:{port}"), Packet::syn(source, destination, port, 1)),
-        (format!("{what}, udp {source} to {destination}:{port}"), Packet::udp(source, destination, port, 1, "forged")),
+        (
+            format!("{what}, udp {source} to {destination}:{port}"),
+            Packet::udp(source, destination, port, 1, "forged"),
+        ),
     ]
 }
 
@@ -27,7 +35,12 @@ pub(super) fn survivors(world: &World<'_>, sender: &Sender, packets: &Described)
 }
 
 /// The same for packets that come in by another interface.
-fn survivors_by(world: &World<'_>, interface: &str, sender: &Sender, packets: &Described) -> Result<BTreeSet<String>> {
+fn survivors_by(
+    world: &World<'_>,
+    interface: &str,
+    sender: &Sender,
+    packets: &Described,
+) -> Result<BTreeSet<String>> {
     world.lab.on_host("conntrack", &["-F"])?;
     let witness = Witness::install(&world.lab.host, interface)?;
     for (token, (_, packet)) in (1..).zip(packets) {
@@ -49,7 +62,10 @@ fn are_dropped(
     world.remove()?;
     let open = survivors_by(world, interface, sender, packets)?;
     let missing: Vec<_> = packets.iter().map(|(what, _)| what).filter(|what| !open.contains(*what)).collect();
-    ensure!(missing.is_empty(), "proves nothing, for they don't get through without dockfw either: {missing:#?}");
+    ensure!(
+        missing.is_empty(),
+        "proves nothing, for they don't get through without dockfw either: {missing:#?}"
+    );
     world.apply(setting, policy)?;
     let survived = survivors_by(world, interface, sender, packets)?;
     ensure!(survived.is_empty(), "got through: {survived:#?}");
@@ -63,7 +79,9 @@ pub(super) fn inside_sources(world: &World<'_>, setting: Setting) -> Result<()> 
         packets.extend(both("to a host process", source, host, 9000));
         packets.extend(both("to a published port", source, host, 8080));
     }
-    for (source, container) in in_docker0.into_iter().zip([world.quiet.v4().into(), IpAddr::from(world.quiet.v6())]) {
+    for (source, container) in
+        in_docker0.into_iter().zip([world.quiet.v4().into(), IpAddr::from(world.quiet.v6())])
+    {
         packets.extend(both("to a container", source, container, 80));
     }
     let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
@@ -73,7 +91,10 @@ pub(super) fn inside_sources(world: &World<'_>, setting: Setting) -> Result<()> 
 pub(super) fn trusted_overlap_is_named(world: &World<'_>, setting: Setting) -> Result<()> {
     let output = world.try_apply(setting, "trusted = [\"172.16.0.0/12\", \"192.0.2.10\"]", &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() && said.contains("trusted 172.16.0.0/12 overlaps 172.17.0.0/16"), "it said {said}");
+    ensure!(
+        output.status.success() && said.contains("trusted 172.16.0.0/12 overlaps 172.17.0.0/16"),
+        "it said {said}"
+    );
     let output = world.apply(setting, SOURCES)?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!said.contains("overlaps"), "it said {said}");
@@ -186,7 +207,8 @@ pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) ->
         packets.push((format!("unknown, from {from}"), too_big(from, to, 45001)));
     }
     let survived = survivors(world, &sender, &packets)?;
-    let expected: BTreeSet<_> = packets.into_iter().map(|(what, _)| what).filter(|what| !what.contains("unknown")).collect();
+    let expected: BTreeSet<_> =
+        packets.into_iter().map(|(what, _)| what).filter(|what| !what.contains("unknown")).collect();
     ensure!(survived == expected, "got through: {survived:#?}\nexpected: {expected:#?}");
     Ok(())
 }

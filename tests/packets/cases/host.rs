@@ -31,11 +31,15 @@ pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
     )?;
     world.apply(setting, &opening(&["3080"], "host"))?;
     let mut expect = Expectations::default();
-    expect.answers(&world.lab.untrusted, world.at(3080), "behind").silent(&world.lab.untrusted, world.at(3000));
+    expect
+        .answers(&world.lab.untrusted, world.at(3080), "behind")
+        .silent(&world.lab.untrusted, world.at(3000));
     let dialled = expect.verify();
     world.apply(setting, &opening(&["3000"], "host"))?;
     let mut expect = Expectations::default();
-    expect.answers(&world.lab.untrusted, world.at(3000), "behind").silent(&world.lab.untrusted, world.at(3080));
+    expect
+        .answers(&world.lab.untrusted, world.at(3000), "behind")
+        .silent(&world.lab.untrusted, world.at(3080));
     let behind = expect.verify();
     world.lab.host.nft("delete table inet operator")?;
     dialled.and(behind)
@@ -45,7 +49,10 @@ pub(super) fn host_network(world: &World<'_>, setting: Setting) -> Result<()> {
     let untrusted = &world.lab.untrusted;
     world.apply(setting, SOURCES)?;
     let mut expect = Expectations::default();
-    expect.silent(untrusted, world.at(8090)).answers(&world.lab.trusted, world.at(8090), "hostnet").verify()?;
+    expect
+        .silent(untrusted, world.at(8090))
+        .answers(&world.lab.trusted, world.at(8090), "hostnet")
+        .verify()?;
 
     world.apply(setting, &opening(&["8090"], "host"))?;
     Expectations::default().answers(untrusted, world.at(8090), "hostnet").verify()

@@ -88,7 +88,11 @@ pub(super) fn foreign_bridge(world: &World<'_>, setting: Setting) -> Result<()> 
             expect.answers(one, two.at(80), "two").answers(one, host.at(9000), "private").verify()?;
             world.apply(setting, &with_interfaces("filtered = [\"*\", \"virbr9\"]"))?;
             let mut expect = Expectations::default();
-            if filtered_silent { expect.silent(one, two.at(80)) } else { expect.answers(one, two.at(80), "two") };
+            if filtered_silent {
+                expect.silent(one, two.at(80))
+            } else {
+                expect.answers(one, two.at(80), "two")
+            };
             expect.silent(one, host.at(9000)).verify()?;
         }
         Ok(())
@@ -108,10 +112,15 @@ pub(super) fn exempt(world: &World<'_>, setting: Setting) -> Result<()> {
     let policy = format!("{SOURCES}\n[interfaces]\nexempt = [\"vpn*\"]\n");
     world.apply(setting, &policy)?;
     let mut expect = Expectations::default();
-    expect.answers(&machine, host.at(9000), "private").answers(&machine, at(&world.quiet.addresses, 80), "quiet");
+    expect.answers(&machine, host.at(9000), "private").answers(
+        &machine,
+        at(&world.quiet.addresses, 80),
+        "quiet",
+    );
     expect.silent(&world.lab.untrusted, world.at(9000)).verify()?;
 
-    let blocked = policy.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", machine.v4, machine.v6));
+    let blocked =
+        policy.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", machine.v4, machine.v6));
     world.apply(setting, &blocked)?;
     is_shut_out(world, &machine)
 }

@@ -82,7 +82,8 @@ pub(super) fn a_blocked_source_in_the_middle(world: &World<'_>, setting: Setting
     world.apply(setting, &open)?;
     let traffic = Traffic::start(world, office)?;
     let blocked = open.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", office.v4, office.v6));
-    let trusted = blocked.replace("trusted = [", &format!("trusted = [\"{}\", \"{}\", ", office.v4, office.v6));
+    let trusted =
+        blocked.replace("trusted = [", &format!("trusted = [\"{}\", \"{}\", ", office.v4, office.v6));
     world.apply(setting, &trusted)?;
     for download in &traffic.downloads {
         download.assert_stalls(Duration::from_millis(500))?;
@@ -172,7 +173,8 @@ struct Alternatives {
 
 impl Alternatives {
     fn new() -> Result<Self> {
-        let networks = (0..20_000_u32).map(|n| format!("{}/31\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 4)));
+        let networks =
+            (0..20_000_u32).map(|n| format!("{}/31\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 4)));
         std::fs::create_dir_all("/etc/dockfw")?;
         std::fs::write("/etc/dockfw/many.txt", networks.collect::<String>())?;
         let policy = |port| opening(&[port], "host").replace("trusted = [", "trusted = [\"file:many.txt\", ");
@@ -185,13 +187,17 @@ impl Alternatives {
         let is_in_force = |index: usize| {
             let (open, name) = self.ports[index];
             let mut expect = Expectations::default();
-            expect.answers(untrusted, world.at(open), name).silent(untrusted, world.at(self.ports[1 - index].0));
+            expect
+                .answers(untrusted, world.at(open), name)
+                .silent(untrusted, world.at(self.ports[1 - index].0));
             expect.verify()
         };
         match (is_in_force(0), is_in_force(1)) {
             (Ok(()), _) => Ok(0),
             (_, Ok(())) => Ok(1),
-            (Err(first), Err(second)) => bail!("neither the one policy nor the other:\n{first:#}\n{second:#}"),
+            (Err(first), Err(second)) => {
+                bail!("neither the one policy nor the other:\n{first:#}\n{second:#}")
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 mod containers;
 mod docker;
-mod forged;
 mod foreign;
+mod forged;
 mod host;
 mod interfaces;
 mod live;
@@ -23,7 +23,11 @@ pub(crate) struct Case {
     pub(crate) run: fn(&World<'_>, Setting) -> Result<()>,
 }
 
-const fn case(statements: &'static str, name: &'static str, run: fn(&World<'_>, Setting) -> Result<()>) -> Case {
+const fn case(
+    statements: &'static str,
+    name: &'static str,
+    run: fn(&World<'_>, Setting) -> Result<()>,
+) -> Case {
     Case { statements, name, run }
 }
 
@@ -35,7 +39,8 @@ blocked = ["192.0.2.40", "2001:db8:1::40"]
 
 /// A policy of [`SOURCES`] and one rule that opens `ports` (each over TCP and UDP) to everyone.
 pub(crate) fn opening(ports: &[&str], to: &str) -> String {
-    let ports: Vec<_> = ports.iter().flat_map(|port| [format!("\"{port}/tcp\""), format!("\"{port}/udp\"")]).collect();
+    let ports: Vec<_> =
+        ports.iter().flat_map(|port| [format!("\"{port}/tcp\""), format!("\"{port}/udp\"")]).collect();
     let to = if to.is_empty() { String::new() } else { format!("to = \"{to}\"") };
     format!("{SOURCES}\n[[allow]]\nname = \"open\"\nports = [{}]\n{to}\n", ports.join(", "))
 }
@@ -43,7 +48,11 @@ pub(crate) fn opening(ports: &[&str], to: &str) -> String {
 /// All cases, in the order in which they run.
 pub(crate) const CASES: &[Case] = &[
     case("S2", "a policy applied before Docker's first start holds after it", docker::early_policy),
-    case("S6", "a trusted source reaches every process and every published port", docker::trusted_reaches_all),
+    case(
+        "S6",
+        "a trusted source reaches every process and every published port",
+        docker::trusted_reaches_all,
+    ),
     case("S1", "a host process is closed unless a rule opens it", host::closed_unless_opened),
     case("S1", "a host process behind the operator's redirect goes by the number dialled", host::redirected),
     case("S1", "a container on the host's network is a process of the host", host::host_network),
@@ -53,16 +62,32 @@ pub(crate) const CASES: &[Case] = &[
     case("S2", "a rule with from opens to its sources only", docker::scoped),
     case("S3", "containers' own addresses are closed whatever is published", docker::direct_closed),
     case("S3", "a rule to containers opens their own port", docker::direct_opened),
-    case("S2", "someone else's translation of a number open for Docker stays closed", docker::foreign_translation),
+    case(
+        "S2",
+        "someone else's translation of a number open for Docker stays closed",
+        docker::foreign_translation,
+    ),
     case("S4", "a source inside Docker's subnets buys nothing", forged::inside_sources),
     case("S4", "a trusted network that overlaps Docker's is named", forged::trusted_overlap_is_named),
-    case("S5", "addresses that only the host could use are dropped on every interface", forged::impossible_addresses),
+    case(
+        "S5",
+        "addresses that only the host could use are dropped on every interface",
+        forged::impossible_addresses,
+    ),
     case("S7", "what containers reach stays as Docker made it", containers::ways_of_containers_stay),
     case("S7", "networks and containers that come later are covered", containers::future_networks),
-    case("S8", "containers reach neither host processes nor ports published there", containers::host_is_closed),
+    case(
+        "S8",
+        "containers reach neither host processes nor ports published there",
+        containers::host_is_closed,
+    ),
     case("S8", "a rule opens the host to containers", containers::host_is_opened_by_rules),
     case("S8", "the published ports that containers lose are named", containers::lost_ports_are_named),
-    case("S9 S13", "connections outlive a hundred applies while an outsider knocks", live::through_a_hundred_applies),
+    case(
+        "S9 S13",
+        "connections outlive a hundred applies while an outsider knocks",
+        live::through_a_hundred_applies,
+    ),
     case("S9", "connections and closed ports outlive a restart of Docker", live::through_a_restart_of_docker),
     case("S10", "what a network segment needs always passes", forged::neighbourhood),
     case("S10", "ping as configured", forged::ping),
@@ -81,5 +106,9 @@ pub(crate) const CASES: &[Case] = &[
     case("S1", "machines on a foreign bridge", interfaces::foreign_bridge),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
-    case("S1 S2 S3", "the prefilter judges random packets as the rest does", random::same_with_and_without_prefilter),
+    case(
+        "S1 S2 S3",
+        "the prefilter judges random packets as the rest does",
+        random::same_with_and_without_prefilter,
+    ),
 ];

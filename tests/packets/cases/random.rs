@@ -71,15 +71,41 @@ impl Dice {
 
 fn random_packet(world: &World<'_>, dice: &mut Dice) -> Result<Packet> {
     let (sources, destinations): (Vec<IpAddr>, Vec<IpAddr>) = if dice.roll(2) == 0 {
-        let sources = ["192.0.2.10", "192.0.2.20", "192.0.2.30", "192.0.2.40", "192.0.2.50", "172.17.0.77", "203.0.113.9"];
-        let containers = [world.web.v4().into(), world.same.v4().into(), "192.0.2.1".parse()?, "192.0.2.2".parse()?];
+        let sources = [
+            "192.0.2.10",
+            "192.0.2.20",
+            "192.0.2.30",
+            "192.0.2.40",
+            "192.0.2.50",
+            "172.17.0.77",
+            "203.0.113.9",
+        ];
+        let containers =
+            [world.web.v4().into(), world.same.v4().into(), "192.0.2.1".parse()?, "192.0.2.2".parse()?];
         (parse(&sources)?, containers.into())
     } else {
-        let sources = ["2001:db8:1::10", "2001:db8:1::20", "2001:db8:1::30", "2001:db8:1::40", "2001:db8:9::1", "fd00:d0c::77"];
-        let containers = [world.web.v6().into(), world.quiet.v6().into(), "2001:db8:1::1".parse()?, "2001:db8:1::2".parse()?];
+        let sources = [
+            "2001:db8:1::10",
+            "2001:db8:1::20",
+            "2001:db8:1::30",
+            "2001:db8:1::40",
+            "2001:db8:9::1",
+            "fd00:d0c::77",
+        ];
+        let containers = [
+            world.web.v6().into(),
+            world.quiet.v6().into(),
+            "2001:db8:1::1".parse()?,
+            "2001:db8:1::2".parse()?,
+        ];
         (parse(&sources)?, containers.into())
     };
-    Ok(Packet { source: dice.pick(&sources), destination: dice.pick(&destinations), token: 1, body: random_body(dice) })
+    Ok(Packet {
+        source: dice.pick(&sources),
+        destination: dice.pick(&destinations),
+        token: 1,
+        body: random_body(dice),
+    })
 }
 
 fn parse(addresses: &[&str]) -> Result<Vec<IpAddr>> {
@@ -95,6 +121,10 @@ fn random_body(dice: &mut Dice) -> Body {
         2 | 3 => Body::Udp { from, to: dice.pick(&ports), payload: vec![0; 4] },
         4..=7 => Body::Tcp { from, to: dice.pick(&ports), flags: TcpFlags::SYN },
         // Any combination, with the ECN bits.
-        _ => Body::Tcp { from, to: dice.pick(&ports), flags: TcpFlags(u8::try_from(dice.roll(256)).unwrap_or_default()) },
+        _ => Body::Tcp {
+            from,
+            to: dice.pick(&ports),
+            flags: TcpFlags(u8::try_from(dice.roll(256)).unwrap_or_default()),
+        },
     }
 }
