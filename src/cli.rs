@@ -69,6 +69,10 @@ pub(crate) struct Apply {
     /// Apply even where dockfw would refuse for your safety.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Compare every address with what is in force, also in sets of more than 100,000, where a digest has to do
+    /// otherwise. That may take a minute.
+    #[arg(long)]
+    pub(crate) verify: bool,
 }
 
 /// Options of `check`.
@@ -99,6 +103,9 @@ pub(crate) enum Format {
 /// Options of `status`.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
+    /// Compare every address with what is in force, as `apply --verify` does.
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,13 +7,13 @@ use dockfw_policy::policy::Backend;
 use crate::nftables::Nftables;
 
 /// The engine that `backend` means on this host. One that is asked for by name is used or fails; there is no silent
-/// fallback.
-pub(crate) fn choose(backend: Backend) -> Result<Box<dyn Engine>, EngineError> {
+/// fallback. With `verify`, it compares every element of every set.
+pub(crate) fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError> {
     match backend {
-        Backend::Nftables => Ok(Box::new(Nftables::default())),
+        Backend::Nftables => Ok(Box::new(Nftables::new(verify))),
         Backend::Iptables => Ok(Box::new(Iptables)),
         Backend::Auto => {
-            let native = Nftables::default();
+            let native = Nftables::new(verify);
             let missing = missing(&native.probe()?);
             if missing.is_empty() {
                 Ok(Box::new(native))

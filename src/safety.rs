@@ -56,24 +56,37 @@ fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
 pub(crate) fn unnamed(policy: &Policy, links: &[Link]) -> Option<Objection> {
     let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
     let at_risk = candidates.filter(|link| !is_named(policy, &link.name));
-    let at_risk: Vec<_> =
-        at_risk.filter_map(|link| Some((link.name.as_str(), what_is_hurt(link)?))).collect();
-    let reasons: Vec<_> = at_risk.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
-    let names: Vec<_> = at_risk.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-    let names = names.join(", ");
+    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link, what_is_hurt(link)?))).collect();
+    let reasons: Vec<_> = at_risk.iter().map(|(link, reason)| format!("{}: {reason}", link.name)).collect();
     (!at_risk.is_empty()).then(|| {
-        format!(
-            "{}\n  name them in [interfaces], one way or the other:\n    \
-             exempt   = [{names}]        # let through what comes by them\n    \
-             filtered = [\"*\", {names}]   # filter it like the rest",
-            reasons.join("\n  ")
-        )
+        let links: Vec<_> = at_risk.into_iter().map(|(link, _)| link).collect();
+        let choices = lines_to_choose_from(policy, &links);
+        format!("{}\n  name them in [interfaces], one way or the other:\n{choices}", reasons.join("\n  "))
     })
+}
+
+/// The lines of a policy that name these interfaces, in every way that makes sense for them.
+fn lines_to_choose_from(policy: &Policy, links: &[&Link]) -> String {
+    let quoted = |names: &mut dyn Iterator<Item = String>| {
+        names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let names = quoted(&mut links.iter().map(|link| link.name.clone()));
+    let mut lines = vec![
+        format!("    exempt   = [{names}]        # let through what comes by them"),
+        format!("    filtered = [\"*\", {names}]   # filter it like the rest"),
+    ];
+    if links.iter().any(|link| link.is_bridge()) {
+        let own = policy.interfaces.docker.iter().map(ToString::to_string);
+        let bridges = links.iter().filter(|link| link.is_bridge()).map(|link| link.name.clone());
+        let docker = quoted(&mut own.chain(bridges));
+        lines.push(format!("    docker   = [{docker}]   # it belongs to a Docker network"));
+    }
+    lines.join("\n")
 }
 
 fn what_is_hurt(link: &Link) -> Option<&'static str> {
     match link.kind.as_deref()? {
-        "bridge" => Some("a bridge that is not Docker's; virtual machines behind it would be cut off"),
+        "bridge" => Some("a bridge that does not look like Docker's; what is behind it would be cut off"),
         kind if TUNNELS.contains(&kind) => Some("a tunnel or VPN; what comes by it would be filtered"),
         _ => None,
     }

@@ -24,9 +24,10 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         return Err(EngineError::NotPermitted.into());
     }
     let _lock = lock::take()?;
-    let engine = engines::choose(options.backend.unwrap_or(policy.engine.backend))?;
+    let engine = engines::choose(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let ruleset = compile(&policy);
-    let state = engine.read(Some(&ruleset))?;
+    // What is in force is compared only where that is the question: an apply compares for itself.
+    let state = engine.read(options.dry_run.then_some(&ruleset))?;
     let judgement = judge(&policy, !state.present)?;
     judgement.say_notes();
     if let Some(refusal) = judgement.refusal().filter(|_| !options.force) {

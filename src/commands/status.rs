@@ -31,7 +31,7 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let engine = Nftables::default();
+    let engine = Nftables::new(options.verify);
     let report = report(&engine, engine.read(Some(&ruleset))?);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

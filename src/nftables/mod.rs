@@ -57,7 +57,6 @@ struct Compared {
 
 impl Nftables {
     /// The engine. With `verify`, the elements of every set are read back, however many there are.
-    #[allow(dead_code, reason = "for `apply --verify`")]
     pub(crate) fn new(verify: bool) -> Self {
         Self { verify, ..Self::default() }
     }

@@ -1,6 +1,6 @@
 //! Containment: whatever a lab does dies with it and leaves nothing on the machine.
 //!
-//! [`contain`] makes three processes of one. The *outer* one stays as it is, waits, and tidies up what outlives
+//! [`contain()`] makes three processes of one. The *outer* one stays as it is, waits, and tidies up what outlives
 //! processes (cgroups). Its child is the *init* of a new process namespace with private mounts: it reaps orphans,
 //! for dockerd takes a zombie of its old containerd for a living one. The *inner* one runs the program. The kernel
 //! kills all of a process namespace when its init dies, and init dies with the outer process (parent-death signal),

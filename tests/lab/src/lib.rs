@@ -1,6 +1,6 @@
 //! A real Docker host in a network namespace, with real clients beside it.
 //!
-//! A test program calls [`contain`] first, then raises a [`Lab`], starts [`Docker`] in it, opens services with
+//! A test program calls [`contain()`] first, then raises a [`Lab`], starts [`Docker`] in it, opens services with
 //! [`Netns::serve`] and asks clients whether they reach them. Nothing of the machine's own network, Docker or file
 //! system is touched, and all is gone when the program ends, however it ends.
 //!
