@@ -70,7 +70,7 @@ pub(crate) struct World<'a> {
 /// Raises the world, does something with it, and takes it down.
 pub(crate) fn with(variant: Variant, work: impl FnOnce(&World<'_>)) -> Result<()> {
     let dockfw = Some(env!("CARGO_BIN_EXE_dockfw").into());
-    let lab = Lab::raise(LabOptions { variant, dockfw })?;
+    let lab = Lab::raise(LabOptions { variant, dockfw, ..LabOptions::default() })?;
     apply(&lab, EARLY_POLICY)?;
     let docker = Docker::start(&lab, DockerOptions::default())?;
     lab.accept_forwarding()?;

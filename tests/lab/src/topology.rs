@@ -10,8 +10,8 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
-use std::process::Output;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use anyhow::{Context, Result};
 
 use crate::machine::Machine;
 use crate::netns::Netns;
-use crate::programs::{Variant, search_path};
+use crate::programs::Variant;
+use crate::roots::Root;
+use crate::userland::Userland;
 use crate::wait::wait_until;
 
 /// The host's second address: for ports published on a chosen address.
@@ -38,6 +40,8 @@ pub struct LabOptions {
     pub variant: Variant,
     /// The program under test.
     pub dockfw: Option<PathBuf>,
+    /// What the host's programs are taken from, dockerd among them; this machine by default.
+    pub root: Option<Root>,
 }
 
 /// The machines of the lab. Dropped, they are gone.
@@ -54,7 +58,9 @@ pub struct Lab {
     /// 192.0.2.40, 2001:db8:1::40.
     pub blocked: Machine,
     options: LabOptions,
-    path: OsString,
+    userland: Userland,
+    /// The program under test as it is started.
+    dockfw: Vec<PathBuf>,
     segments: AtomicU8,
     _switch: Netns,
 }
@@ -72,13 +78,15 @@ impl Lab {
         ])?;
         let host = join(&switch, "host", 1)?;
         prepare_host(&host)?;
+        let userland = Userland::raise(options.root.as_ref(), &options.variant)?;
         Ok(Self {
             host,
             trusted: join(&switch, "trusted", 10)?,
             untrusted: join(&switch, "untrusted", 20)?,
             office: join(&switch, "office", 30)?,
             blocked: join(&switch, "blocked", 40)?,
-            path: search_path(&options.variant)?,
+            dockfw: options.dockfw.as_ref().map_or(Ok(Vec::new()), |program| userland.bring(program))?,
+            userland,
             options,
             segments: AtomicU8::new(1),
             _switch: switch,
@@ -94,7 +102,11 @@ impl Lab {
     /// `PATH` on the host: the links to the chosen iptables first.
     #[must_use]
     pub fn path(&self) -> &OsString {
-        &self.path
+        self.userland.path()
+    }
+
+    pub(crate) fn userland(&self) -> &Userland {
+        &self.userland
     }
 
     /// Which iptables that is.
@@ -105,15 +117,27 @@ impl Lab {
 
     /// Runs the program under test on the host.
     pub fn dockfw(&self, arguments: &[&str]) -> Result<Output> {
-        let program = self.options.dockfw.as_ref().context("the lab was not told where dockfw is")?;
-        let mut command = self.host.command(program);
-        command.args(arguments).env("PATH", &self.path);
+        let mut command = self.dockfw_command(arguments)?;
         command.output().with_context(|| format!("cannot start {command:?}"))
+    }
+
+    /// The command that [`dockfw`](Self::dockfw) runs.
+    pub fn dockfw_command(&self, arguments: &[&str]) -> Result<Command> {
+        let (program, words) = self.dockfw.split_first().context("the lab was not told where dockfw is")?;
+        let mut command = self.command(program);
+        command.args(words).args(arguments);
+        Ok(command)
+    }
+
+    /// A command on the host, with the host's root file system and `PATH`.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        self.userland.command(&self.host, program)
     }
 
     /// Runs a program on the host with the host's `PATH`: `iptables` is the chosen one.
     pub fn on_host(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        crate::run(self.host.command(program).args(arguments).env("PATH", &self.path))
+        crate::run(self.command(program).args(arguments))
     }
 
     /// Sets the policy of FORWARD to ACCEPT in both families, as on a host that forwards for other reasons. dockerd
@@ -144,10 +168,21 @@ impl Lab {
             .map(|index| {
                 let port = format!("{name}p{index}");
                 let machine = attach(&self.host, &port, &format!("{name}-{index}"), segment, 20 + index)?;
-                self.host.ip(&[&format!("link set {port} master {name} up")])?;
+                self.enslave(&port, name)?;
                 Ok(machine)
             })
             .collect()
+    }
+
+    /// Makes an interface of the host a port of a bridge, and waits until it forwards: a new link's carrier is told to
+    /// the bridge some time after the link is up.
+    pub fn enslave(&self, port: &str, bridge: &str) -> Result<()> {
+        self.host.ip(&[&format!("link set {bridge} up"), &format!("link set {port} master {bridge} up")])?;
+        let forwards = || {
+            let shown = self.host.shell(&format!("bridge link show dev {port}")).unwrap_or_default();
+            shown.contains("state forwarding").then_some(())
+        };
+        wait_until(Duration::from_secs(5), &format!("for {port} to forward"), forwards)
     }
 
     fn next_segment(&self) -> u8 {
