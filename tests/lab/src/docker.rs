@@ -17,7 +17,7 @@ use crate::contain::lab_name;
 use crate::container::ContainerSpec;
 use crate::mounts::{WORK, fresh_docker_root};
 use crate::network::NetworkSpec;
-use crate::programs::Programs;
+use crate::programs::busybox;
 use crate::run::{run, run_with_input};
 use crate::topology::Lab;
 use crate::wait::wait_until;
@@ -34,8 +34,6 @@ const STOPPED: Duration = Duration::from_secs(30);
 /// How Docker is to be.
 #[derive(Clone, Debug)]
 pub struct DockerOptions {
-    /// The programs; those of this machine by default.
-    pub programs: Option<Programs>,
     /// IPv6 on docker0, and ip6tables.
     pub ipv6: bool,
     /// Containers outlive a restart of dockerd, and with them the sockets that services hold in them.
@@ -48,7 +46,7 @@ pub struct DockerOptions {
 
 impl Default for DockerOptions {
     fn default() -> Self {
-        Self { programs: None, ipv6: true, live_restore: true, userland_proxy: true, config: Map::new() }
+        Self { ipv6: true, live_restore: true, userland_proxy: true, config: Map::new() }
     }
 }
 
@@ -56,7 +54,6 @@ impl Default for DockerOptions {
 #[derive(Debug)]
 pub struct Docker<'lab> {
     pub(crate) lab: &'lab Lab,
-    programs: Programs,
     daemon: Mutex<Option<Child>>,
     log: PathBuf,
 }
@@ -64,12 +61,9 @@ pub struct Docker<'lab> {
 impl<'lab> Docker<'lab> {
     /// Starts dockerd on the lab's host, waits until it answers, and gives it its image.
     pub fn start(lab: &'lab Lab, options: DockerOptions) -> Result<Self> {
-        let programs = options.programs.clone().map_or_else(Programs::of_this_machine, Ok)?;
-        fresh_docker_root()?;
-        fs::create_dir_all("/etc/docker")?;
-        fs::write("/etc/docker/daemon.json", configuration(&options))?;
+        lab.userland().run(|| prepare(&options))?;
         let log = Path::new(WORK).join("dockerd.log");
-        let docker = Self { lab, programs, daemon: Mutex::new(None), log };
+        let docker = Self { lab, daemon: Mutex::new(None), log };
         docker.launch()?;
         docker.import_image()?;
         Ok(docker)
@@ -83,9 +77,16 @@ impl<'lab> Docker<'lab> {
     /// The client's command, with the lab's environment.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.programs.docker);
-        command.args(arguments).env("DOCKER_HOST", format!("unix://{SOCKET}")).env("PATH", self.lab.path());
+        let mut command = self.lab.command("docker");
+        command.args(arguments).env("DOCKER_HOST", format!("unix://{SOCKET}"));
         command
+    }
+
+    /// dockerd's version, as it says it: by its numbers, the rest left out.
+    pub fn version(&self) -> Result<Vec<u32>> {
+        let text = self.cli(&["version", "--format", "{{.Server.Version}}"])?;
+        let numbers = text.trim().split(|c: char| !c.is_ascii_digit()).take(3).map(str::parse);
+        numbers.collect::<Result<_, _>>().with_context(|| format!("no version: {text:?}"))
     }
 
     /// A user-defined network, to be described and then created.
@@ -115,11 +116,10 @@ impl<'lab> Docker<'lab> {
     /// Starts dockerd again after [`stop`](Self::stop).
     pub fn launch(&self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = self.lab.host.command(&self.programs.dockerd);
+        let mut command = self.lab.command("dockerd");
         command
             .arg(format!("--cgroup-parent=/{}", lab_name()))
             .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "-H", &format!("unix://{SOCKET}")])
-            .env("PATH", self.daemon_path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -150,20 +150,10 @@ impl<'lab> Docker<'lab> {
         self.daemon.lock().expect("no thread panics with the lock").take()
     }
 
-    fn daemon_path(&self) -> std::ffi::OsString {
-        let mut path = std::ffi::OsString::new();
-        if let Some(helpers) = &self.programs.helpers {
-            path.push(helpers);
-            path.push(":");
-        }
-        path.push(self.lab.path());
-        path
-    }
-
     fn import_image(&self) -> Result<()> {
         let root = Path::new(WORK).join("image");
         fs::create_dir_all(root.join("bin"))?;
-        fs::copy(&self.programs.busybox, root.join("bin/busybox")).context("cannot copy busybox")?;
+        fs::copy(busybox()?, root.join("bin/busybox")).context("cannot copy busybox")?;
         let archive = Path::new(WORK).join("image.tar");
         run(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
         run_with_input(&mut self.command(&["import", "-", IMAGE]), &fs::read(&archive)?)?;
@@ -188,6 +178,12 @@ impl Drop for Docker<'_> {
             eprintln!("lab: Docker did not end cleanly: {error:#}");
         }
     }
+}
+
+fn prepare(options: &DockerOptions) -> Result<()> {
+    fresh_docker_root()?;
+    fs::create_dir_all("/etc/docker")?;
+    Ok(fs::write("/etc/docker/daemon.json", configuration(options))?)
 }
 
 fn configuration(options: &DockerOptions) -> String {

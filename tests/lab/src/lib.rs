@@ -6,10 +6,10 @@
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
-//! use dockfw_lab::{Docker, DockerOptions, Lab, LabOptions, Proto, Variant, contain, probe_all};
+//! use dockfw_lab::{Docker, DockerOptions, Lab, LabOptions, Proto, contain, probe_all};
 //!
 //! contain()?; // first of all: from here on we are alone
-//! let lab = Lab::raise(LabOptions { variant: Variant::Nft, dockfw: Some("/usr/sbin/dockfw".into()) })?;
+//! let lab = Lab::raise(LabOptions { dockfw: Some("/usr/sbin/dockfw".into()), ..LabOptions::default() })?;
 //! let docker = Docker::start(&lab, DockerOptions::default())?;
 //! let front = docker.network("front").ipv6(true).create()?;
 //! let web = docker.container("web").network(&front.name).publish("8080:80/tcp").start()?;
@@ -54,11 +54,13 @@ mod packet;
 mod port;
 mod probe;
 mod programs;
+mod roots;
 mod run;
 mod sender;
 mod service;
 mod topology;
 mod transfer;
+mod userland;
 mod wait;
 mod witness;
 
@@ -74,6 +76,7 @@ pub use packet::{Body, Packet, TcpFlags};
 pub use port::{PROTOS, Port, Proto};
 pub use probe::{Outcome, Probe, TIMEOUT, probe_all};
 pub use programs::{Programs, Variant};
+pub use roots::Root;
 pub use run::{run, run_with_input};
 pub use sender::Sender;
 pub use service::{Received, Service};

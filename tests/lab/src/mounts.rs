@@ -42,19 +42,27 @@ pub(crate) fn fresh_docker_root() -> Result<()> {
     tmpfs(DOCKER_ROOT)
 }
 
-fn tmpfs(target: &str) -> Result<()> {
+pub(crate) fn tmpfs(target: impl AsRef<Path>) -> Result<()> {
+    let target = target.as_ref();
     mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
-        .with_context(|| format!("cannot mount a tmpfs on {target}"))
+        .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
 }
 
 fn layer(target: &str) -> Result<()> {
     let name = target.trim_start_matches('/').replace('/', "-");
-    let (upper, work) = (format!("{WORK}/layers/{name}/upper"), format!("{WORK}/layers/{name}/work"));
+    let target = Path::new(target);
+    overlay(target, &Path::new(WORK).join("layers").join(name), target)
+}
+
+/// Mounts `lower` on `target`, with changes kept in `memory`.
+pub(crate) fn overlay(lower: &Path, memory: &Path, target: &Path) -> Result<()> {
+    let (upper, work) = (memory.join("upper"), memory.join("work"));
     fs::create_dir_all(&upper)?;
     fs::create_dir_all(&work)?;
-    let options = format!("lowerdir={target},upperdir={upper},workdir={work}");
+    let [lower, upper, work] = [lower, &upper, &work].map(|path| path.display());
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
     mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
-        .with_context(|| format!("cannot layer memory over {target}"))
+        .with_context(|| format!("cannot layer memory over {lower}"))
 }
 
 /// Our parent as the machine numbers it; only right while `/proc` is still the machine's.

@@ -78,8 +78,14 @@ impl Netns {
     /// hides the cgroups, without which dockerd does not start.
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        self.command_in(None, program)
+    }
+
+    /// As [`command`](Self::command), in a mount namespace too.
+    pub(crate) fn command_in(&self, mounts: Option<&str>, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program.as_ref());
+        command.arg(format!("--net={}", self.path().display()));
+        command.args(mounts.map(|path| format!("--mount={path}"))).arg("--").arg(program.as_ref());
         command
     }
 
@@ -133,7 +139,7 @@ fn name_new_namespace(path: &Path) -> Result<File> {
 }
 
 /// A thread of its own for each visit, so that no thread ever has to find its way back.
-fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let result = thread::scope(|scope| scope.spawn(work).join());
     result.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }

@@ -35,14 +35,14 @@ impl Variant {
 }
 
 /// The system directories are named because a test may be started by a user's shell, without the sbin ones.
-const SYSTEM: &str = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SYSTEM: &str = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The `PATH` in which the chosen iptables comes first.
-pub(crate) fn search_path(variant: &Variant) -> Result<OsString> {
+/// The `PATH` in which the chosen iptables comes first; `root` names the root file system that we are in.
+pub(crate) fn search_path(variant: &Variant, root: Option<&str>) -> Result<OsString> {
     let mut path = OsString::new();
     let first = match (variant, variant.suffix()) {
         (Variant::Directory(directory), _) => Some(directory.clone()),
-        (_, suffix) => suffix.map(links).transpose()?,
+        (_, suffix) => suffix.map(|suffix| links(suffix, root.unwrap_or("own"))).transpose()?,
     };
     if let Some(first) = first {
         path.push(first);
@@ -52,8 +52,8 @@ pub(crate) fn search_path(variant: &Variant) -> Result<OsString> {
     Ok(path)
 }
 
-fn links(suffix: &str) -> Result<PathBuf> {
-    let directory = Path::new(WORK).join(format!("iptables-{suffix}"));
+fn links(suffix: &str, root: &str) -> Result<PathBuf> {
+    let directory = Path::new(WORK).join(format!("iptables-{suffix}-{root}"));
     fs::create_dir_all(&directory)?;
     for family in ["iptables", "ip6tables"] {
         for verb in ["", "-save", "-restore"] {
@@ -77,39 +77,34 @@ pub(crate) fn find(name: &str) -> Result<PathBuf> {
         .with_context(|| format!("no {name}"))
 }
 
-/// The programs that make up Docker.
-#[derive(Clone, Debug)]
-pub struct Programs {
-    /// The daemon.
-    pub dockerd: PathBuf,
-    /// The client, of a version that speaks with the daemon.
-    pub docker: PathBuf,
-    /// A busybox that needs no libraries: the only program in the containers.
-    pub busybox: PathBuf,
-    /// Comes first in the daemon's `PATH`, for containerd, runc and docker-proxy of another root.
-    pub helpers: Option<PathBuf>,
-}
+/// The programs of this machine that a lab with Docker needs, checked before it is raised.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs;
 
 impl Programs {
-    /// Those that the machine's packages brought.
-    pub fn of_this_machine() -> Result<Self> {
-        Ok(Self {
-            dockerd: find("dockerd")?,
-            docker: find("docker")?,
-            busybox: find("busybox")?,
-            helpers: None,
-        })
+    /// Those for a lab on this machine's own Docker and iptables: an error is a reason to skip.
+    pub fn check(variant: &Variant) -> Result<()> {
+        Self::check_beside_root()?;
+        for program in ["dockerd", "docker"] {
+            find(program)?;
+        }
+        variant.suffix().map_or(Ok(()), |suffix| find(&format!("iptables-{suffix}")).map(drop))
     }
 
-    /// What a lab with Docker needs of the machine, checked before it is raised: an error is a reason to skip.
-    pub fn check(variant: &Variant) -> Result<()> {
-        let programs = Self::of_this_machine()?;
+    /// Those for a lab with another [`Root`](crate::Root), which has the rest: an error is a reason to skip.
+    pub fn check_beside_root() -> Result<()> {
         for program in ["ip", "nft", "nsenter", "tar"] {
             find(program)?;
         }
-        ensure!(is_static(&programs.busybox)?, "{} is not static", programs.busybox.display());
-        variant.suffix().map_or(Ok(()), |suffix| find(&format!("iptables-{suffix}")).map(drop))
+        busybox().map(drop)
     }
+}
+
+/// A busybox that needs no libraries: the only program in the containers.
+pub(crate) fn busybox() -> Result<PathBuf> {
+    let program = find("busybox")?;
+    ensure!(is_static(&program)?, "{} is not static", program.display());
+    Ok(program)
 }
 
 /// A program without an interpreter needs no dynamic loader; the name of the loader is in plain sight otherwise.

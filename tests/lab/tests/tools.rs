@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     // The cases share one lab, and change it.
     arguments.test_threads = Some(1);
     // A machine that cannot hold a lab is a reason to skip; a lab that cannot be raised is a failure.
-    let lab = contain().map(|()| Lab::raise(LabOptions { variant: Variant::Native, dockfw: None }));
+    let lab =
+        contain().map(|()| Lab::raise(LabOptions { variant: Variant::Native, ..LabOptions::default() }));
     let lab = Arc::new(lab);
     let trials = CASES.into_iter().map(|(name, case)| {
         let lab = lab.clone();

@@ -46,7 +46,7 @@ fn prepare() -> Result<PathBuf> {
 fn demonstrate(dockfw: &Path) -> Result<bool> {
     let variant = variant()?;
     say("raising a host and its clients in network namespaces");
-    let lab = Lab::raise(LabOptions { variant, dockfw: Some(dockfw.to_owned()) })?;
+    let lab = Lab::raise(LabOptions { variant, dockfw: Some(dockfw.to_owned()), ..LabOptions::default() })?;
     say("starting a real dockerd on the host");
     let docker = Docker::start(&lab, DockerOptions::default())?;
     // Docker's own default would hide, over IPv6, what dockfw decides of containers' own addresses.
