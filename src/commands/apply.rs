@@ -3,8 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use dockfw_policy::compile::compile;
-use dockfw_policy::engine::{Changes, Engine};
+use dockfw_policy::engine::{Changes, Engine, EngineError};
 use dockfw_policy::ruleset::Ruleset;
 
 use super::{fit_to_host, judge, load};
@@ -12,7 +11,6 @@ use crate::cli::Apply;
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::{engines, lock};
-use dockfw_policy::engine::EngineError;
 
 /// From so many addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
@@ -25,20 +23,29 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     }
     let _lock = lock::take()?;
     let engine = engines::choose(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
-    let ruleset = compile(&policy);
-    // What is in force is compared only where that is the question: an apply compares for itself.
-    let state = engine.read(options.dry_run.then_some(&ruleset))?;
-    let judgement = judge(&policy, !state.present)?;
+    let engine = engine.as_ref();
+    let other = engines::other_than(engine);
+    let is_move = engines::is_present(other.as_ref())?;
+    let judgement = judge(&policy, !is_move && !engines::is_present(engine)?)?;
     judgement.say_notes();
     if let Some(refusal) = judgement.refusal().filter(|_| !options.force) {
         return Err(refusal.into());
     }
+    let ruleset = engines::compile_for(engine, &policy);
     if options.dry_run {
         engine.check(&ruleset)?;
-        return Ok(say_differences(&state.differences, options.exit_code));
+        let mut differences = engine.read(Some(&ruleset))?.differences;
+        differences.extend(is_move.then(|| format!("the rules of the {} engine are there", other.name())));
+        return Ok(say_differences(&differences, options.exit_code));
     }
     announce(&ruleset);
-    say_changes(engine.as_ref(), &engine.apply(&ruleset)?);
+    let changes = engine.apply(&ruleset)?;
+    // Only now that the new engine's rules are in force: between the two there is no moment without.
+    if is_move {
+        other.remove()?;
+        eprintln!("dockfw: moved from the {} engine to {}", other.name(), engine.name());
+    }
+    say_changes(engine, &changes);
     Ok(Exit::Done)
 }
 

@@ -1,46 +1,66 @@
 //! `dockfw probe`
 
-use dockfw_policy::engine::{Engine, Requirement};
+use dockfw_policy::engine::Requirement;
 use serde::Serialize;
 
 use crate::cli::Probe;
-use crate::engines;
+use crate::engines::decide::{Decision, decide};
+use crate::engines::facts::{Facts, Program};
+use crate::engines::{IPTABLES, NFTABLES, survey};
 use crate::exit::Exit;
-use crate::nftables::Nftables;
 
 /// What `--json` writes.
 #[derive(Serialize)]
 struct Report<'a> {
-    /// The engine that `auto` would choose, if any.
+    /// The engine that `auto` chooses, if any.
     engine: Option<&'static str>,
-    requirements: &'a [Requirement],
+    /// Why; or what is missing.
+    reason: String,
+    facts: &'a Facts,
 }
 
-/// Prints what the native engine needs and finds.
+/// Prints each fact, where it was read, and the decision that they lead to.
 pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
-    let native = Nftables::default();
-    let requirements = native.probe()?;
-    let is_usable = engines::missing(&requirements).is_empty();
-    let report = Report { engine: is_usable.then(|| native.name()), requirements: &requirements };
+    let facts = survey()?;
+    let (engine, reason) = match decide(&facts) {
+        Ok(Decision { engine, reason }) => (Some(engine), reason),
+        Err(missing) => (None, missing.join("; ")),
+    };
+    let report = Report { engine, reason, facts: &facts };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
-    Ok(if is_usable { Exit::Done } else { Exit::Unsupported })
+    Ok(if engine.is_some() { Exit::Done } else { Exit::Unsupported })
 }
 
 fn print(report: &Report<'_>) {
-    for Requirement { what, source, missing, optional } in report.requirements {
+    let facts = report.facts;
+    print_requirements(NFTABLES, &facts.nftables);
+    print_requirements(IPTABLES, &facts.iptables);
+    match &facts.program {
+        Some(Program { version, variant, .. }) => {
+            println!("iptables: {version}, {variant} [iptables --version]")
+        }
+        None => println!("iptables: none that says its version [iptables --version]"),
+    }
+    println!("in force: {} [the kernel]", facts.in_force.unwrap_or("nothing"));
+    let others = if facts.others.is_empty() { "none".into() } else { facts.others.join(", ") };
+    println!("other firewalls running: {others} [systemctl is-active]");
+    match report.engine {
+        Some(engine) => println!("engine: {engine}, for {}", report.reason),
+        None => println!("engine: none. Missing: {}", report.reason),
+    }
+}
+
+fn print_requirements(engine: &str, requirements: &[Requirement]) {
+    for Requirement { what, source, missing, optional } in requirements {
         let found = match (missing, optional) {
             (None, _) => "yes".into(),
             (Some(reason), true) => format!("no, not needed ({reason})"),
             (Some(reason), false) => format!("NO: {reason}"),
         };
-        println!("{what}: {found} [{source}]");
-    }
-    match report.engine {
-        Some(engine) => println!("engine: {engine}"),
-        None => println!("engine: none; this host lacks what dockfw needs"),
+        println!("{engine}: {what}: {found} [{source}]");
     }
 }

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use dockfw_policy::compile::compile;
 use dockfw_policy::engine::{Count, Engine, EngineError, SetState, State};
+use dockfw_policy::policy::{Backend, Policy};
 use serde::Serialize;
 
 use super::{fit_to_host, load};
 use crate::cli::Status;
+use crate::engines;
 use crate::exit::Exit;
 use crate::host::capabilities;
-use crate::nftables::Nftables;
 
 /// What `--json` writes.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Report {
     /// The engine that is there, if any.
     engine: Option<&'static str>,
@@ -27,12 +27,11 @@ struct Report {
 
 /// Tells whether the policy is in force.
 pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
-    let ruleset = compile(&fit_to_host(load(config, true)?));
+    let policy = fit_to_host(load(config, true)?);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let engine = Nftables::new(options.verify);
-    let report = report(&engine, engine.read(Some(&ruleset))?);
+    let report = report(&policy, options.verify)?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -41,14 +40,26 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     Ok(if report.in_force { Exit::Done } else { Exit::NotInForce })
 }
 
-fn report(engine: &dyn Engine, state: State) -> Report {
-    Report {
-        engine: state.present.then(|| engine.name()),
-        in_force: state.present && state.differences.is_empty(),
-        differences: state.differences,
-        counters: state.counters,
-        sets: state.sets,
+fn report(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
+    let mut present = Vec::new();
+    for engine in engines::all(verify) {
+        if engines::is_present(engine.as_ref())? {
+            present.push(engine);
+        }
     }
+    let Some(engine) = present.first() else { return Ok(Report::default()) };
+    let State { mut differences, counters, sets, .. } =
+        engine.read(Some(&engines::compile_for(engine.as_ref(), policy)))?;
+    differences.extend(wrong_engine(engine.as_ref(), policy.engine.backend));
+    differences.extend(
+        present.iter().skip(1).map(|other| format!("rules of the {} engine are there too", other.name())),
+    );
+    Ok(Report { engine: Some(engine.name()), in_force: differences.is_empty(), differences, counters, sets })
+}
+
+fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
+    let is_right = backend == Backend::Auto || backend.name() == engine.name();
+    (!is_right).then(|| format!("the policy asks for the {backend} engine"))
 }
 
 fn print(report: &Report) {

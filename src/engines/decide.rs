@@ -1,0 +1,119 @@
+//! Which engine `auto` means. Pure: facts in, decision out.
+
+use dockfw_policy::engine::Requirement;
+
+use super::facts::{Facts, Version};
+use super::{IPTABLES, NFTABLES};
+
+/// From here on, iptables can be a front end of nf_tables, and platforms that ship it have a kernel whose nf_tables is
+/// more than a preview (CentOS 7: 1.4.21, Ubuntu 18.04: 1.6.1).
+const NF_TABLES_ERA: Version = Version(1, 8, 0);
+
+/// The engine to use, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// The engine's name.
+    pub(crate) engine: &'static str,
+    /// Why this one.
+    pub(crate) reason: String,
+}
+
+/// Decides, or says all that is missing.
+pub(crate) fn decide(facts: &Facts) -> Result<Decision, Vec<String>> {
+    let (native, compat) = (missing(&facts.nftables), missing(&facts.iptables));
+    let is_usable = |engine: &&str| if *engine == NFTABLES { native.is_empty() } else { compat.is_empty() };
+    if let Some(engine) = facts.in_force.filter(|engine| is_usable(engine)) {
+        return Ok(Decision { engine, reason: "it is in force, and works".into() });
+    }
+    match facts.program.as_ref().filter(|program| program.version < NF_TABLES_ERA) {
+        Some(program) if compat.is_empty() => {
+            let version = program.version;
+            Ok(Decision {
+                engine: IPTABLES,
+                reason: format!("iptables {version} is older than {NF_TABLES_ERA}"),
+            })
+        }
+        Some(_) => Err(compat),
+        None if native.is_empty() => {
+            Ok(Decision { engine: NFTABLES, reason: "the kernel takes all that the engine needs".into() })
+        }
+        None if compat.is_empty() => {
+            let reason = format!("the native engine can't be used: {}", native.join("; "));
+            Ok(Decision { engine: IPTABLES, reason })
+        }
+        None => Err([native, compat].concat()),
+    }
+}
+
+/// What an engine can't do without and this host lacks, in words.
+pub(crate) fn missing(requirements: &[Requirement]) -> Vec<String> {
+    let missing = requirements.iter().filter(|requirement| !requirement.optional);
+    missing
+        .filter_map(|requirement| Some(format!("{}: {}", requirement.what, requirement.missing.as_ref()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::facts::Program;
+
+    fn requirement(missing: Option<&str>) -> Vec<Requirement> {
+        let missing = missing.map(str::to_owned);
+        vec![Requirement { what: "it".into(), source: "test".into(), missing, optional: false }]
+    }
+
+    fn facts(version: Option<Version>, native: Option<&str>, compat: Option<&str>) -> Facts {
+        Facts {
+            nftables: requirement(native),
+            iptables: requirement(compat),
+            program: version.map(|version| Program {
+                version,
+                variant: "legacy".into(),
+                path: "iptables".into(),
+            }),
+            in_force: None,
+            others: Vec::new(),
+        }
+    }
+
+    fn engine(facts: &Facts) -> Option<&'static str> {
+        decide(facts).ok().map(|decision| decision.engine)
+    }
+
+    const OLD: Option<Version> = Some(Version(1, 6, 1));
+    const NEW: Option<Version> = Some(Version(1, 8, 0));
+
+    #[test]
+    fn old_iptables_means_compat_whatever_the_kernel_takes() {
+        assert_eq!(engine(&facts(OLD, None, None)), Some(IPTABLES));
+        assert_eq!(engine(&facts(OLD, None, Some("no ipset"))), None);
+    }
+
+    #[test]
+    fn otherwise_native_is_first_and_compat_second() {
+        for version in [NEW, None] {
+            assert_eq!(engine(&facts(version, None, None)), Some(NFTABLES));
+            assert_eq!(engine(&facts(version, None, Some("no ipset"))), Some(NFTABLES));
+            assert_eq!(engine(&facts(version, Some("no nf_tables"), None)), Some(IPTABLES));
+        }
+    }
+
+    #[test]
+    fn where_neither_works_all_is_named() {
+        let Err(missing) = decide(&facts(NEW, Some("no nf_tables"), Some("no ipset"))) else {
+            panic!("something was chosen")
+        };
+        assert_eq!(missing, ["it: no nf_tables", "it: no ipset"]);
+    }
+
+    #[test]
+    fn what_is_in_force_stays_while_it_works() {
+        let compat = Facts { in_force: Some(IPTABLES), ..facts(NEW, None, None) };
+        assert_eq!(engine(&compat), Some(IPTABLES));
+        let broken = Facts { in_force: Some(IPTABLES), ..facts(NEW, None, Some("no ipset")) };
+        assert_eq!(engine(&broken), Some(NFTABLES));
+        let native = Facts { in_force: Some(NFTABLES), ..facts(OLD, None, None) };
+        assert_eq!(engine(&native), Some(NFTABLES));
+    }
+}
