@@ -1,7 +1,7 @@
 //! The packet matrix: a real dockerd, real clients, and what reaches what under which policy.
 //!
 //! Each case names the statements of `docs/security.md` that it proves, and runs with Docker on iptables-nft and on
-//! iptables-legacy, with and without the prefilter.
+//! iptables-legacy, with and without the prefilter; `DOCKFW_TEST_DOCKER` names other releases' Dockers to run it with.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod cases;
@@ -11,7 +11,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use dockfw_lab::{Programs, Variant, contain};
+use dockfw_lab::{Choice, LabOptions, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{CASES, Case};
@@ -34,12 +34,14 @@ fn main() -> ExitCode {
 
 fn trials(obstacle: Option<&str>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (variant_name, variant) in VARIANTS {
-        let obstacle =
-            obstacle.map(str::to_owned).or_else(|| Programs::check(&variant).err().map(|e| format!("{e:#}")));
-        for case in CASES {
-            for setting in Setting::ALL {
-                trials.push(trial(variant_name, &variant, setting, case, obstacle.clone()));
+    for choice in Choice::wanted() {
+        for (variant_name, variant) in VARIANTS {
+            let name = format!("{}::{variant_name}", choice.name());
+            let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(&variant));
+            let lab = choice.lab(variant, Some(env!("CARGO_BIN_EXE_dockfw").into()));
+            for case in CASES {
+                trials
+                    .extend(Setting::ALL.map(|setting| trial(&name, &lab, setting, case, obstacle.clone())));
             }
         }
     }
@@ -47,19 +49,19 @@ fn trials(obstacle: Option<&str>) -> Vec<Trial> {
 }
 
 fn trial(
-    variant_name: &str,
-    variant: &Variant,
+    lab_name: &str,
+    lab: &LabOptions,
     setting: Setting,
     case: &'static Case,
     obstacle: Option<String>,
 ) -> Trial {
-    let name = format!("{variant_name}::{setting}::{}::{}", case.statements, case.name);
-    let variant = variant.clone();
+    let name = format!("{lab_name}::{setting}::{}::{}", case.statements, case.name);
+    let lab = lab.clone();
     Trial::ignorable_test(name, move || {
         if let Some(reason) = obstacle {
             return Ok(Completion::ignored_with(reason));
         }
-        let outcome = stage::on(variant, move |world| (case.run)(world, setting));
+        let outcome = stage::on(lab, move |world| (case.run)(world, setting));
         outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
 }

@@ -5,30 +5,30 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
-use dockfw_lab::Variant;
+use dockfw_lab::LabOptions;
 
 use crate::world::{self, World};
 
 type Job = Box<dyn FnOnce(&World<'_>) -> Result<()> + Send>;
 
 struct Stage {
-    variant: Variant,
+    options: LabOptions,
     jobs: Sender<(Job, Sender<Result<()>>)>,
     thread: JoinHandle<()>,
 }
 
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
-/// Runs a case in a lab of this variant.
+/// Runs a case in such a lab.
 pub(crate) fn on(
-    variant: Variant,
+    options: LabOptions,
     case: impl FnOnce(&World<'_>) -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let mut stage = current();
-    if stage.as_ref().is_some_and(|stage| stage.variant != variant) {
+    if stage.as_ref().is_some_and(|stage| stage.options != options) {
         take_down(&mut stage);
     }
-    let stage = stage.get_or_insert_with(|| raise(variant));
+    let stage = stage.get_or_insert_with(|| raise(options));
     let (answer, answered) = channel();
     stage.jobs.send((Box::new(case), answer)).ok().context("the lab's thread has ended")?;
     answered.recv().context("the case panicked")?
@@ -51,15 +51,15 @@ fn take_down(stage: &mut Option<Stage>) {
     }
 }
 
-fn raise(variant: Variant) -> Stage {
+fn raise(options: LabOptions) -> Stage {
     let (jobs, todo) = channel();
-    let own_variant = variant.clone();
-    let thread = thread::spawn(move || run(own_variant, &todo));
-    Stage { variant, jobs, thread }
+    let own_options = options.clone();
+    let thread = thread::spawn(move || run(own_options, &todo));
+    Stage { options, jobs, thread }
 }
 
-fn run(variant: Variant, todo: &Receiver<(Job, Sender<Result<()>>)>) {
-    let result = world::with(variant, |world| {
+fn run(options: LabOptions, todo: &Receiver<(Job, Sender<Result<()>>)>) {
+    let result = world::with(options, |world| {
         for (job, answer) in todo {
             // Who asked has gone: nobody is interested.
             let _ = answer.send(job(world));

@@ -22,7 +22,7 @@ use std::process::{Child, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{
     Container, ContainerSpec, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4,
-    SECOND_V6, Service, Variant,
+    SECOND_V6, Service,
 };
 
 use crate::expect::Expectations;
@@ -68,9 +68,8 @@ pub(crate) struct World<'a> {
 }
 
 /// Raises the world, does something with it, and takes it down.
-pub(crate) fn with(variant: Variant, work: impl FnOnce(&World<'_>)) -> Result<()> {
-    let dockfw = Some(env!("CARGO_BIN_EXE_dockfw").into());
-    let lab = Lab::raise(LabOptions { variant, dockfw, ..LabOptions::default() })?;
+pub(crate) fn with(options: LabOptions, work: impl FnOnce(&World<'_>)) -> Result<()> {
+    let lab = Lab::raise(options)?;
     apply(&lab, EARLY_POLICY)?;
     let docker = Docker::start(&lab, DockerOptions::default())?;
     lab.accept_forwarding()?;
@@ -201,8 +200,8 @@ impl<'a> World<'a> {
     /// Starts to put a policy in force.
     pub(crate) fn spawn_apply(&self, setting: Setting, policy: &str) -> Result<Child> {
         write(&with_engine(setting, policy))?;
-        let mut command = self.lab.host.command(env!("CARGO_BIN_EXE_dockfw"));
-        command.args(APPLY).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = self.lab.dockfw_command(&APPLY)?;
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command.spawn()?)
     }
 

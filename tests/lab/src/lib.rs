@@ -41,6 +41,7 @@
 )]
 
 mod cgroups;
+mod choice;
 mod contain;
 mod container;
 mod datagram;
@@ -64,6 +65,7 @@ mod userland;
 mod wait;
 mod witness;
 
+pub use choice::Choice;
 pub use contain::{contain, lab_name};
 pub use container::{Container, ContainerSpec};
 pub use docker::{Docker, DockerOptions};

@@ -34,7 +34,7 @@ pub const SECOND_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
 const ROUTER: u8 = 254;
 
 /// How a lab is to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabOptions {
     /// Which `iptables` the programs on the host find.
     pub variant: Variant,

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use dockfw_lab::{
-    Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Netns, Network, PROTOS, Packet,
-    Probe, Programs, Proto, Root, Survivor, Variant, Witness, contain, probe_all, wait_until,
+    Choice, Container, Docker, DockerOptions, Hook, Lab, LabOptions, Leftovers, Netns, Network, PROTOS,
+    Packet, Probe, Programs, Proto, Root, Survivor, Variant, Witness, contain, probe_all, wait_until,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -54,19 +54,21 @@ fn trials() -> Vec<Trial> {
         let role = format!("open:{name}");
         case(&format!("docker_is_open_and_nothing_stays_{name}"), variant, move || whole_life(&role))
     }));
-    for suite in Root::SUITES {
-        trials.extend(["nft", "legacy"].map(|name| on_root(suite, name)));
+    for choice in Choice::wanted().into_iter().filter(|choice| choice.source != "host") {
+        trials.extend(["nft", "legacy"].map(|variant| on_root(choice.clone(), variant)));
     }
     trials
 }
 
-/// As with the machine's own Docker, with that of another release where its root is in the cache.
-fn on_root(suite: &'static str, variant: &'static str) -> Trial {
-    Trial::ignorable_test(format!("docker_is_open_and_nothing_stays_{variant}_{suite}"), move || {
-        if let Err(reason) = Root::cached(suite).and_then(|_| possible(&Variant::Native)) {
-            return Ok(Completion::ignored_with(format!("{reason:#}")));
+/// As with the machine's own Docker, with that of another release.
+fn on_root(choice: Choice, variant: &'static str) -> Trial {
+    let source = choice.source.clone();
+    Trial::ignorable_test(format!("docker_is_open_and_nothing_stays_{variant}_{source}"), move || {
+        let obstacle = choice.obstacle(&Variant::Native);
+        if let Some(reason) = obstacle.or_else(|| (!Uid::effective().is_root()).then(|| "not root".into())) {
+            return Ok(Completion::ignored_with(reason));
         }
-        let outcome = whole_life(&format!("open:{variant}:{suite}"));
+        let outcome = whole_life(&format!("open:{variant}:{source}"));
         outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
 }

@@ -125,7 +125,7 @@ pub(super) fn a_wrong_policy_changes_nothing(world: &World<'_>, setting: Setting
 /// The kernel refuses to change a table that another program owns.
 pub(super) fn a_refusal_by_the_kernel_changes_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, &opening(&["22"], "host"))?;
-    let text = world.lab.on_host(env!("CARGO_BIN_EXE_dockfw"), &["show"])?;
+    let text = String::from_utf8(world.lab.dockfw(&["show"])?.stdout)?;
     world.remove()?;
     let owner = Owner::of_table(world, &text)?;
     let before = in_force(world)?;

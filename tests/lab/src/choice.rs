@@ -1,0 +1,70 @@
+//! Which Dockers a test is to be run with.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::programs::{Programs, Variant, find};
+use crate::roots::Root;
+use crate::run::run;
+use crate::topology::LabOptions;
+
+/// A Docker that tests are to be run with: this machine's own, or that of another release.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// `host`, or the suite.
+    pub source: String,
+    root: Option<Root>,
+    obstacle: Option<String>,
+}
+
+impl Choice {
+    /// Those that `DOCKFW_TEST_DOCKER` names: `host` and suites with commas between them, or `all`; `host` by default.
+    #[must_use]
+    pub fn wanted() -> Vec<Self> {
+        let named = env::var("DOCKFW_TEST_DOCKER").unwrap_or_default();
+        match named.trim() {
+            "" => vec![Self::of("host")],
+            "all" => ["host"].iter().chain(&Root::SUITES).map(|source| Self::of(source)).collect(),
+            list => list.split(',').map(|source| Self::of(source.trim())).collect(),
+        }
+    }
+
+    fn of(source: &str) -> Self {
+        let root = (source != "host").then(|| Root::cached(source)).transpose();
+        let obstacle = root.as_ref().err().map(|error| format!("no root of {source}: {error:#}"));
+        Self { source: source.to_owned(), root: root.unwrap_or_default(), obstacle }
+    }
+
+    /// Its name for tests' names, by its version where that is known: `docker-26.1.5`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let version = self.version().unwrap_or_else(|_| self.source.clone());
+        format!("docker-{}", version.split('+').next().unwrap_or_default())
+    }
+
+    fn version(&self) -> Result<String> {
+        if self.source != "host" {
+            return self.root.as_ref().context("no root")?.docker_version();
+        }
+        // "Docker version 20.10.24+dfsg1, build 297e128"
+        let said = run(Command::new(find("dockerd")?).arg("--version"))?;
+        said.split_whitespace().nth(2).map(str::to_owned).context("no version")
+    }
+
+    /// Why no lab can be raised with it and this iptables: a reason to skip.
+    #[must_use]
+    pub fn obstacle(&self, variant: &Variant) -> Option<String> {
+        let machine =
+            if self.root.is_some() { Programs::check_beside_root() } else { Programs::check(variant) };
+        self.obstacle.clone().or_else(|| machine.err().map(|error| format!("{error:#}")))
+    }
+
+    /// A lab with it.
+    #[must_use]
+    pub fn lab(&self, variant: Variant, dockfw: Option<PathBuf>) -> LabOptions {
+        LabOptions { variant, dockfw, root: self.root.clone() }
+    }
+}
