@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::Probe;
 use crate::engines::decide::{Decision, decide};
-use crate::engines::facts::{Facts, Program};
+use crate::engines::facts::{Facts, Program, other_firewalls};
 use crate::engines::{IPTABLES, NFTABLES, survey};
 use crate::exit::Exit;
 
@@ -17,6 +17,8 @@ struct Report<'a> {
     /// Why; or what is missing.
     reason: String,
     facts: &'a Facts,
+    /// Other firewalls that are running.
+    firewalls: Vec<String>,
 }
 
 /// Prints each fact, where it was read, and the decision that they lead to.
@@ -26,7 +28,7 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
         Ok(Decision { engine, reason }) => (Some(engine), reason),
         Err(missing) => (None, missing.join("; ")),
     };
-    let report = Report { engine, reason, facts: &facts };
+    let report = Report { engine, reason, facts: &facts, firewalls: other_firewalls() };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -46,8 +48,8 @@ fn print(report: &Report<'_>) {
         None => println!("iptables: none that says its version [iptables --version]"),
     }
     println!("in force: {} [the kernel]", facts.in_force.unwrap_or("nothing"));
-    let others = if facts.others.is_empty() { "none".into() } else { facts.others.join(", ") };
-    println!("other firewalls running: {others} [systemctl is-active]");
+    let firewalls = if report.firewalls.is_empty() { "none".into() } else { report.firewalls.join(", ") };
+    println!("other firewalls running: {firewalls} [systemctl is-active]");
     match report.engine {
         Some(engine) => println!("engine: {engine}, for {}", report.reason),
         None => println!("engine: none. Missing: {}", report.reason),

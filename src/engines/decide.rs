@@ -73,7 +73,6 @@ mod tests {
                 path: "iptables".into(),
             }),
             in_force: None,
-            others: Vec::new(),
         }
     }
 

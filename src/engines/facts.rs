@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 
 /// Where system programs are, for callers without these in their `PATH`.
 const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
-/// Services that program the same hooks.
-const SERVICES: [&str; 4] = ["firewalld", "ufw", "nftables", "iptables"];
+/// Firewalls that drop by default.
+const FIREWALLS: [&str; 2] = ["firewalld", "ufw"];
 
 /// Everything that decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,8 +23,6 @@ pub(crate) struct Facts {
     pub(crate) program: Option<Program>,
     /// The engine whose rules are on the host.
     pub(crate) in_force: Option<&'static str>,
-    /// Other firewalls' services that are running.
-    pub(crate) others: Vec<String>,
 }
 
 /// An iptables program.
@@ -81,13 +79,13 @@ fn program_of(said: &str) -> Option<Program> {
     Some(Program { version: version.parse().ok()?, variant, path: "iptables".into() })
 }
 
-/// The services of other firewalls that are running, as far as systemd knows.
+/// The other firewalls that are running, as far as systemd knows: what they drop stays dropped.
 pub(crate) fn other_firewalls() -> Vec<String> {
     let is_active = |service: &str| {
         said(Command::new("systemctl").args(["is-active", service]))
             .is_some_and(|said| said.trim() == "active")
     };
-    SERVICES.into_iter().filter(|service| is_active(service)).map(str::to_owned).collect()
+    FIREWALLS.into_iter().filter(|service| is_active(service)).map(str::to_owned).collect()
 }
 
 /// What a program says on stdout, if it can be run.

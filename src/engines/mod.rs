@@ -41,12 +41,18 @@ pub(crate) fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, 
     let name = match backend {
         Backend::Nftables => NFTABLES,
         Backend::Iptables => IPTABLES,
-        Backend::Auto => {
-            let decision = decide::decide(&survey()?);
-            decision.map_err(|missing| EngineError::Unsupported(missing.join("; ")))?.engine
-        }
+        Backend::Auto => choose_by_facts()?,
     };
     Ok(by_name(name, verify))
+}
+
+/// What is in force stays: that it could be read says that it works here, without asking for more.
+fn choose_by_facts() -> Result<&'static str, EngineError> {
+    if let Some(engine) = in_force(&all(false))? {
+        return Ok(engine);
+    }
+    let decision = decide::decide(&survey()?);
+    decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
 }
 
 /// Reads everything that decides between the engines. An engine that this host can't have at all has its reason
@@ -58,7 +64,6 @@ pub(crate) fn survey() -> Result<Facts, EngineError> {
         iptables: requirements(compat.as_ref())?,
         program: facts::program(),
         in_force: in_force(&[native, compat])?,
-        others: facts::other_firewalls(),
     })
 }
 
