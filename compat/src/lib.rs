@@ -1,38 +1,75 @@
 //! dockfw's engine for hosts whose firewall is still xtables: ipset and iptables in the FILTERS / DOCKER-USER layout.
+//!
+//! `lower` puts a ruleset into iptables' terms, `saved` reads what is on the host, `plan` compares the two and says
+//! what to do; all of that is pure. `host` knows the programs of this host, `run` runs them. No chain of others is ever
+//! emptied, and no rule of others moved.
 
-use dockfw_policy::engine::{Changes, Engine, EngineError, Requirement, State};
+mod engine;
+mod host;
+mod jumps;
+mod lower;
+mod normal;
+mod plan;
+mod probe;
+mod run;
+mod saved;
+mod sets;
+mod text;
+mod wanted;
+
+use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-/// The compat engine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Iptables;
+use normal::Protocols;
+use plan::{Live, plan};
+use saved::Tables;
 
-fn not_built() -> EngineError {
-    EngineError::Unsupported("the iptables engine is not built yet; use --backend nftables".into())
+/// What is known of this host already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether Docker filters with nftables itself; nothing where it was not asked.
+    pub docker_uses_nftables: Option<bool>,
 }
 
-impl Engine for Iptables {
-    fn name(&self) -> &'static str {
-        "iptables"
-    }
+/// The compat engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Iptables {
+    facts: Facts,
+}
 
-    fn probe(&self) -> Result<Vec<Requirement>, EngineError> {
-        Err(not_built())
+impl Iptables {
+    /// The engine on a host of which this is known.
+    pub fn new(facts: Facts) -> Self {
+        Self { facts }
     }
+}
 
-    fn check(&self, _: &Ruleset) -> Result<(), EngineError> {
-        Err(not_built())
-    }
+/// The engine on a host of which nothing is known yet.
+#[allow(non_upper_case_globals, reason = "stands in for the unit struct that the engine was")]
+pub const Iptables: Iptables = Iptables { facts: Facts { docker_uses_nftables: None } };
 
-    fn apply(&self, _: &Ruleset) -> Result<Changes, EngineError> {
-        Err(not_built())
-    }
+/// A ruleset as text: what the three programs are given on a host where nothing is yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendering {
+    /// For `ipset restore`.
+    pub ipset: String,
+    /// For `iptables-restore --noflush`.
+    pub iptables: String,
+    /// For `ip6tables-restore --noflush`.
+    pub ip6tables: String,
+}
 
-    fn read(&self, _: Option<&Ruleset>) -> Result<State, EngineError> {
-        Err(not_built())
-    }
-
-    fn remove(&self) -> Result<bool, EngineError> {
-        Err(not_built())
-    }
+/// Writes a ruleset as text. Needs nothing of the host.
+pub fn render(ruleset: &Ruleset) -> Result<Rendering, EngineError> {
+    let wanted = engine::lowered(ruleset)?;
+    let families = dockfw_policy::address::Family::BOTH.map(|family| (family, Tables::default()));
+    let live = Live { families: families.into(), ..Live::default() };
+    let plan = plan(&live, &wanted, &Protocols::parse(""));
+    let text = |family| {
+        let restore = plan.restores.iter().find(|restore| restore.family == family);
+        restore.map(plan::Restore::text).unwrap_or_default()
+    };
+    let iptables = text(dockfw_policy::address::Family::Ipv4);
+    let ip6tables = text(dockfw_policy::address::Family::Ipv6);
+    Ok(Rendering { iptables, ip6tables, ipset: plan.sets })
 }

@@ -1,0 +1,146 @@
+//! Tests against the kernel, each in a network namespace of its own, on both variants of iptables.
+
+mod apply;
+mod others;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dockfw_policy::compile::compile;
+use dockfw_policy::{Files, LoadOptions, load};
+use nix::sched::{CloneFlags, unshare};
+
+use super::*;
+use crate::host::{Tools, Variant};
+use crate::normal::Protocols;
+use crate::run::find;
+
+/// One policy file in memory.
+struct OneFile(String);
+
+impl Files for OneFile {
+    fn read(&self, _: &Path, _: u64) -> std::io::Result<Vec<u8>> {
+        Ok(self.0.clone().into_bytes())
+    }
+
+    fn list(&self, _: &Path) -> std::io::Result<Vec<PathBuf>> {
+        Ok(vec![])
+    }
+}
+
+/// The ruleset of a policy.
+fn ruleset(policy: &str) -> Ruleset {
+    let options = LoadOptions { allow_trusting_everyone: true };
+    let loaded = load(Path::new("/dockfw.toml"), &OneFile(policy.into()), options);
+    let mut policy = loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy;
+    policy.engine.prefilter = false;
+    compile(&policy)
+}
+
+fn wanted(policy: &str) -> Wanted {
+    lowered(&ruleset(policy)).unwrap()
+}
+
+/// A policy that has some of everything.
+const FULL: &str = include_str!("../../../tests/golden/everything/dockfw.toml");
+
+fn full() -> Wanted {
+    // The list lies in a file beside it.
+    wanted(&FULL.replace("\"file:vpn.txt\"", "\"192.0.2.64/26\""))
+}
+
+/// Trusts one address of each family, and this besides.
+fn trusting(address: &str) -> Wanted {
+    wanted(&format!("trusted = [\"192.0.2.10\", \"2001:db8::10\", \"{address}\"]"))
+}
+
+/// The engine's host, with the programs of one variant.
+struct Bench {
+    host: Host,
+}
+
+impl Bench {
+    fn of(variant: Variant) -> Self {
+        let tools =
+            |variant: Variant| Tools::find(variant, &format!("-{}", variant.name())).expect("both variants");
+        let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
+        let host = Host {
+            tools: tools(variant),
+            other: Some(tools(variant.other())),
+            protocols,
+            ipset: find("ipset").expect("ipset"),
+        };
+        Self { host }
+    }
+
+    fn apply(&self, wanted: &Wanted) -> Vec<String> {
+        apply(&self.host, wanted).expect("applied").lines
+    }
+
+    fn differences(&self, wanted: &Wanted) -> Vec<String> {
+        read(&self.host, Some(wanted)).expect("read").differences
+    }
+
+    /// Does only some steps of an apply, as one that is killed does.
+    fn apply_partly(&self, wanted: &Wanted, steps: usize) {
+        let plan = plan(&self.host.read().unwrap(), wanted, &self.host.protocols);
+        carry_out(&self.host, &plan, &Step::ALL[..steps]).expect("carried out");
+    }
+
+    fn family(&self, family: Family, arguments: &str) {
+        let base = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
+        sh(&format!("{base}-{} {arguments}", self.host.tools.variant.name()));
+    }
+
+    /// The rules of a chain of table filter, in IPv4.
+    fn chain(&self, chain: &str) -> Vec<String> {
+        let rules = sh(&format!("iptables-{}-save -t filter", self.host.tools.variant.name()));
+        let prefix = format!("-A {chain} ");
+        rules.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
+    }
+
+    /// Everything on the host, but for counters, empty tables and the seeds of sets' hashes.
+    fn everything(&self) -> String {
+        let name = self.host.tools.variant.name();
+        let text = sh(&format!("iptables-{name}-save; ip6tables-{name}-save; ipset save"));
+        let is_said =
+            |line: &&str| !line.starts_with(['#', '*']) && !line.contains(" ACCEPT [") && *line != "COMMIT";
+        let lines =
+            text.lines().filter(is_said).map(|line| line.split(" initval").next().unwrap_or_default());
+        lines.map(|line| line.split(" [").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Runs a test for each variant, in a network namespace of its own: in a thread that goes with it.
+fn on_both(test: fn(&Bench)) {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: a network namespace of one's own takes root");
+        return;
+    }
+    for variant in [Variant::Nft, Variant::Legacy] {
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+            test(&Bench::of(variant));
+        });
+        if let Err(panic) = thread.join() {
+            eprintln!("on iptables-{}", variant.name());
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Runs a script in the namespace of the thread.
+fn sh(script: &str) -> String {
+    let output = Command::new("sh").args(["-ec", script]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What Docker 20.10 makes of table filter in IPv4.
+fn like_docker(bench: &Bench) {
+    for rule in ["-N DOCKER", "-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER"] {
+        bench.family(Family::Ipv4, rule);
+    }
+    bench.family(Family::Ipv4, "-A FORWARD -o docker0 -j DOCKER");
+    bench.family(Family::Ipv4, "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT");
+}

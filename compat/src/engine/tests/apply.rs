@@ -1,0 +1,182 @@
+//! What an apply makes of the engine's own rules and sets.
+
+use super::*;
+
+#[test]
+fn a_policy_reads_back_as_it_was_written() {
+    on_both(|bench| {
+        assert!(!bench.apply(&full()).is_empty());
+        assert_eq!(bench.differences(&full()), [""; 0]);
+        assert_eq!(bench.apply(&full()), [""; 0]);
+    });
+}
+
+#[test]
+fn golden_policies_load() {
+    on_both(|bench| {
+        for case in ["awkward-names", "container-ports", "edges", "minimal", "protocols", "swarm"] {
+            let path =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case).join("dockfw.toml");
+            let wanted = wanted(&std::fs::read_to_string(path).unwrap());
+            check(&bench.host, &wanted).unwrap_or_else(|error| panic!("{case}: {error}"));
+            bench.apply(&wanted);
+            assert_eq!(bench.apply(&wanted), [""; 0], "{case}");
+        }
+    });
+}
+
+#[test]
+fn nothing_to_do_touches_nothing() {
+    on_both(|bench| {
+        bench.apply(&full());
+        let counted = "-c 7 77";
+        // Any restore would set it back.
+        bench.family(Family::Ipv4, &format!("-R FILTERS 1 {counted} -j DOCKFW-PRE"));
+        assert_eq!(bench.apply(&full()), [""; 0]);
+        let rules = sh(&format!("iptables-{}-save -c", bench.host.tools.variant.name()));
+        assert!(rules.contains("[7:77] -A FILTERS -j DOCKFW-PRE"), "{rules}");
+    });
+}
+
+#[test]
+fn sets_change_by_generation_and_leave_nothing_behind() {
+    on_both(|bench| {
+        let mut names = Vec::new();
+        for turn in 0..10 {
+            bench.apply(&trusting(&format!("198.51.100.{turn}")));
+            let listed = sh("ipset list -n");
+            assert_eq!(listed.lines().count(), 2, "{listed}");
+            names.extend(listed.lines().filter(|name| name.starts_with("dockfw4")).map(str::to_owned));
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 10);
+        assert_eq!(sh("ipset list -n").lines().filter(|name| name.starts_with("dockfw6")).count(), 1);
+    });
+}
+
+#[test]
+fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
+    on_both(|bench| {
+        let (old, new) = (trusting("198.51.100.1"), trusting("2001:db8::1"));
+        for steps in 0..=Step::ALL.len() {
+            bench.apply(&old);
+            bench.apply_partly(&new, steps);
+            for family in Family::BOTH {
+                let rest = |wanted| {
+                    bench
+                        .differences(wanted)
+                        .into_iter()
+                        .filter(move |line| line.starts_with(family_name(family)))
+                };
+                assert!(rest(&old).count() == 0 || rest(&new).count() == 0, "{steps} steps: a mixture");
+            }
+            bench.apply(&new);
+            assert_eq!(bench.differences(&new), [""; 0]);
+            assert_eq!(sh("ipset list -n").lines().count(), 2, "after {steps} steps");
+        }
+    });
+}
+
+#[test]
+fn a_half_filled_set_is_never_taken_for_a_full_one() {
+    on_both(|bench| {
+        let wanted = trusting("198.51.100.1");
+        let plan = plan(&bench.host.read().unwrap(), &wanted, &bench.host.protocols);
+        for lines in 0..plan.sets.lines().count() {
+            let part: String = plan.sets.lines().take(lines).map(|line| format!("{line}\n")).collect();
+            bench.host.restore_sets(&part).unwrap();
+            bench.apply(&wanted);
+            assert_eq!(bench.differences(&wanted), [""; 0]);
+            assert_eq!(sh("ipset list -n").lines().count(), 2);
+            remove(&bench.host).unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_others_changed_is_found_and_put_right() {
+    on_both(|bench| {
+        let wanted = full();
+        for damage in [
+            "-D FILTERS 2",
+            "-I FILTERS -j ACCEPT",
+            "-F DOCKFW-USER",
+            "-D INPUT -j FILTERS",
+            "-D DOCKER-USER -j DOCKFW-USER",
+            "-F FORWARD",
+            "-I DOCKFW-PRE -s 192.0.2.77 -j RETURN",
+            "-t raw -F PREROUTING",
+            "-t raw -F DOCKFW-RAW",
+            "-N FILTERS-77",
+        ] {
+            bench.apply(&wanted);
+            bench.family(Family::Ipv4, damage);
+            assert!(!bench.differences(&wanted).is_empty(), "{damage}");
+            bench.apply(&wanted);
+            assert_eq!(bench.differences(&wanted), [""; 0], "{damage}");
+        }
+    });
+}
+
+#[test]
+fn elements_that_others_changed_are_put_right() {
+    on_both(|bench| {
+        let wanted = trusting("198.51.100.1");
+        bench.apply(&wanted);
+        let name = sh("ipset list -n | grep dockfw4");
+        let name = name.trim();
+        for damage in
+            [format!("del {name} 198.51.100.1"), format!("add {name} 0.0.0.0/1"), format!("flush {name}")]
+        {
+            sh(&format!("ipset {damage}"));
+            assert_eq!(bench.differences(&wanted), ["set trusted (IPv4) differs"], "{damage}");
+            bench.apply(&wanted);
+            assert_eq!(bench.differences(&wanted), [""; 0], "{damage}");
+            assert_eq!(sh("ipset list -n").lines().count(), 2);
+        }
+    });
+}
+
+#[test]
+fn a_check_leaves_nothing() {
+    on_both(|bench| {
+        let before = bench.everything();
+        check(&bench.host, &full()).unwrap();
+        assert_eq!(bench.everything(), before);
+    });
+}
+
+#[test]
+fn counters_are_summed_by_name() {
+    on_both(|bench| {
+        bench.apply(&full());
+        sh("ip link set lo up");
+        let counters = read(&bench.host, None).unwrap().counters;
+        let names: Vec<_> = counters.iter().map(|count| count.name.as_str()).collect();
+        for name in ["drop_impossible", "drop_input", "trusted", "allow_web", "drop_forward", "swarm_peers"] {
+            assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{name} in {names:?}");
+        }
+    });
+}
+
+#[test]
+fn every_rate_reads_back() {
+    on_both(|bench| {
+        for rate in [
+            "1/second",
+            "7/second",
+            "9999/second",
+            "3/minute",
+            "10000/minute",
+            "123/hour",
+            "17/day",
+            "10000/day",
+        ] {
+            let wanted =
+                wanted(&format!("trusted = [\"192.0.2.10\"]\n[log]\ndrops = true\nrate = \"{rate}\""));
+            bench.apply(&wanted);
+            assert_eq!(bench.differences(&wanted), [""; 0], "{rate}");
+        }
+    });
+}

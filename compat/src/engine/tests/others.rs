@@ -1,0 +1,140 @@
+//! What is not the engine's: it stays.
+
+use super::*;
+
+/// Rules of others, in all the chains that the engine puts a jump into.
+fn put_others(bench: &Bench) {
+    like_docker(bench);
+    sh("ipset create f2b hash:ip; ipset add f2b 192.0.2.66");
+    for rule in [
+        "-N f2b-sshd",
+        "-A f2b-sshd -m set --match-set f2b src -j REJECT",
+        "-A f2b-sshd -j RETURN",
+        "-A INPUT -p tcp --dport 22 -j f2b-sshd",
+        "-A INPUT -s 192.0.2.67 -j DROP",
+        "-I DOCKER-USER -s 192.0.2.68 -j DROP",
+        "-I DOCKER-USER 2 -m set --match-set f2b src -j DROP",
+        "-A FORWARD -s 192.0.2.69 -j ACCEPT",
+    ] {
+        bench.family(Family::Ipv4, rule);
+    }
+}
+
+#[test]
+fn remove_leaves_everything_as_it_was() {
+    on_both(|bench| {
+        put_others(bench);
+        let before = bench.everything();
+        bench.apply(&full());
+        bench.apply(&trusting("198.51.100.1"));
+        assert_ne!(bench.everything(), before);
+        assert!(remove(&bench.host).unwrap());
+        assert_eq!(bench.everything(), before);
+        assert!(!remove(&bench.host).unwrap());
+    });
+}
+
+#[test]
+fn remove_leaves_an_empty_host_empty() {
+    on_both(|bench| {
+        let before = bench.everything();
+        bench.apply(&full());
+        remove(&bench.host).unwrap();
+        assert_eq!(bench.everything(), before);
+    });
+}
+
+#[test]
+fn rules_of_others_stay_in_their_order() {
+    on_both(|bench| {
+        put_others(bench);
+        let chains = ["INPUT", "FORWARD", "DOCKER-USER", "DOCKER", "f2b-sshd"];
+        let before = chains.map(|chain| bench.chain(chain));
+        bench.apply(&full());
+        for (chain, before) in chains.iter().zip(before) {
+            let mut after = bench.chain(chain);
+            after.retain(|rule| rule != "-j FILTERS" && rule != "-j DOCKFW-USER");
+            assert_eq!(after, before, "{chain}");
+        }
+    });
+}
+
+#[test]
+fn a_rule_that_accepts_before_the_jump_is_overtaken() {
+    on_both(|bench| {
+        put_others(bench);
+        for accept in
+            ["-I INPUT -i eth0 -j ACCEPT", "-I DOCKER-USER -i eth0 -j ACCEPT", "-I FORWARD -i eth0 -j ACCEPT"]
+        {
+            bench.apply(&full());
+            bench.family(Family::Ipv4, accept);
+            assert_eq!(bench.differences(&full()).len(), 1, "{accept}");
+            assert_eq!(bench.apply(&full()).len(), 1, "{accept}");
+        }
+        assert_eq!(bench.chain("INPUT")[..2], ["-j FILTERS", "-i eth0 -j ACCEPT"]);
+        assert_eq!(bench.chain("DOCKER-USER")[..2], ["-j DOCKFW-USER", "-i eth0 -j ACCEPT"]);
+        assert_eq!(bench.chain("FORWARD")[..2], ["-j DOCKER-USER", "-i eth0 -j ACCEPT"]);
+    });
+}
+
+#[test]
+fn a_rule_that_drops_before_the_jump_is_left_alone() {
+    on_both(|bench| {
+        put_others(bench);
+        bench.apply(&full());
+        bench.family(Family::Ipv4, "-I INPUT -s 192.0.2.1 -j DROP");
+        bench.family(Family::Ipv4, "-I INPUT -p tcp --dport 22 -j f2b-sshd");
+        let before = bench.chain("INPUT");
+        assert_eq!(bench.apply(&full()), [""; 0]);
+        assert_eq!(bench.chain("INPUT"), before);
+    });
+}
+
+#[test]
+fn docker_takes_over_what_stood_in_for_its_jump() {
+    on_both(|bench| {
+        bench.apply(&full());
+        assert_eq!(bench.chain("DOCKER-USER"), ["-j DOCKFW-USER"]);
+        // As setupUserChain does, in Docker 20.10.
+        bench.family(Family::Ipv4, "-A DOCKER-USER -j RETURN");
+        bench.family(Family::Ipv4, "-I FORWARD -j DOCKER-USER");
+        assert_eq!(bench.apply(&full()).len(), 1);
+        assert_eq!(bench.chain("FORWARD"), ["-j DOCKER-USER"]);
+        assert_eq!(bench.chain("DOCKER-USER"), ["-j DOCKFW-USER", "-j RETURN"]);
+        remove(&bench.host).unwrap();
+        assert_eq!(bench.chain("FORWARD"), ["-j DOCKER-USER"]);
+        assert_eq!(bench.chain("DOCKER-USER"), ["-j RETURN"]);
+    });
+}
+
+#[test]
+fn what_is_left_in_the_other_variant_is_taken_out() {
+    on_both(|bench| {
+        let other = Bench::of(bench.host.tools.variant.other());
+        other.apply(&full());
+        let changes = bench.apply(&full());
+        assert!(changes.iter().any(|line| line.contains("what was left in")), "{changes:?}");
+        assert_eq!(other.chain("INPUT"), [""; 0]);
+        assert_eq!(bench.differences(&full()), [""; 0]);
+    });
+}
+
+#[test]
+fn a_refusal_names_the_rule_and_changes_nothing() {
+    on_both(|bench| {
+        bench.apply(&trusting("198.51.100.1"));
+        let before = bench.everything();
+        let mut bad = full();
+        let rule = bad.families[1].filter.iter_mut().flat_map(|chain| &mut chain.rules);
+        let rule = rule.filter(|rule| rule.origin.as_ref().is_some_and(|origin| origin.what.contains("web")));
+        rule.take(1).for_each(|rule| rule.words.insert(0, "--no-such-option".into()));
+        let Err(EngineError::Refused(refusals)) = apply(&bench.host, &bad) else { panic!("not refused") };
+        assert!(refusals[0].to_string().contains("allow 'web'"), "{}", refusals[0]);
+        let rules = |text: &str| {
+            text.lines().filter(|line| line.starts_with("-A")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(rules(&bench.everything()), rules(&before));
+        bench.apply(&trusting("198.51.100.1"));
+        assert_eq!(bench.everything(), before);
+    });
+}

@@ -1,0 +1,307 @@
+//! The programs of this host: which variant of iptables Docker uses, and talking to its programs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dockfw_policy::address::Family;
+use dockfw_policy::engine::{EngineError, Refusal};
+
+use crate::Facts;
+use crate::normal::Protocols;
+use crate::plan::{Live, Restore};
+use crate::run::{Answer, find, run};
+use crate::saved::{self, Tables};
+use crate::wanted::family_name;
+
+/// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long to wait before the next try.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What programs say when someone else was faster. It passes.
+const BUSY: [&str; 3] = ["xtables lock", "Resource temporarily unavailable", "Device or resource busy"];
+/// How long the kernel may take to let go of sets: it releases the rules of a transaction after the fact.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// A variant of iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// The kernel's own iptables.
+    Legacy,
+    /// iptables' syntax on nf_tables.
+    Nft,
+}
+
+impl Variant {
+    /// The variant that `iptables --version` names; before 1.8 there was but one.
+    pub(crate) fn of_version(text: &str) -> Self {
+        if text.contains("nf_tables") { Self::Nft } else { Self::Legacy }
+    }
+
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Legacy => Self::Nft,
+            Self::Nft => Self::Legacy,
+        }
+    }
+
+    /// The variant's part of programs' names.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Nft => "nft",
+        }
+    }
+}
+
+/// The programs of one variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tools {
+    /// The variant.
+    pub(crate) variant: Variant,
+    programs: BTreeMap<Family, [PathBuf; 2]>,
+}
+
+impl Tools {
+    /// The programs with this infix in their names, for the families that the kernel has. Nothing where one is missing.
+    pub(crate) fn find(variant: Variant, infix: &str) -> Option<Self> {
+        let mut programs = BTreeMap::new();
+        for family in families() {
+            let base = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
+            let pair = [find(&format!("{base}{infix}-save"))?, find(&format!("{base}{infix}-restore"))?];
+            programs.insert(family, pair);
+        }
+        Some(Self { variant, programs })
+    }
+
+    /// The tables of each family.
+    pub(crate) fn read(&self) -> Result<BTreeMap<Family, Tables>, EngineError> {
+        let read = |(family, [save, _]): (&Family, &[PathBuf; 2])| Ok((*family, read_tables(save)?));
+        self.programs.iter().map(read).collect()
+    }
+
+    fn restore_program(&self, family: Family) -> Result<&Path, EngineError> {
+        let pair = self.programs.get(&family);
+        pair.map(|[_, restore]| restore.as_path()).ok_or_else(|| missing("iptables-restore"))
+    }
+
+    /// Puts lines in force, or only has them judged.
+    pub(crate) fn restore(&self, restore: &Restore, test: bool) -> Result<(), EngineError> {
+        let program = self.restore_program(restore.family)?;
+        let mut arguments = vec!["--noflush"];
+        let wait = format!("--wait={}", LOCK_WAIT.as_secs());
+        if knows_wait(program)? {
+            arguments.push(&wait);
+        }
+        if test {
+            arguments.push("--test");
+        }
+        let answer = patiently(|| run(program, &arguments, &restore.text()))?;
+        // Old versions end with 0 after complaints: what is in force is read back by whoever changes it.
+        if answer.status.success() { Ok(()) } else { Err(refused(restore, &answer)) }
+    }
+}
+
+fn missing(program: &str) -> EngineError {
+    EngineError::Unsupported(format!("the program {program} is not there"))
+}
+
+/// The families that the kernel has: IPv6 may be disabled at boot.
+fn families() -> Vec<Family> {
+    let has = |family: &Family| *family == Family::Ipv4 || Path::new("/proc/net/if_inet6").exists();
+    Family::BOTH.into_iter().filter(has).collect()
+}
+
+fn read_tables(save: &Path) -> Result<Tables, EngineError> {
+    let answer = run(save, &["-c"], "")?;
+    if !answer.status.success() {
+        return Err(permission_or(&answer, || EngineError::Protocol {
+            doing: format!("reading rules with {}", save.display()),
+            answer: answer.complaint(),
+        }));
+    }
+    let tables = Tables::parse(&answer.stdout);
+    match tables.unreadable.iter().find(|table| ["filter", "raw"].contains(&table.as_str())) {
+        Some(table) => Err(EngineError::Unsupported(format!(
+            "another program put rules into table {table} that iptables can't write down; see nft list ruleset"
+        ))),
+        None => Ok(tables),
+    }
+}
+
+/// Whether a restore can wait for the lock by itself (since 1.6.2). Those that can't print an error and end with 0.
+fn knows_wait(program: &Path) -> Result<bool, EngineError> {
+    let answer = run(program, &["--help"], "")?;
+    Ok(answer.stdout.contains("--wait") || answer.stderr.contains("--wait"))
+}
+
+/// Runs a program again while others hold what it needs.
+fn patiently(mut attempt: impl FnMut() -> Result<Answer, EngineError>) -> Result<Answer, EngineError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        let answer = attempt()?;
+        let is_busy = BUSY.iter().any(|words| answer.stderr.contains(words));
+        if !is_busy || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn permission_or(answer: &Answer, error: impl FnOnce() -> EngineError) -> EngineError {
+    const DENIED: [&str; 3] = ["you must be root", "Operation not permitted", "Permission denied"];
+    let is_denied = DENIED.iter().any(|words| answer.stderr.contains(words));
+    if is_denied { EngineError::NotPermitted } else { error() }
+}
+
+fn refused(restore: &Restore, answer: &Answer) -> EngineError {
+    permission_or(answer, || {
+        let line = line_number(&answer.stderr).and_then(|number| restore.lines.get(number.checked_sub(1)?));
+        let family = family_name(restore.family);
+        let operation = match line {
+            Some(line) => format!("{family}: {}", line.text),
+            None => format!("{family}: the rules"),
+        };
+        let origin = line.and_then(|line| line.origin.clone());
+        EngineError::Refused(vec![Refusal { operation, origin, reason: answer.complaint() }])
+    })
+}
+
+/// The number behind the first "line" of a message: `line 12 failed`, `Error occurred at line: 12`.
+fn line_number(text: &str) -> Option<usize> {
+    text.split("line").skip(1).find_map(|rest| {
+        let digits = rest.trim_start_matches([' ', ':']);
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        digits.get(..end)?.parse().ok()
+    })
+}
+
+/// What of this host the engine works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    /// The programs of the variant that Docker uses.
+    pub(crate) tools: Tools,
+    /// Those of the other one, where they are there.
+    pub(crate) other: Option<Tools>,
+    /// Names of protocols.
+    pub(crate) protocols: Protocols,
+    /// The program `ipset`.
+    pub(crate) ipset: PathBuf,
+}
+
+impl Host {
+    /// Looks for the programs, and where Docker's chains are.
+    pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
+        let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
+        let version = run(&iptables, &["--version"], "")?;
+        let variant = Variant::of_version(&version.stdout);
+        let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;
+        let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
+        let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
+        refuse_nftables_backend(facts)?;
+        let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
+        let is_elsewhere = Self::dockers_are_elsewhere(&usual, other.as_ref())?;
+        Ok(match other {
+            Some(other) if is_elsewhere => Self { tools: other, other: Some(usual), protocols, ipset },
+            other => Self { tools: usual, other, protocols, ipset },
+        })
+    }
+
+    fn dockers_are_elsewhere(usual: &Tools, other: Option<&Tools>) -> Result<bool, EngineError> {
+        let Some(other) = other else { return Ok(false) };
+        // What can't be read there has no chains of Docker's that matter here.
+        let has_other = other.read().is_ok_and(|families| families.values().any(Tables::have_docker));
+        let has_usual = has_other && usual.read()?.values().any(Tables::have_docker);
+        match (has_usual, has_other) {
+            (true, true) => Err(EngineError::Unsupported(format!(
+                "Docker's chains are in both iptables-nft and iptables-legacy, of which only one can be in use; \
+                 delete those that `iptables-{}-save` shows, or restart the host, and apply again",
+                other.variant.name()
+            ))),
+            (_, has_other) => Ok(has_other),
+        }
+    }
+
+    /// What is there.
+    pub(crate) fn read(&self) -> Result<Live, EngineError> {
+        let answer = self.run_ipset(&["save"], "")?;
+        Ok(Live { families: self.tools.read()?, sets: saved::own_sets(&answer.stdout) })
+    }
+
+    /// Runs `ipset`, which must succeed.
+    fn run_ipset(&self, arguments: &[&str], input: &str) -> Result<Answer, EngineError> {
+        let answer = patiently(|| run(&self.ipset, arguments, input))?;
+        if answer.status.success() {
+            return Ok(answer);
+        }
+        Err(permission_or(&answer, || {
+            let operation = format!("ipset {}", arguments.join(" "));
+            EngineError::Refused(vec![Refusal { operation, origin: None, reason: answer.complaint() }])
+        }))
+    }
+
+    /// Makes and fills sets.
+    pub(crate) fn restore_sets(&self, text: &str) -> Result<(), EngineError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.run_ipset(&["restore"], text).map(drop)
+    }
+
+    /// Destroys sets. One that is in use for longer stays for the next time. Returns those that are gone.
+    pub(crate) fn destroy_sets<'a>(&self, names: &'a [String]) -> Result<Vec<&'a str>, EngineError> {
+        let deadline = Instant::now() + RELEASE;
+        let mut gone = Vec::new();
+        for name in names {
+            loop {
+                let answer = run(&self.ipset, &["destroy", name], "")?;
+                if answer.status.success() {
+                    gone.push(name.as_str());
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    log::warn!("the set {name} stays for now: {}", answer.complaint());
+                    break;
+                }
+                std::thread::sleep(PAUSE / 5);
+            }
+        }
+        Ok(gone)
+    }
+}
+
+/// Docker on its nftables backend has no DOCKER-USER: rules there would filter nothing.
+fn refuse_nftables_backend(facts: &Facts) -> Result<(), EngineError> {
+    let in_use = facts.docker_uses_nftables.unwrap_or_else(|| {
+        let tables = find("nft").and_then(|nft| run(&nft, &["list", "tables"], "").ok());
+        tables.is_some_and(|answer| answer.stdout.contains("docker-bridges"))
+    });
+    if !in_use {
+        return Ok(());
+    }
+    Err(EngineError::Unsupported(
+        "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables".into(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_are_told_by_the_version() {
+        assert_eq!(Variant::of_version("iptables v1.8.9 (nf_tables)"), Variant::Nft);
+        for legacy in ["iptables v1.8.9 (legacy)", "iptables v1.4.21", ""] {
+            assert_eq!(Variant::of_version(legacy), Variant::Legacy);
+        }
+    }
+
+    #[test]
+    fn messages_name_lines() {
+        assert_eq!(line_number("iptables-restore: line 12 failed"), Some(12));
+        assert_eq!(line_number("iptables-restore v1.4.21: x\nError occurred at line: 3\nTry"), Some(3));
+        assert_eq!(line_number("line 5: RULE_APPEND failed (No such file): rule in chain A"), Some(5));
+        assert_eq!(line_number("no line is named"), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! The jumps into the engine's chains, among the rules of others.
+//!
+//! Rules of others stay where they are. A jump only has to be there once, with nothing before it that could take a packet
+//! past it. If something does, the jump is set anew at the top, as Docker does with its own.
+
+use std::collections::BTreeSet;
+
+use crate::normal::{clauses, option};
+use crate::saved::{Rule, Table};
+use crate::text;
+use crate::wanted::{DOCKER_USER, FORWARD, INPUT, RAW, TableName, is_own_chain};
+
+/// What marks a jump that Docker itself would have made, had it been there.
+const STAND_IN: &str = "dockfw, until Docker comes";
+
+/// Targets that end no packet's way, or end it for good.
+const HARMLESS: [&str; 27] = [
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CONNMARK",
+    "CONNSECMARK",
+    "CT",
+    "DROP",
+    "DSCP",
+    "ECN",
+    "HL",
+    "HMARK",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "MARK",
+    "NFLOG",
+    "NOTRACK",
+    "RATEEST",
+    "REJECT",
+    "SECMARK",
+    "SET",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TRACE",
+    "TTL",
+];
+
+/// A jump that has to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jump {
+    /// The table.
+    pub(crate) table: TableName,
+    /// The chain that it is in.
+    pub(crate) from: &'static str,
+    /// Where it leads.
+    pub(crate) to: &'static str,
+}
+
+/// All jumps.
+pub(crate) const JUMPS: [Jump; 4] = [
+    Jump { table: TableName::Raw, from: "PREROUTING", to: RAW },
+    Jump { table: TableName::Filter, from: "INPUT", to: INPUT },
+    Jump { table: TableName::Filter, from: "FORWARD", to: DOCKER_USER },
+    Jump { table: TableName::Filter, from: DOCKER_USER, to: FORWARD },
+];
+
+impl Jump {
+    /// The lines of a restore that put this jump in order; none where it is.
+    pub(crate) fn repair(&self, table: &Table) -> Vec<String> {
+        let plain = self.plain();
+        let stand_in = self.stand_in();
+        let has_plain = self.count(table, &plain) > 0;
+        // Only Docker's own chain has jumps that are not the engine's.
+        let is_dockers = self.to == DOCKER_USER;
+        let (kept, extra) = match &stand_in {
+            Some(stand_in) if !has_plain => (stand_in, None),
+            other => (&plain, other.as_ref()),
+        };
+        let extras = extra.map_or(0, |words| self.count(table, words));
+        let mut lines = vec![self.delete(extra.unwrap_or(kept)); extras];
+        let count = self.count(table, kept);
+        if count > 0 && (is_dockers && has_plain || count == 1) && self.is_reached(table, kept) {
+            return lines;
+        }
+        lines.extend(vec![self.delete(kept); count]);
+        lines.push(format!("-I {} 1 {}", self.from, text::line(kept)));
+        lines
+    }
+
+    /// The lines that take out what the engine put there, where Docker has not made it its own.
+    pub(crate) fn removal(&self, table: &Table) -> Vec<String> {
+        let words = self.stand_in().unwrap_or_else(|| self.plain());
+        vec![self.delete(&words); self.count(table, &words)]
+    }
+
+    /// Whether the jump stands in for Docker's own.
+    pub(crate) fn is_stand_in(&self, table: &Table) -> bool {
+        self.stand_in().is_some_and(|words| self.count(table, &words) > 0)
+            && self.count(table, &self.plain()) == 0
+    }
+
+    fn plain(&self) -> Vec<String> {
+        vec!["-j".into(), self.to.into()]
+    }
+
+    fn stand_in(&self) -> Option<Vec<String>> {
+        let words = || ["-m", "comment", "--comment", STAND_IN, "-j", self.to].map(String::from).to_vec();
+        (self.to == DOCKER_USER).then(words)
+    }
+
+    fn count(&self, table: &Table, words: &[String]) -> usize {
+        table.rules(self.from).iter().filter(|rule| rule.words == words).count()
+    }
+
+    /// By specification, since a number may mean another rule by now; these have no ports, which old versions overlook.
+    fn delete(&self, words: &[String]) -> String {
+        format!("-D {} {}", self.from, text::line(words))
+    }
+
+    /// Whether every packet gets to the first of these jumps, unless it is dropped before.
+    fn is_reached(&self, table: &Table, words: &[String]) -> bool {
+        let before = table.rules(self.from).iter().take_while(|rule| rule.words != words);
+        let mut paths = Paths { table, seen: BTreeSet::new() };
+        before.into_iter().all(|rule| !paths.leads_past(rule))
+    }
+}
+
+/// Where rules lead.
+struct Paths<'a> {
+    table: &'a Table,
+    seen: BTreeSet<String>,
+}
+
+impl Paths<'_> {
+    /// Whether a packet may leave the chain by this rule without having been dropped.
+    fn leads_past(&mut self, rule: &Rule) -> bool {
+        match target(rule) {
+            None => false,
+            // What was gone to returns to where this chain was called from, or to the policy.
+            Some(Target::Goto(_) | Target::Jump("RETURN")) => true,
+            Some(Target::Jump(name)) => self.accepts(name),
+        }
+    }
+
+    /// Whether a packet may be accepted for good by a target or by a chain.
+    fn accepts(&mut self, name: &str) -> bool {
+        if name == "RETURN" || HARMLESS.contains(&name) {
+            return false;
+        }
+        let Some(chain) = self.table.chains.get(name) else { return true };
+        if !self.seen.insert(name.into()) {
+            return false;
+        }
+        chain.rules.iter().any(|rule| match target(rule) {
+            None => false,
+            Some(Target::Jump(name) | Target::Goto(name)) => self.accepts(name),
+        })
+    }
+}
+
+/// What a rule does with what it matches.
+enum Target<'a> {
+    Jump(&'a str),
+    Goto(&'a str),
+}
+
+fn target(rule: &Rule) -> Option<Target<'_>> {
+    let clauses = clauses(&rule.words);
+    let found = clauses.iter().find(|clause| matches!(option(clause), "-j" | "-g"))?;
+    let name = found.get(1)?;
+    // Borrowed from the rule, not from its copy.
+    let name = rule.words.iter().find(|word| *word == name)?;
+    Some(if option(found) == "-g" { Target::Goto(name) } else { Target::Jump(name) })
+}
+
+/// The rules outside of the engine's chains that lead into some of them, as lines that delete these rules.
+pub(crate) fn foreign_ways_in(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let foreign = table.chains.iter().filter(|(name, _)| !is_own_chain(name));
+    let rules = foreign.flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)));
+    let into = rules.filter(|(_, rule)| match target(rule) {
+        Some(Target::Jump(name) | Target::Goto(name)) => is_meant(name),
+        None => false,
+    });
+    into.map(|(chain, rule)| format!("-D {chain} {}", text::line(&rule.words))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saved::Tables;
+
+    fn filter(rules: &str) -> Table {
+        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n{rules}COMMIT\n");
+        Tables::parse(&text).table(TableName::Filter)
+    }
+
+    fn repair(from: &str, rules: &str) -> Vec<String> {
+        let jump = JUMPS.iter().find(|jump| jump.from == from).unwrap();
+        jump.repair(&filter(rules))
+    }
+
+    #[test]
+    fn a_jump_that_every_packet_reaches_stays() {
+        for before in [
+            "",
+            "-A INPUT -s 192.0.2.1/32 -j DROP\n",
+            "-A INPUT -j LOG\n-A INPUT -p tcp\n-A INPUT -j REJECT --reject-with icmp-port-unreachable\n",
+            ":F2B - [0:0]\n-A INPUT -j F2B\n-A F2B -j DROP\n-A F2B -j RETURN\n",
+            ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -g B\n-A B -j A\n",
+        ] {
+            assert_eq!(repair("INPUT", &format!("{before}-A INPUT -j FILTERS\n")), [""; 0], "{before}");
+        }
+    }
+
+    #[test]
+    fn a_jump_that_a_packet_may_miss_is_set_anew() {
+        for before in [
+            "-A INPUT -i eth0 -j ACCEPT\n",
+            "-A INPUT -i eth0 -j RETURN\n",
+            "-A INPUT -j NFQUEUE --queue-num 0\n",
+            ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -p tcp -j ACCEPT\n",
+            ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -g B\n-A B -p tcp -j ACCEPT\n",
+            ":A - [0:0]\n-A INPUT -g A\n",
+        ] {
+            let lines = repair("INPUT", &format!("{before}-A INPUT -j FILTERS\n"));
+            assert_eq!(lines, ["-D INPUT -j FILTERS", "-I INPUT 1 -j FILTERS"], "{before}");
+        }
+    }
+
+    #[test]
+    fn jumps_are_reduced_to_one() {
+        let lines = repair("INPUT", "-A INPUT -j FILTERS\n-A INPUT -j FILTERS\n");
+        assert_eq!(lines, ["-D INPUT -j FILTERS", "-D INPUT -j FILTERS", "-I INPUT 1 -j FILTERS"]);
+        // One with a condition is someone else's.
+        assert_eq!(repair("INPUT", "-A INPUT -i eth0 -j FILTERS\n"), ["-I INPUT 1 -j FILTERS"]);
+    }
+
+    #[test]
+    fn ours_comes_before_the_return_of_old_dockers() {
+        let lines = repair("DOCKER-USER", ":DOCKER-USER - [0:0]\n-A DOCKER-USER -j RETURN\n");
+        assert_eq!(lines, ["-I DOCKER-USER 1 -j DOCKFW-USER"]);
+        let rules = ":DOCKER-USER - [0:0]\n-A DOCKER-USER -j DOCKFW-USER\n-A DOCKER-USER -j RETURN\n";
+        assert_eq!(repair("DOCKER-USER", rules), [""; 0]);
+    }
+
+    #[test]
+    fn a_stand_in_is_made_for_dockers_jump_and_goes_when_docker_comes() {
+        let user = ":DOCKER-USER - [0:0]\n";
+        let stand_in = "-m comment --comment \"dockfw, until Docker comes\" -j DOCKER-USER";
+        assert_eq!(repair("FORWARD", user), [format!("-I FORWARD 1 {stand_in}")]);
+        let made = format!("{user}-A FORWARD {stand_in}\n");
+        assert_eq!(repair("FORWARD", &made), [""; 0]);
+        let jump = JUMPS[2];
+        assert!(jump.is_stand_in(&filter(&made)));
+        let both = format!("{user}-A FORWARD -j DOCKER-USER\n-A FORWARD {stand_in}\n");
+        assert_eq!(repair("FORWARD", &both), [format!("-D FORWARD {stand_in}")]);
+        assert!(!jump.is_stand_in(&filter(&both)));
+    }
+
+    #[test]
+    fn dockers_jump_is_set_anew_where_something_accepts_before_it() {
+        let rules = ":DOCKER-USER - [0:0]\n-A FORWARD -j ACCEPT\n-A FORWARD -j DOCKER-USER\n";
+        assert_eq!(repair("FORWARD", rules), ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"]);
+    }
+}

@@ -1,0 +1,171 @@
+//! Each condition of the common form in iptables' terms.
+
+use std::ops::RangeInclusive;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::ruleset::{Match, PortField, SetName};
+use dockfw_policy::service::{PortRange, Transport};
+use ipnetwork::IpNetwork;
+
+use super::row::Part;
+use super::{Lowering, interface};
+
+/// How many numbers a `multiport` takes; a range takes two: XT_MULTI_PORTS (linux/netfilter/xt_multiport.h).
+const MULTIPORT_SLOTS: usize = 15;
+/// The type that `-m icmp` takes for "any" (libipt_icmp.c).
+const ICMP_ANY: u8 = 255;
+/// Protocol numbers that ip6tables takes for extension headers, and never matches (is_exthdr, xshared.c).
+const EXTENSION_HEADERS: [u8; 4] = [43, 44, 51, 60];
+/// Link-local addresses of IPv6.
+const LINK_LOCAL: &str = "fe80::/10";
+
+/// Where in a packet's way a chain is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// Before connection tracking and translation.
+    Raw,
+    /// After them, for rules that mean the packet as it was before.
+    Early,
+    /// After them.
+    Late,
+}
+
+/// The ways in which a condition can hold, each a row of parts. None: it can't hold in this family.
+type Alternatives = Result<Vec<Vec<Part>>, String>;
+
+impl Lowering<'_> {
+    /// The ways in which a match can hold.
+    pub(super) fn alternatives(&self, condition: &Match, layer: Layer) -> Alternatives {
+        Ok(match condition {
+            Match::Loopback => vec![vec![Part::base("-i", "lo")]],
+            Match::In(name) => self.interfaces("-i", name),
+            // The chain leads around the rule.
+            Match::NotIn(_) => vec![vec![]],
+            Match::Out(name) => self.interfaces("-o", name),
+            Match::Source(name) => self.sources(name),
+            Match::SourceNetwork(network) => self.network(network, |text| vec![Part::base("-s", text)]),
+            Match::DestinationNetwork(network) => self.network(network, |text| destination(text, layer)),
+            Match::SourceIsOwn => self.own_sources(),
+            Match::Established => vec![vec![conntrack("--ctstate", "RELATED,ESTABLISHED")]],
+            Match::Translated => vec![vec![conntrack("--ctstate", "DNAT")]],
+            Match::Ports { transport, port, ranges } => ports(*transport, *port, ranges, layer),
+            Match::Protocol(number) => vec![vec![self.protocol(*number)?]],
+            Match::Family(family) => self.only(*family, vec![vec![]]),
+            Match::Icmp { family, types } => self.only(*family, icmp(*family, types)?),
+            Match::NotOpening => not_opening(),
+        })
+    }
+
+    fn only(&self, family: Family, alternatives: Vec<Vec<Part>>) -> Vec<Vec<Part>> {
+        if family == self.family { alternatives } else { vec![] }
+    }
+
+    fn interfaces(&self, option: &'static str, name: &SetName) -> Vec<Vec<Part>> {
+        let part = |pattern: &IfPattern| match pattern.is_any() {
+            true => vec![],
+            false => vec![Part::base(option, &interface(pattern))],
+        };
+        self.patterns(name).iter().map(part).collect()
+    }
+
+    fn sources(&self, name: &SetName) -> Vec<Vec<Part>> {
+        let own = self.sets.iter().filter(|set| set.family == self.family && set.title == name.as_str());
+        own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, "src"])]).collect()
+    }
+
+    fn network(&self, network: &IpNetwork, parts: impl Fn(&str) -> Vec<Part>) -> Vec<Vec<Part>> {
+        let family = if network.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
+        self.only(family, vec![parts(&network.to_string())])
+    }
+
+    /// Link-local addresses are asked for by the interface: any router may have the one that a bridge of Docker's has.
+    fn own_sources(&self) -> Vec<Vec<Part>> {
+        let local = || Part::of("addrtype", "--src-type", &["LOCAL"]);
+        let here = || Part::of("addrtype", "--limit-iface-in", &[]);
+        let unicast = || Part::of("pkttype", "--pkt-type", &["unicast"]);
+        match self.family {
+            Family::Ipv4 => vec![vec![local(), unicast()]],
+            Family::Ipv6 => vec![
+                vec![Part::negated("-s", LINK_LOCAL), local(), unicast()],
+                vec![Part::base("-s", LINK_LOCAL), local(), here(), unicast()],
+            ],
+        }
+    }
+
+    fn protocol(&self, number: u8) -> Result<Part, String> {
+        let is_header = self.family == Family::Ipv6 && EXTENSION_HEADERS.contains(&number);
+        match number {
+            // To iptables, 0 is every protocol.
+            0 => Err("the IP protocol 0".into()),
+            _ if is_header => Err(format!("the IP protocol {number} over IPv6")),
+            _ => Ok(Part::base("-p", &number.to_string())),
+        }
+    }
+}
+
+fn conntrack(option: &'static str, value: &str) -> Part {
+    Part::of("conntrack", option, &[value])
+}
+
+/// The destination that a packet was sent to, before anyone translated it. An answer's is none that was dialled.
+fn destination(network: &str, layer: Layer) -> Vec<Part> {
+    match layer {
+        Layer::Early => vec![conntrack("--ctorigdst", network), conntrack("--ctdir", "ORIGINAL")],
+        Layer::Raw | Layer::Late => vec![Part::base("-d", network)],
+    }
+}
+
+fn ports(transport: Transport, port: PortField, ranges: &[PortRange], layer: Layer) -> Vec<Vec<Part>> {
+    let protocol = Part::base("-p", transport.name());
+    let with = |parts: Vec<Part>| [vec![protocol.clone()], parts].concat();
+    match (port, layer) {
+        (PortField::Dialled, _) => dialled(ranges).map(|part| with(vec![part])).collect(),
+        (PortField::Destination, Layer::Early) => {
+            dialled(ranges).map(|part| with(vec![part, conntrack("--ctdir", "ORIGINAL")])).collect()
+        }
+        (PortField::Destination, _) => multiport("--dports", ranges).map(|part| with(vec![part])).collect(),
+        (PortField::Source, _) => multiport("--sports", ranges).map(|part| with(vec![part])).collect(),
+    }
+}
+
+fn dialled(ranges: &[PortRange]) -> impl Iterator<Item = Part> + '_ {
+    ranges.iter().map(|range| conntrack("--ctorigdstport", &ports_text(*range)))
+}
+
+fn multiport<'a>(option: &'static str, ranges: &'a [PortRange]) -> impl Iterator<Item = Part> + 'a {
+    let mut groups: Vec<(usize, Vec<String>)> = Vec::new();
+    for range in ranges {
+        let slots = if range.is_single() { 1 } else { 2 };
+        match groups.last_mut().filter(|(taken, _)| taken + slots <= MULTIPORT_SLOTS) {
+            Some((taken, group)) => {
+                *taken += slots;
+                group.push(ports_text(*range));
+            }
+            None => groups.push((slots, vec![ports_text(*range)])),
+        }
+    }
+    groups.into_iter().map(move |(_, group)| Part::of("multiport", option, &[&group.join(",")]))
+}
+
+fn ports_text(range: PortRange) -> String {
+    if range.is_single() { range.first().to_string() } else { format!("{}:{}", range.first(), range.last()) }
+}
+
+/// One rule a type: neither match knows ranges.
+fn icmp(family: Family, types: &RangeInclusive<u8>) -> Alternatives {
+    if family == Family::Ipv4 && types.contains(&ICMP_ANY) {
+        return Err(format!("the ICMP type {ICMP_ANY}"));
+    }
+    let (protocol, module, option) = match family {
+        Family::Ipv4 => ("icmp", "icmp", "--icmp-type"),
+        Family::Ipv6 => ("ipv6-icmp", "icmp6", "--icmpv6-type"),
+    };
+    let parts = |kind: u8| vec![Part::base("-p", protocol), Part::of(module, option, &[&kind.to_string()])];
+    Ok(types.clone().map(parts).collect())
+}
+
+fn not_opening() -> Vec<Vec<Part>> {
+    let flags = Part::of("tcp", "--tcp-flags", &["FIN,SYN,RST,ACK", "SYN"]).not();
+    vec![vec![Part::negated("-p", "tcp")], vec![Part::base("-p", "tcp"), flags]]
+}

@@ -1,0 +1,241 @@
+//! From the common form to chains of iptables and sets of ipset.
+//!
+//! What the common form says in one rule may take several here: iptables knows one interface, one range of dialled
+//! ports and one ICMP type a rule. To pass is RETURN, never ACCEPT: what others decide afterwards still counts.
+
+mod conditions;
+mod row;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::policy::Rate;
+use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName};
+
+use crate::sets;
+use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
+
+use conditions::Layer;
+use row::{Part, Row};
+
+/// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) less the closing NUL.
+const MAX_COMMENT: usize = 255;
+/// The most bytes of a log line's beginning: `prefix` of xt_log_info (linux/netfilter/xt_LOG.h) less the closing NUL.
+const MAX_LOG_PREFIX: usize = 29;
+/// LOG_INFO (syslog.h): what nftables' `log level info` means.
+const LOG_LEVEL: &str = "6";
+
+/// What iptables can't say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("iptables can't express {what}; it is part of {}{}", origin.what, at(origin))]
+pub(crate) struct Inexpressible {
+    what: String,
+    origin: Origin,
+}
+
+fn at(origin: &Origin) -> String {
+    origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default()
+}
+
+/// Writes a ruleset as sets and chains.
+pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
+    let sets: Vec<Set> = ruleset.addresses.iter().flat_map(sets::of_list).collect();
+    let chains = |family| Lowering { ruleset, family, sets: &sets }.chains();
+    let families = [chains(Family::Ipv4)?, chains(Family::Ipv6)?];
+    Ok(Wanted { sets, families })
+}
+
+/// The lowering of one family.
+pub(crate) struct Lowering<'a> {
+    ruleset: &'a Ruleset,
+    family: Family,
+    sets: &'a [Set],
+}
+
+impl Lowering<'_> {
+    fn chains(&self) -> Result<FamilyChains, Inexpressible> {
+        let early = self.rules_of(Hook::Prerouting);
+        // What names no list is the same under every policy.
+        let constant: Vec<_> = early.iter().copied().take_while(|rule| is_constant(rule)).collect();
+        let raw = self.chain(wanted::RAW, Layer::Raw, vec![], &constant)?;
+        let jump = vec![connection(&["-j", wanted::PREROUTING])];
+        let input = self.rules_of(Hook::Input);
+        let forward = self.rules_of(Hook::Forward);
+        let filter = [
+            self.chain(wanted::PREROUTING, Layer::Early, vec![], &early)?,
+            self.chain(wanted::INPUT, Layer::Late, jump.clone(), &input)?,
+            self.chain(wanted::FORWARD, Layer::Late, jump, &forward)?,
+        ];
+        let raw = if constant.is_empty() { vec![] } else { raw };
+        Ok(FamilyChains { family: self.family, raw, filter: filter.concat() })
+    }
+
+    fn rules_of(&self, hook: Hook) -> Vec<&ruleset::Rule> {
+        let hooks = self.ruleset.hooks.iter().filter(|rules| rules.hook == hook);
+        hooks.flat_map(|rules| &rules.rules).collect()
+    }
+
+    /// The chain with these rules, and its continuations.
+    fn chain(
+        &self,
+        name: &str,
+        layer: Layer,
+        first: Vec<Rule>,
+        rules: &[&ruleset::Rule],
+    ) -> Result<Vec<Chain>, Inexpressible> {
+        let mut done = Vec::new();
+        let mut chain = Chain { name: name.into(), rules: first };
+        for rule in rules {
+            let Some(excluded) = self.excluded(rule) else { continue };
+            if excluded.len() < 2 {
+                chain.rules.extend(self.rows(rule, layer, excluded.first())?);
+                continue;
+            }
+            // One interface a rule, and no "or": whoever comes in by one of these goes around the rule. In a chain
+            // that was gone to, RETURN returns to where the first one was called.
+            let next = format!("{name}-{}", done.len() + 2);
+            chain.rules.extend(excluded.iter().map(|pattern| detour(pattern, &next)));
+            chain.rules.extend(self.rows(rule, layer, None)?);
+            chain.rules.push(connection(&["-g", &next]));
+            done.push(std::mem::replace(&mut chain, Chain { name: next, rules: vec![] }));
+        }
+        done.push(chain);
+        Ok(done)
+    }
+
+    /// The interfaces that a rule is not for, or nothing where that is all of them.
+    fn excluded(&self, rule: &ruleset::Rule) -> Option<Vec<IfPattern>> {
+        let mut patterns = Vec::new();
+        for condition in &rule.matches {
+            if let Match::NotIn(name) = condition {
+                patterns.extend(self.patterns(name));
+            }
+        }
+        let patterns = reduced(&patterns);
+        (!patterns.iter().any(IfPattern::is_any)).then_some(patterns)
+    }
+
+    /// The patterns of a list of interfaces, none of them covered by another.
+    fn patterns(&self, name: &SetName) -> Vec<IfPattern> {
+        reduced(self.ruleset.interface_list(name).map_or(&[], |list| &list.patterns))
+    }
+
+    /// The rules that together do what `rule` does: one for each combination of its matches' alternatives.
+    fn rows(
+        &self,
+        rule: &ruleset::Rule,
+        layer: Layer,
+        except: Option<&IfPattern>,
+    ) -> Result<Vec<Rule>, Inexpressible> {
+        let fault = |what: String| Inexpressible { what, origin: rule.origin.clone() };
+        let first = except.map(|pattern| Part::negated("-i", &interface(pattern)));
+        let mut rows = vec![Row::default().with(first.as_slice()).map_err(fault)?];
+        for condition in &rule.matches {
+            let alternatives = self.alternatives(condition, layer).map_err(fault)?;
+            let mut longer = Vec::new();
+            for row in rows.iter().flatten() {
+                for parts in &alternatives {
+                    longer.push(row.clone().with(parts).map_err(fault)?);
+                }
+            }
+            rows = longer;
+        }
+        let finish = |row: Row| Rule {
+            words: [row.words(), effects(rule)].concat(),
+            origin: Some(rule.origin.clone()),
+        };
+        Ok(rows.into_iter().flatten().map(finish).collect())
+    }
+}
+
+fn is_constant(rule: &ruleset::Rule) -> bool {
+    rule.matches.iter().all(|condition| {
+        matches!(
+            condition,
+            Match::Loopback | Match::SourceNetwork(_) | Match::DestinationNetwork(_) | Match::SourceIsOwn
+        )
+    }) && !rule.matches.is_empty()
+}
+
+/// The patterns without those that another covers.
+fn reduced(patterns: &[IfPattern]) -> Vec<IfPattern> {
+    let mut kept = patterns.to_vec();
+    kept.sort();
+    kept.dedup();
+    let all = kept.clone();
+    kept.retain(|pattern| !all.iter().any(|other| other != pattern && other.covers(pattern)));
+    kept
+}
+
+/// A rule that only leads from one chain to another.
+fn connection(words: &[&str]) -> Rule {
+    Rule { words: words.iter().map(ToString::to_string).collect(), origin: None }
+}
+
+fn detour(pattern: &IfPattern, to: &str) -> Rule {
+    connection(&["-i", &interface(pattern), "-g", to])
+}
+
+/// A pattern as iptables writes it.
+fn interface(pattern: &IfPattern) -> String {
+    match pattern {
+        // Nothing can follow fifteen bytes (IFNAMSIZ, linux/if.h), and iptables has no room for the `+`.
+        IfPattern::Prefix(prefix) if prefix.len() < 15 => format!("{prefix}+"),
+        IfPattern::Prefix(name) | IfPattern::Name(name) => name.clone(),
+    }
+}
+
+/// What a rule does once its matches hold, behind a comment that says whose rule it is.
+fn effects(rule: &ruleset::Rule) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Action::Log { rate, .. } = &rule.action {
+        words.extend(["-m".into(), "limit".into(), "--limit".into(), limit(*rate)]);
+    }
+    words.extend(["-m".into(), "comment".into(), "--comment".into(), comment(rule)]);
+    match &rule.action {
+        Action::Pass => words.extend(["-j".into(), "RETURN".into()]),
+        Action::Drop => words.extend(["-j".into(), "DROP".into()]),
+        Action::Log { prefix, .. } => {
+            let prefix = plain(prefix, MAX_LOG_PREFIX);
+            let log = ["-j", "LOG", "--log-prefix", &prefix, "--log-level", LOG_LEVEL];
+            words.extend(log.map(String::from));
+        }
+    }
+    words
+}
+
+/// What xt_limit counts in: XT_LIMIT_SCALE (linux/netfilter/xt_limit.h) to a second.
+const LIMIT_SCALE: u32 = 10_000;
+
+/// A rate as iptables-save writes it: in the unit that suits the time between two packets, which is what is kept.
+fn limit(rate: Rate) -> String {
+    let seconds = |unit: u32| unit * LIMIT_SCALE;
+    let between = (seconds(rate.unit().seconds()) / rate.count()).max(1);
+    let units = [("day", 86_400), ("hour", 3_600), ("min", 60), ("sec", 1)];
+    let longer = units.iter().take_while(|(_, unit)| {
+        let unit = seconds(*unit);
+        between <= unit && unit / between >= unit % between
+    });
+    let (name, unit) = longer.last().or(units.first()).copied().unwrap_or(("sec", 1));
+    format!("{}/{name}", seconds(unit) / between)
+}
+
+/// The rule's counter, if it has one, and what it is, in words.
+fn comment(rule: &ruleset::Rule) -> String {
+    let counter = rule.counter.as_ref().map(|counter| format!("{counter}: ")).unwrap_or_default();
+    plain(&format!("{counter}{}", rule.origin.what), MAX_COMMENT)
+}
+
+/// The counter that a comment names.
+pub(crate) fn counter_of(comment: &str) -> Option<SetName> {
+    comment.split_once(": ").and_then(|(counter, _)| SetName::new(counter))
+}
+
+/// A text as one word of a restore: of limited length, without what ends a word or a line.
+fn plain(text: &str, max: usize) -> String {
+    let text = text.replace(['"', '\\'], "'").replace(|c: char| c.is_control(), " ");
+    let fitting = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= max);
+    text.get(..fitting.last().unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

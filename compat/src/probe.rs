@@ -1,0 +1,45 @@
+//! What the engine needs of a host.
+
+use dockfw_policy::engine::{EngineError, Requirement};
+
+use crate::Facts;
+use crate::host::Host;
+use crate::run::{find, run};
+
+/// Programs that the engine runs.
+const PROGRAMS: [&str; 6] =
+    ["ipset", "iptables", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"];
+
+/// Looks for each requirement. Changes nothing.
+pub(crate) fn probe(facts: &Facts) -> Result<Vec<Requirement>, EngineError> {
+    let mut found: Vec<_> = PROGRAMS.iter().map(|name| program(name)).collect();
+    if found.iter().all(|requirement| requirement.missing.is_none()) {
+        found.push(set_match()?);
+        found.push(variant(facts)?);
+    }
+    Ok(found)
+}
+
+fn program(name: &str) -> Requirement {
+    let path = find(name);
+    let source = path.as_ref().map_or_else(|| "PATH".into(), |path| path.display().to_string());
+    let missing = path.is_none().then(|| "not there".into());
+    Requirement { what: format!("program {name}"), source, missing, optional: false }
+}
+
+/// Whether kernel and program understand each other: an old ipset does not know a new kernel's protocol.
+fn set_match() -> Result<Requirement, EngineError> {
+    let ipset = find("ipset").unwrap_or_default();
+    let answer = run(&ipset, &["list", "-n"], "")?;
+    let missing = (!answer.status.success()).then(|| answer.complaint());
+    Ok(Requirement { what: "sets of ipset".into(), source: "ipset list -n".into(), missing, optional: false })
+}
+
+fn variant(facts: &Facts) -> Result<Requirement, EngineError> {
+    let (what, missing) = match Host::find(facts).and_then(|host| host.read().map(|_| host)) {
+        Ok(host) => (format!("tables of iptables-{}", host.tools.variant.name()), None),
+        Err(EngineError::NotPermitted) => return Err(EngineError::NotPermitted),
+        Err(error) => ("tables of iptables".into(), Some(error.to_string())),
+    };
+    Ok(Requirement { what, source: "iptables-save, ip6tables-save".into(), missing, optional: false })
+}

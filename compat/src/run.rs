@@ -1,0 +1,103 @@
+//! Running programs: found in PATH or where administrators' programs lie, without a shell, for a limited time.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dockfw_policy::engine::EngineError;
+
+/// Where programs lie that are not in the PATH of every session.
+const FALLBACK: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+/// How long a program may take: loading millions of addresses stays far below it.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What a program answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// What it printed.
+    pub(crate) stdout: String,
+    /// What it complained of.
+    pub(crate) stderr: String,
+}
+
+impl Answer {
+    /// What it said, for people: the first lines of its complaints.
+    pub(crate) fn complaint(&self) -> String {
+        let said: Vec<_> =
+            self.stderr.lines().map(str::trim).filter(|line| is_complaint(line)).take(4).collect();
+        if said.is_empty() { format!("it ended with {}", self.status) } else { said.join("; ") }
+    }
+}
+
+/// Not the hint at other variants that iptables gives at each run.
+fn is_complaint(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with('#')
+}
+
+fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect::<Vec<_>>();
+    let all = own.into_iter().chain(FALLBACK.map(PathBuf::from));
+    std::env::join_paths(all).unwrap_or_default()
+}
+
+/// Where a program lies.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> Result<Answer, EngineError> {
+    log::debug!("running {} {}", program.display(), arguments.join(" "));
+    let failed = |source| EngineError::Io { doing: format!("running {}", program.display()), source };
+    let mut command = Command::new(program);
+    command.args(arguments).env("LC_ALL", "C").env("PATH", search_path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    talk(&mut child, input).map_err(failed)
+}
+
+/// Writes and reads at the same time: a program that waits for either must not wait for ever.
+fn talk(child: &mut Child, input: &str) -> io::Result<Answer> {
+    let deadline = Instant::now() + TIMEOUT;
+    let stdin = child.stdin.take();
+    let stdout = read_all(child.stdout.take());
+    let stderr = read_all(child.stderr.take());
+    thread::scope(|scope| {
+        // A program that does not read to the end says why on stderr.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
+        let said = receive(&stdout, deadline).and_then(|stdout| Ok((stdout, receive(&stderr, deadline)?)));
+        if said.is_err() {
+            // It may have ended by itself meanwhile.
+            let _ = child.kill();
+        }
+        let status = child.wait()?;
+        said.map(|(stdout, stderr)| Answer { status, stdout, stderr })
+    })
+}
+
+fn read_all(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let result = stream.map_or(Ok(0), |mut stream| stream.read_to_end(&mut bytes));
+        // Nobody waits any more when time was up.
+        let _ = sender.send(result.map(|_| bytes));
+    });
+    receiver
+}
+
+fn receive(receiver: &mpsc::Receiver<io::Result<Vec<u8>>>, deadline: Instant) -> io::Result<String> {
+    let rest = deadline.saturating_duration_since(Instant::now());
+    match receiver.recv_timeout(rest) {
+        Ok(bytes) => bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+        Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
