@@ -169,6 +169,10 @@ impl Socket {
         socket::sendmsg::<NetlinkAddr>(self.fd.as_raw_fd(), &slices, &[], MsgFlags::empty(), None).map_err(
             |errno| match errno {
                 Errno::EMSGSIZE => too_large(bytes),
+                // A sandbox around this process that lets no transaction through.
+                Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => {
+                    EngineError::Unsupported("no nf_tables transaction may be sent here".into())
+                }
                 errno => io_error("send a transaction to the kernel", errno),
             },
         )?;
