@@ -1,5 +1,5 @@
 //! `--backend auto` on hosts that are really reduced: old tools, a kernel that refuses nf_tables, neither of the two.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

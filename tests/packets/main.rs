@@ -1,9 +1,10 @@
 //! The packet matrix: a real dockerd, real clients, and what reaches what under which policy.
 //!
 //! Each case names the statements of `docs/security.md` that it proves, and runs with Docker on iptables-nft and on
-//! iptables-legacy, with and without the prefilter; `DOCKFW_TEST_DOCKER` names other releases' Dockers to run it with.
+//! iptables-legacy, with each engine, with and without the prefilter; `DOCKFW_TEST_DOCKER` names other releases' Dockers to run it with.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod bare;
 mod cases;
 mod expect;
 mod stage;
@@ -15,7 +16,7 @@ use dockfw_lab::{Choice, LabOptions, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{CASES, Case};
-use world::Setting;
+use world::{Engine, Setting};
 
 const VARIANTS: [(&str, Variant); 2] = [("iptables-nft", Variant::Nft), ("iptables-legacy", Variant::Legacy)];
 
@@ -39,9 +40,11 @@ fn trials(obstacle: Option<&str>) -> Vec<Trial> {
             let name = format!("{}::{variant_name}", choice.name());
             let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(&variant));
             let lab = choice.lab(variant, Some(env!("CARGO_BIN_EXE_dockfw").into()));
-            for case in CASES {
+            for engine in [Engine::Native, Engine::Compat] {
+                let settings = || Setting::ALL.into_iter().filter(|setting| setting.engine == engine);
+                let runs = CASES.iter().flat_map(|case| settings().map(move |setting| (case, setting)));
                 trials
-                    .extend(Setting::ALL.map(|setting| trial(&name, &lab, setting, case, obstacle.clone())));
+                    .extend(runs.map(|(case, setting)| trial(&name, &lab, setting, case, obstacle.clone())));
             }
         }
     }
@@ -58,10 +61,10 @@ fn trial(
     let name = format!("{lab_name}::{setting}::{}::{}", case.statements, case.name);
     let lab = lab.clone();
     Trial::ignorable_test(name, move || {
-        if let Some(reason) = obstacle {
+        if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting)) {
             return Ok(Completion::ignored_with(reason));
         }
-        let outcome = stage::on(lab, move |world| (case.run)(world, setting));
+        let outcome = stage::on((lab, setting.engine), move |world| (case.run)(world, setting));
         outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
 }

@@ -7,28 +7,28 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, Result, anyhow};
 use dockfw_lab::LabOptions;
 
-use crate::world::{self, World};
+use crate::world::{self, Engine, World};
 
 type Job = Box<dyn FnOnce(&World<'_>) -> Result<()> + Send>;
 
 struct Stage {
-    options: LabOptions,
+    kind: Kind,
     jobs: Sender<(Job, Sender<Result<()>>)>,
     thread: JoinHandle<()>,
 }
 
+/// What a lab is raised with: its machines, and the engine that is in force before Docker starts.
+type Kind = (LabOptions, Engine);
+
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
 /// Runs a case in such a lab.
-pub(crate) fn on(
-    options: LabOptions,
-    case: impl FnOnce(&World<'_>) -> Result<()> + Send + 'static,
-) -> Result<()> {
+pub(crate) fn on(kind: Kind, case: impl FnOnce(&World<'_>) -> Result<()> + Send + 'static) -> Result<()> {
     let mut stage = current();
-    if stage.as_ref().is_some_and(|stage| stage.options != options) {
+    if stage.as_ref().is_some_and(|stage| stage.kind != kind) {
         take_down(&mut stage);
     }
-    let stage = stage.get_or_insert_with(|| raise(options));
+    let stage = stage.get_or_insert_with(|| raise(kind));
     let (answer, answered) = channel();
     stage.jobs.send((Box::new(case), answer)).ok().context("the lab's thread has ended")?;
     answered.recv().context("the case panicked")?
@@ -51,15 +51,15 @@ fn take_down(stage: &mut Option<Stage>) {
     }
 }
 
-fn raise(options: LabOptions) -> Stage {
+fn raise(kind: Kind) -> Stage {
     let (jobs, todo) = channel();
-    let own_options = options.clone();
-    let thread = thread::spawn(move || run(own_options, &todo));
-    Stage { options, jobs, thread }
+    let own_kind = kind.clone();
+    let thread = thread::spawn(move || run(own_kind, &todo));
+    Stage { kind, jobs, thread }
 }
 
-fn run(options: LabOptions, todo: &Receiver<(Job, Sender<Result<()>>)>) {
-    let result = world::with(options, |world| {
+fn run((options, engine): Kind, todo: &Receiver<(Job, Sender<Result<()>>)>) {
+    let result = world::with(options, engine, |world| {
         for (job, answer) in todo {
             // Who asked has gone: nobody is interested.
             let _ = answer.send(job(world));

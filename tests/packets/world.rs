@@ -25,29 +25,53 @@ use dockfw_lab::{
     SECOND_V6, Service,
 };
 
+use crate::bare::Bare;
 use crate::expect::Expectations;
 
 /// Where the policy lies; the lab has an `/etc/dockfw` of its own.
 const POLICY: &str = "/etc/dockfw/dockfw.toml";
 
-/// The command under test.
-const APPLY: [&str; 3] = ["apply", "--backend", "nftables"];
+/// The engines, as `--backend` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Native,
+    Compat,
+}
+
+impl Engine {
+    fn backend(self) -> &'static str {
+        match self {
+            Self::Native => "nftables",
+            Self::Compat => "iptables",
+        }
+    }
+}
 
 /// What each case is run with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
+    /// The engine.
+    pub(crate) engine: Engine,
     /// `[engine] prefilter`.
     pub(crate) prefilter: bool,
 }
 
 impl Setting {
-    /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self { prefilter: true }, Self { prefilter: false }];
+    /// All of them, engine by engine. The compat engine has no prefilter.
+    pub(crate) const ALL: [Self; 3] = [
+        Self { engine: Engine::Native, prefilter: true },
+        Self { engine: Engine::Native, prefilter: false },
+        Self { engine: Engine::Compat, prefilter: true },
+    ];
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.prefilter { "prefilter" } else { "no-prefilter" })
+        f.write_str(match (self.engine, self.prefilter) {
+            (Engine::Native, true) => "native",
+            (Engine::Native, false) => "native-without-prefilter",
+            (Engine::Compat, _) => "compat",
+        })
     }
 }
 
@@ -64,13 +88,14 @@ pub(crate) struct World<'a> {
     pub(crate) live: Container,
     /// How a policy fared that was put in force before Docker had ever started.
     pub(crate) applied_before_docker: Result<()>,
+    bare: Bare,
     _services: Vec<Service>,
 }
 
 /// Raises the world, does something with it, and takes it down.
-pub(crate) fn with(options: LabOptions, work: impl FnOnce(&World<'_>)) -> Result<()> {
+pub(crate) fn with(options: LabOptions, engine: Engine, work: impl FnOnce(&World<'_>)) -> Result<()> {
     let lab = Lab::raise(options)?;
-    apply(&lab, EARLY_POLICY)?;
+    apply(&lab, engine, EARLY_POLICY)?;
     let docker = Docker::start(&lab, DockerOptions::default())?;
     lab.accept_forwarding()?;
     let world = World::raise(&lab, &docker)?;
@@ -135,9 +160,13 @@ impl<'a> World<'a> {
             second,
             live,
             applied_before_docker: Ok(()),
+            bare: Bare::default(),
             _services: services,
         };
         world.applied_before_docker = world.early_policy_holds();
+        world.remove()?;
+        let own = at(&world.quiet.addresses, 80);
+        world.bare = Bare::measure(&lab.untrusted, own, world.at(8082)[1])?;
         Ok(world)
     }
 
@@ -162,6 +191,26 @@ impl<'a> World<'a> {
     /// A port at both of the host's second addresses.
     pub(crate) fn at_second(&self, port: u16) -> [SocketAddr; 2] {
         [SocketAddr::new(SECOND_V4.into(), port), SocketAddr::new(SECOND_V6.into(), port)]
+    }
+
+    /// Where what is published at a port answers if dockfw lets it: at both addresses, if Docker does its part.
+    pub(crate) fn published_at(&self, port: u16) -> Vec<SocketAddr> {
+        let is_there = |at: &SocketAddr| port != 8082 || at.is_ipv4() || self.bare.proxy_over_v6;
+        self.at(port).into_iter().filter(is_there).collect()
+    }
+
+    /// Whether Docker lets outsiders reach containers' own addresses.
+    pub(crate) fn docker_lets_direct_routing(&self) -> bool {
+        self.bare.direct_routing
+    }
+
+    /// Expects the service of this name to answer at a container's own addresses, if Docker lets it.
+    pub(crate) fn direct(&self, expect: &mut Expectations, from: &Netns, to: Vec<SocketAddr>, name: &str) {
+        if self.docker_lets_direct_routing() {
+            expect.answers(from, to, name);
+        } else {
+            expect.silent(from, to);
+        }
     }
 
     /// The host, by its addresses on a machine's segment.
@@ -190,6 +239,17 @@ impl<'a> World<'a> {
         ])
     }
 
+    /// All rules and sets of the host, of dockfw and of others, without their counters.
+    pub(crate) fn rules(&self) -> Result<String> {
+        // Not `nft list ruleset`: nft can't write down all that iptables-nft puts there.
+        let script = "iptables-save; ip6tables-save; ipset save; nft list tables
+            nft --stateless --handle list table inet dockfw 2>/dev/null || true";
+        let text = self.lab.on_host("sh", &["-c", script])?;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let lines = lines.map(|line| line.split_once(" [").map_or(line, |(rule, _)| rule));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    }
+
     /// Takes dockfw out.
     pub(crate) fn remove(&self) -> Result<()> {
         let output = self.lab.dockfw(&["remove"])?;
@@ -200,19 +260,19 @@ impl<'a> World<'a> {
     /// Starts to put a policy in force.
     pub(crate) fn spawn_apply(&self, setting: Setting, policy: &str) -> Result<Child> {
         write(&with_engine(setting, policy))?;
-        let mut command = self.lab.dockfw_command(&APPLY)?;
+        let mut command = self.lab.dockfw_command(&arguments(setting.engine, &[]))?;
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command.spawn()?)
     }
 
     /// Puts a policy in force, which must work.
     pub(crate) fn apply(&self, setting: Setting, policy: &str) -> Result<Output> {
-        apply(self.lab, &with_engine(setting, policy))
+        apply(self.lab, setting.engine, &with_engine(setting, policy))
     }
 
     /// Tries to put a policy in force, and tells what came of it.
     pub(crate) fn try_apply(&self, setting: Setting, policy: &str, options: &[&str]) -> Result<Output> {
-        try_apply(self.lab, &with_engine(setting, policy), options)
+        try_apply(self.lab, setting.engine, &with_engine(setting, policy), options)
     }
 }
 
@@ -220,16 +280,21 @@ fn with_engine(setting: Setting, policy: &str) -> String {
     format!("{policy}\n[engine]\nprefilter = {}\n", setting.prefilter)
 }
 
-fn apply(lab: &Lab, policy: &str) -> Result<Output> {
-    let output = try_apply(lab, policy, &[])?;
+fn apply(lab: &Lab, engine: Engine, policy: &str) -> Result<Output> {
+    let output = try_apply(lab, engine, policy, &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "dockfw apply: {}\n{said}", output.status);
     Ok(output)
 }
 
-fn try_apply(lab: &Lab, policy: &str, options: &[&str]) -> Result<Output> {
+fn try_apply(lab: &Lab, engine: Engine, policy: &str, options: &[&str]) -> Result<Output> {
     write(policy)?;
-    lab.dockfw(&[&APPLY, options].concat())
+    lab.dockfw(&arguments(engine, options))
+}
+
+/// The command under test.
+fn arguments<'a>(engine: Engine, options: &[&'a str]) -> Vec<&'a str> {
+    [&["apply", "--backend", engine.backend()], options].concat()
 }
 
 fn write(policy: &str) -> Result<()> {

@@ -29,13 +29,13 @@ pub(super) fn trusted_reaches_all(world: &World<'_>, setting: Setting) -> Result
     let trusted = &world.lab.trusted;
     let mut expect = Expectations::default();
     for (port, name) in PUBLISHED.into_iter().chain([(22, "ssh"), (9000, "private"), (8090, "hostnet")]) {
-        expect.answers(trusted, world.at(port), name);
+        expect.answers(trusted, world.published_at(port), name);
     }
     expect.answers(trusted, world.at_second(8081), "chosen");
     for (container, port, name) in
         [(&world.web, 80, "web"), (&world.quiet, 80, "quiet"), (&world.v4only, 80, "v4only")]
     {
-        expect.answers(trusted, at(&container.addresses, port), name);
+        world.direct(&mut expect, trusted, at(&container.addresses, port), name);
     }
     expect.verify()
 }
@@ -52,7 +52,7 @@ pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Resul
     world.apply(setting, &opening(&["8080", "8443", "7000-7002", "8081", "8082", "8083"], "docker"))?;
     let mut expect = Expectations::default();
     for (port, name) in PUBLISHED {
-        expect.answers(untrusted, world.at(port), name);
+        expect.answers(untrusted, world.published_at(port), name);
     }
     expect.answers(untrusted, world.at_second(8081), "chosen");
     expect.silent(untrusted, world.at(22)).silent(untrusted, world.at(9000));
@@ -92,7 +92,8 @@ pub(super) fn scoped(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, &format!("{SOURCES}{policy}"))?;
     let mut expect = Expectations::default();
     for (port, name) in [(8083, "second"), (22, "ssh"), (8082, "v4only")] {
-        expect.answers(&world.lab.office, world.at(port), name).silent(&world.lab.untrusted, world.at(port));
+        expect.answers(&world.lab.office, world.published_at(port), name);
+        expect.silent(&world.lab.untrusted, world.at(port));
     }
     expect.silent(&world.lab.office, world.at(8080)).silent(&world.lab.office, world.at(9000)).verify()
 }
@@ -113,7 +114,7 @@ pub(super) fn direct_opened(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, &opening(&["80"], "container"))?;
     let mut expect = Expectations::default();
     for (container, name) in [(&world.web, "web"), (&world.quiet, "quiet"), (&world.v4only, "v4only")] {
-        expect.answers(untrusted, at(&container.addresses, 80), name);
+        world.direct(&mut expect, untrusted, at(&container.addresses, 80), name);
     }
     // By the container's port after translation; what docker-proxy answers for is a process of the host.
     expect.answers(untrusted, world.at(8080), "web").silent(untrusted, at(&world.same.addresses, 8443));

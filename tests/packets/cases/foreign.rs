@@ -6,16 +6,6 @@ use super::{SOURCES, opening};
 use crate::expect::Expectations;
 use crate::world::{Setting, World};
 
-/// All rules and sets of the host, without their counters.
-fn everything(world: &World<'_>) -> Result<String> {
-    // Not `nft list ruleset`: nft can't write down all that iptables-nft puts there.
-    let script = "iptables-save; ip6tables-save; ipset save; nft list tables";
-    let text = world.lab.on_host("sh", &["-c", script])?;
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let lines = lines.map(|line| line.split_once(" [").map_or(line, |(rule, _)| rule));
-    Ok(lines.collect::<Vec<_>>().join("\n"))
-}
-
 pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
     let lab = world.lab;
     let foreign = [
@@ -26,14 +16,14 @@ pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Resu
     for rule in &foreign {
         lab.on_host("iptables", rule)?;
     }
-    let before = everything(world)?;
+    let before = world.rules()?;
     for policy in [SOURCES.to_owned(), opening(&["22", "8443"], "")] {
         world.apply(setting, &policy)?;
     }
     // What others drop stays dropped, also where the policy is open.
     let outcome = Expectations::default().silent(&lab.office, [world.at(22)[0], world.at(8443)[0]]).verify();
     world.remove()?;
-    let after = everything(world)?;
+    let after = world.rules()?;
     for rule in &foreign {
         lab.on_host("iptables", &[&["-D"], &rule[1..]].concat())?;
     }
@@ -45,11 +35,10 @@ pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Resu
 pub(super) fn apply_is_idempotent(world: &World<'_>, setting: Setting) -> Result<()> {
     let policy = opening(&["22", "8443"], "");
     world.apply(setting, &policy)?;
-    let listing = || world.lab.on_host("nft", &["--handle", "list", "table", "inet", "dockfw"]);
-    let before = listing()?;
+    let before = world.rules()?;
     let output = world.apply(setting, &policy)?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(said.contains("nothing changed"), "it said {said}");
-    ensure!(listing()? == before, "handles or counters have changed");
+    ensure!(world.rules()? == before, "rules or handles have changed");
     Ok(())
 }

@@ -39,7 +39,8 @@ pub(super) fn no_bridge(world: &World<'_>, setting: Setting) -> Result<()> {
     world.route_all(&machine)?;
     world.remove()?;
     let mut expect = Expectations::default();
-    expect.answers(&machine, at(&world.quiet.addresses, 80), "quiet").verify()?;
+    world.direct(&mut expect, &machine, at(&world.quiet.addresses, 80), "quiet");
+    expect.verify()?;
     is_refused(world, setting, SOURCES, &["br-ex", "is no bridge"])?;
     apply_by_force(world, setting, SOURCES)?;
     let outcome = is_shut_out(world, &machine);
@@ -64,8 +65,8 @@ pub(super) fn bridge_to_the_outside(world: &World<'_>, setting: Setting) -> Resu
     world.lab.enslave("card0", "br-lan")?;
     world.route_all(&machine)?;
     let mut expect = Expectations::default();
-    expect.answers(&machine, at(&world.quiet.addresses, 80), "quiet").silent(&machine, host.at(9000));
-    let gap = expect.verify();
+    world.direct(&mut expect, &machine, at(&world.quiet.addresses, 80), "quiet");
+    let gap = expect.silent(&machine, host.at(9000)).verify();
     let refusal = is_refused(world, setting, &opening(&["22"], ""), &["br-lan", "card0"]);
     world.lab.host.ip(&["link delete br-lan", "link delete card0"])?;
     gap.and(refusal)
@@ -114,11 +115,8 @@ pub(super) fn exempt(world: &World<'_>, setting: Setting) -> Result<()> {
     let policy = format!("{SOURCES}\n[interfaces]\nexempt = [\"vpn*\"]\n");
     world.apply(setting, &policy)?;
     let mut expect = Expectations::default();
-    expect.answers(&machine, host.at(9000), "private").answers(
-        &machine,
-        at(&world.quiet.addresses, 80),
-        "quiet",
-    );
+    expect.answers(&machine, host.at(9000), "private");
+    world.direct(&mut expect, &machine, at(&world.quiet.addresses, 80), "quiet");
     expect.silent(&world.lab.untrusted, world.at(9000)).verify()?;
 
     let blocked =

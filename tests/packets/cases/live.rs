@@ -8,7 +8,7 @@ use dockfw_lab::{Conversation, Knocker, Netns, PROTOS, Proto, Service, Transfer,
 
 use super::opening;
 use crate::expect::Expectations;
-use crate::world::{Setting, World};
+use crate::world::{Engine, Setting, World};
 
 /// A host process and a published port that stream and echo.
 const STREAMS: [u16; 2] = [2222, 8444];
@@ -107,18 +107,13 @@ pub(super) fn through_a_restart_of_docker(world: &World<'_>, setting: Setting) -
     expect.verify()
 }
 
-/// What is in force, word for word.
-fn in_force(world: &World<'_>) -> Result<String> {
-    world.lab.on_host("nft", &["--stateless", "list", "table", "inet", "dockfw"])
-}
-
 pub(super) fn a_wrong_policy_changes_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, &opening(&["22"], "host"))?;
-    let before = in_force(world)?;
+    let before = world.rules()?;
     let output = world.try_apply(setting, "trusted = [\"192.0.2.10/24\"]", &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(2) && said.contains("192.0.2.0/24"), "{}: {said}", output.status);
-    ensure!(in_force(world)? == before, "the policy in force has changed");
+    ensure!(world.rules()? == before, "the policy in force has changed");
     Ok(())
 }
 
@@ -128,10 +123,10 @@ pub(super) fn a_refusal_by_the_kernel_changes_nothing(world: &World<'_>, setting
     let text = String::from_utf8(world.lab.dockfw(&["show"])?.stdout)?;
     world.remove()?;
     let owner = Owner::of_table(world, &text)?;
-    let before = in_force(world)?;
+    let before = world.rules()?;
     let output = world.try_apply(setting, &opening(&["9000"], "host"), &[])?;
     ensure!(matches!(output.status.code(), Some(3 | 4)), "apply ended with {}", output.status);
-    ensure!(in_force(world)? == before, "the policy in force has changed");
+    ensure!(world.rules()? == before, "the policy in force has changed");
     let mut expect = Expectations::default();
     expect.answers(&world.lab.untrusted, world.at(22), "ssh").silent(&world.lab.untrusted, world.at(9000));
     let outcome = expect.verify();
@@ -153,7 +148,8 @@ impl Owner {
             std::io::Write::write_all(stdin, b"include \"/run/owned.nft\"\n")?;
         }
         let owner = Self(nft);
-        wait_until(Duration::from_secs(5), "for nft to own the table", || in_force(world).ok())?;
+        let is_there = || world.rules().ok().filter(|rules| rules.contains("flags owner"));
+        wait_until(Duration::from_secs(5), "for nft to own the table", is_there)?;
         Ok(owner)
     }
 }
@@ -181,28 +177,27 @@ impl Alternatives {
         Ok(Self { policies: [policy("22"), policy("3000")], ports: [(22, "ssh"), (3000, "behind")] })
     }
 
-    /// Which of the two is in force; an error where it is neither or both.
-    fn in_force(&self, world: &World<'_>) -> Result<usize> {
+    /// Which of the two is in force for each family; an error where it is neither or both.
+    fn in_force(&self, world: &World<'_>) -> Result<[usize; 2]> {
         let untrusted = &world.lab.untrusted;
-        let is_in_force = |index: usize| {
-            let (open, name) = self.ports[index];
+        let is_in_force = |index: usize, family: usize| {
+            let ((open, name), (closed, _)) = (self.ports[index], self.ports[1 - index]);
             let mut expect = Expectations::default();
-            expect
-                .answers(untrusted, world.at(open), name)
-                .silent(untrusted, world.at(self.ports[1 - index].0));
-            expect.verify()
+            expect.answers(untrusted, [world.at(open)[family]], name);
+            expect.silent(untrusted, [world.at(closed)[family]]).verify()
         };
-        match (is_in_force(0), is_in_force(1)) {
+        let of_family = |family| match (is_in_force(0, family), is_in_force(1, family)) {
             (Ok(()), _) => Ok(0),
             (_, Ok(())) => Ok(1),
             (Err(first), Err(second)) => {
                 bail!("neither the one policy nor the other:\n{first:#}\n{second:#}")
             }
-        }
+        };
+        Ok([of_family(0)?, of_family(1)?])
     }
 }
 
-/// Killed at any moment, an apply leaves the old policy or the new one.
+/// Killed at any moment, an apply leaves the old policy or the new one; the compat engine, each family at one of them.
 pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
     let both = Alternatives::new()?;
     world.apply(setting, &both.policies[1])?;
@@ -210,13 +205,14 @@ pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Resul
     world.apply(setting, &both.policies[0])?;
     let step = start.elapsed() / 8;
     let knockers = knock(world);
-    let (mut current, mut killed, mut finished) = (0, 0, 0);
+    let (mut current, mut killed, mut finished) = ([0, 0], 0, 0);
     // Later and later, until the apply is over before it could be killed.
     for delay in (1..100).map(|n| step * n) {
-        let other = 1 - current;
+        let other = 1 - current[0];
         let is_finished = apply_for(world, setting, &both.policies[other], delay)?;
         current = both.in_force(world)?;
-        ensure!(!is_finished || current == other, "an apply has ended, and its policy is not in force");
+        ensure!(!is_finished || current == [other; 2], "an apply has ended, and its policy is not in force");
+        ensure!(setting.engine == Engine::Compat || current[0] == current[1], "a mixture: {current:?}");
         *(if is_finished { &mut finished } else { &mut killed }) += 1;
         if finished == 2 {
             break;
@@ -224,8 +220,9 @@ pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Resul
     }
     nobody_answered(knockers)?;
     ensure!(killed >= 4 && finished == 2, "{killed} killed and {finished} finished tell nothing");
-    world.apply(setting, &both.policies[1 - current])?;
-    ensure!(both.in_force(world)? == 1 - current, "the next apply did not repair it");
+    let other = 1 - current[0];
+    world.apply(setting, &both.policies[other])?;
+    ensure!(both.in_force(world)? == [other; 2], "the next apply did not repair it");
     Ok(())
 }
 
