@@ -33,11 +33,11 @@ impl Engine for Iptables {
     }
 
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError> {
-        check(&Host::find(&self.facts)?, &lowered(ruleset)?)
+        check(&self.fit_host()?, &lowered(ruleset)?)
     }
 
     fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError> {
-        apply(&Host::find(&self.facts)?, &lowered(ruleset)?)
+        apply(&self.fit_host()?, &lowered(ruleset)?)
     }
 
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
@@ -47,6 +47,13 @@ impl Engine for Iptables {
 
     fn remove(&self) -> Result<bool, EngineError> {
         remove(&Host::find(&self.facts)?)
+    }
+}
+
+impl Iptables {
+    fn fit_host(&self) -> Result<Host, EngineError> {
+        let host = Host::find(&self.facts)?;
+        host.must_be_fit().map(|()| host)
     }
 }
 

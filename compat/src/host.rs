@@ -188,6 +188,8 @@ pub(crate) struct Host {
     pub(crate) protocols: Protocols,
     /// The program `ipset`.
     pub(crate) ipset: PathBuf,
+    /// Why rules would not filter on this host, if so.
+    pub(crate) unfit: Option<String>,
 }
 
 impl Host {
@@ -199,28 +201,25 @@ impl Host {
         let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;
         let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
         let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
-        refuse_nftables_backend(facts)?;
         let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
-        let is_elsewhere = Self::dockers_are_elsewhere(&usual, other.as_ref())?;
+        let dockers = Dockers {
+            in_usual: has_docker(&usual)?,
+            // What can't be read there has no chains of Docker's that matter here.
+            in_other: other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false)),
+            on_nftables: on_nftables(facts),
+        };
+        let unfit = dockers.unfit(variant);
         Ok(match other {
-            Some(other) if is_elsewhere => Self { tools: other, other: Some(usual), protocols, ipset },
-            other => Self { tools: usual, other, protocols, ipset },
+            Some(other) if dockers.in_other && !dockers.in_usual => {
+                Self { tools: other, other: Some(usual), protocols, ipset, unfit }
+            }
+            other => Self { tools: usual, other, protocols, ipset, unfit },
         })
     }
 
-    fn dockers_are_elsewhere(usual: &Tools, other: Option<&Tools>) -> Result<bool, EngineError> {
-        let Some(other) = other else { return Ok(false) };
-        // What can't be read there has no chains of Docker's that matter here.
-        let has_other = other.read().is_ok_and(|families| families.values().any(Tables::have_docker));
-        let has_usual = has_other && usual.read()?.values().any(Tables::have_docker);
-        match (has_usual, has_other) {
-            (true, true) => Err(EngineError::Unsupported(format!(
-                "Docker's chains are in both iptables-nft and iptables-legacy, of which only one can be in use; \
-                 delete those that `iptables-{}-save` shows, or restart the host, and apply again",
-                other.variant.name()
-            ))),
-            (_, has_other) => Ok(has_other),
-        }
+    /// An error where rules would not filter on this host.
+    pub(crate) fn must_be_fit(&self) -> Result<(), EngineError> {
+        self.unfit.clone().map_or(Ok(()), |reason| Err(EngineError::Unsupported(reason)))
     }
 
     /// What is there.
@@ -271,18 +270,42 @@ impl Host {
     }
 }
 
+/// Where Docker's chains are.
+#[derive(Clone, Copy, Debug)]
+struct Dockers {
+    in_usual: bool,
+    in_other: bool,
+    on_nftables: bool,
+}
+
+impl Dockers {
+    /// Why rules would not filter, if so.
+    fn unfit(self, usual: Variant) -> Option<String> {
+        if self.on_nftables {
+            let reason =
+                "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables";
+            return Some(reason.into());
+        }
+        let other = usual.other().name();
+        (self.in_usual && self.in_other).then(|| {
+            format!(
+                "Docker's chains are in both iptables-nft and iptables-legacy, of which only one can be in use; \
+                 take out those that iptables-{other}-save shows, or restart the host, and apply again"
+            )
+        })
+    }
+}
+
+fn has_docker(tools: &Tools) -> Result<bool, EngineError> {
+    Ok(tools.read()?.values().any(Tables::have_docker))
+}
+
 /// Docker on its nftables backend has no DOCKER-USER: rules there would filter nothing.
-fn refuse_nftables_backend(facts: &Facts) -> Result<(), EngineError> {
-    let in_use = facts.docker_uses_nftables.unwrap_or_else(|| {
+fn on_nftables(facts: &Facts) -> bool {
+    facts.docker_uses_nftables.unwrap_or_else(|| {
         let tables = find("nft").and_then(|nft| run(&nft, &["list", "tables"], "").ok());
         tables.is_some_and(|answer| answer.stdout.contains("docker-bridges"))
-    });
-    if !in_use {
-        return Ok(());
-    }
-    Err(EngineError::Unsupported(
-        "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables".into(),
-    ))
+    })
 }
 
 #[cfg(test)]
@@ -295,6 +318,18 @@ mod tests {
         for legacy in ["iptables v1.8.9 (legacy)", "iptables v1.4.21", ""] {
             assert_eq!(Variant::of_version(legacy), Variant::Legacy);
         }
+    }
+
+    #[test]
+    fn a_split_brain_and_dockers_own_nftables_are_refused() {
+        let unfit =
+            |in_usual, in_other, on_nftables| Dockers { in_usual, in_other, on_nftables }.unfit(Variant::Nft);
+        assert!(unfit(true, true, false).unwrap().contains("iptables-legacy-save"));
+        assert!(unfit(true, false, true).unwrap().contains("nftables backend"));
+        assert_eq!(
+            [unfit(true, false, false), unfit(false, true, false), unfit(false, false, false)],
+            [None, None, None]
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ fn set_match() -> Result<Requirement, EngineError> {
 }
 
 fn variant(facts: &Facts) -> Result<Requirement, EngineError> {
-    let (what, missing) = match Host::find(facts).and_then(|host| host.read().map(|_| host)) {
+    let fit = |host: Host| host.must_be_fit().and_then(|()| host.read()).map(|_| host);
+    let (what, missing) = match Host::find(facts).and_then(fit) {
         Ok(host) => (format!("tables of iptables-{}", host.tools.variant.name()), None),
         Err(EngineError::NotPermitted) => return Err(EngineError::NotPermitted),
         Err(error) => ("tables of iptables".into(), Some(error.to_string())),

@@ -69,6 +69,7 @@ impl Bench {
             other: Some(tools(variant.other())),
             protocols,
             ipset: find("ipset").expect("ipset"),
+            unfit: None,
         };
         Self { host }
     }
