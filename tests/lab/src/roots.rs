@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Uid;
 
@@ -43,13 +44,14 @@ impl Root {
     ///
     /// To be called before [`contain`](crate::contain()): a lab's `/run` may hide how names are resolved.
     pub fn prepare(suite: &str) -> Result<Self> {
-        Self::cached(suite).or_else(|_| build(suite)).with_context(|| format!("no root of {suite}"))
+        let directory = directory(suite)?;
+        let root = if directory.is_dir() { Self::cached(suite) } else { build(suite, &directory) };
+        root.with_context(|| format!("no root of {suite}"))
     }
 
     /// The root of a suite if it is in the cache.
     pub fn cached(suite: &str) -> Result<Self> {
-        ensure!(!suite.is_empty() && suite.bytes().all(|b| b.is_ascii_lowercase()), "no suite: {suite:?}");
-        let directory = cache()?.join(key(suite));
+        let directory = directory(suite)?;
         ensure!(directory.is_dir(), "it is not built: ./dev test --docker {suite}");
         Ok(Self { suite: suite.to_owned(), directory })
     }
@@ -76,6 +78,12 @@ impl Root {
     }
 }
 
+/// Where the root of a suite is, or will be.
+fn directory(suite: &str) -> Result<PathBuf> {
+    ensure!(!suite.is_empty() && suite.bytes().all(|b| b.is_ascii_lowercase()), "no suite: {suite:?}");
+    Ok(cache()?.join(key(suite)))
+}
+
 fn cache() -> Result<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_home = || named("HOME").map(|home| home.join(".cache"));
@@ -94,15 +102,14 @@ fn key(suite: &str) -> String {
     format!("{suite}-{:08x}", hasher.finish() >> 32)
 }
 
-fn build(suite: &str) -> Result<Root> {
+fn build(suite: &str, directory: &Path) -> Result<Root> {
     ensure!(Uid::effective().is_root(), "not root");
     find("mmdebstrap")?;
     let mirror = mirror()?;
-    let cache = cache()?;
-    fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let _lock = lock(&cache.join(format!("{}.lock", key(suite))))?;
+    fs::create_dir_all(cache()?).with_context(|| format!("cannot create {}", directory.display()))?;
+    let _lock = lock(&directory.with_extension("lock"))?;
     // While we waited, another run may have finished it.
-    Root::cached(suite).or_else(|_| build_alone(suite, &mirror, &cache.join(key(suite))))
+    Root::cached(suite).or_else(|_| build_alone(suite, &mirror, directory))
 }
 
 /// Under a name that nobody looks for until it is whole.
@@ -113,7 +120,10 @@ fn build_alone(suite: &str, mirror: &str, directory: &Path) -> Result<Root> {
     }
     eprintln!("lab: building a root of Debian {suite} in {} (once)", directory.display());
     let status = mmdebstrap(suite, &partial, mirror)?.status().context("cannot start mmdebstrap")?;
-    ensure!(status.success(), "mmdebstrap failed, {status}");
+    if !status.success() {
+        fs::remove_dir_all(&partial).ok();
+        bail!("mmdebstrap failed, {status}");
+    }
     fs::rename(&partial, directory)?;
     Root::cached(suite)
 }
@@ -156,11 +166,15 @@ fn mirror() -> Result<String> {
 }
 
 fn lock(path: &Path) -> Result<Flock<File>> {
+    let mut told = false;
     let mut file = Some(File::create(path).with_context(|| format!("cannot create {}", path.display()))?);
     wait_until(BUILT, &format!("for {}", path.display()), || {
         match Flock::lock(file.take()?, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Some(Ok(lock)),
-            Err((again, nix::errno::Errno::EWOULDBLOCK)) => {
+            Err((again, Errno::EWOULDBLOCK)) => {
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("lab: waiting for another run, which holds {}", path.display());
+                }
                 file = Some(again);
                 None
             }
@@ -182,5 +196,6 @@ mod tests {
     #[test]
     fn names_of_suites_are_no_paths() {
         assert!(Root::cached("../sid").unwrap_err().to_string().contains("no suite"));
+        assert!(Root::prepare("../sid").unwrap_err().to_string().contains("no suite"));
     }
 }
