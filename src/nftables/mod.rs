@@ -1,7 +1,7 @@
 //! The native engine: one nftables table, replaced in one netlink transaction.
 //!
-//! [`wanted`] puts the table into the kernel's terms, [`dump`] reads what is there, [`plan`] compares the two and
-//! says what to do, [`operation`] and [`transaction`] do it. Nothing outside of the table `inet dockfw` is touched,
+//! [`wanted`] puts the table into the kernel's terms, [`dump`] reads what is there, [`mod@plan`] compares the two and
+//! says what to do, [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet dockfw` is touched,
 //! and no program is run.
 
 mod attributes;
