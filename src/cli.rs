@@ -94,8 +94,11 @@ pub(crate) struct Show {
 /// The forms that `show` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For `nft -f`.
+    /// For `nft -f`: what the native engine puts in force.
     Nft,
+    /// For `ipset restore` and `iptables-restore --noflush`: what the compat engine puts in force on a host that has
+    /// nothing yet.
+    Iptables,
     /// The ruleset that all engines start from.
     Json,
 }

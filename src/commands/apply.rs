@@ -31,7 +31,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     if let Some(refusal) = judgement.refusal().filter(|_| !options.force) {
         return Err(refusal.into());
     }
-    let ruleset = engines::compile_for(engine, &policy);
+    let ruleset = engines::compile_for(engine.name(), &policy);
     if options.dry_run {
         engine.check(&ruleset)?;
         let mut differences = engine.read(Some(&ruleset))?.differences;

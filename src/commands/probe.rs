@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::Probe;
 use crate::engines::decide::{Decision, decide};
-use crate::engines::facts::{Facts, Program, other_firewalls};
+use crate::engines::facts::{Program, Survey, other_firewalls};
 use crate::engines::{IPTABLES, NFTABLES, survey};
 use crate::exit::Exit;
 
@@ -16,7 +16,7 @@ struct Report<'a> {
     engine: Option<&'static str>,
     /// Why; or what is missing.
     reason: String,
-    facts: &'a Facts,
+    facts: &'a Survey,
     /// Other firewalls that are running.
     firewalls: Vec<String>,
 }

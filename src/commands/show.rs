@@ -4,23 +4,35 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use dockfw_compat::Rendering;
 use dockfw_policy::compile::compile;
 use dockfw_policy::nft::{self, Features};
+use dockfw_policy::policy::Policy;
 
 use super::load;
 use crate::cli::{Format, Show};
+use crate::engines::{self, IPTABLES};
 use crate::exit::Exit;
 
 /// Prints the compiled policy.
 pub(crate) fn run(config: &Path, options: &Show) -> anyhow::Result<Exit> {
     // What is only shown shuts nobody out.
-    let ruleset = compile(&load(config, true)?);
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    match options.format {
-        Format::Nft => write!(out, "{}", nft::lower(&ruleset, Features::ALL)).map_err(anyhow::Error::new),
-        Format::Json => serde_json::to_writer_pretty(&mut out, &ruleset).map_err(anyhow::Error::new),
-    }
-    .and_then(|()| Ok(writeln!(out).and_then(|()| out.flush())?))
-    .context("can't write the rules")?;
+    let policy = load(config, true)?;
+    let text = match options.format {
+        Format::Nft => nft::lower(&compile(&policy), Features::ALL).to_string(),
+        Format::Iptables => iptables(&policy)?,
+        Format::Json => serde_json::to_string_pretty(&compile(&policy))? + "\n",
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can't write the rules")?;
     Ok(Exit::Done)
+}
+
+/// The three texts one after the other, each behind a line that says which program reads it.
+fn iptables(policy: &Policy) -> anyhow::Result<String> {
+    let Rendering { ipset, iptables, ip6tables } =
+        dockfw_compat::render(&engines::compile_for(IPTABLES, policy))?;
+    Ok(format!(
+        "# ipset restore\n{ipset}\n# iptables-restore --noflush\n{iptables}\n# ip6tables-restore --noflush\n{ip6tables}"
+    ))
 }

@@ -49,7 +49,7 @@ fn report(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     }
     let Some(engine) = present.first() else { return Ok(Report::default()) };
     let State { mut differences, counters, sets, .. } =
-        engine.read(Some(&engines::compile_for(engine.as_ref(), policy)))?;
+        engine.read(Some(&engines::compile_for(engine.name(), policy)))?;
     differences.extend(wrong_engine(engine.as_ref(), policy.engine.backend));
     differences.extend(
         present.iter().skip(1).map(|other| format!("rules of the {} engine are there too", other.name())),

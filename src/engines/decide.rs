@@ -2,7 +2,7 @@
 
 use dockfw_policy::engine::Requirement;
 
-use super::facts::{Facts, Version};
+use super::facts::{Survey, Version};
 use super::{IPTABLES, NFTABLES};
 
 /// From here on, iptables can be a front end of nf_tables, and platforms that ship it have a kernel whose nf_tables is
@@ -19,7 +19,7 @@ pub(crate) struct Decision {
 }
 
 /// Decides, or says all that is missing.
-pub(crate) fn decide(facts: &Facts) -> Result<Decision, Vec<String>> {
+pub(crate) fn decide(facts: &Survey) -> Result<Decision, Vec<String>> {
     let (native, compat) = (missing(&facts.nftables), missing(&facts.iptables));
     let is_usable = |engine: &&str| if *engine == NFTABLES { native.is_empty() } else { compat.is_empty() };
     if let Some(engine) = facts.in_force.filter(|engine| is_usable(engine)) {
@@ -63,8 +63,8 @@ mod tests {
         vec![Requirement { what: "it".into(), source: "test".into(), missing, optional: false }]
     }
 
-    fn facts(version: Option<Version>, native: Option<&str>, compat: Option<&str>) -> Facts {
-        Facts {
+    fn facts(version: Option<Version>, native: Option<&str>, compat: Option<&str>) -> Survey {
+        Survey {
             nftables: requirement(native),
             iptables: requirement(compat),
             program: version.map(|version| Program {
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    fn engine(facts: &Facts) -> Option<&'static str> {
+    fn engine(facts: &Survey) -> Option<&'static str> {
         decide(facts).ok().map(|decision| decision.engine)
     }
 
@@ -108,11 +108,11 @@ mod tests {
 
     #[test]
     fn what_is_in_force_stays_while_it_works() {
-        let compat = Facts { in_force: Some(IPTABLES), ..facts(NEW, None, None) };
+        let compat = Survey { in_force: Some(IPTABLES), ..facts(NEW, None, None) };
         assert_eq!(engine(&compat), Some(IPTABLES));
-        let broken = Facts { in_force: Some(IPTABLES), ..facts(NEW, None, Some("no ipset")) };
+        let broken = Survey { in_force: Some(IPTABLES), ..facts(NEW, None, Some("no ipset")) };
         assert_eq!(engine(&broken), Some(NFTABLES));
-        let native = Facts { in_force: Some(NFTABLES), ..facts(OLD, None, None) };
+        let native = Survey { in_force: Some(NFTABLES), ..facts(OLD, None, None) };
         assert_eq!(engine(&native), Some(NFTABLES));
     }
 }

@@ -14,7 +14,7 @@ const FIREWALLS: [&str; 2] = ["firewalld", "ufw"];
 
 /// Everything that decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Facts {
+pub(crate) struct Survey {
     /// What the native engine needs.
     pub(crate) nftables: Vec<Requirement>,
     /// What the compat engine needs.

@@ -3,36 +3,39 @@
 pub(crate) mod decide;
 pub(crate) mod facts;
 
-use dockfw_compat::Iptables;
+use dockfw_compat::{Facts, Iptables};
 use dockfw_policy::compile::compile;
 use dockfw_policy::engine::{Engine, EngineError, Requirement};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 
+use crate::host::docker;
 use crate::nftables::Nftables;
-use facts::Facts;
+use facts::Survey;
 
 /// The native engine's name.
 pub(crate) const NFTABLES: &str = "nftables";
 /// The compat engine's name.
 pub(crate) const IPTABLES: &str = "iptables";
 
-/// The engine of this name. With `verify`, it compares every element of every set.
-pub(crate) fn by_name(name: &str, verify: bool) -> Box<dyn Engine> {
+/// The engine of this name, to be put to work. With `verify`, it compares every element of every set.
+fn by_name(name: &str, verify: bool) -> Box<dyn Engine> {
     match name {
-        IPTABLES => Box::new(Iptables),
+        IPTABLES => Box::new(Iptables::new(Facts { docker_uses_nftables: docker::uses_nftables() })),
         _ => Box::new(Nftables::new(verify)),
     }
 }
 
-/// The engines, each of which may have left something on the host.
+/// The engines, each of which may have left something on the host: to be read and removed, for which they need to know
+/// nothing of Docker.
 pub(crate) fn all(verify: bool) -> [Box<dyn Engine>; 2] {
-    [by_name(NFTABLES, verify), by_name(IPTABLES, verify)]
+    [Box::new(Nftables::new(verify)), Box::new(Iptables::default())]
 }
 
 /// The engine that is not this one.
 pub(crate) fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
-    by_name(if engine.name() == NFTABLES { IPTABLES } else { NFTABLES }, false)
+    let [native, compat] = all(false);
+    if engine.name() == NFTABLES { compat } else { native }
 }
 
 /// The engine that `backend` means on this host. One that is asked for by name is used or fails; there is no silent
@@ -57,9 +60,9 @@ fn choose_by_facts() -> Result<&'static str, EngineError> {
 
 /// Reads everything that decides between the engines. An engine that this host can't have at all has its reason
 /// among what is missing; a failure that may pass is an error.
-pub(crate) fn survey() -> Result<Facts, EngineError> {
-    let [native, compat] = all(false);
-    Ok(Facts {
+pub(crate) fn survey() -> Result<Survey, EngineError> {
+    let [native, compat] = [NFTABLES, IPTABLES].map(|name| by_name(name, false));
+    Ok(Survey {
         nftables: requirements(native.as_ref())?,
         iptables: requirements(compat.as_ref())?,
         program: facts::program(),
@@ -98,10 +101,10 @@ pub(crate) fn is_present(engine: &dyn Engine) -> Result<bool, EngineError> {
     }
 }
 
-/// Compiles a policy for an engine. The early drop is the native one's alone: in iptables' tables, what depends on the
+/// Compiles a policy for the engine of this name. The early drop is the native one's alone: in iptables' tables, what depends on the
 /// policy must stand in one table to be replaced at once.
-pub(crate) fn compile_for(engine: &dyn Engine, policy: &Policy) -> Ruleset {
+pub(crate) fn compile_for(engine: &str, policy: &Policy) -> Ruleset {
     let mut policy = policy.clone();
-    policy.engine.prefilter &= engine.name() == NFTABLES;
+    policy.engine.prefilter &= engine == NFTABLES;
     compile(&policy)
 }

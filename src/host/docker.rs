@@ -42,6 +42,29 @@ struct Port {
     transport: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    firewall_backend: Option<FirewallBackend>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FirewallBackend {
+    #[serde(default)]
+    driver: String,
+}
+
+/// Whether Docker filters with nftables itself, or nothing where it does not answer. Docker before 28.1 does not say,
+/// and has no such backend.
+pub(crate) fn uses_nftables() -> Option<bool> {
+    let body = get("/info").inspect_err(|error| log::debug!("Docker does not answer: {error}")).ok()?;
+    let info: Info = serde_json::from_slice(&body)
+        .inspect_err(|error| log::warn!("what Docker says of itself can't be read: {error}"))
+        .ok()?;
+    Some(info.firewall_backend.is_some_and(|backend| backend.driver.starts_with("nftables")))
+}
+
 /// The published ports of running containers, each once, or nothing where Docker does not answer.
 pub(crate) fn published() -> Option<Vec<Published>> {
     let answer = get("/containers/json");
@@ -115,6 +138,17 @@ mod tests {
         assert_eq!(published.len(), 2);
         assert_eq!(published[0].container, "we[31mb");
         assert_eq!(published[0].service.to_string(), "8080/tcp");
+    }
+
+    #[test]
+    fn the_firewall_backend_is_read_where_docker_names_one() {
+        let is_nftables = |json: &str| {
+            let info: Info = serde_json::from_str(json).unwrap();
+            info.firewall_backend.is_some_and(|backend| backend.driver.starts_with("nftables"))
+        };
+        assert!(is_nftables(r#"{"FirewallBackend":{"Driver":"nftables+firewalld"}}"#));
+        assert!(!is_nftables(r#"{"FirewallBackend":{"Driver":"iptables"}}"#));
+        assert!(!is_nftables(r#"{"ID":"x"}"#));
     }
 
     #[test]
