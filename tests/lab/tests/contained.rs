@@ -207,6 +207,7 @@ fn docker_is_open(options: LabOptions) -> Result<()> {
     let [web, talk, feed, cache, ..] = containers.as_slice() else { bail!("eight containers") };
     let _services =
         [web.serve("80/tcp", "web")?, web.serve("80/udp", "web")?, cache.serve("6379/tcp", "cache")?];
+    iptables_is_the_chosen_one(&lab)?;
     let version = docker.version()?;
     println!("        Docker {version:?}");
     published_ports_answer(&lab, &version)?;
@@ -301,9 +302,15 @@ fn labs_in_a_row(first: LabOptions) -> Result<()> {
         let _service = web.serve("80/tcp", "web")?;
         let outcome = lab.office.tcp((lab.host.v4, 8080));
         ensure!(outcome.is("web"), "{:?}: {outcome}", lab.variant());
-        let chains = lab.on_host("iptables", &["-V"])?;
-        let expected = if *lab.variant() == Variant::Legacy { "legacy" } else { "nf_tables" };
-        ensure!(chains.contains(expected), "iptables is {chains}");
+        iptables_is_the_chosen_one(&lab)?;
     }
+    Ok(())
+}
+
+fn iptables_is_the_chosen_one(lab: &Lab) -> Result<()> {
+    let said = lab.on_host("iptables", &["-V"])?;
+    let expected = if *lab.variant() == Variant::Legacy { "legacy" } else { "nf_tables" };
+    ensure!(said.contains(expected), "iptables is {said}");
+    println!("        {}", said.trim());
     Ok(())
 }
