@@ -122,7 +122,7 @@ fn read_tables(save: &Path) -> Result<Tables, EngineError> {
         }));
     }
     let tables = Tables::parse(&answer.stdout);
-    match tables.unreadable.iter().find(|table| ["filter", "raw"].contains(&table.as_str())) {
+    match tables.unreadable.iter().find(|table| ["filter", "raw", "mangle"].contains(&table.as_str())) {
         Some(table) => Err(EngineError::Unsupported(format!(
             "another program put rules into table {table} that iptables can't write down; see nft list ruleset"
         ))),

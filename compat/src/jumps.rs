@@ -56,7 +56,8 @@ pub(crate) struct Jump {
 }
 
 /// All jumps.
-pub(crate) const JUMPS: [Jump; 4] = [
+pub(crate) const JUMPS: [Jump; 5] = [
+    Jump { table: TableName::Mangle, from: "FORWARD", to: FORWARD },
     Jump { table: TableName::Raw, from: "PREROUTING", to: RAW },
     Jump { table: TableName::Filter, from: "INPUT", to: INPUT },
     Jump { table: TableName::Filter, from: "FORWARD", to: DOCKER_USER },
@@ -64,38 +65,47 @@ pub(crate) const JUMPS: [Jump; 4] = [
 ];
 
 impl Jump {
+    /// Whether every packet takes this jump, or one that does the same.
+    pub(crate) fn is_fine(&self, table: &Table) -> bool {
+        let kept = self.kept(table);
+        let count = self.count(table, &kept);
+        match (self.to == DOCKER_USER, self.is_made_by_docker(table)) {
+            (false, _) => count == 1 && self.is_reached(table, &kept),
+            // There may be several; one of them is enough.
+            (true, true) => self.is_reached(table, &kept),
+            // It need not be first: table mangle sees all packets before.
+            (true, false) => count == 1,
+        }
+    }
+
     /// The lines of a restore that put this jump in order; none where it is.
     pub(crate) fn repair(&self, table: &Table) -> Vec<String> {
-        let plain = self.plain();
-        let stand_in = self.stand_in();
-        let has_plain = self.count(table, &plain) > 0;
-        // Only Docker's own chain has jumps that are not the engine's.
-        let is_dockers = self.to == DOCKER_USER;
-        let (kept, extra) = match &stand_in {
-            Some(stand_in) if !has_plain => (stand_in, None),
-            other => (&plain, other.as_ref()),
-        };
-        let extras = extra.map_or(0, |words| self.count(table, words));
-        let mut lines = vec![self.delete(extra.unwrap_or(kept)); extras];
-        let count = self.count(table, kept);
-        if count > 0 && (is_dockers && has_plain || count == 1) && self.is_reached(table, kept) {
-            return lines;
+        let mut lines = Vec::new();
+        if self.is_made_by_docker(table) {
+            lines.extend(self.removal_of_stand_ins(table));
         }
-        lines.extend(vec![self.delete(kept); count]);
-        lines.push(format!("-I {} 1 {}", self.from, text::line(kept)));
+        if !self.is_fine(table) {
+            let kept = self.kept(table);
+            lines.extend(vec![self.delete(&kept); self.count(table, &kept)]);
+            lines.push(format!("-I {} 1 {}", self.from, text::line(&kept)));
+        }
         lines
     }
 
-    /// The lines that take out what the engine put there, where Docker has not made it its own.
-    pub(crate) fn removal(&self, table: &Table) -> Vec<String> {
-        let words = self.stand_in().unwrap_or_else(|| self.plain());
-        vec![self.delete(&words); self.count(table, &words)]
+    /// Whether this is a jump of Docker's, and Docker has made it.
+    pub(crate) fn is_made_by_docker(&self, table: &Table) -> bool {
+        self.to == DOCKER_USER && self.count(table, &self.plain()) > 0
     }
 
-    /// Whether the jump stands in for Docker's own.
-    pub(crate) fn is_stand_in(&self, table: &Table) -> bool {
-        self.stand_in().is_some_and(|words| self.count(table, &words) > 0)
-            && self.count(table, &self.plain()) == 0
+    /// The jump that has to be there: Docker's own, if Docker makes it.
+    fn kept(&self, table: &Table) -> Vec<String> {
+        self.stand_in().filter(|_| !self.is_made_by_docker(table)).unwrap_or_else(|| self.plain())
+    }
+
+    /// The lines that take out what stood in for Docker's jump.
+    pub(crate) fn removal_of_stand_ins(&self, table: &Table) -> Vec<String> {
+        let lines = |words: Vec<String>| vec![self.delete(&words); self.count(table, &words)];
+        self.stand_in().map(lines).unwrap_or_default()
     }
 
     fn plain(&self) -> Vec<String> {
@@ -194,7 +204,7 @@ mod tests {
     }
 
     fn repair(from: &str, rules: &str) -> Vec<String> {
-        let jump = JUMPS.iter().find(|jump| jump.from == from).unwrap();
+        let jump = JUMPS.iter().find(|jump| jump.from == from && jump.table == TableName::Filter).unwrap();
         jump.repair(&filter(rules))
     }
 
@@ -249,11 +259,12 @@ mod tests {
         assert_eq!(repair("FORWARD", user), [format!("-I FORWARD 1 {stand_in}")]);
         let made = format!("{user}-A FORWARD {stand_in}\n");
         assert_eq!(repair("FORWARD", &made), [""; 0]);
-        let jump = JUMPS[2];
-        assert!(jump.is_stand_in(&filter(&made)));
+        let jump = JUMPS.iter().find(|jump| jump.to == DOCKER_USER).unwrap();
+        assert!(jump.is_fine(&filter(&made)) && !jump.is_made_by_docker(&filter(&made)));
         let both = format!("{user}-A FORWARD -j DOCKER-USER\n-A FORWARD {stand_in}\n");
         assert_eq!(repair("FORWARD", &both), [format!("-D FORWARD {stand_in}")]);
-        assert!(!jump.is_stand_in(&filter(&both)));
+        // Not worth an apply of its own.
+        assert!(jump.is_fine(&filter(&both)) && jump.is_made_by_docker(&filter(&both)));
     }
 
     #[test]

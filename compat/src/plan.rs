@@ -16,7 +16,7 @@ use crate::saved::{self, Table, Tables};
 use crate::sets;
 use crate::text::{self, Finish};
 use crate::wanted::{
-    Chain, DOCKER_USER, FamilyChains, RAW, Rule, Set, TableName, Wanted, family_name, is_own_chain,
+    Chain, DOCKER_USER, FamilyChains, Rule, Set, TableName, Wanted, family_name, is_own_chain,
 };
 
 /// What is on the host.
@@ -132,18 +132,24 @@ pub(crate) fn plan(live: &Live, wanted: &Wanted, protocols: &Protocols) -> Plan 
     // changed yet.
     for chains in wanted.families.iter().rev() {
         let Some(tables) = live.families.get(&chains.family) else { continue };
-        let mut lines = Vec::new();
-        for table in TableName::ALL {
-            let comparison = Comparison { chains, live: &tables.table(table), table, protocols };
-            let differences = comparison.differences();
-            if !differences.is_empty() {
-                lines.extend(comparison.lines());
-            }
-            plan.differences.extend(differences);
+        let filter = tables.table(TableName::Filter);
+        let comparisons = TableName::ALL.map(|table| Comparison {
+            chains,
+            live: tables.table(table),
+            table,
+            protocols,
+            is_needed: table != TableName::Mangle
+                || !JUMPS.iter().any(|jump| jump.is_made_by_docker(&filter)),
+        });
+        let differences = comparisons.iter().map(Comparison::differences).collect::<Vec<_>>();
+        if differences.iter().all(Vec::is_empty) {
+            continue;
         }
-        if !lines.is_empty() {
-            plan.restores.push(Restore { family: chains.family, lines });
-        }
+        let compared = comparisons.iter().zip(&differences);
+        let changing = compared.filter(|(table, found)| !found.is_empty() || table.has_leftovers());
+        let lines = changing.flat_map(|(comparison, _)| comparison.lines()).collect();
+        plan.restores.push(Restore { family: chains.family, lines });
+        plan.differences.extend(differences.into_iter().flatten());
     }
     plan_sets(&mut plan, live, wanted);
     plan
@@ -184,21 +190,39 @@ fn compare_set(live: &Live, set: &Set) -> Option<(Kind, Finish)> {
 /// One table of one family, as it is and as it should be.
 struct Comparison<'a> {
     chains: &'a FamilyChains,
-    live: &'a Table,
+    live: Table,
     table: TableName,
     protocols: &'a Protocols,
+    /// Whether the table's chains have to be there.
+    is_needed: bool,
 }
 
 impl Comparison<'_> {
     fn differences(&self) -> Vec<Difference> {
-        let wanted = self.chains.table(self.table);
-        let chains = wanted.iter().flat_map(|chain| self.chain_differences(chain));
+        let chains = self.wanted().iter().flat_map(|chain| self.chain_differences(chain));
         let stale = self.stale().map(|name| (Kind::Foreign, format!("chain {name}")));
-        let jumps = self.jumps().filter(|jump| !jump.repair(self.live).is_empty());
+        let stale = stale.filter(|_| self.is_needed || !self.is_as_if_needed());
+        let jumps = self.jumps().filter(|jump| !jump.is_fine(&self.live));
         let jumps = jumps.map(|jump| (Kind::Changed, format!("the jump from {} to {}", jump.from, jump.to)));
         let found = chains.chain(stale).chain(jumps);
-        let family = family_name(self.chains.family);
-        found.map(|(kind, what)| Difference { kind, what: format!("{family}: {what}") }).collect()
+        let (family, table) = (family_name(self.chains.family), self.table.as_str());
+        let place = if self.table == TableName::Filter { String::new() } else { format!("{table}, ") };
+        found.map(|(kind, what)| Difference { kind, what: format!("{family}: {place}{what}") }).collect()
+    }
+
+    /// The chains that have to be there.
+    fn wanted(&self) -> &[Chain] {
+        if self.is_needed { self.chains.table(self.table) } else { &[] }
+    }
+
+    /// Whether chains that are not needed any more do just what they did when they were: no reason for an apply.
+    fn is_as_if_needed(&self) -> bool {
+        self.chains.table(self.table).iter().all(|chain| self.chain_differences(chain).is_empty())
+    }
+
+    /// Whether there is something to take out that makes no difference.
+    fn has_leftovers(&self) -> bool {
+        self.stale().next().is_some() || self.jumps().any(|jump| !jump.repair(&self.live).is_empty())
     }
 
     /// How a chain differs, each thing once: many rules may come from one line of the policy.
@@ -230,20 +254,21 @@ impl Comparison<'_> {
 
     /// Chains of the engine's own that are of no use any more.
     fn stale(&self) -> impl Iterator<Item = &str> {
-        let wanted = self.chains.table(self.table);
+        let wanted = self.wanted();
         let own = self.live.chains.keys().map(String::as_str).filter(|name| is_own_chain(name));
         own.filter(|name| wanted.iter().all(|chain| chain.name != *name))
     }
 
     fn jumps(&self) -> impl Iterator<Item = &'static Jump> {
-        let needs_raw = !self.chains.raw.is_empty();
+        // Docker's own chain is in table filter, whatever the engine has there.
+        let has_chains = !self.wanted().is_empty();
         let table = self.table;
-        JUMPS.iter().filter(move |jump| jump.table == table && (needs_raw || jump.to != RAW))
+        JUMPS.iter().filter(move |jump| jump.table == table && has_chains)
     }
 
     /// The table's part of a restore: all of the engine's chains anew, and nothing of others but the jumps.
     fn lines(&self) -> Vec<Line> {
-        let wanted = self.chains.table(self.table);
+        let wanted = self.wanted();
         let plain = |text: String| Line { text, origin: None };
         let mut lines = vec![plain(format!("*{}", self.table.as_str()))];
         // Naming a chain so empties it.
@@ -255,9 +280,9 @@ impl Comparison<'_> {
         for chain in wanted {
             lines.extend(chain.rules.iter().map(|rule| rule_line(chain, rule)));
         }
-        lines.extend(self.jumps().flat_map(|jump| jump.repair(self.live)).map(plain));
+        lines.extend(self.jumps().flat_map(|jump| jump.repair(&self.live)).map(plain));
         let stale: Vec<_> = self.stale().collect();
-        lines.extend(jumps::foreign_ways_in(self.live, |name| stale.contains(&name)).into_iter().map(plain));
+        lines.extend(jumps::foreign_ways_in(&self.live, |name| stale.contains(&name)).into_iter().map(plain));
         lines.extend(stale.iter().map(|name| plain(format!("-F {name}"))));
         lines.extend(stale.iter().map(|name| plain(format!("-X {name}"))));
         lines.push(plain("COMMIT".into()));
@@ -309,10 +334,10 @@ pub(crate) fn removal(family: Family, tables: &Tables) -> Option<Restore> {
 /// The jump that stood in for Docker's, and Docker's chain where nobody else has anything in it or leads to it.
 fn removal_of_stand_in(table: &Table) -> Vec<String> {
     let Some(jump) = JUMPS.iter().find(|jump| jump.to == DOCKER_USER) else { return vec![] };
-    let mut lines = jump.removal(table);
+    let mut lines = jump.removal_of_stand_ins(table);
     let is_unused = table.rules(DOCKER_USER).iter().all(is_own_jump);
     let ways_in = jumps::foreign_ways_in(table, |name| name == DOCKER_USER).len();
-    if jump.is_stand_in(table) && is_unused && ways_in == lines.len() {
+    if !lines.is_empty() && is_unused && ways_in == lines.len() {
         lines.push(format!("-X {DOCKER_USER}"));
     }
     lines

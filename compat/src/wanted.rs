@@ -38,18 +38,21 @@ pub(crate) enum TableName {
     Raw,
     /// Where packets are judged.
     Filter,
+    /// Before the table filter, at the same hooks.
+    Mangle,
 }
 
 impl TableName {
-    /// Both, in the order in which they are restored: raw only ever drops what is impossible under every policy, so
-    /// that it may be there early.
-    pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::Filter];
+    /// All of them, in the order in which they are restored: raw only ever drops what is impossible under every policy,
+    /// so that it may be there early.
+    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::Filter, Self::Mangle];
 
     /// The table's name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Filter => "filter",
+            Self::Mangle => "mangle",
         }
     }
 }
@@ -80,6 +83,9 @@ pub(crate) struct FamilyChains {
     pub(crate) raw: Vec<Chain>,
     /// The chains of table filter.
     pub(crate) filter: Vec<Chain>,
+    /// The chains of table mangle, for where Docker keeps no DOCKER-USER first among its rules: the Forward hook's,
+    /// once more. A packet that passes both while one of them is old and the other new has the verdict of one of the two.
+    pub(crate) mangle: Vec<Chain>,
 }
 
 impl FamilyChains {
@@ -88,6 +94,7 @@ impl FamilyChains {
         match table {
             TableName::Raw => &self.raw,
             TableName::Filter => &self.filter,
+            TableName::Mangle => &self.mangle,
         }
     }
 }

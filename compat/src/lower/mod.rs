@@ -58,15 +58,12 @@ impl Lowering<'_> {
         let constant: Vec<_> = early.iter().copied().take_while(|rule| is_constant(rule)).collect();
         let raw = self.chain(wanted::RAW, Layer::Raw, vec![], &constant)?;
         let jump = vec![connection(&["-j", wanted::PREROUTING])];
-        let input = self.rules_of(Hook::Input);
-        let forward = self.rules_of(Hook::Forward);
-        let filter = [
-            self.chain(wanted::PREROUTING, Layer::Early, vec![], &early)?,
-            self.chain(wanted::INPUT, Layer::Late, jump.clone(), &input)?,
-            self.chain(wanted::FORWARD, Layer::Late, jump, &forward)?,
-        ];
+        let early = self.chain(wanted::PREROUTING, Layer::Early, vec![], &early)?;
+        let input = self.chain(wanted::INPUT, Layer::Late, jump.clone(), &self.rules_of(Hook::Input))?;
+        let forward = self.chain(wanted::FORWARD, Layer::Late, jump, &self.rules_of(Hook::Forward))?;
         let raw = if constant.is_empty() { vec![] } else { raw };
-        Ok(FamilyChains { family: self.family, raw, filter: filter.concat() })
+        let mangle = [early.clone(), forward.clone()].concat().into_iter().map(without_passed).collect();
+        Ok(FamilyChains { family: self.family, raw, filter: [early, input, forward].concat(), mangle })
     }
 
     fn rules_of(&self, hook: Hook) -> Vec<&ruleset::Rule> {
@@ -145,6 +142,18 @@ impl Lowering<'_> {
         };
         Ok(rows.into_iter().flatten().map(finish).collect())
     }
+}
+
+/// A chain whose rules count only what they drop: what they pass is counted where it is met again.
+fn without_passed(mut chain: Chain) -> Chain {
+    for rule in &mut chain.rules {
+        let passes = rule.words.last().is_some_and(|word| word == "RETURN");
+        if let (true, Some(origin)) = (passes, &rule.origin) {
+            let comment = rule.words.iter_mut().skip_while(|word| *word != "--comment").nth(1);
+            comment.into_iter().for_each(|word| *word = plain(&origin.what, MAX_COMMENT));
+        }
+    }
+    chain
 }
 
 fn is_constant(rule: &ruleset::Rule) -> bool {

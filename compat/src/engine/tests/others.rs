@@ -98,12 +98,31 @@ fn docker_takes_over_what_stood_in_for_its_jump() {
         // As setupUserChain does, in Docker 20.10.
         bench.family(Family::Ipv4, "-A DOCKER-USER -j RETURN");
         bench.family(Family::Ipv4, "-I FORWARD -j DOCKER-USER");
-        assert_eq!(bench.apply(&full()).len(), 1);
+        assert_eq!(bench.apply(&full()), [""; 0]);
+        assert!(!bench.apply(&trusting("198.51.100.1")).is_empty());
+        let mangle = sh(&format!("iptables-{}-save -t mangle", bench.host.tools.variant.name()));
+        assert!(!mangle.contains("DOCKFW"), "{mangle}");
         assert_eq!(bench.chain("FORWARD"), ["-j DOCKER-USER"]);
         assert_eq!(bench.chain("DOCKER-USER"), ["-j DOCKFW-USER", "-j RETURN"]);
         remove(&bench.host).unwrap();
         assert_eq!(bench.chain("FORWARD"), ["-j DOCKER-USER"]);
         assert_eq!(bench.chain("DOCKER-USER"), ["-j RETURN"]);
+    });
+}
+
+/// Docker 20.10 has no DOCKER-USER in IPv6, and puts its rules before everyone else's.
+#[test]
+fn where_docker_keeps_no_jump_packets_are_judged_before_its_rules() {
+    on_both(|bench| {
+        bench.apply(&full());
+        bench.family(Family::Ipv6, "-I FORWARD -o br-1 -j ACCEPT");
+        let rules = sh(&format!("ip6tables-{}-save -t mangle", bench.host.tools.variant.name()));
+        assert!(rules.contains("-A FORWARD -j DOCKFW-USER\n"), "{rules}");
+        assert!(rules.contains("-m comment --comment \"drop_forward: the rest\" -j DROP\n"), "{rules}");
+        assert!(!rules.contains("allow_web: "), "counted twice: {rules}");
+        assert_eq!(bench.apply(&full()), [""; 0]);
+        bench.family(Family::Ipv6, "-t mangle -F DOCKFW-USER");
+        assert!(bench.differences(&full()).iter().any(|line| line.starts_with("IPv6: mangle, ")));
     });
 }
 
