@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -52,8 +52,8 @@ pub struct Service {
     /// Its port.
     pub port: Port,
     shared: Arc<Shared>,
-    // Closed by the drop, which wakes the service's thread.
-    _stop: UnixStream,
+    stop: UnixStream,
+    worker: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -85,19 +85,19 @@ impl Netns {
         let (stop, stopped) = UnixStream::pair()?;
         let context = || format!("service {name} cannot listen on {port} in {}", self.name());
         let worker = Worker { name: name.to_owned(), manner, shared: shared.clone(), stopped };
-        match port.proto {
+        let worker = match port.proto {
             Proto::Tcp => {
                 let listeners = self.run(|| both_families(|domain| listen(domain, port.number)));
                 let listeners = listeners.with_context(context)?;
-                thread::spawn(move || worker.accept(&listeners));
+                thread::spawn(move || worker.accept(&listeners))
             }
             Proto::Udp => {
                 let sockets = self.run(|| both_families(|domain| DatagramSocket::bind(domain, port.number)));
                 let sockets = sockets.with_context(context)?;
-                thread::spawn(move || worker.reply(&sockets));
+                thread::spawn(move || worker.reply(&sockets))
             }
-        }
-        Ok(Service { name: name.to_owned(), port, shared, _stop: stop })
+        };
+        Ok(Service { name: name.to_owned(), port, shared, stop, worker: Some(worker) })
     }
 }
 
@@ -128,6 +128,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        let _ = self.stop.shutdown(Shutdown::Both);
+        // Its sockets are closed when it ends: the next service may want the port.
+        let _ = self.worker.take().map(JoinHandle::join);
         for connection in lock(&self.shared.connections).iter() {
             let _ = connection.shutdown(Shutdown::Both);
         }
