@@ -39,6 +39,14 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    /// The one that this is not.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Native => Self::Compat,
+            Self::Compat => Self::Native,
+        }
+    }
+
     fn backend(self) -> &'static str {
         match self {
             Self::Native => "nftables",

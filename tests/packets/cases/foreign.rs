@@ -17,8 +17,11 @@ pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Resu
         lab.on_host("iptables", rule)?;
     }
     let before = world.rules()?;
-    for policy in [SOURCES.to_owned(), opening(&["22", "8443"], "")] {
-        world.apply(setting, &policy)?;
+    // Ten applies, among them a move to the other engine and back.
+    let other = Setting { engine: setting.engine.other(), ..setting };
+    for setting in [[setting; 4].as_slice(), &[other; 2], &[setting; 4]].concat() {
+        world.apply(setting, SOURCES)?;
+        world.apply(setting, &opening(&["22", "8443"], ""))?;
     }
     // What others drop stays dropped, also where the policy is open.
     let outcome = Expectations::default().silent(&lab.office, [world.at(22)[0], world.at(8443)[0]]).verify();

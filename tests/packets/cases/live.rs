@@ -14,14 +14,14 @@ use crate::world::{Engine, Setting, World};
 const STREAMS: [u16; 2] = [2222, 8444];
 
 /// Everything that is up at once, from one client.
-struct Traffic {
+pub(super) struct Traffic {
     downloads: Vec<Transfer>,
     conversations: Vec<Conversation>,
     _services: Vec<Service>,
 }
 
 impl Traffic {
-    fn start(world: &World<'_>, from: &Netns) -> Result<Self> {
+    pub(super) fn start(world: &World<'_>, from: &Netns) -> Result<Self> {
         let mut services = Vec::new();
         for (netns, port) in [&world.lab.host.netns, &world.live.netns].into_iter().zip(STREAMS) {
             services.push(netns.serve_stream(&format!("{port}/tcp"), "stream")?);
@@ -35,24 +35,24 @@ impl Traffic {
         Ok(traffic)
     }
 
-    fn is_alive(&mut self) -> Result<()> {
+    pub(super) fn is_alive(&mut self) -> Result<()> {
         self.downloads.iter().try_for_each(Transfer::assert_flowing)?;
         self.conversations.iter_mut().try_for_each(|conversation| conversation.say("still there?"))
     }
 
-    fn finish(mut self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<()> {
         self.is_alive()?;
         self.downloads.into_iter().try_for_each(|download| download.finish().map(drop))
     }
 }
 
 /// Knocks at what is closed: a host process and a published port.
-fn knock(world: &World<'_>) -> Vec<Knocker> {
+pub(super) fn knock(world: &World<'_>) -> Vec<Knocker> {
     let closed = [9000, 8080].into_iter().flat_map(|port| world.at(port));
     closed.flat_map(|at| PROTOS.map(|proto| world.lab.untrusted.knock(proto, at))).collect()
 }
 
-fn nobody_answered(knockers: Vec<Knocker>) -> Result<()> {
+pub(super) fn nobody_answered(knockers: Vec<Knocker>) -> Result<()> {
     knockers.iter().try_for_each(|knocker| knocker.wait_for_more(2))?;
     knockers.into_iter().try_for_each(|knocker| knocker.finish().map(drop))
 }
@@ -227,7 +227,7 @@ pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Resul
 }
 
 /// Lets an apply run for so long, then kills it. Returns whether it had ended before.
-fn apply_for(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<bool> {
+pub(super) fn apply_for(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<bool> {
     let mut apply = world.spawn_apply(setting, policy)?;
     let ended = wait_until(delay, "for the apply to end by itself", || apply.try_wait().ok().flatten());
     if ended.is_err() {

@@ -7,6 +7,7 @@ mod forged;
 mod host;
 mod interfaces;
 mod live;
+mod moves;
 mod random;
 
 use anyhow::Result;
@@ -111,6 +112,16 @@ pub(crate) const CASES: &[Case] = &[
     case("S13", "a refusal by the kernel changes nothing", live::a_refusal_by_the_kernel_changes_nothing)
         .native_only("only a table of nftables can have an owner"),
     case("S13", "an apply that is killed leaves one policy or the other", live::killed_at_any_moment),
+    case(
+        "S9 S13",
+        "connections outlive moves between the engines while an outsider knocks",
+        moves::nothing_breaks,
+    ),
+    case(
+        "S13",
+        "a move between the engines that is killed leaves the policy in force",
+        moves::killed_at_any_moment,
+    ),
     case("S15", "blocked beats trusted beats allow", live::blocked_beats_all),
     case("S15", "a source is blocked in the middle of a download", live::a_blocked_source_in_the_middle),
     case("S16", "remove leaves the rules of others as they were", foreign::remove_leaves_nothing),

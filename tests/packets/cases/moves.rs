@@ -1,0 +1,81 @@
+//! From one engine to the other, and back.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use super::live::{Traffic, apply_for, knock, nobody_answered};
+use super::opening;
+use crate::expect::Expectations;
+use crate::world::{Engine, Setting, World};
+
+/// What opens the streams of [`Traffic`], and nothing that is knocked at.
+fn policy() -> String {
+    opening(&["2222", "8444", "22"], "")
+}
+
+fn moved(setting: Setting) -> Setting {
+    Setting { engine: setting.engine.other(), ..setting }
+}
+
+/// Whether the rules of an engine are on the host.
+fn is_there(rules: &str, engine: Engine) -> bool {
+    match engine {
+        Engine::Native => rules.contains("table inet dockfw"),
+        Engine::Compat => rules.contains("FILTERS") || rules.contains("DOCKFW") || rules.contains("dockfw4"),
+    }
+}
+
+/// One engine's rules, whole, and nothing of the other's.
+fn is_only_there(world: &World<'_>, engine: Engine) -> Result<()> {
+    let rules = world.rules()?;
+    for candidate in [Engine::Native, Engine::Compat] {
+        ensure!(
+            is_there(&rules, candidate) == (candidate == engine),
+            "{candidate:?} of {engine:?}:\n{rules}"
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn nothing_breaks(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &policy())?;
+    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
+    let knockers = knock(world);
+    for setting in [moved(setting), setting].into_iter().cycle().take(6) {
+        world.apply(setting, &policy())?;
+        is_only_there(world, setting.engine)?;
+    }
+    traffic.is_alive()?;
+    nobody_answered(knockers)?;
+    traffic.finish()
+}
+
+/// Killed at any moment, a move leaves the policy in force by one engine or by both, and the next apply tidies up.
+pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &policy())?;
+    let start = Instant::now();
+    world.apply(moved(setting), &policy())?;
+    let step = start.elapsed() / 8;
+    world.apply(setting, &policy())?;
+    let knockers = knock(world);
+    let mut killed = 0;
+    for delay in (1..100).map(|n| step * n) {
+        let is_finished = apply_for(world, moved(setting), &policy(), delay)?;
+        let mut expect = Expectations::default();
+        expect
+            .answers(&world.lab.untrusted, world.at(22), "ssh")
+            .silent(&world.lab.untrusted, world.at(3000));
+        expect.verify()?;
+        if is_finished {
+            break;
+        }
+        killed += 1;
+        world.apply(setting, &policy())?;
+        is_only_there(world, setting.engine)?;
+    }
+    nobody_answered(knockers)?;
+    ensure!(killed >= 4, "{killed} killed tell nothing");
+    is_only_there(world, moved(setting).engine)?;
+    world.apply(setting, &policy()).map(drop)
+}
