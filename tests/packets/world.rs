@@ -254,7 +254,13 @@ impl<'a> World<'a> {
         // By this machine's nft: one older than 0.9.9, on the host, knows no owner of a table.
         let script = "nft list tables; nft --stateless --handle list table inet dockfw 2>/dev/null || true";
         text += &self.lab.host.shell(script)?;
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        // An empty table says nothing, and legacy ones stay once they were looked at.
+        let is_empty = |line: &&str| {
+            line.starts_with(['#', '*'])
+                || *line == "COMMIT"
+                || line.starts_with(':') && line.contains(" ACCEPT ")
+        };
+        let lines = text.lines().filter(|line| !is_empty(line));
         let lines = lines.map(|line| line.split_once(" [").map_or(line, |(rule, _)| rule));
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }
