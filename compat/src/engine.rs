@@ -84,7 +84,7 @@ fn apply(host: &Host, wanted: &Wanted) -> Result<Changes, EngineError> {
         if todo.is_empty() {
             return Ok(changes);
         }
-        live = host.read()?;
+        live = host.read_after(wanted)?;
         if plan(&live, wanted, &host.protocols).differences.is_empty() {
             return Ok(changes);
         }

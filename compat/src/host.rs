@@ -1,5 +1,6 @@
 //! The programs of this host: which variant of iptables Docker uses, and talking to its programs.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use crate::normal::Protocols;
 use crate::plan::{Live, Restore};
 use crate::run::{Answer, find, run};
 use crate::saved::{self, Tables};
-use crate::wanted::family_name;
+use crate::sets;
+use crate::wanted::{Wanted, family_name};
 
 /// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -61,6 +63,8 @@ pub(crate) struct Tools {
     /// The variant.
     pub(crate) variant: Variant,
     programs: BTreeMap<Family, [PathBuf; 2]>,
+    /// Whether a restore can wait for the lock by itself.
+    knows_wait: OnceCell<bool>,
 }
 
 impl Tools {
@@ -72,7 +76,7 @@ impl Tools {
             let pair = [find(&format!("{base}{infix}-save"))?, find(&format!("{base}{infix}-restore"))?];
             programs.insert(family, pair);
         }
-        Some(Self { variant, programs })
+        Some(Self { variant, programs, knows_wait: OnceCell::new() })
     }
 
     /// The tables of each family.
@@ -86,12 +90,22 @@ impl Tools {
         pair.map(|[_, restore]| restore.as_path()).ok_or_else(|| missing("iptables-restore"))
     }
 
+    /// Since 1.6.2. Those that can't print an error and end with 0.
+    fn knows_wait(&self, program: &Path) -> Result<bool, EngineError> {
+        if let Some(known) = self.knows_wait.get() {
+            return Ok(*known);
+        }
+        let answer = run(program, &["--help"], "")?;
+        let known = answer.stdout.contains("--wait") || answer.stderr.contains("--wait");
+        Ok(*self.knows_wait.get_or_init(|| known))
+    }
+
     /// Puts lines in force, or only has them judged.
     pub(crate) fn restore(&self, restore: &Restore, test: bool) -> Result<(), EngineError> {
         let program = self.restore_program(restore.family)?;
         let mut arguments = vec!["--noflush"];
         let wait = format!("--wait={}", LOCK_WAIT.as_secs());
-        if knows_wait(program)? {
+        if self.knows_wait(program)? {
             arguments.push(&wait);
         }
         if test {
@@ -128,12 +142,6 @@ fn read_tables(save: &Path) -> Result<Tables, EngineError> {
         ))),
         None => Ok(tables),
     }
-}
-
-/// Whether a restore can wait for the lock by itself (since 1.6.2). Those that can't print an error and end with 0.
-fn knows_wait(program: &Path) -> Result<bool, EngineError> {
-    let answer = run(program, &["--help"], "")?;
-    Ok(answer.stdout.contains("--wait") || answer.stderr.contains("--wait"))
 }
 
 /// Runs a program again while others hold what it needs.
@@ -202,12 +210,10 @@ impl Host {
         let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
         let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
         let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
-        let dockers = Dockers {
-            in_usual: has_docker(&usual)?,
-            // What can't be read there has no chains of Docker's that matter here.
-            in_other: other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false)),
-            on_nftables: on_nftables(facts),
-        };
+        // What can't be read there has no chains of Docker's that matter here.
+        let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
+        let in_usual = in_other && has_docker(&usual)?;
+        let dockers = Dockers { in_usual, in_other, on_nftables: on_nftables(facts) };
         let unfit = dockers.unfit(variant);
         Ok(match other {
             Some(other) if dockers.in_other && !dockers.in_usual => {
@@ -226,6 +232,18 @@ impl Host {
     pub(crate) fn read(&self) -> Result<Live, EngineError> {
         let answer = self.run_ipset(&["save"], "")?;
         Ok(Live { families: self.tools.read()?, sets: saved::own_sets(&answer.stdout) })
+    }
+
+    /// What is there once sets were loaded: those that have their final names are complete, and need no reading.
+    pub(crate) fn read_after(&self, wanted: &Wanted) -> Result<Live, EngineError> {
+        let answer = self.run_ipset(&["list", "-n"], "")?;
+        let own = answer.stdout.lines().filter(|name| sets::is_own(name));
+        let elements = |name: &str| {
+            let set = wanted.sets.iter().find(|set| set.name == name);
+            set.map(|set| set.networks.clone())
+        };
+        let sets = own.map(|name| (name.to_owned(), elements(name))).collect();
+        Ok(Live { families: self.tools.read()?, sets })
     }
 
     /// Runs `ipset`, which must succeed.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod others;
+mod speed;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
