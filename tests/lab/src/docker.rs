@@ -194,6 +194,8 @@ fn configuration(options: &DockerOptions) -> String {
         "log-level": "warn",
         // 20.10 shows ip6tables only to those who ask for experiments; later versions ignore it.
         "experimental": true,
+        // The image store of 29.0 and later; the older one is known to every version.
+        "features": {"containerd-snapshotter": false},
     });
     let ipv6 = json!({"ipv6": true, "ip6tables": true, "fixed-cidr-v6": "fd00:d0c::/64"});
     let ipv6 = if options.ipv6 { ipv6 } else { json!({}) };

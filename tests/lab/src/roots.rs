@@ -88,7 +88,10 @@ fn cache() -> Result<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_home = || named("HOME").map(|home| home.join(".cache"));
     let of_user = || named("XDG_CACHE_HOME").or_else(of_home).map(|cache| cache.join("dockfw/roots"));
-    named("DOCKFW_ROOTS").or_else(of_user).context("no DOCKFW_ROOTS and no HOME")
+    let cache = named("DOCKFW_ROOTS").or_else(of_user).context("no DOCKFW_ROOTS and no HOME")?;
+    // Each test program runs in the directory of its own package.
+    ensure!(cache.is_absolute(), "not an absolute path: {}", cache.display());
+    Ok(cache)
 }
 
 fn packages(suite: &str) -> String {
