@@ -346,6 +346,3 @@ fn removal_of_stand_in(table: &Table) -> Vec<String> {
 fn is_own_jump(rule: &saved::Rule) -> bool {
     matches!(rule.words.as_slice(), [jump, to] if jump == "-j" && is_own_chain(to))
 }
-
-#[cfg(test)]
-mod tests;
