@@ -1,0 +1,125 @@
+//! What is in the kernel before and after.
+
+use serde_json::Value;
+
+use crate::desk::Desk;
+
+#[test]
+fn an_apply_of_what_is_in_force_changes_nothing() {
+    let Some(desk) = Desk::with_namespaces("twice") else { return };
+    desk.script("dockfw apply").exits(0).prints("add table inet dockfw").prints("in force (nftables)");
+    let again = desk.script("dockfw apply >/dev/null; unchanged dockfw apply");
+    again.exits(0).prints("in force already (nftables); nothing changed");
+}
+
+#[test]
+fn an_apply_replaces_the_policy_and_remove_takes_it_out() {
+    let Some(desk) = Desk::with_namespaces("remove") else { return };
+    desk.script(
+        "nft list ruleset >at-first
+         dockfw apply
+         sed -i 's/192.0.2.10/192.0.2.77/' dockfw.toml
+         dockfw apply
+         nft list ruleset | grep 192.0.2.77
+         nft list ruleset >now
+         fails grep 192.0.2.10 now
+         dockfw remove
+         nft list ruleset | cmp at-first -
+         dockfw remove",
+    )
+    .exits(0)
+    .prints("removed: dockfw filters nothing any more\nnothing of dockfw was there");
+}
+
+#[test]
+fn the_tables_of_others_survive_apply_and_remove() {
+    let Some(desk) = Desk::with_namespaces("others") else { return };
+    desk.script(
+        "nft add table inet mine
+         nft add chain inet mine input '{ type filter hook input priority 0; }'
+         nft add rule inet mine input tcp dport 12 drop
+         nft list ruleset >at-first
+         dockfw apply
+         nft list table inet mine | cmp at-first -
+         dockfw remove
+         nft list ruleset | cmp at-first -",
+    )
+    .exits(0);
+}
+
+#[test]
+fn a_dry_run_says_what_would_change_and_changes_nothing() {
+    let Some(desk) = Desk::with_namespaces("dry") else { return };
+    desk.script("unchanged dockfw apply --dry-run; test ! -s after").exits(0);
+    let codes = desk.script("unchanged dockfw apply --dry-run --exit-code");
+    codes.exits(7);
+    assert!(!codes.stdout.trim().is_empty(), "it does not say what would change\n{codes}");
+    let after = "dockfw apply >/dev/null; unchanged dockfw apply --dry-run --exit-code";
+    desk.script(after).exits(0).prints("in force already; nothing would change");
+    let other = "dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml; unchanged dockfw apply --dry-run --exit-code";
+    desk.script(other).exits(7);
+}
+
+/// What others may do to the table, and what `status` must notice.
+const MEDDLING: [&str; 6] = [
+    "nft insert rule inet dockfw input accept",
+    "nft add rule inet dockfw input tcp dport 9000 accept",
+    "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'",
+    // One for another: a set of single addresses has room for its own only.
+    "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
+     nft add element inet dockfw trusted_v4 '{ 203.0.113.9 }'",
+    "nft flush chain inet dockfw forward",
+    "nft delete table inet dockfw",
+];
+
+/// A set that was replaced is listed after the others: what counts is what there is, not its order.
+#[test]
+fn status_notices_what_was_changed_behind_its_back_and_apply_repairs_it() {
+    let Some(desk) = Desk::with_namespaces("status") else { return };
+    desk.script("unchanged dockfw status").exits(7).prints("not in force: nothing of dockfw is there");
+    desk.script("dockfw apply >/dev/null; unchanged dockfw status").exits(0).prints("in force (nftables)");
+    for meddling in MEDDLING {
+        desk.script(&format!("dockfw apply >/dev/null; {meddling}; unchanged dockfw status")).exits(7);
+        desk.script(&format!(
+            "dockfw apply >/dev/null; nft list ruleset | sort >good; {meddling}
+             dockfw apply
+             nft list ruleset | sort | cmp good - >&2
+             dockfw status"
+        ))
+        .exits(0);
+    }
+}
+
+#[test]
+fn status_notices_another_policy() {
+    let Some(desk) = Desk::with_namespaces("other-policy") else { return };
+    let done = desk.script("dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml; unchanged dockfw status");
+    done.exits(7).prints("NOT as the policy says (nftables)");
+}
+
+#[test]
+fn status_writes_json() {
+    let Some(desk) = Desk::with_namespaces("json") else { return };
+    let before = desk.script("dockfw status --json").exits(7).json();
+    assert_eq!((&before["engine"], &before["in_force"]), (&Value::Null, &Value::Bool(false)));
+    let after = desk.script("dockfw apply >/dev/null; dockfw status --json").exits(0).json();
+    assert_eq!((&after["engine"], &after["in_force"]), (&Value::from("nftables"), &Value::Bool(true)));
+    for list in ["differences", "counters", "sets"] {
+        assert!(after[list].is_array(), "{list} in {after}");
+    }
+    let changed = desk
+        .script(&format!("dockfw apply >/dev/null; {}; dockfw status --json", MEDDLING[0]))
+        .exits(7)
+        .json();
+    assert_eq!((&changed["engine"], &changed["in_force"]), (&Value::from("nftables"), &Value::Bool(false)));
+    assert_ne!(changed["differences"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn probe_changes_nothing_and_writes_json() {
+    let Some(desk) = Desk::with_namespaces("probe") else { return };
+    let found = desk.script("unchanged dockfw probe --json").exits(0).json();
+    assert_eq!(found["engine"], "nftables");
+    assert!(found["facts"]["nftables"].as_array().is_some_and(|list| !list.is_empty()), "{found}");
+    desk.script("unchanged dockfw probe").exits(0).prints("engine: nftables, for ");
+}
