@@ -44,10 +44,6 @@ impl Iptables {
     }
 }
 
-/// The engine on a host of which nothing is known yet.
-#[allow(non_upper_case_globals, reason = "stands in for the unit struct that the engine was")]
-pub const Iptables: Iptables = Iptables { facts: Facts { docker_uses_nftables: None } };
-
 /// A ruleset as text: what the three programs are given on a host where nothing is yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendering {
