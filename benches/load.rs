@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
 
 /// The numbers of entries unless others are asked for: ipset's default `maxelem`, and the size of a large blocklist.
@@ -22,6 +22,8 @@ const ENTRIES: [u32; 2] = [65_536, 500_000];
 const RUNS: usize = 7;
 /// The kernel takes a namespace apart in the background, on one of the processors that the next run needs.
 const REST: Duration = Duration::from_millis(1500);
+/// The engines, as `--backend` names them.
+const ENGINES: [&str; 2] = ["nftables", "iptables"];
 /// The applies of what is in force already, which take a few milliseconds.
 const NO_OPS: usize = 21;
 
@@ -34,7 +36,8 @@ struct Cost {
 
 /// A program that loads the entries.
 struct Contender {
-    name: &'static str,
+    name: String,
+    is_ours: bool,
     command: Vec<String>,
     costs: Vec<Cost>,
 }
@@ -51,9 +54,8 @@ fn main() -> Result<()> {
 }
 
 /// How dockfw is run. `--force`, for in a namespace of its own it finds itself on a host without Docker.
-fn dockfw(policy: &Path) -> Vec<String> {
-    let arguments =
-        ["--config", &path(policy), "apply", "--backend", "nftables", "--force"].map(String::from);
+fn dockfw(policy: &Path, backend: &str) -> Vec<String> {
+    let arguments = ["--config", &path(policy), "apply", "--backend", backend, "--force"].map(String::from);
     [env!("CARGO_BIN_EXE_dockfw").to_string()].into_iter().chain(arguments).collect()
 }
 
@@ -77,8 +79,14 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
         report(*number, &contenders);
     }
     let policy = write_policy(directory, &entries(20))?;
-    let again = own("--measure-again", &dockfw(&policy))?.status()?;
-    if again.success() { Ok(()) } else { bail!("applying again failed") }
+    let again =
+        ENGINES.map(|engine| own("--measure-again", &dockfw(&policy, engine))?.status().map_err(Error::from));
+    for status in again {
+        if !status?.success() {
+            bail!("applying again failed");
+        }
+    }
+    Ok(())
 }
 
 /// The contenders, with their files written.
@@ -87,12 +95,13 @@ fn contenders(directory: &Path, number: u32) -> Result<Vec<Contender>> {
     let policy = write_policy(directory, &entries)?;
     let text = write(directory, "nft", &show(&policy)?)?;
     let ipset = write(directory, "ipset", &ipset_commands(&entries))?;
-    let contender = |name, command| Contender { name, command, costs: Vec::new() };
-    Ok(vec![
-        contender("dockfw", dockfw(&policy)),
-        contender("nft -f", ["nft", "-f", &path(&text)].map(String::from).to_vec()),
-        contender("ipset restore", ["ipset", "restore", "-file", &path(&ipset)].map(String::from).to_vec()),
-    ])
+    let contender =
+        |name: &str, is_ours, command| Contender { name: name.into(), is_ours, command, costs: Vec::new() };
+    let ours = ENGINES.map(|engine| contender(&format!("dockfw ({engine})"), true, dockfw(&policy, engine)));
+    let nft = ["nft", "-f", &path(&text)].map(String::from).to_vec();
+    let ipset = ["ipset", "restore", "-file", &path(&ipset)].map(String::from).to_vec();
+    let peers = [contender("nft -f", false, nft), contender("ipset restore", false, ipset)];
+    Ok(ours.into_iter().chain(peers).collect())
 }
 
 /// Half single addresses, half networks of 2 to 256 addresses, each in a slot of its own, in order.
@@ -160,7 +169,8 @@ fn measure(command: &[&str]) -> Result<()> {
 fn measure_again(command: &[&str]) -> Result<()> {
     time(command)?;
     let again = (0..NO_OPS).map(|_| time(command)).collect::<Result<Vec<_>>>()?;
-    println!("apply of a small policy that is in force: {:.1} ms", median(&again) * 1000.0);
+    let engine = command.iter().skip_while(|argument| **argument != "--backend").nth(1).unwrap_or(&"");
+    println!("apply of a small policy that is in force ({engine}): {:.1} ms", median(&again) * 1000.0);
     Ok(())
 }
 
@@ -174,14 +184,15 @@ fn time(command: &[&str]) -> Result<f64> {
 
 fn report(number: u32, contenders: &[Contender]) {
     println!("{number} entries, medians of {RUNS} runs");
-    let medians: Vec<Cost> = contenders.iter().map(|contender| medians(&contender.costs)).collect();
-    let dockfw = medians.first().copied().unwrap_or(Cost { seconds: 0.0, mebibytes: 0.0 });
-    for (contender, cost) in contenders.iter().zip(&medians) {
-        let ratio = dockfw.seconds / cost.seconds;
-        println!(
-            "  {:14} {:8.3} s {:8.1} MiB   dockfw takes {ratio:.2} of its time",
-            contender.name, cost.seconds, cost.mebibytes
-        );
+    for Contender { name, costs, .. } in contenders {
+        let Cost { seconds, mebibytes } = medians(costs);
+        println!("  {name:18} {seconds:8.3} s {mebibytes:8.1} MiB");
+    }
+    for ours in contenders.iter().filter(|contender| contender.is_ours) {
+        for peer in contenders.iter().filter(|contender| !contender.is_ours) {
+            let ratio = medians(&ours.costs).seconds / medians(&peer.costs).seconds;
+            println!("  {} takes {ratio:.2} of the time of {}", ours.name, peer.name);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The engine: what [`plan`](crate::plan) says is done step by step, and read back.
+//! The engine: what [`plan`](mod@crate::plan) says is done step by step, and read back.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,6 @@
 
 mod apply;
 mod others;
-mod speed;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
