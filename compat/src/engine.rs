@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::lower::{counter_of, lower};
 use crate::normal::comment;
 use crate::plan::{Difference, Live, Plan, Restore, plan, removal};
+use crate::presence::is_present;
 use crate::probe;
 use crate::sets;
 use crate::wanted::{TableName, Wanted, family_name, is_own_chain};
@@ -41,8 +42,10 @@ impl Engine for Iptables {
     }
 
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
-        let wanted = ruleset.map(lowered).transpose()?;
-        read(&Host::find(&self.facts)?, wanted.as_ref())
+        match ruleset {
+            Some(ruleset) => read(&Host::find(&self.facts)?, &lowered(ruleset)?),
+            None => Ok(State { present: is_present()?, ..State::default() }),
+        }
     }
 
     fn remove(&self) -> Result<bool, EngineError> {
@@ -95,10 +98,9 @@ fn apply(host: &Host, wanted: &Wanted) -> Result<Changes, EngineError> {
     })
 }
 
-fn read(host: &Host, wanted: Option<&Wanted>) -> Result<State, EngineError> {
+fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     let live = host.read()?;
-    let differences =
-        wanted.map(|wanted| differences(&plan(&live, wanted, &host.protocols))).unwrap_or_default();
+    let differences = differences(&plan(&live, wanted, &host.protocols));
     Ok(State { present: live.is_present(), differences, counters: counters(&live), sets: set_states(&live) })
 }
 

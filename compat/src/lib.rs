@@ -10,6 +10,7 @@ mod jumps;
 mod lower;
 mod normal;
 mod plan;
+mod presence;
 mod probe;
 mod run;
 mod saved;

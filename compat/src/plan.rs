@@ -29,18 +29,9 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Whether anything of the engine is there. Others have chains called FILTERS too.
+    /// Whether anything of the engine is there.
     pub(crate) fn is_present(&self) -> bool {
-        let has_chains = |tables: &Tables| {
-            TableName::ALL.into_iter().any(|name| {
-                tables
-                    .table(name)
-                    .chains
-                    .keys()
-                    .any(|chain| chain.starts_with("DOCKFW-") && is_own_chain(chain))
-            })
-        };
-        !self.sets.is_empty() || self.families.values().any(has_chains)
+        !self.sets.is_empty() || self.families.values().any(Tables::have_own)
     }
 }
 

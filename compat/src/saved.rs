@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 
 use crate::sets;
-use crate::wanted::TableName;
+use crate::wanted::{TableName, is_own_chain};
 
 /// The tables of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,12 @@ impl Tables {
     pub(crate) fn have_docker(&self) -> bool {
         const DOCKERS: [&str; 3] = ["DOCKER", "DOCKER-FORWARD", "DOCKER-ISOLATION-STAGE-1"];
         self.tables.values().any(|table| DOCKERS.iter().any(|name| table.chains.contains_key(*name)))
+    }
+
+    /// Whether any table has a chain of the engine's. Others have chains called FILTERS too.
+    pub(crate) fn have_own(&self) -> bool {
+        let is_own = |name: &String| name.starts_with("DOCKFW-") && is_own_chain(name);
+        self.tables.values().any(|table| table.chains.keys().any(is_own))
     }
 
     /// Reads what `iptables-save` printed.

@@ -18,7 +18,8 @@ pub trait Engine {
     /// Puts the ruleset in force, all or nothing. What is in force already is left as it is.
     fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError>;
 
-    /// What of this engine is on the host, compared with `ruleset` where one is given.
+    /// What of this engine is on the host, compared with `ruleset`. Without one, only whether anything is there has to
+    /// be told.
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError>;
 
     /// Takes everything of this engine out again. Returns whether there was anything.

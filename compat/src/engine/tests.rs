@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn differences(&self, wanted: &Wanted) -> Vec<String> {
-        read(&self.host, Some(wanted)).expect("read").differences
+        read(&self.host, wanted).expect("read").differences
     }
 
     /// Does only some steps of an apply, as one that is killed does.

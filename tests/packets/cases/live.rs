@@ -80,6 +80,10 @@ pub(super) fn a_blocked_source_in_the_middle(world: &World<'_>, setting: Setting
     let office = &world.lab.office;
     let open = opening(&["2222", "8444"], "");
     world.apply(setting, &open)?;
+    // While it was blocked, in a case before, its neighbour discovery was too.
+    for netns in [&world.lab.host.netns, &office.netns] {
+        netns.shell("ip neigh flush all")?;
+    }
     let traffic = Traffic::start(world, office)?;
     let blocked = open.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", office.v4, office.v6));
     let trusted =
@@ -200,10 +204,7 @@ impl Alternatives {
 /// Killed at any moment, an apply leaves the old policy or the new one; the compat engine, each family at one of them.
 pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
     let both = Alternatives::new()?;
-    world.apply(setting, &both.policies[1])?;
-    let start = Instant::now();
-    world.apply(setting, &both.policies[0])?;
-    let step = start.elapsed() / 8;
+    let step = time_of_apply(world, setting, &both.policies)? / 8;
     let knockers = knock(world);
     let (mut current, mut killed, mut finished) = ([0, 0], 0, 0);
     // Later and later, until the apply is over before it could be killed.
@@ -224,6 +225,19 @@ pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Resul
     world.apply(setting, &both.policies[other])?;
     ensure!(both.in_force(world)? == [other; 2], "the next apply did not repair it");
     Ok(())
+}
+
+/// How long an apply takes that ends with the first of two policies: the shortest of three, for whatever else the machine
+/// does can only make it longer.
+pub(super) fn time_of_apply(world: &World<'_>, setting: Setting, policies: &[String; 2]) -> Result<Duration> {
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        world.apply(setting, &policies[1])?;
+        let start = Instant::now();
+        world.apply(setting, &policies[0])?;
+        shortest = shortest.min(start.elapsed());
+    }
+    Ok(shortest)
 }
 
 /// Lets an apply run for so long, then kills it. Returns whether it had ended before.

@@ -1,6 +1,6 @@
 //! From one engine to the other, and back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -51,12 +51,21 @@ pub(super) fn nothing_breaks(world: &World<'_>, setting: Setting) -> Result<()> 
     traffic.finish()
 }
 
+/// How long a move takes: the shortest of three, for whatever else the machine does can only make it longer.
+fn time_of_move(world: &World<'_>, setting: Setting) -> Result<Duration> {
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        world.apply(setting, &policy())?;
+        let start = Instant::now();
+        world.apply(moved(setting), &policy())?;
+        shortest = shortest.min(start.elapsed());
+    }
+    Ok(shortest)
+}
+
 /// Killed at any moment, a move leaves the policy in force by one engine or by both, and the next apply tidies up.
 pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &policy())?;
-    let start = Instant::now();
-    world.apply(moved(setting), &policy())?;
-    let step = start.elapsed() / 8;
+    let step = time_of_move(world, setting)? / 8;
     world.apply(setting, &policy())?;
     let knockers = knock(world);
     let mut killed = 0;

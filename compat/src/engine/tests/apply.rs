@@ -152,7 +152,7 @@ fn counters_are_summed_by_name() {
     on_both(|bench| {
         bench.apply(&full());
         sh("ip link set lo up");
-        let counters = read(&bench.host, None).unwrap().counters;
+        let counters = read(&bench.host, &full()).unwrap().counters;
         let names: Vec<_> = counters.iter().map(|count| count.name.as_str()).collect();
         for name in ["drop_impossible", "drop_input", "trusted", "allow_web", "drop_forward", "swarm_peers"] {
             assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{name} in {names:?}");
