@@ -137,6 +137,15 @@ fn unfiltered(policy: &Policy, links: &[Link]) -> Vec<String> {
     open.map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name)).collect()
 }
 
+/// A Swarm falls apart where its nodes can't reach each other.
+pub(crate) fn missing_peers(policy: &Policy, is_swarm_node: bool) -> Option<String> {
+    (is_swarm_node && policy.swarm.peers.is_empty()).then(|| {
+        "this host is a node of a Swarm, and [swarm] peers names no other node: those that are not trusted can't \
+         reach it, nor its containers by the overlay"
+            .into()
+    })
+}
+
 /// Published ports that containers can't reach by an address of their host, and the rule that gives them back.
 fn lost_to_containers(policy: &Policy, published: &[Published]) -> Option<String> {
     let lost: Vec<_> = published.iter().filter(|port| !open_to_containers(policy, port.service)).collect();

@@ -15,6 +15,9 @@ use crate::{engines, lock};
 /// From so many addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
 
+/// What is said before the objections.
+const REFUSED: &str = "not applied, for your safety; --force applies all the same";
+
 /// Puts the policy in force.
 pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let policy = fit_to_host(load(config, options.force)?);
@@ -28,7 +31,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let is_move = engines::is_present(other.as_ref())?;
     let judgement = judge(&policy, !is_move && !engines::is_present(engine)?)?;
     judgement.say_notes();
-    if let Some(refusal) = judgement.refusal().filter(|_| !options.force) {
+    if let Some(refusal) = judgement.refusal(REFUSED).filter(|_| !options.force) {
         return Err(refusal.into());
     }
     let ruleset = engines::compile_for(engine.name(), &policy);

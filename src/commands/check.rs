@@ -4,24 +4,24 @@ use std::path::Path;
 
 use super::{judge, load};
 use crate::cli::Check;
-use crate::engines::facts::other_firewalls;
-use crate::exit::{Exit, Stop};
+use crate::exit::Exit;
+use crate::host::{docker, firewalls};
+use crate::safety;
+
+/// What is said before the objections.
+const REFUSED: &str = "the policy is valid, but a first apply would be refused here, for your safety";
 
 /// Validates the policy, and holds it against this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, options.force)?;
-    let judgement = judge(&policy, true)?;
+    let mut judgement = judge(&policy, true)?;
+    judgement.notes.extend(firewalls::notes());
+    judgement
+        .notes
+        .extend(docker::is_swarm_node().and_then(|is_node| safety::missing_peers(&policy, is_node)));
     judgement.say_notes();
-    for firewall in other_firewalls() {
-        eprintln!(
-            "dockfw: note: {firewall} is running: what it drops stays dropped, for trusted sources too"
-        );
-    }
-    match judgement.refusal().filter(|_| !options.force) {
-        Some(refusal) => {
-            Err(Stop::new(refusal.exit, format!("the policy is valid, but would be {}", refusal.message))
-                .into())
-        }
+    match judgement.refusal(REFUSED).filter(|_| !options.force) {
+        Some(refusal) => Err(refusal.into()),
         None => {
             println!("{}: valid", config.display());
             Ok(Exit::Done)

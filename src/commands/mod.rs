@@ -78,14 +78,9 @@ impl Judgement {
         }
     }
 
-    /// The refusal that the objections make, if there are any.
-    fn refusal(&self) -> Option<Stop> {
+    /// The refusal that the objections make, if there are any, behind these words.
+    fn refusal(&self, words: &str) -> Option<Stop> {
         let list = self.objections.iter().map(|objection| format!("\n  {objection}")).collect::<String>();
-        (!self.objections.is_empty()).then(|| {
-            Stop::new(
-                Exit::Unsafe,
-                format!("not applied, for your safety; --force applies all the same:{list}"),
-            )
-        })
+        (!self.objections.is_empty()).then(|| Stop::new(Exit::Unsafe, format!("{words}:{list}")))
     }
 }

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use crate::cli::Probe;
 use crate::engines::decide::{Decision, decide};
-use crate::engines::facts::{Program, Survey, other_firewalls};
+use crate::engines::facts::{Program, Survey};
 use crate::engines::{IPTABLES, NFTABLES, survey};
 use crate::exit::Exit;
+use crate::host::firewalls;
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -18,7 +19,7 @@ struct Report<'a> {
     reason: String,
     facts: &'a Survey,
     /// Other firewalls that are running.
-    firewalls: Vec<String>,
+    firewalls: Vec<&'static str>,
 }
 
 /// Prints each fact, where it was read, and the decision that they lead to.
@@ -28,7 +29,7 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
         Ok(Decision { engine, reason }) => (Some(engine), reason),
         Err(missing) => (None, missing.join("; ")),
     };
-    let report = Report { engine, reason, facts: &facts, firewalls: other_firewalls() };
+    let report = Report { engine, reason, facts: &facts, firewalls: firewalls::running() };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

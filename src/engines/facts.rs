@@ -1,16 +1,12 @@
 //! What decides between the engines, as read from this host.
 
 use std::fmt;
-use std::process::Command;
 use std::str::FromStr;
 
 use dockfw_policy::engine::Requirement;
 use serde::{Serialize, Serializer};
 
-/// Where system programs are, for callers without these in their `PATH`.
-const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
-/// Firewalls that drop by default.
-const FIREWALLS: [&str; 2] = ["firewalld", "ufw"];
+use crate::host::programs::said;
 
 /// Everything that decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,7 +64,7 @@ impl FromStr for Version {
 
 /// The iptables that dockerd would find, if there is one that says its version.
 pub(crate) fn program() -> Option<Program> {
-    program_of(&said(Command::new("iptables").arg("--version"))?)
+    program_of(&said("iptables", &["--version"])?)
 }
 
 /// Reads `iptables v1.8.9 (nf_tables)`; before 1.8 there was only one variant, and no word for it.
@@ -77,22 +73,6 @@ fn program_of(said: &str) -> Option<Program> {
     let (version, variant) = rest.split_once(' ').unwrap_or((rest, "(legacy)"));
     let variant = variant.trim_matches(['(', ')']).to_owned();
     Some(Program { version: version.parse().ok()?, variant, path: "iptables".into() })
-}
-
-/// The other firewalls that are running, as far as systemd knows: what they drop stays dropped.
-pub(crate) fn other_firewalls() -> Vec<String> {
-    let is_active = |service: &str| {
-        said(Command::new("systemctl").args(["is-active", service]))
-            .is_some_and(|said| said.trim() == "active")
-    };
-    FIREWALLS.into_iter().filter(|service| is_active(service)).map(str::to_owned).collect()
-}
-
-/// What a program says on stdout, if it can be run.
-fn said(command: &mut Command) -> Option<String> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let output = command.env("LC_ALL", "C").env("PATH", format!("{path}:{SYSTEM_PATH}")).output().ok()?;
-    String::from_utf8(output.stdout).ok()
 }
 
 #[cfg(test)]

@@ -46,6 +46,14 @@ struct Port {
 #[serde(rename_all = "PascalCase")]
 struct Info {
     firewall_backend: Option<FirewallBackend>,
+    swarm: Option<Swarm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Swarm {
+    #[serde(default)]
+    local_node_state: String,
 }
 
 #[derive(Deserialize)]
@@ -55,14 +63,32 @@ struct FirewallBackend {
     driver: String,
 }
 
+impl Info {
+    fn read() -> Option<Self> {
+        let body = get("/info").inspect_err(|error| log::debug!("Docker does not answer: {error}")).ok()?;
+        serde_json::from_slice(&body)
+            .inspect_err(|error| log::warn!("what Docker says of itself can't be read: {error}"))
+            .ok()
+    }
+
+    fn uses_nftables(&self) -> bool {
+        self.firewall_backend.as_ref().is_some_and(|backend| backend.driver.starts_with("nftables"))
+    }
+
+    fn is_swarm_node(&self) -> bool {
+        self.swarm.as_ref().is_some_and(|swarm| swarm.local_node_state == "active")
+    }
+}
+
 /// Whether Docker filters with nftables itself, or nothing where it does not answer. Docker before 28.1 does not say,
 /// and has no such backend.
 pub(crate) fn uses_nftables() -> Option<bool> {
-    let body = get("/info").inspect_err(|error| log::debug!("Docker does not answer: {error}")).ok()?;
-    let info: Info = serde_json::from_slice(&body)
-        .inspect_err(|error| log::warn!("what Docker says of itself can't be read: {error}"))
-        .ok()?;
-    Some(info.firewall_backend.is_some_and(|backend| backend.driver.starts_with("nftables")))
+    Info::read().map(|info| info.uses_nftables())
+}
+
+/// Whether this host is a node of a Swarm, or nothing where Docker does not answer.
+pub(crate) fn is_swarm_node() -> Option<bool> {
+    Info::read().map(|info| info.is_swarm_node())
 }
 
 /// The published ports of running containers, each once, or nothing where Docker does not answer.
@@ -141,14 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn the_firewall_backend_is_read_where_docker_names_one() {
-        let is_nftables = |json: &str| {
-            let info: Info = serde_json::from_str(json).unwrap();
-            info.firewall_backend.is_some_and(|backend| backend.driver.starts_with("nftables"))
-        };
-        assert!(is_nftables(r#"{"FirewallBackend":{"Driver":"nftables+firewalld"}}"#));
-        assert!(!is_nftables(r#"{"FirewallBackend":{"Driver":"iptables"}}"#));
-        assert!(!is_nftables(r#"{"ID":"x"}"#));
+    fn what_docker_says_of_itself_is_read() {
+        let info = |json: &str| serde_json::from_str::<Info>(json).unwrap();
+        assert!(info(r#"{"FirewallBackend":{"Driver":"nftables+firewalld"}}"#).uses_nftables());
+        assert!(!info(r#"{"FirewallBackend":{"Driver":"iptables"}}"#).uses_nftables());
+        assert!(info(r#"{"Swarm":{"LocalNodeState":"active"}}"#).is_swarm_node());
+        let bare = info(r#"{"ID":"x"}"#);
+        assert!(!bare.uses_nftables() && !bare.is_swarm_node());
     }
 
     #[test]

@@ -2,5 +2,7 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod docker;
+pub(crate) mod firewalls;
 pub(crate) mod helpers;
 pub(crate) mod links;
+pub(crate) mod programs;

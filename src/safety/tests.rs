@@ -299,3 +299,12 @@ fn only_lost_ports_are_named() {
         lost_to_containers(&policy(DB), &[published("5432/tcp", "db"), published("53/udp", "dns")]).unwrap();
     assert!(!note.contains("5432"), "{note}");
 }
+
+#[test]
+fn a_swarm_node_without_peers_is_told() {
+    let without = by_default();
+    let with = policy("trusted = [\"192.0.2.10\"]\n[swarm]\npeers = [\"192.0.2.11\"]");
+    assert!(missing_peers(&without, true).is_some_and(|note| note.contains("[swarm] peers")));
+    assert_eq!(missing_peers(&without, false), None);
+    assert_eq!(missing_peers(&with, true), None);
+}
