@@ -44,7 +44,21 @@ fn each_case_compiles_to_what_is_written_beside_it() {
         };
         check(&case, "expected.nft", &show("nft"));
         check(&case, "expected.json", &show("json"));
+        for (file, text) in programs(&show("iptables")) {
+            check(&case, file, text);
+        }
     }
+}
+
+/// What each program is given, from the three texts in one.
+fn programs(shown: &str) -> [(&'static str, &str); 3] {
+    let parts = || {
+        let (ipset, rest) =
+            shown.strip_prefix("# ipset restore\n")?.split_once("\n# iptables-restore --noflush\n")?;
+        let (iptables, ip6tables) = rest.split_once("\n# ip6tables-restore --noflush\n")?;
+        Some([("expected.ipset", ipset), ("expected.iptables", iptables), ("expected.ip6tables", ip6tables)])
+    };
+    parts().unwrap_or_else(|| panic!("not three texts: {shown}"))
 }
 
 /// What `nft` lists after `script` ran in a network namespace of its own.
