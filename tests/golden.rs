@@ -63,9 +63,12 @@ fn programs(shown: &str) -> [(&'static str, &str); 3] {
 
 /// What `nft` lists after `script` ran in a network namespace of its own.
 fn listed_after(case: &Path, script: &str) -> String {
-    let script = format!("{script} >/dev/null && exec nft --numeric list table inet dockfw");
+    // With a `/run` of its own, for the lock.
+    let script = format!(
+        "mount -t tmpfs none /run && {script} >/dev/null && exec nft --numeric list table inet dockfw"
+    );
     let mut command = Command::new("unshare");
-    stdout_of(command.current_dir(case).args(["--net", "sh", "-ec", &script, "sh", DOCKFW]))
+    stdout_of(command.current_dir(case).args(["--net", "--mount", "sh", "-ec", &script, "sh", DOCKFW]))
 }
 
 #[test]
