@@ -2,6 +2,7 @@
 //! asks it.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
@@ -10,18 +11,37 @@ use crate::run::{find, run};
 use crate::saved::Tables;
 use crate::sets;
 
-/// Looks in both variants of iptables, and for sets. What can't be read holds nothing of ours.
+/// Looks in both variants of iptables, and for sets: all at once, for to start a program takes longer than its answer.
+/// What can't be read holds nothing of ours.
 pub(crate) fn is_present() -> Result<bool, EngineError> {
-    for family in Family::BOTH {
-        for save in programs(family) {
-            let answer = run(&save, &["-c"], "")?;
-            if answer.status.success() && Tables::parse(&answer.stdout).have_own() {
-                return Ok(true);
+    let saves = Family::BOTH.into_iter().flat_map(programs);
+    let questions: Vec<Question> =
+        saves.map(Question::Rules).chain(find("ipset").map(Question::Sets)).collect();
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = questions.iter().map(|question| scope.spawn(|| question.is_yes())).collect();
+        asked.into_iter().map(|answer| answer.join().unwrap_or(Ok(false))).collect()
+    });
+    answers.into_iter().try_fold(false, |found, answer| Ok(found | answer?))
+}
+
+/// Whether something of ours is among what a program lists.
+enum Question {
+    /// Of `iptables-save` and its like.
+    Rules(PathBuf),
+    /// Of `ipset`.
+    Sets(PathBuf),
+}
+
+impl Question {
+    fn is_yes(&self) -> Result<bool, EngineError> {
+        match self {
+            Self::Rules(save) => {
+                let answer = run(save, &["-c"], "")?;
+                Ok(answer.status.success() && Tables::parse(&answer.stdout).have_own())
             }
+            Self::Sets(ipset) => Ok(run(ipset, &["list", "-n"], "")?.stdout.lines().any(sets::is_own)),
         }
     }
-    let Some(ipset) = find("ipset") else { return Ok(false) };
-    Ok(run(&ipset, &["list", "-n"], "")?.stdout.lines().any(sets::is_own))
 }
 
 /// The programs that list rules of a family: of each variant that may have any, or the only one that there is.
