@@ -43,7 +43,7 @@ fn print(report: &Report<'_>) {
     print_requirements(NFTABLES, &facts.nftables);
     print_requirements(IPTABLES, &facts.iptables);
     match &facts.program {
-        Some(Program { version, variant, .. }) => {
+        Some(Program { version, variant }) => {
             println!("iptables: {version}, {variant} [iptables --version]")
         }
         None => println!("iptables: none that says its version [iptables --version]"),

@@ -67,11 +67,7 @@ mod tests {
         Survey {
             nftables: requirement(native),
             iptables: requirement(compat),
-            program: version.map(|version| Program {
-                version,
-                variant: "legacy".into(),
-                path: "iptables".into(),
-            }),
+            program: version.map(|version| Program { version, variant: "legacy".into() }),
             in_force: None,
         }
     }

@@ -28,8 +28,6 @@ pub(crate) struct Program {
     pub(crate) version: Version,
     /// `nf_tables` or `legacy`.
     pub(crate) variant: String,
-    /// The name by which it was run.
-    pub(crate) path: String,
 }
 
 /// A version of iptables.
@@ -72,7 +70,7 @@ fn program_of(said: &str) -> Option<Program> {
     let rest = said.trim().strip_prefix("iptables v")?;
     let (version, variant) = rest.split_once(' ').unwrap_or((rest, "(legacy)"));
     let variant = variant.trim_matches(['(', ')']).to_owned();
-    Some(Program { version: version.parse().ok()?, variant, path: "iptables".into() })
+    Some(Program { version: version.parse().ok()?, variant })
 }
 
 #[cfg(test)]
