@@ -179,7 +179,11 @@ impl Compiler<'_> {
         rules.pass(vec![Match::NotOpening], None, "all but TCP SYNs");
         self.pass_trusted(rules, None);
         if !self.policy.swarm.peers.is_empty() {
-            rules.pass(vec![always::swarm_tcp(), Match::Source(PEERS)], None, "Swarm peers");
+            rules.pass(
+                vec![always::swarm_tcp(PortField::Destination), Match::Source(PEERS)],
+                None,
+                "Swarm peers",
+            );
         }
         for (rule, name) in &self.allow {
             for service in services(&rule.services, PortField::Destination).filter(is_tcp) {

@@ -80,18 +80,23 @@ pub(super) fn echo_requests() -> Vec<Vec<Match>> {
     ]
 }
 
-/// What the nodes of a Swarm use among themselves, by the header's ports: VXLAN may well be untracked.
+/// What the nodes of a Swarm use among themselves. UDP by the header's ports: VXLAN may well be untracked. TCP by the
+/// number that was dialled, because the early drop of TCP SYNs sees no other.
 pub(super) fn swarm_services(data_path_port: u16) -> Vec<Match> {
     let udp = [SWARM_GOSSIP, data_path_port];
     let mut udp = udp.to_vec();
     udp.sort_unstable();
     udp.dedup();
-    vec![swarm_tcp(), ports(Transport::Udp, PortField::Destination, udp), Match::Protocol(ESP)]
+    vec![
+        swarm_tcp(PortField::Dialled),
+        ports(Transport::Udp, PortField::Destination, udp),
+        Match::Protocol(ESP),
+    ]
 }
 
 /// The part of it that is TCP.
-pub(super) fn swarm_tcp() -> Match {
-    ports(Transport::Tcp, PortField::Destination, [SWARM_MANAGEMENT, SWARM_GOSSIP])
+pub(super) fn swarm_tcp(field: PortField) -> Match {
+    ports(Transport::Tcp, field, [SWARM_MANAGEMENT, SWARM_GOSSIP])
 }
 
 fn network4(address: Ipv4Addr, prefix: u8) -> IpNetwork {
