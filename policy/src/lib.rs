@@ -17,5 +17,6 @@ pub mod ruleset;
 pub mod service;
 mod suggest;
 mod text;
+pub mod walk;
 
 pub use load::{Files, LoadOptions, Loaded, Rejected, load};
