@@ -9,6 +9,7 @@ mod host;
 mod lock;
 mod nftables;
 mod safety;
+mod text;
 
 use clap::Parser;
 

@@ -4,18 +4,12 @@
 use std::io;
 
 use dockfw_policy::address::{AddressRange, Range};
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
-/// More than the kernel ever puts into one datagram of a dump (NLMSG_GOODSIZE, at most 32 KiB).
-const BUFFER: usize = 64 * 1024;
-/// How often an interrupted dump is begun anew before that is an error.
-const ATTEMPTS: usize = 10;
+use super::netlink::dump;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +37,9 @@ impl Link {
 
 /// All interfaces, in the order of their indexes.
 pub(crate) fn read() -> io::Result<Vec<Link>> {
-    let messages = dump(&RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+    let messages = dump(NETLINK_ROUTE, &RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
     let mut links: Vec<_> = messages.into_iter().filter_map(link).collect();
-    for message in dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
+    for message in dump(NETLINK_ROUTE, &RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
         let RouteNetlinkMessage::NewAddress(address) = message else { continue };
         let link = links.iter_mut().find(|link| link.index == address.header.index);
         if let (Some(link), Some(network)) = (link, network(&address)) {
@@ -95,55 +89,4 @@ fn network(message: &AddressMessage) -> Option<AddressRange> {
             AddressRange::V6(Range::network_of(address, message.header.prefix_len))
         }
     })
-}
-
-/// All answers to a request; begun anew where the kernel's tables changed under it.
-fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
-    for _ in 0..ATTEMPTS {
-        if let Some(messages) = try_dump(request.clone())? {
-            return Ok(messages);
-        }
-    }
-    Err(io::Error::other("the interfaces kept changing while they were read"))
-}
-
-fn try_dump(request: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_DUMP | NLM_F_REQUEST;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    receive(&socket)
-}
-
-/// The messages up to the end of the dump, or nothing where it was interrupted.
-fn receive(socket: &Socket) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
-    let mut messages = Vec::new();
-    let mut is_whole = true;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let size = socket.recv(&mut buffer.as_mut_slice(), 0)?;
-        let mut rest = buffer.get(..size).unwrap_or_default();
-        while !rest.is_empty() {
-            let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-            is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
-            rest = rest.get(padded(message.header.length)..).unwrap_or_default();
-            match message.payload {
-                NetlinkPayload::InnerMessage(inner) => messages.push(inner),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::Done(_) => return Ok(is_whole.then_some(messages)),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// The length of a message with what aligns the next one (NLMSG_ALIGN, linux/netlink.h); never 0.
-fn padded(length: u32) -> usize {
-    (length as usize).max(1).next_multiple_of(4)
 }

@@ -5,4 +5,7 @@ pub(crate) mod docker;
 pub(crate) mod firewalls;
 pub(crate) mod helpers;
 pub(crate) mod links;
+pub(crate) mod listeners;
+mod netlink;
+mod processes;
 pub(crate) mod programs;

@@ -1,0 +1,76 @@
+//! Dumps over netlink: what the kernel has of one kind, whole or not at all.
+
+use std::fmt;
+use std::io;
+
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
+};
+use netlink_sys::{Socket, SocketAddr};
+
+/// More than the kernel ever puts into one datagram of a dump (NLMSG_GOODSIZE, at most 32 KiB).
+const BUFFER: usize = 64 * 1024;
+/// How often an interrupted dump is begun anew before that is an error.
+const ATTEMPTS: usize = 10;
+
+/// All answers of the kernel's `protocol` to a request; begun anew where its tables changed under it.
+pub(crate) fn dump<M>(protocol: isize, request: &M) -> io::Result<Vec<M>>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + Clone + fmt::Debug,
+    NetlinkPayload<M>: From<M>,
+{
+    for _ in 0..ATTEMPTS {
+        if let Some(messages) = try_dump(protocol, request.clone())? {
+            return Ok(messages);
+        }
+    }
+    Err(io::Error::other("what was read kept changing"))
+}
+
+fn try_dump<M>(protocol: isize, request: M) -> io::Result<Option<Vec<M>>>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + fmt::Debug,
+    NetlinkPayload<M>: From<M>,
+{
+    let socket = Socket::new(protocol)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_DUMP | NLM_F_REQUEST;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    receive(&socket)
+}
+
+/// The messages up to the end of the dump, or nothing where it was interrupted.
+fn receive<M>(socket: &Socket) -> io::Result<Option<Vec<M>>>
+where
+    M: NetlinkDeserializable + fmt::Debug,
+{
+    let mut messages = Vec::new();
+    let mut is_whole = true;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let size = socket.recv(&mut buffer.as_mut_slice(), 0)?;
+        let mut rest = buffer.get(..size).unwrap_or_default();
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<M>::deserialize(rest).map_err(io::Error::other)?;
+            is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
+            rest = rest.get(padded(message.header.length)..).unwrap_or_default();
+            match message.payload {
+                NetlinkPayload::InnerMessage(inner) => messages.push(inner),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::Done(_) => return Ok(is_whole.then_some(messages)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The length of a message with what aligns the next one (NLMSG_ALIGN, linux/netlink.h); never 0.
+fn padded(length: u32) -> usize {
+    (length as usize).max(1).next_multiple_of(4)
+}

@@ -1,0 +1,107 @@
+//! Who holds a socket: the process, and the container that it runs in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::text::printable;
+
+/// The length of a container's identity: a SHA-256 in hexadecimal digits.
+const IDENTITY: usize = 64;
+
+/// A process that holds a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// Its number.
+    pub(crate) pid: u32,
+    /// Its name, as `ps -o comm` shows it.
+    pub(crate) name: String,
+    /// The identity of the container that it runs in, if its control group says so.
+    pub(crate) container: Option<String>,
+}
+
+/// Who holds these sockets, by the sockets' inodes: the first process of each. What can't be read has no holder.
+pub(crate) fn holders(mut wanted: BTreeSet<u64>) -> BTreeMap<u64, Holder> {
+    let mut found = BTreeMap::new();
+    for pid in pids() {
+        if wanted.is_empty() {
+            break;
+        }
+        let held: Vec<_> = sockets(pid).filter(|inode| wanted.remove(inode)).collect();
+        if !held.is_empty() {
+            let holder = holder(pid);
+            found.extend(held.into_iter().map(|inode| (inode, holder.clone())));
+        }
+    }
+    found
+}
+
+/// All processes, in order: who opened a socket comes before those who inherited it, as a rule.
+fn pids() -> BTreeSet<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The inodes of the sockets that a process has open.
+fn sockets(pid: u32) -> impl Iterator<Item = u64> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| inode(&fs::read_link(entry.path()).ok()?))
+}
+
+/// The inode in `socket:[4711]`.
+fn inode(link: &Path) -> Option<u64> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+fn holder(pid: u32) -> Holder {
+    let read = |file| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let name = String::from_utf8_lossy(&read("comm")).into_owned();
+    Holder {
+        pid,
+        name: printable(name.trim_end()),
+        container: container(&String::from_utf8_lossy(&read("cgroup"))),
+    }
+}
+
+/// The last container's identity in a `/proc/PID/cgroup`: a part of a path, with what the drivers put around it
+/// (`/docker/ID`, `docker-ID.scope`).
+fn container(cgroup: &str) -> Option<String> {
+    let words = cgroup.split(|c: char| !c.is_ascii_hexdigit());
+    words.filter(|word| word.len() == IDENTITY).next_back().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_socket_is_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
+        let inode = inode(&link).unwrap();
+        let holders = holders([inode].into());
+        assert_eq!(holders[&inode].pid, std::process::id());
+        assert!(!holders[&inode].name.is_empty());
+    }
+
+    #[test]
+    fn only_sockets_have_inodes_here() {
+        assert_eq!(inode(Path::new("socket:[4711]")), Some(4711));
+        for other in ["pipe:[4711]", "/dev/null", "socket:[x]", "socket:[", ""] {
+            assert_eq!(inode(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_control_group_tells_the_container() {
+        let identity = "0123456789abcdef".repeat(4);
+        for path in ["/docker/{}", "/system.slice/docker-{}.scope", "/kubepods/x/cri-containerd-{}.scope"] {
+            let cgroup = format!("0::{}\n", path.replace("{}", &identity));
+            assert_eq!(container(&cgroup), Some(identity.clone()), "{cgroup}");
+        }
+        assert_eq!(container("0::/system.slice/ssh.service\n"), None);
+    }
+}
