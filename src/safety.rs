@@ -2,6 +2,8 @@
 //!
 //! Pure: the policy is held against facts of this host that others have read.
 
+use std::collections::BTreeSet;
+
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};
@@ -148,9 +150,10 @@ pub(crate) fn missing_peers(policy: &Policy, is_swarm_node: bool) -> Option<Stri
 
 /// Published ports that containers can't reach by an address of their host, and the rule that gives them back.
 fn lost_to_containers(policy: &Policy, published: &[Published]) -> Option<String> {
-    let lost: Vec<_> = published.iter().filter(|port| !open_to_containers(policy, port.service)).collect();
-    let names: Vec<_> = lost.iter().map(|port| format!("{} ({})", port.service, port.container)).collect();
-    let mut services: Vec<_> = lost.iter().map(|port| format!("\"{}\"", port.service)).collect();
+    let ports = published.iter().filter_map(|port| Some((port.service()?, port.container.as_str())));
+    let lost: BTreeSet<_> = ports.filter(|(service, _)| !open_to_containers(policy, *service)).collect();
+    let names: Vec<_> = lost.iter().map(|(service, name)| format!("{service} ({name})")).collect();
+    let mut services: Vec<_> = lost.iter().map(|(service, _)| format!("\"{service}\"")).collect();
     services.dedup();
     (!lost.is_empty()).then(|| {
         format!(

@@ -1,11 +1,14 @@
 //! What this host is: facts that the policy is held against. Nothing here changes anything.
 
 pub(crate) mod capabilities;
+#[allow(dead_code, unused_imports, reason = "status is about to use all of it")]
 pub(crate) mod docker;
 pub(crate) mod firewalls;
 pub(crate) mod helpers;
 pub(crate) mod links;
+#[allow(dead_code, reason = "status is about to use it")]
 pub(crate) mod listeners;
 mod netlink;
-mod processes;
+#[allow(dead_code, reason = "status is about to use it")]
+pub(crate) mod processes;
 pub(crate) mod programs;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dockfw_policy::address::AddressRange;
+use dockfw_policy::service::Transport;
 use dockfw_policy::{Files, LoadOptions, load};
 
 use super::*;
@@ -70,7 +71,17 @@ fn host_with(more: impl IntoIterator<Item = Link>) -> Vec<Link> {
 }
 
 fn published(service: &str, container: &str) -> Published {
-    Published { service: service.parse().unwrap(), container: container.to_owned() }
+    let (port, transport) = service.split_once('/').unwrap();
+    let transport = Transport::ALL.into_iter().find(|known| known.name() == transport).unwrap();
+    Published {
+        transport,
+        port: port.parse().unwrap(),
+        address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        container_port: 80,
+        container: container.to_owned(),
+        targets: Vec::new(),
+        is_meshed: false,
+    }
 }
 
 fn assert_parts(text: &str, parts: &[&str]) {

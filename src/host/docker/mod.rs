@@ -1,0 +1,98 @@
+//! What Docker says of itself over its socket. It may not be there, or not be readable: then nothing is known.
+//!
+//! All names are printable: containers chose them.
+
+mod containers;
+mod networks;
+mod socket;
+mod swarm;
+
+pub(crate) use containers::{Container, Published};
+pub(crate) use networks::{Driver, Network};
+pub(crate) use swarm::{Node, Swarm};
+
+use serde::Deserialize;
+
+use socket::ask;
+
+/// The running containers, or nothing where Docker does not answer.
+pub(crate) fn containers() -> Option<Vec<Container>> {
+    let answer: Vec<containers::Answer> = ask("/containers/json")?;
+    Some(answer.into_iter().map(Container::from).collect())
+}
+
+/// The published ports of running containers, each once, or nothing where Docker does not answer. Those of Swarm's
+/// mesh are no container's: [`meshed`] has them.
+pub(crate) fn published() -> Option<Vec<Published>> {
+    Some(containers::published_by(&containers()?))
+}
+
+/// The ports that Swarm's mesh publishes on every node: only a manager knows them.
+pub(crate) fn meshed() -> Option<Vec<Published>> {
+    let answer: Vec<swarm::Service> = ask("/services")?;
+    let mut published: Vec<_> = answer.iter().flat_map(swarm::published_by).collect();
+    published.sort();
+    Some(published)
+}
+
+/// Docker's networks, or nothing where Docker does not answer.
+pub(crate) fn networks() -> Option<Vec<Network>> {
+    let answer: Vec<networks::Answer> = ask("/networks")?;
+    Some(answer.into_iter().map(Network::from).collect())
+}
+
+/// The nodes of the Swarm, this one among them: only a manager knows them.
+pub(crate) fn nodes() -> Option<Vec<Node>> {
+    let answer: Vec<swarm::NodeAnswer> = ask("/nodes")?;
+    Some(answer.into_iter().map(Node::from).collect())
+}
+
+/// This host's part in a Swarm, if it has one, or nothing where Docker does not answer.
+pub(crate) fn swarm() -> Option<Option<Swarm>> {
+    ask::<Info>("/info").map(|info| info.swarm.and_then(swarm::Answer::active))
+}
+
+/// Whether Docker filters with nftables itself, or nothing where it does not answer. Docker before 28.1 does not say,
+/// and has no such backend.
+pub(crate) fn uses_nftables() -> Option<bool> {
+    ask::<Info>("/info").map(|info| info.uses_nftables())
+}
+
+/// Whether this host is a node of a Swarm, or nothing where Docker does not answer.
+pub(crate) fn is_swarm_node() -> Option<bool> {
+    swarm().map(|swarm| swarm.is_some())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    firewall_backend: Option<FirewallBackend>,
+    swarm: Option<swarm::Answer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FirewallBackend {
+    #[serde(default)]
+    driver: String,
+}
+
+impl Info {
+    fn uses_nftables(&self) -> bool {
+        self.firewall_backend.as_ref().is_some_and(|backend| backend.driver.starts_with("nftables"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_says_of_itself_is_read() {
+        let info = |json: &str| serde_json::from_str::<Info>(json).unwrap();
+        assert!(info(r#"{"FirewallBackend":{"Driver":"nftables+firewalld"}}"#).uses_nftables());
+        assert!(!info(r#"{"FirewallBackend":{"Driver":"iptables"}}"#).uses_nftables());
+        let bare = info(r#"{"ID":"x"}"#);
+        assert!(!bare.uses_nftables() && bare.swarm.is_none());
+    }
+}

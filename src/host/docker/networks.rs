@@ -1,0 +1,132 @@
+//! Docker's networks.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::text::printable;
+
+/// The option that names a bridge.
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+/// So much of a network's identity is in the name of its bridge.
+const SHORT: usize = 12;
+
+/// A network of Docker's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// Its name.
+    pub(crate) name: String,
+    /// How it is made.
+    pub(crate) driver: Driver,
+    /// Whether it has no way out, nor in from outside.
+    pub(crate) is_internal: bool,
+    /// Its subnets, of either family, as Docker writes them.
+    pub(crate) subnets: Vec<String>,
+}
+
+/// How a network is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// A bridge of the host, of this name.
+    Bridge(String),
+    /// Interfaces beside the host's own, which no firewall of the host sees.
+    Beside {
+        /// `macvlan` or `ipvlan`.
+        driver: String,
+        /// The host's interface that they share; none for a network without a way out.
+        parent: Option<String>,
+    },
+    /// Anything else, by its name: `overlay`, `host`, `null`, a plugin's.
+    Other(String),
+}
+
+/// A network, as Docker lists it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Answer {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    driver: String,
+    #[serde(default)]
+    internal: bool,
+    #[serde(default)]
+    options: Option<BTreeMap<String, String>>,
+    #[serde(rename = "IPAM")]
+    addresses: Option<Addresses>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Addresses {
+    #[serde(default)]
+    config: Option<Vec<Subnet>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Subnet {
+    #[serde(default)]
+    subnet: String,
+}
+
+impl From<Answer> for Network {
+    fn from(answer: Answer) -> Self {
+        let subnets = answer.addresses.as_ref().and_then(|addresses| addresses.config.as_ref());
+        let subnets = subnets.into_iter().flatten().map(|config| printable(&config.subnet)).collect();
+        Self { driver: driver(&answer), name: printable(&answer.name), is_internal: answer.internal, subnets }
+    }
+}
+
+fn driver(answer: &Answer) -> Driver {
+    let option = |key: &str| {
+        let value = answer.options.as_ref()?.get(key)?;
+        (!value.is_empty()).then(|| printable(value))
+    };
+    match answer.driver.as_str() {
+        "bridge" => {
+            let usual = || format!("br-{}", printable(&answer.id.chars().take(SHORT).collect::<String>()));
+            Driver::Bridge(option(BRIDGE_NAME).unwrap_or_else(usual))
+        }
+        driver @ ("macvlan" | "ipvlan") => {
+            Driver::Beside { driver: driver.into(), parent: option("parent").filter(|_| !answer.internal) }
+        }
+        other => Driver::Other(printable(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(json: &str) -> Network {
+        serde_json::from_str::<Answer>(json).unwrap().into()
+    }
+
+    #[test]
+    fn a_bridge_has_the_name_that_was_chosen_or_that_of_its_network() {
+        let named = network(
+            r#"{"Name":"bridge","Id":"x","Driver":"bridge","Options":{"com.docker.network.bridge.name":"docker0"},
+                "IPAM":{"Config":[{"Subnet":"172.17.0.0/16","Gateway":"172.17.0.1"}]}}"#,
+        );
+        assert_eq!(named.driver, Driver::Bridge("docker0".into()));
+        assert_eq!(named.subnets, ["172.17.0.0/16"]);
+        let unnamed = network(
+            r#"{"Name":"a","Id":"0123456789abcdef","Driver":"bridge","Internal":true,"Options":null}"#,
+        );
+        assert_eq!(unnamed.driver, Driver::Bridge("br-0123456789ab".into()));
+        assert!(unnamed.is_internal && !named.is_internal);
+    }
+
+    #[test]
+    fn networks_beside_the_host_are_told_with_what_they_share() {
+        let beside = network(r#"{"Name":"lan","Driver":"macvlan","Options":{"parent":"eth0.5"}}"#);
+        let parent = Some("eth0.5".to_owned());
+        assert_eq!(beside.driver, Driver::Beside { driver: "macvlan".into(), parent });
+        let closed = network(r#"{"Name":"lan","Driver":"ipvlan","Options":{},"IPAM":{"Config":null}}"#);
+        assert_eq!(closed.driver, Driver::Beside { driver: "ipvlan".into(), parent: None });
+        assert_eq!(network(r#"{"Name":"i","Driver":"overlay"}"#).driver, Driver::Other("overlay".into()));
+    }
+}
