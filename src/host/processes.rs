@@ -66,8 +66,8 @@ fn holder(pid: u32) -> Holder {
 /// The last container's identity in a `/proc/PID/cgroup`: a part of a path, with what the drivers put around it
 /// (`/docker/ID`, `docker-ID.scope`).
 fn container(cgroup: &str) -> Option<String> {
-    let words = cgroup.split(|c: char| !c.is_ascii_hexdigit());
-    words.filter(|word| word.len() == IDENTITY).next_back().map(str::to_owned)
+    let mut words = cgroup.split(|c: char| !c.is_ascii_hexdigit());
+    words.rfind(|word| word.len() == IDENTITY).map(str::to_owned)
 }
 
 #[cfg(test)]
