@@ -44,6 +44,10 @@ pub(crate) enum Verb {
     Apply(Apply),
     /// Check the policy file, and what this host makes of it. Changes nothing.
     Check(Check),
+    /// Compare the policy with what is live in the kernel, and exit with 7 where they differ. Changes nothing.
+    ///
+    /// What an apply would add is marked with a `+`, what it would take out with a `-`, and what it would replace with a `~`.
+    Diff(Diff),
     /// Print the compiled rules. Needs no privileges.
     Show(Show),
     /// Tell whether the policy is in force, with counters and sets.
@@ -81,6 +85,21 @@ pub(crate) struct Check {
     /// Accept what `apply --force` would.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Options of `diff`.
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// Which engine; the policy's `[engine] backend` unless given.
+    #[arg(long, value_name = "ENGINE", value_parser = parse_backend)]
+    pub(crate) backend: Option<Backend>,
+    /// Compare every address, also in sets of more than 100,000, where a digest has to do otherwise. That may take a
+    /// minute.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `show`.

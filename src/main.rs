@@ -30,6 +30,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Apply(options) => commands::apply::run(&cli.config, options),
         Verb::Check(options) => commands::check::run(&cli.config, options),
+        Verb::Diff(options) => commands::diff::run(&cli.config, options),
         Verb::Show(options) => commands::show::run(&cli.config, options),
         Verb::Status(options) => commands::status::run(&cli.config, options),
         Verb::Remove => commands::remove::run(),

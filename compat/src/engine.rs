@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::engine::{Changes, Count, Engine, EngineError, Requirement, SetState, State};
+use dockfw_policy::difference::{Difference, DifferenceKind, Part};
+use dockfw_policy::engine::{Count, Engine, EngineError, Requirement, SetState, State};
 use dockfw_policy::ruleset::Ruleset;
 
-use crate::host::Host;
+use crate::host::{Host, Tools};
 use crate::lower::{counter_of, lower};
 use crate::normal::comment;
-use crate::plan::{Difference, Live, Plan, Restore, plan, removal};
+use crate::plan::{Live, Plan, Restore, plan, removal};
 use crate::presence::is_present;
 use crate::probe;
 use crate::sets;
-use crate::wanted::{TableName, Wanted, family_name, is_own_chain};
+use crate::wanted::{TableName, Wanted, is_own_chain};
 use crate::{Iptables, text};
 
 /// How often an apply is tried again where others changed the rules meanwhile.
@@ -37,7 +38,7 @@ impl Engine for Iptables {
         check(&self.fit_host()?, &lowered(ruleset)?)
     }
 
-    fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError> {
+    fn apply(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
         apply(&self.fit_host()?, &lowered(ruleset)?)
     }
 
@@ -77,30 +78,33 @@ fn check(host: &Host, wanted: &Wanted) -> Result<(), EngineError> {
     verdict
 }
 
-fn apply(host: &Host, wanted: &Wanted) -> Result<Changes, EngineError> {
+fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
     let mut live = host.read()?;
-    let mut changes = Changes::default();
+    let mut changes = Vec::new();
     for _ in 0..MAX_RACES {
-        let todo = plan(&live, wanted, &host.protocols);
-        changes.lines.extend(todo.differences.iter().map(Difference::as_change));
-        changes.lines.extend(carry_out(host, &todo, Step::ALL)?);
-        if todo.is_empty() {
+        let mut todo = plan(&live, wanted, &host.protocols);
+        let is_done = todo.differences.is_empty();
+        changes.append(&mut todo.differences);
+        changes.extend(carry_out(host, &todo, Step::ALL)?);
+        if is_done {
             return Ok(changes);
         }
         live = host.read_after(wanted)?;
-        if plan(&live, wanted, &host.protocols).differences.is_empty() {
+        if plan(&live, wanted, &host.protocols).is_in_force() {
             return Ok(changes);
         }
     }
+    let left = plan(&live, wanted, &host.protocols).differences;
     Err(EngineError::Protocol {
         doing: "checking what is in force after the apply".into(),
-        answer: differences(&plan(&live, wanted, &host.protocols)).join("; "),
+        answer: left.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     })
 }
 
 fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     let live = host.read()?;
-    let differences = differences(&plan(&live, wanted, &host.protocols));
+    let mut differences = plan(&live, wanted, &host.protocols).differences;
+    differences.extend(left_in_other(host).iter().map(|(other, restore)| left_over(other, restore)));
     Ok(State { present: live.is_present(), differences, counters: counters(&live), sets: set_states(&live) })
 }
 
@@ -118,10 +122,6 @@ fn remove(host: &Host) -> Result<bool, EngineError> {
     let names: Vec<_> = host.read()?.sets.into_keys().collect();
     found |= !host.destroy_sets(&names)?.is_empty();
     Ok(found)
-}
-
-fn differences(plan: &Plan) -> Vec<String> {
-    plan.differences.iter().map(Difference::to_string).collect()
 }
 
 /// The steps of an apply. One that is killed between two leaves each family at the old policy or at the new one.
@@ -152,7 +152,7 @@ impl Step {
 }
 
 /// Does these steps of a plan. Returns what was done that the plan's differences don't say.
-pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<String>, EngineError> {
+pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<Difference>, EngineError> {
     let mut done = Vec::new();
     let mut switched = None;
     for step in steps {
@@ -167,13 +167,7 @@ pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<
                 switched = Some(*family);
             }
             Step::CleanOther => done.extend(clean_other(host)),
-            Step::Destroy => {
-                let gone = host.destroy_sets(&plan.obsolete)?;
-                let is_all = plan.differences.is_empty();
-                done.extend(
-                    gone.iter().filter(|_| is_all).map(|name| format!("remove set {name}, left over")),
-                );
-            }
+            Step::Destroy => host.destroy_sets(&plan.obsolete).map(drop)?,
         }
     }
     Ok(done)
@@ -185,33 +179,43 @@ fn put_in_force(host: &Host, restore: &Restore, switched: Option<Family>) -> Res
     host.tools.restore(restore, false).map_err(|error| match error {
         EngineError::Refused(refusals) => {
             let reasons: Vec<_> = refusals.iter().map(ToString::to_string).collect();
-            let (new, old) = (family_name(other), family_name(restore.family));
+            let old = restore.family;
             EngineError::Protocol {
                 doing: format!(
-                    "{new} has the new policy, {old} the one before; putting the rules of {old} in force"
+                    "{other} has the new policy, {old} the one before; putting the rules of {old} in force"
                 ),
                 answer: reasons.join("; "),
             }
         }
-        other => other,
+        error => error,
     })
 }
 
 /// Takes out what is in the other variant. It does no harm there but to count twice, so a failure is only said.
-fn clean_other(host: &Host) -> Vec<String> {
-    let Some(other) = &host.other else { return vec![] };
-    let families = other.read().unwrap_or_default();
-    let restores = families.iter().filter_map(|(family, tables)| removal(*family, tables));
+fn clean_other(host: &Host) -> Vec<Difference> {
     let mut done = Vec::new();
-    for restore in restores {
-        let what =
-            format!("{}: what was left in iptables-{}", family_name(restore.family), other.variant.name());
+    for (other, restore) in left_in_other(host) {
+        let difference = left_over(other, &restore);
         match other.restore(&restore, false) {
-            Ok(()) => done.push(format!("remove {what}")),
-            Err(error) => log::warn!("{what} stays: {error}"),
+            Ok(()) => done.push(difference),
+            Err(error) => log::warn!("{} stays: {error}", difference.what()),
         }
     }
     done
+}
+
+/// What takes the engine's rules out of the other variant, where there are any.
+fn left_in_other(host: &Host) -> Vec<(&Tools, Restore)> {
+    let Some(other) = &host.other else { return vec![] };
+    // What can't be read there holds nothing of ours.
+    let families = other.read().unwrap_or_default();
+    let restores = families.iter().filter_map(|(family, tables)| removal(*family, tables));
+    restores.map(|restore| (other, restore)).collect()
+}
+
+fn left_over(other: &Tools, restore: &Restore) -> Difference {
+    let part = Part::Variant { name: other.variant.name() };
+    Difference { family: Some(restore.family), ..Difference::new(DifferenceKind::Foreign, part) }
 }
 
 /// The counters that rules name in their comments, summed over the rules of both families.

@@ -14,7 +14,7 @@ use crate::plan::{Live, Restore};
 use crate::run::{Answer, find, run};
 use crate::saved::{self, Tables};
 use crate::sets;
-use crate::wanted::{Wanted, family_name};
+use crate::wanted::Wanted;
 
 /// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -166,7 +166,7 @@ fn permission_or(answer: &Answer, error: impl FnOnce() -> EngineError) -> Engine
 fn refused(restore: &Restore, answer: &Answer) -> EngineError {
     permission_or(answer, || {
         let line = line_number(&answer.stderr).and_then(|number| restore.lines.get(number.checked_sub(1)?));
-        let family = family_name(restore.family);
+        let family = restore.family;
         let operation = match line {
             Some(line) => format!("{family}: {}", line.text),
             None => format!("{family}: the rules"),

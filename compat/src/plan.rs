@@ -4,9 +4,10 @@
 //! one restore. The sets that no rule names any more go last, when both families are over.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use dockfw_policy::address::Family;
+use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
+use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
 use dockfw_policy::ruleset::Origin;
 use ipnetwork::IpNetwork;
 
@@ -15,9 +16,7 @@ use crate::normal::{Clause, Protocols, comment, normal};
 use crate::saved::{self, Table, Tables};
 use crate::sets;
 use crate::text::{self, Finish};
-use crate::wanted::{
-    Chain, DOCKER_USER, FamilyChains, Rule, Set, TableName, Wanted, family_name, is_own_chain,
-};
+use crate::wanted::{Chain, DOCKER_USER, FamilyChains, Rule, Set, TableName, Wanted, hook_of, is_own_chain};
 
 /// What is on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,9 +48,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.differences.is_empty() && self.obsolete.is_empty()
+    /// Whether packets meet what is wanted, whatever else there is to do.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.differences.iter().all(Difference::is_harmless)
     }
 }
 
@@ -77,42 +76,6 @@ impl Restore {
     /// The text.
     pub(crate) fn text(&self) -> String {
         self.lines.iter().map(|line| format!("{}\n", line.text)).collect()
-    }
-}
-
-/// One difference between what is on the host and what is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
-    kind: Kind,
-    what: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Missing,
-    Foreign,
-    Changed,
-}
-
-impl Difference {
-    /// The difference as a line on what is to be done, or was done, about it.
-    pub(crate) fn as_change(&self) -> String {
-        let verb = match self.kind {
-            Kind::Missing => "add",
-            Kind::Foreign => "remove",
-            Kind::Changed => "replace",
-        };
-        format!("{verb} {}", self.what)
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Missing => write!(f, "{} is missing", self.what),
-            Kind::Foreign => write!(f, "{} is not of this policy", self.what),
-            Kind::Changed => write!(f, "{} differs", self.what),
-        }
     }
 }
 
@@ -146,36 +109,75 @@ pub(crate) fn plan(live: &Live, wanted: &Wanted, protocols: &Protocols) -> Plan 
     plan
 }
 
+/// Where all rules are as wanted, nothing names a set that is not.
 fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
+    let useless =
+        if plan.differences.is_empty() { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
     let wanted_sets = wanted.sets.iter().filter(|set| live.families.contains_key(&set.family));
+    let is_wanted = |name: &str| wanted_sets.clone().any(|set| set.name == name);
+    let (unfinished, mut obsolete): (Vec<_>, Vec<_>) =
+        live.sets.keys().filter(|name| !is_wanted(name)).partition(|name| sets::is_filling(name));
+    plan.obsolete = obsolete.iter().map(ToString::to_string).collect();
     let mut fills = String::new();
     for set in wanted_sets.clone() {
-        let Some((kind, finish)) = compare_set(live, set) else { continue };
-        plan.differences.push(Difference { kind, what: set.to_string() });
+        let finish = match live.sets.get(&set.name) {
+            Some(Some(networks)) if *networks == set.networks => continue,
+            Some(_) => Finish::Swap,
+            None => Finish::Rename,
+        };
+        let before =
+            if finish == Finish::Swap { Some(&set.name) } else { take_older(&mut obsolete, live, set) };
+        plan.differences.push(set_difference(live, set, before));
         text::fill(&mut fills, set, finish);
     }
-    let is_wanted = |name: &str| wanted_sets.clone().any(|set| set.name == name);
-    let (unfinished, obsolete): (Vec<_>, Vec<_>) =
-        live.sets.keys().filter(|name| !is_wanted(name)).cloned().partition(|name| sets::is_filling(name));
+    plan.differences.extend(obsolete.into_iter().map(|name| useless_set(name, useless)));
+    plan.differences.extend(unfinished.iter().map(|name| useless_set(name, DifferenceKind::Leftover)));
     if fills.is_empty() {
-        plan.obsolete = [obsolete, unfinished].concat();
+        plan.obsolete.extend(unfinished.into_iter().cloned());
     } else {
         plan.sets = unfinished.iter().map(|name| format!("destroy {name}\n")).collect::<String>() + &fills;
-        plan.obsolete = obsolete;
     }
 }
 
-fn compare_set(live: &Live, set: &Set) -> Option<(Kind, Finish)> {
-    match live.sets.get(&set.name) {
-        Some(Some(networks)) if *networks == set.networks => None,
-        Some(_) => Some((Kind::Changed, Finish::Swap)),
-        None => {
-            let beginning = set.name.rsplit_once('-').map_or("", |(beginning, _)| beginning);
-            let has_older =
-                live.sets.keys().any(|name| name.rsplit_once('-').is_some_and(|(b, _)| b == beginning));
-            Some((if has_older { Kind::Changed } else { Kind::Missing }, Finish::Rename))
-        }
+/// The set that held the same list before its elements changed. Its name has the same beginning; so may the names of
+/// lists with long names, of which it is the one that is most like it.
+fn take_older<'a>(obsolete: &mut Vec<&'a String>, live: &Live, set: &Set) -> Option<&'a String> {
+    let beginning = |name: &str| name.rsplit_once('-').map(|(beginning, _)| beginning.to_owned());
+    let own = beginning(&set.name);
+    let candidates = obsolete.iter().enumerate().filter(|(_, name)| beginning(name) == own);
+    let changes = |(_, name): &(usize, &&String)| {
+        let networks = live.sets.get(**name).and_then(Option::as_deref);
+        element_changes(networks, &set.networks).count()
+    };
+    let (index, _) = candidates.min_by_key(changes)?;
+    Some(obsolete.remove(index))
+}
+
+/// How a set differs from the one that has its place now, if any.
+fn set_difference(live: &Live, set: &Set, before: Option<&String>) -> Difference {
+    let kind = if before.is_some() { DifferenceKind::Changed } else { DifferenceKind::Missing };
+    let part =
+        Part::Set { set: Some(set.title.clone()), name: set.name.clone(), holds: Some(set.family.name()) };
+    let networks = before.map_or(Some([].as_slice()), |name| live.sets.get(name)?.as_deref());
+    Difference { elements: Some(element_changes(networks, &set.networks)), ..Difference::new(kind, part) }
+}
+
+/// How the elements change; where those that are there are not known, only how many are wanted.
+fn element_changes(live: Option<&[IpNetwork]>, wanted: &[IpNetwork]) -> ElementChanges {
+    match live {
+        Some(live) => compare::elements(live, wanted, |network| network_text(network)),
+        None => ElementChanges { live: None, wanted: wanted.len() as u64, added: None, removed: None },
     }
+}
+
+/// A network as a policy has it: a single address without its prefix.
+fn network_text(network: &IpNetwork) -> String {
+    let bits = if network.is_ipv4() { 32 } else { 128 };
+    if network.prefix() == bits { network.ip().to_string() } else { network.to_string() }
+}
+
+fn useless_set(name: &str, kind: DifferenceKind) -> Difference {
+    Difference::new(kind, Part::Set { set: None, name: name.into(), holds: None })
 }
 
 /// One table of one family, as it is and as it should be.
@@ -190,15 +192,19 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn differences(&self) -> Vec<Difference> {
-        let chains = self.wanted().iter().flat_map(|chain| self.chain_differences(chain));
-        let stale = self.stale().map(|name| (Kind::Foreign, format!("chain {name}")));
-        let stale = stale.filter(|_| self.is_needed || !self.is_as_if_needed());
+        let mut found: Vec<_> =
+            self.wanted().iter().flat_map(|chain| self.chain_differences(chain)).collect();
+        if self.is_needed || !self.is_as_if_needed() {
+            let stale = self.stale().map(|name| Part::Chain { chain: name.into(), rules: 0 });
+            found.extend(stale.map(|part| Difference::new(DifferenceKind::Foreign, part)));
+        }
         let jumps = self.jumps().filter(|jump| !jump.is_fine(&self.live));
-        let jumps = jumps.map(|jump| (Kind::Changed, format!("the jump from {} to {}", jump.from, jump.to)));
-        let found = chains.chain(stale).chain(jumps);
-        let (family, table) = (family_name(self.chains.family), self.table.as_str());
-        let place = if self.table == TableName::Filter { String::new() } else { format!("{table}, ") };
-        found.map(|(kind, what)| Difference { kind, what: format!("{family}: {place}{what}") }).collect()
+        found.extend(jumps.map(|jump| jump_difference(jump, &self.live)));
+        for difference in &mut found {
+            difference.family = Some(self.chains.family);
+            difference.table = Some(self.table.as_str());
+        }
+        found
     }
 
     /// The chains that have to be there.
@@ -216,27 +222,22 @@ impl Comparison<'_> {
         self.stale().next().is_some() || self.jumps().any(|jump| !jump.repair(&self.live).is_empty())
     }
 
-    /// How a chain differs, each thing once: many rules may come from one line of the policy.
-    fn chain_differences(&self, chain: &Chain) -> Vec<(Kind, String)> {
-        if !self.live.chains.contains_key(&chain.name) {
-            return vec![(Kind::Missing, format!("chain {} ({} rules)", chain.name, chain.rules.len()))];
-        }
-        let live = self.live.rules(&chain.name);
-        let wanted_forms: Vec<_> = chain.rules.iter().map(|rule| self.normal(&rule.words)).collect();
-        let live_forms: Vec<_> = live.iter().map(|rule| self.normal(&rule.words)).collect();
-        if wanted_forms == live_forms {
-            return vec![];
-        }
-        let missing = chain.rules.iter().zip(&wanted_forms).filter(|(_, form)| !live_forms.contains(form));
-        let foreign = live.iter().zip(&live_forms).filter(|(_, form)| !wanted_forms.contains(form));
-        let missing = missing.map(|(rule, _)| (Kind::Missing, of_rule(rule, chain)));
-        let foreign = foreign.map(|(rule, _)| (Kind::Foreign, of_live_rule(rule, chain)));
-        let mut found: Vec<_> = missing.chain(foreign).collect();
-        found.dedup();
-        if found.is_empty() {
-            found.push((Kind::Changed, format!("the order or number of the rules in {}", chain.name)));
-        }
-        found
+    fn chain_differences(&self, chain: &Chain) -> Vec<Difference> {
+        let Some(live) = self.live.chains.get(&chain.name) else {
+            let part = Part::Chain { chain: chain.name.clone(), rules: chain.rules.len() };
+            return vec![Difference::new(DifferenceKind::Missing, part)];
+        };
+        let live: Vec<_> = live.rules.iter().map(|rule| (self.normal(&rule.words), rule)).collect();
+        let wanted: Vec<_> = chain.rules.iter().map(|rule| (self.normal(&rule.words), rule)).collect();
+        compare::rules(
+            ChainOf { hook: hook_of(&chain.name), chain: &chain.name },
+            (&live, &wanted),
+            |(own, _), (other, _)| own == other,
+            (
+                |(_, rule)| rule_text(&rule.words, None),
+                |(_, rule)| rule_text(&rule.words, rule.origin.clone()),
+            ),
+        )
     }
 
     fn normal(&self, words: &[String]) -> Vec<Clause> {
@@ -285,19 +286,16 @@ fn rule_line(chain: &Chain, rule: &Rule) -> Line {
     Line { text: format!("-A {} {}", chain.name, text::line(&rule.words)), origin: rule.origin.clone() }
 }
 
-fn of_rule(rule: &Rule, chain: &Chain) -> String {
-    match &rule.origin {
-        Some(origin) => format!("{} in {}", origin.what, chain.name),
-        None => format!("`{}` in {}", text::line(&rule.words), chain.name),
-    }
+/// A rule as it is shown. Others may have put anything into theirs.
+fn rule_text(words: &[String], origin: Option<Origin>) -> RuleText {
+    let shown = |text: &str| text.replace(|c: char| c.is_control(), " ");
+    RuleText { origin, comment: comment(words).map(shown), text: shown(&text::line(words)) }
 }
 
-fn of_live_rule(rule: &saved::Rule, chain: &Chain) -> String {
-    let words = text::line(&rule.words).replace(|c: char| c.is_control(), " ");
-    match comment(&rule.words).and_then(|comment| comment.split_once(": ")) {
-        Some((_, what)) => format!("{what} in {} as it was (`{words}`)", chain.name),
-        None => format!("`{words}` in {}", chain.name),
-    }
+fn jump_difference(jump: &Jump, table: &Table) -> Difference {
+    let is_there = table.rules(jump.from).iter().any(|rule| rule.words == ["-j", jump.to]);
+    let kind = if is_there { DifferenceKind::Changed } else { DifferenceKind::Missing };
+    Difference::new(kind, Part::Jump { from: jump.from, to: jump.to })
 }
 
 /// What takes everything of the engine out of the tables of one family again.

@@ -1,9 +1,7 @@
 //! What a ruleset is in the terms of ipset and iptables: sets, chains and rules, as plain data.
 
-use std::fmt;
-
 use dockfw_policy::address::Family;
-use dockfw_policy::ruleset::Origin;
+use dockfw_policy::ruleset::{Hook, Origin};
 use ipnetwork::IpNetwork;
 
 /// The chain of the Input hook, jumped to from INPUT.
@@ -25,6 +23,17 @@ pub(crate) fn is_own_chain(name: &str) -> bool {
         Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
         None => false,
     })
+}
+
+/// The hook that a chain of the engine's own belongs to.
+pub(crate) fn hook_of(chain: &str) -> Hook {
+    if chain.starts_with(INPUT) {
+        Hook::Input
+    } else if chain.starts_with(FORWARD) {
+        Hook::Forward
+    } else {
+        Hook::Prerouting
+    }
 }
 
 fn is_number(text: &str) -> bool {
@@ -54,14 +63,6 @@ impl TableName {
             Self::Filter => "filter",
             Self::Mangle => "mangle",
         }
-    }
-}
-
-/// The name of a family, to people.
-pub(crate) fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }
 
@@ -128,10 +129,4 @@ pub(crate) struct Set {
     pub(crate) family: Family,
     /// The elements, sorted, none of them `/0`, never none.
     pub(crate) networks: Vec<IpNetwork>,
-}
-
-impl fmt::Display for Set {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "set {} ({})", self.title, family_name(self.family))
-    }
 }

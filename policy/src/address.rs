@@ -20,6 +20,20 @@ pub enum Family {
 impl Family {
     /// Both families, IPv4 first: the order in which dockfw lists everything.
     pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    /// The family's name, to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// An address of one family, seen as a number.

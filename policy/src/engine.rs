@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::difference::Difference;
 use crate::ruleset::{Origin, Ruleset};
 
 /// Puts rulesets in force on this host, in the network namespace of the process.
@@ -15,11 +16,12 @@ pub trait Engine {
     /// Has the kernel judge the ruleset without putting it in force.
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError>;
 
-    /// Puts the ruleset in force, all or nothing. What is in force already is left as it is.
-    fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError>;
+    /// Puts the ruleset in force, all or nothing. What is in force already is left as it is. Returns the differences that
+    /// are no more; none: it all was in force.
+    fn apply(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError>;
 
-    /// What of this engine is on the host, compared with `ruleset`. Without one, only whether anything is there has to
-    /// be told.
+    /// What of this engine is on the host, compared with `ruleset`: the differences are those that an apply would take
+    /// away. Without a ruleset, only whether anything is there has to be told.
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError>;
 
     /// Takes everything of this engine out again. Returns whether there was anything.
@@ -39,24 +41,24 @@ pub struct Requirement {
     pub optional: bool,
 }
 
-/// What an apply changed, as lines for people. Nothing: it all was in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Changes {
-    /// One line a change.
-    pub lines: Vec<String>,
-}
-
 /// What of an engine is on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct State {
     /// Whether anything of the engine is there.
     pub present: bool,
     /// How what is there differs from the ruleset that it was compared with; empty: not at all.
-    pub differences: Vec<String>,
+    pub differences: Vec<Difference>,
     /// The counters.
     pub counters: Vec<Count>,
     /// The sets.
     pub sets: Vec<SetState>,
+}
+
+impl State {
+    /// Whether the ruleset that it was compared with is what packets meet.
+    pub fn is_in_force(&self) -> bool {
+        self.present && self.differences.iter().all(Difference::is_harmless)
+    }
 }
 
 /// A counter's value.
@@ -127,8 +129,6 @@ pub struct Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.operation, self.reason)?;
-        let Some(origin) = &self.origin else { return Ok(()) };
-        write!(f, "; from {}", origin.what)?;
-        origin.place.as_ref().map_or(Ok(()), |place| write!(f, " at {place}"))
+        self.origin.as_ref().map_or(Ok(()), |origin| write!(f, "; from {origin}"))
     }
 }

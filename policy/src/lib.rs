@@ -7,6 +7,7 @@ pub mod address;
 pub mod compile;
 pub mod config;
 pub mod diagnostic;
+pub mod difference;
 pub mod engine;
 pub mod interface;
 pub mod load;

@@ -100,6 +100,23 @@ pub enum Hook {
     Forward,
 }
 
+impl Hook {
+    /// The hook's name, as nftables has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+impl std::fmt::Display for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The rules of one hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HookRules {
@@ -129,6 +146,13 @@ pub struct Origin {
     pub what: String,
     /// Where it was written, unless it always is there.
     pub place: Option<Place>,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)?;
+        self.place.as_ref().map_or(Ok(()), |place| write!(f, " at {place}"))
+    }
 }
 
 /// What a rule does.

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use dockfw_policy::engine::{Changes, Engine, EngineError};
+use dockfw_policy::difference::Difference;
+use dockfw_policy::engine::{Engine, EngineError};
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{fit_to_host, judge, load};
+use super::{differences, fit_to_host, judge, load};
 use crate::cli::Apply;
 use crate::exit::Exit;
 use crate::host::capabilities;
@@ -35,14 +36,16 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         return Err(refusal.into());
     }
     let ruleset = engines::compile_for(engine.name(), &policy);
+    let moved = is_move.then(|| differences::of_other_engine(other.name()));
     if options.dry_run {
         engine.check(&ruleset)?;
-        let mut differences = engine.read(Some(&ruleset))?.differences;
-        differences.extend(is_move.then(|| format!("the rules of the {} engine are there", other.name())));
-        return Ok(say_differences(&differences, options.exit_code));
+        let mut found = engine.read(Some(&ruleset))?.differences;
+        found.extend(moved);
+        return Ok(say_differences(&found, options.exit_code));
     }
     announce(&ruleset);
-    let changes = engine.apply(&ruleset)?;
+    let mut changes = engine.apply(&ruleset)?;
+    changes.extend(moved);
     // Only now that the new engine's rules are in force: between the two there is no moment without.
     if is_move {
         other.remove()?;
@@ -52,14 +55,12 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn say_differences(differences: &[String], exit_code: bool) -> Exit {
-    if differences.is_empty() {
+fn say_differences(found: &[Difference], exit_code: bool) -> Exit {
+    if found.is_empty() {
         println!("in force already; nothing would change");
         return Exit::Done;
     }
-    for difference in differences {
-        println!("{difference}");
-    }
+    differences::print(found);
     if exit_code { Exit::NotInForce } else { Exit::Done }
 }
 
@@ -71,13 +72,11 @@ fn announce(ruleset: &Ruleset) {
     }
 }
 
-fn say_changes(engine: &dyn Engine, changes: &Changes) {
-    if changes.lines.is_empty() {
+fn say_changes(engine: &dyn Engine, changes: &[Difference]) {
+    if changes.is_empty() {
         println!("in force already ({}); nothing changed", engine.name());
         return;
     }
-    for line in &changes.lines {
-        println!("{line}");
-    }
+    differences::print(changes);
     println!("in force ({})", engine.name());
 }

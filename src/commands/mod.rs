@@ -2,6 +2,8 @@
 
 pub(crate) mod apply;
 pub(crate) mod check;
+pub(crate) mod diff;
+mod differences;
 pub(crate) mod probe;
 pub(crate) mod remove;
 pub(crate) mod show;

@@ -48,13 +48,16 @@ fn report(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
         }
     }
     let Some(engine) = present.first() else { return Ok(Report::default()) };
-    let State { mut differences, counters, sets, .. } =
-        engine.read(Some(&engines::compile_for(engine.name(), policy)))?;
-    differences.extend(wrong_engine(engine.as_ref(), policy.engine.backend));
-    differences.extend(
-        present.iter().skip(1).map(|other| format!("rules of the {} engine are there too", other.name())),
-    );
-    Ok(Report { engine: Some(engine.name()), in_force: differences.is_empty(), differences, counters, sets })
+    let state = engine.read(Some(&engines::compile_for(engine.name(), policy)))?;
+    let is_in_force = state.is_in_force();
+    let State { differences, counters, sets, .. } = state;
+    let others =
+        present.iter().skip(1).map(|other| format!("rules of the {} engine are there too", other.name()));
+    let odd: Vec<_> =
+        wrong_engine(engine.as_ref(), policy.engine.backend).into_iter().chain(others).collect();
+    let in_force = is_in_force && odd.is_empty();
+    let differences = differences.iter().map(ToString::to_string).chain(odd).collect();
+    Ok(Report { engine: Some(engine.name()), in_force, differences, counters, sets })
 }
 
 fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {

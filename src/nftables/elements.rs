@@ -115,6 +115,21 @@ impl Keys {
         self.records().len()
     }
 
+    /// The elements, each with its first and its last value. `interval`: whether the set is one of intervals.
+    pub(crate) fn elements(&self, interval: bool) -> impl Iterator<Item = (u128, u128)> + '_ {
+        let top = u128::MAX.checked_shr(128 - 8 * self.key_length as u32).unwrap_or(0);
+        let mut records = self.records().map(number_and_kind).peekable();
+        std::iter::from_fn(move || {
+            // The end of an interval that has no start is none of ours.
+            let (first, _) = records.find(|(_, kind)| *kind == START)?;
+            if !interval {
+                return Some((first, first));
+            }
+            let end = records.next_if(|(_, kind)| *kind == END);
+            Some((first, end.map_or(top, |(end, _)| end.saturating_sub(1))))
+        })
+    }
+
     /// The digest of the elements.
     pub(crate) fn digest(&self) -> u128 {
         xxh3_128(&self.records)
@@ -167,6 +182,11 @@ impl Keys {
     }
 }
 
+fn number_and_kind(record: &[u8]) -> (u128, u8) {
+    let (kind, key) = record.split_last().unwrap_or((&END, &[]));
+    (key.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)), *kind)
+}
+
 /// All of an element's attributes in front of its key: they are the same for every element of a kind.
 fn heads(key_length: usize, kind: u8) -> Vec<u8> {
     let (mut value, mut key, mut item) = (Vec::new(), Vec::new(), Vec::new());
@@ -196,7 +216,7 @@ mod tests {
     use super::*;
 
     fn keys(elements: Elements, interval: bool) -> Result<Keys, NotSingle> {
-        Keys::of(&Set { name: "s".into(), elements, interval, comment: String::new() })
+        Keys::of(&Set { name: "s".into(), list: None, elements, interval, comment: String::new() })
     }
 
     fn v4(first: [u8; 4], last: [u8; 4]) -> Range<std::net::Ipv4Addr> {
@@ -208,6 +228,25 @@ mod tests {
         let ranges = vec![v4([10, 0, 0, 0], [10, 0, 0, 255]), v4([240, 0, 0, 0], [255; 4])];
         let keys = keys(Elements::Ipv4(ranges), true).unwrap();
         assert_eq!(keys.records, [10, 0, 0, 0, START, 10, 0, 1, 0, END, 240, 0, 0, 0, START]);
+    }
+
+    #[test]
+    fn elements_are_read_off_the_records() {
+        let ranges = vec![
+            v4([10, 0, 0, 0], [10, 0, 0, 7]),
+            v4([10, 0, 0, 8], [10, 0, 0, 15]),
+            v4([240, 0, 0, 0], [255; 4]),
+        ];
+        let numbers =
+            |range: &Range<std::net::Ipv4Addr>| (range.first().to_number(), range.last().to_number());
+        let expected: Vec<_> = ranges.iter().map(numbers).collect();
+        let intervals = keys(Elements::Ipv4(ranges), true).unwrap();
+        assert_eq!(intervals.elements(true).collect::<Vec<_>>(), expected);
+        let hosts = keys(Elements::Ipv4(vec![v4([1; 4], [1; 4]), v4([255; 4], [255; 4])]), false).unwrap();
+        assert_eq!(
+            hosts.elements(false).collect::<Vec<_>>(),
+            [(0x0101_0101, 0x0101_0101), (0xffff_ffff, 0xffff_ffff)]
+        );
     }
 
     #[test]

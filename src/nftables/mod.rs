@@ -5,6 +5,7 @@
 //! and no program is run.
 
 mod attributes;
+mod compare;
 mod dump;
 mod elements;
 mod encode;
@@ -20,15 +21,17 @@ mod transaction;
 mod uapi;
 mod userdata;
 mod wanted;
+mod words;
 
 use std::cell::OnceCell;
 
-use dockfw_policy::engine::{Changes, Count, Engine, EngineError, Requirement, SetState, State};
+use dockfw_policy::difference::Difference;
+use dockfw_policy::engine::{Count, Engine, EngineError, Requirement, SetState, State};
 use dockfw_policy::nft::{Features, Table, lower};
 use dockfw_policy::ruleset::Ruleset;
 
 use dump::Live;
-use plan::{Difference, Operation, Plan, plan};
+use plan::{Limits, Operation, Plan, plan};
 use socket::{RequestError, Socket};
 use transaction::{Failure, Generation, Transaction};
 use wanted::Wanted;
@@ -38,6 +41,10 @@ const MAX_RACES: usize = 10;
 /// The largest set whose elements are always read back: the kernel's listing of an interval set takes time that
 /// grows with the square of its size, below a second up to here.
 const MAX_READ_BACK: u64 = 100_000;
+
+/// The largest set whose elements an apply reads only to name those that change. That takes a few milliseconds; `read`,
+/// which changes nothing, reads as many as it does to verify them.
+const MAX_NAMED_BY_APPLY: u64 = 10_000;
 
 /// The engine that programs nftables.
 #[derive(Debug, Default)]
@@ -86,24 +93,25 @@ impl Nftables {
     }
 
     /// Puts a table in force. What is in force already is left as it is.
-    pub(crate) fn apply_table(&self, table: &Table) -> Result<Changes, EngineError> {
+    pub(crate) fn apply_table(&self, table: &Table) -> Result<Vec<Difference>, EngineError> {
         let wanted = encode(table)?;
         let mut socket = Socket::open()?;
         let mut changes = Vec::new();
         retry(|attempt| {
-            let Compared { generation, live } = self.read_live(&mut socket, Some(&wanted))?;
+            let Compared { generation, live } =
+                self.read_live(&mut socket, Some(&wanted), MAX_NAMED_BY_APPLY)?;
             self.meanwhile(attempt);
             let Plan { differences, operations } = plan(live.as_ref(), &wanted);
             if operations.is_empty() {
                 return Ok(());
             }
-            changes = differences.iter().map(Difference::as_change).collect();
+            changes = differences;
             match transaction(&mut socket, generation, &operations).commit(&mut socket) {
                 Err(Failure::Unknown) => self.find_out(&mut socket, &wanted),
                 result => result,
             }
         })?;
-        Ok(Changes { lines: changes })
+        Ok(changes)
     }
 
     /// Has the kernel judge a table without putting it in force.
@@ -111,7 +119,8 @@ impl Nftables {
         let wanted = encode(table)?;
         let mut socket = Socket::open()?;
         retry(|attempt| {
-            let Compared { generation, live } = self.read_live(&mut socket, Some(&wanted))?;
+            let Compared { generation, live } =
+                self.read_live(&mut socket, Some(&wanted), MAX_NAMED_BY_APPLY)?;
             self.meanwhile(attempt);
             let Plan { operations, .. } = plan(live.as_ref(), &wanted);
             transaction(&mut socket, generation, &operations).check(&mut socket)
@@ -120,15 +129,22 @@ impl Nftables {
 
     /// Looks whether a transaction came to pass whose answer was lost.
     fn find_out(&self, socket: &mut Socket, wanted: &Wanted) -> Result<(), Failure> {
-        let Compared { live, .. } = self.read_live(socket, Some(wanted))?;
+        let Compared { live, .. } = self.read_live(socket, Some(wanted), 0)?;
         if plan(live.as_ref(), wanted).operations.is_empty() { Ok(()) } else { Err(Failure::Unknown) }
     }
 
-    /// Reads our table, with the elements of the sets for which that tells something new.
-    fn read_live(&self, socket: &mut Socket, wanted: Option<&Wanted>) -> Result<Compared, Failure> {
-        let max_entries = if self.verify { u64::MAX } else { MAX_READ_BACK };
+    /// Reads our table, with the elements of the sets for which that tells something new. `max_named`: how large a set
+    /// may be for its elements to be read only to name what differs.
+    fn read_live(
+        &self,
+        socket: &mut Socket,
+        wanted: Option<&Wanted>,
+        max_named: u64,
+    ) -> Result<Compared, Failure> {
+        let to_verify = if self.verify { u64::MAX } else { MAX_READ_BACK };
+        let limits = Limits { to_verify, to_name: max_named.min(to_verify) };
         let worth =
-            |set: &dump::Set| wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, max_entries));
+            |set: &dump::Set| wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, limits));
         match dump::read(socket, worth) {
             Ok((generation, live)) => Ok(Compared { generation, live }),
             Err(RequestError::Interrupted) => Err(Failure::Raced),
@@ -161,7 +177,7 @@ impl Engine for Nftables {
         self.adapted(ruleset, |table| self.check_table(table))
     }
 
-    fn apply(&self, ruleset: &Ruleset) -> Result<Changes, EngineError> {
+    fn apply(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
         self.adapted(ruleset, |table| self.apply_table(table))
     }
 
@@ -177,7 +193,7 @@ impl Engine for Nftables {
     fn remove(&self) -> Result<bool, EngineError> {
         let mut socket = Socket::open()?;
         retry(|attempt| {
-            let Compared { generation, live } = self.read_live(&mut socket, None)?;
+            let Compared { generation, live } = self.read_live(&mut socket, None, 0)?;
             self.meanwhile(attempt);
             if live.is_none() {
                 return Ok(false);
@@ -190,9 +206,8 @@ impl Engine for Nftables {
 impl Nftables {
     fn read_wanted(&self, wanted: Option<&Wanted>) -> Result<State, EngineError> {
         let mut socket = Socket::open()?;
-        let live = retry(|_| self.read_live(&mut socket, wanted))?.live;
+        let live = retry(|_| self.read_live(&mut socket, wanted, u64::MAX))?.live;
         let differences = wanted.map(|wanted| plan(live.as_ref(), wanted).differences).unwrap_or_default();
-        let differences = differences.iter().map(Difference::to_string).collect();
         Ok(State { differences, ..live.as_ref().map(state).unwrap_or_default() })
     }
 }

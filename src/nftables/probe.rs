@@ -191,7 +191,13 @@ fn dialled_port() -> Statement {
 /// A hash set and an interval set of each type. The names are shown.
 fn sets() -> Vec<Set> {
     let hosts = |interval| if interval { "networks" } else { "addresses" };
-    let of = |name: String, elements, interval| Set { name, elements, interval, comment: "probe".into() };
+    let of = |name: String, elements, interval| Set {
+        name,
+        list: None,
+        elements,
+        interval,
+        comment: "probe".into(),
+    };
     [false, true]
         .into_iter()
         .flat_map(|interval| {

@@ -1,5 +1,8 @@
 //! The table that is wanted, in the kernel's terms and still in the order in which the policy has it.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use dockfw_policy::address::{Address, Range};
 use dockfw_policy::nft::{self, Elements, TABLE};
 use dockfw_policy::ruleset::{Hook, Origin};
 use nix::libc;
@@ -50,6 +53,8 @@ pub(crate) struct Counter {
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) name: String,
+    /// The list of the ruleset that its elements are of, if they are of one.
+    pub(crate) list: Option<String>,
     pub(crate) key_type: u32,
     pub(crate) key_length: u32,
     pub(crate) flags: u32,
@@ -65,7 +70,7 @@ pub(crate) struct Set {
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
-    pub(crate) hook: u32,
+    pub(crate) hook: Hook,
     pub(crate) priority: i32,
     pub(crate) rules: Vec<Rule>,
     pub(crate) attributes: Vec<u8>,
@@ -78,6 +83,56 @@ pub(crate) struct Rule {
     pub(crate) origin: Origin,
     pub(crate) userdata: Vec<u8>,
     pub(crate) attributes: Vec<u8>,
+}
+
+impl Chain {
+    /// The number of its hook.
+    pub(crate) fn hook_number(&self) -> u32 {
+        hook_number(self.hook)
+    }
+}
+
+impl Set {
+    /// Whether its elements are intervals.
+    pub(crate) fn is_interval(&self) -> bool {
+        self.flags & uapi::set::FLAG_INTERVAL != 0
+    }
+
+    /// Which elements of its list are in the set, in words.
+    pub(crate) fn holds(&self) -> &'static str {
+        match (self.key_type, self.is_interval()) {
+            (datatype::IPV4_ADDRESS, false) => "IPv4 addresses",
+            (datatype::IPV4_ADDRESS, true) => "IPv4 networks",
+            (datatype::IPV6_ADDRESS, false) => "IPv6 addresses",
+            (datatype::IPV6_ADDRESS, true) => "IPv6 networks",
+            (datatype::INET_SERVICE, _) => "ports",
+            _ => "interfaces",
+        }
+    }
+
+    /// An element as a policy has it.
+    pub(crate) fn element_name(&self, (first, last): (u128, u128)) -> String {
+        match self.key_type {
+            datatype::IPV4_ADDRESS => range_name::<Ipv4Addr>(first, last),
+            datatype::IPV6_ADDRESS => range_name::<Ipv6Addr>(first, last),
+            datatype::INET_SERVICE if first == last => first.to_string(),
+            datatype::INET_SERVICE => format!("{first}-{last}"),
+            _ => interface_name(first, last),
+        }
+    }
+}
+
+fn range_name<A: Address>(first: u128, last: u128) -> String {
+    let range = Range::new(A::from_number(first), A::from_number(last));
+    range.map(|range| range.to_string()).unwrap_or_default()
+}
+
+/// A name is a number of 16 bytes, and a prefix all numbers that begin so.
+fn interface_name(first: u128, last: u128) -> String {
+    let bytes = first.to_be_bytes();
+    let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = String::from_utf8_lossy(name).escape_debug().to_string();
+    if first == last { name } else { format!("{name}*") }
 }
 
 impl Rule {
@@ -151,7 +206,8 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
         (ffi::Set::USERDATA, Value::Bytes(&userdata)),
     ]);
     let attributes = building(object, || format!("set {}", set.name))?.attributes();
-    Ok(Set { name: set.name.clone(), key_type, key_length, flags, size, userdata, loaded, keys, attributes })
+    let (name, list) = (set.name.clone(), set.list.as_ref().map(ToString::to_string));
+    Ok(Set { name, list, key_type, key_length, flags, size, userdata, loaded, keys, attributes })
 }
 
 /// The number of a hook (linux/netfilter.h).
@@ -165,18 +221,17 @@ fn hook_number(hook: Hook) -> u32 {
 }
 
 fn encode_chain(chain: &nft::Chain) -> Result<Chain, EncodeError> {
-    let hook = hook_number(chain.hook);
     let object = ffi::Chain::new(&[
         (ffi::Chain::TABLE, Value::Text(TABLE)),
         (ffi::Chain::NAME, Value::Text(chain.name)),
         (ffi::Chain::TYPE, Value::Text("filter")),
-        (ffi::Chain::HOOK, Value::Number(hook)),
+        (ffi::Chain::HOOK, Value::Number(hook_number(chain.hook))),
         (ffi::Chain::PRIORITY, Value::Signed(chain.priority)),
         (ffi::Chain::POLICY, Value::Number(libc::NF_ACCEPT as u32)),
     ]);
     let attributes = building(object, || format!("chain {}", chain.name))?.attributes();
     let rules = chain.rules.iter().map(|rule| encode_rule(chain.name, rule)).collect::<Result<_, _>>()?;
-    Ok(Chain { name: chain.name, hook, priority: chain.priority, rules, attributes })
+    Ok(Chain { name: chain.name, hook: chain.hook, priority: chain.priority, rules, attributes })
 }
 
 fn encode_rule(chain: &str, rule: &nft::Rule) -> Result<Rule, EncodeError> {

@@ -7,7 +7,7 @@ use crate::desk::Desk;
 #[test]
 fn an_apply_of_what_is_in_force_changes_nothing() {
     let Some(desk) = Desk::with_namespaces("twice") else { return };
-    desk.script("dockfw apply").exits(0).prints("add table inet dockfw").prints("in force (nftables)");
+    desk.script("dockfw apply").exits(0).prints("+ table inet dockfw").prints("in force (nftables)");
     let again = desk.script("dockfw apply >/dev/null; unchanged dockfw apply");
     again.exits(0).prints("in force already (nftables); nothing changed");
 }

@@ -75,11 +75,11 @@ impl Bench {
     }
 
     fn apply(&self, wanted: &Wanted) -> Vec<String> {
-        apply(&self.host, wanted).expect("applied").lines
+        texts(&apply(&self.host, wanted).expect("applied"))
     }
 
     fn differences(&self, wanted: &Wanted) -> Vec<String> {
-        read(&self.host, wanted).expect("read").differences
+        texts(&read(&self.host, wanted).expect("read").differences)
     }
 
     /// Does only some steps of an apply, as one that is killed does.
@@ -128,6 +128,11 @@ fn on_both(test: fn(&Bench)) {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// Differences in words.
+fn texts(differences: &[Difference]) -> Vec<String> {
+    differences.iter().map(ToString::to_string).collect()
 }
 
 /// Runs a script in the namespace of the thread.

@@ -26,14 +26,10 @@ const LOG_LEVEL: &str = "6";
 
 /// What iptables can't say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("iptables can't express {what}; it is part of {}{}", origin.what, at(origin))]
+#[error("iptables can't express {what}; it is part of {origin}")]
 pub(crate) struct Inexpressible {
     what: String,
     origin: Origin,
-}
-
-fn at(origin: &Origin) -> String {
-    origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default()
 }
 
 /// Writes a ruleset as sets and chains.

@@ -163,6 +163,7 @@ fn address_sets(list: &AddressList) -> Vec<Set> {
     let sets = sets.into_iter().filter(|(_, elements, _)| !elements.is_empty());
     sets.map(|(suffix, elements, interval)| Set {
         name: format!("{}_{suffix}", list.name),
+        list: Some(list.name.clone()),
         elements,
         interval,
         comment: comment(&list.comment),
@@ -195,6 +196,7 @@ fn interface_set(list: &InterfaceList) -> Set {
     let comment = if list.bridges_only { "Docker's bridges" } else { "interfaces" };
     Set {
         name: list.name.to_string(),
+        list: Some(list.name.clone()),
         elements: Elements::Interfaces(patterns),
         interval,
         comment: comment.into(),
@@ -209,7 +211,8 @@ fn port_sets(ruleset: &Ruleset) -> Vec<Set> {
         let elements = Elements::Ports(ranges.clone());
         if ranges.len() > 1 && sets.iter().all(|set| set.elements != elements) {
             let interval = !ranges.iter().all(|range| range.is_single());
-            sets.push(Set { name: ports_name(ranges, &sets), elements, interval, comment: "ports".into() });
+            let name = ports_name(ranges, &sets);
+            sets.push(Set { name, list: None, elements, interval, comment: "ports".into() });
         }
     }
     sets

@@ -44,6 +44,8 @@ pub struct Counter {
 pub struct Set {
     /// The set's name.
     pub name: String,
+    /// The list of the ruleset that its elements are of; ports are of none.
+    pub list: Option<SetName>,
     /// Its elements, which give its type.
     pub elements: Elements,
     /// Whether it is an interval set: whether any element is more than a single value.

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use super::{Chain, Direction, Elements, End, Ports, Rule, Set, Statement, TABLE, Table};
 use crate::address::Family;
 use crate::interface::IfPattern;
-use crate::ruleset::{Hook, PortField};
+use crate::ruleset::PortField;
 use crate::service::Transport;
 
 impl Display for Table {
@@ -80,12 +80,7 @@ impl Display for Quoted<'_> {
 impl Display for Chain {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\tchain {} {{", self.name)?;
-        let hook = match self.hook {
-            Hook::Prerouting => "prerouting",
-            Hook::Input => "input",
-            Hook::Forward => "forward",
-        };
-        writeln!(f, "\t\ttype filter hook {hook} priority {}; policy accept;", self.priority)?;
+        writeln!(f, "\t\ttype filter hook {} priority {}; policy accept;", self.hook, self.priority)?;
         for rule in &self.rules {
             writeln!(f, "\t\t{rule}")?;
         }

@@ -12,7 +12,7 @@ fn a_changed_set_is_replaced_and_the_rest_stays() {
         let foreign = nft("-a list table ip filter");
         apply(&small());
         let handles = nft("-a list sets inet");
-        assert_eq!(apply(&small_with_a_host()), ["replace set hosts4 (2 entries, 3 wanted)"]);
+        assert_eq!(apply(&small_with_a_host()), ["set hosts4 (IPv4 addresses) differs: +1 -0 of 3"]);
         assert!(listing().contains("203.0.113.9"));
         let line =
             |listing: &str| listing.lines().find(|line| line.contains("set nets4")).unwrap().to_string();
@@ -70,7 +70,7 @@ fn noticed_and_repaired(tampering: &'static str, noticed: &'static [&'static str
 fn a_foreign_rule_is_noticed_and_repaired() {
     noticed_and_repaired(
         "insert rule inet dockfw input accept comment \"backdoor\"",
-        &["rule \"backdoor\" in chain input is not of this policy"],
+        &["rule of hook input called \"backdoor\" is not of this policy"],
     );
 }
 
@@ -78,11 +78,11 @@ fn a_foreign_rule_is_noticed_and_repaired() {
 fn a_deleted_element_is_noticed_and_repaired() {
     noticed_and_repaired(
         "delete element inet dockfw hosts4 { 192.0.2.1 }",
-        &["set hosts4 (2 entries) differs"],
+        &["set hosts4 (IPv4 addresses) differs: +1 -0 of 2"],
     );
     noticed_and_repaired(
         "delete element inet dockfw nets4 { 10.0.0.4/30 }",
-        &["set nets4 (6 entries) differs"],
+        &["set nets4 (IPv4 networks) differs: +1 -0 of 6"],
     );
 }
 
@@ -90,7 +90,7 @@ fn a_deleted_element_is_noticed_and_repaired() {
 fn a_foreign_element_is_noticed_and_repaired() {
     noticed_and_repaired(
         "add element inet dockfw nets4 { 203.0.113.66 }",
-        &["set nets4 (6 entries) differs"],
+        &["set nets4 (IPv4 networks) differs: +0 -1 of 6"],
     );
 }
 
@@ -99,9 +99,9 @@ fn a_flushed_chain_is_noticed_and_repaired() {
     noticed_and_repaired(
         "flush chain inet dockfw input",
         &[
-            "rule \"established\" in chain input is missing",
-            "rule \"trusted hosts\" in chain input is missing",
-            "rule \"trusted networks\" in chain input is missing",
+            "rule of hook input from allow \"established\" is missing",
+            "rule of hook input from allow \"trusted hosts\" is missing",
+            "rule of hook input from allow \"trusted networks\" is missing",
         ],
     );
 }
@@ -132,7 +132,7 @@ fn foreign_chains_sets_maps_and_objects_are_noticed_and_repaired() {
 
 #[test]
 fn a_changed_policy_of_a_chain_is_noticed_and_repaired() {
-    noticed_and_repaired("chain inet dockfw input { policy drop; }", &["chain input differs"]);
+    noticed_and_repaired("chain inet dockfw input { policy drop; }", &["chain input (3 rules) differs"]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_set_of_the_same_name_but_another_type_is_replaced() {
 fn a_dormant_table_is_noticed_and_repaired() {
     noticed_and_repaired(
         "table inet dockfw { flags dormant; }",
-        &["table inet dockfw, whose flags or comment differs"],
+        &["table inet dockfw (3 rules, 2 sets) differs"],
     );
 }
 
@@ -159,7 +159,7 @@ fn the_order_of_rules_counts() {
         let mut swapped = small();
         swapped.chains[0].rules.swap(1, 2);
         apply(&swapped);
-        assert_eq!(differences(&small()), ["the order of rules in chain input differs"]);
+        assert_eq!(differences(&small()), ["the order of the rules of hook input differs"]);
         assert_eq!(apply(&small()).len(), 1);
         assert_eq!(differences(&small()), [""; 0]);
     });
@@ -171,7 +171,12 @@ fn another_rule_with_the_same_comment_is_noticed() {
         let mut other = small();
         other.chains[0].rules[1].statements[0] = source_in(Family::Ipv4, "nets4");
         apply(&other);
-        assert_eq!(differences(&small()).len(), 2);
+        let found = Nftables::default().read_wanted(Some(&encode(&small()).unwrap())).unwrap().differences;
+        let shown: Vec<_> = found.iter().map(|rule| (rule.live.as_slice(), rule.wanted.as_slice())).collect();
+        let text = |set: &str| {
+            vec![format!("ip saddr @{set} counter name \"trusted\" accept comment \"trusted hosts\"")]
+        };
+        assert_eq!(shown, [(text("nets4").as_slice(), text("hosts4").as_slice())]);
     });
 }
 
@@ -209,7 +214,7 @@ fn large_sets_go_in_whole() {
         let elements = listing().matches("0.0").count();
         assert!(elements > 0);
         nft("delete element inet dockfw nets4 { 0.1.0.0/31 }");
-        assert_eq!(differences(&table), ["set nets4 (30000 entries) differs"]);
+        assert_eq!(differences(&table), ["set nets4 (IPv4 networks) differs: +1 -0 of 30,000"]);
     });
 }
 
@@ -222,6 +227,6 @@ fn the_elements_of_a_huge_set_are_read_only_to_verify_it() {
         nft("delete element inet dockfw hosts4 { 0.0.0.1 }");
         assert_eq!(differences(&table), [""; 0]);
         let changes = Nftables::new(true).apply_table(&table).unwrap();
-        assert_eq!(changes.lines, ["replace set hosts4 (100001 entries)"]);
+        assert_eq!(texts(&changes), ["set hosts4 (IPv4 addresses) differs: +1 -0 of 100,001"]);
     });
 }

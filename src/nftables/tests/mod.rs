@@ -57,12 +57,16 @@ fn listing() -> String {
 }
 
 fn apply(table: &Table) -> Vec<String> {
-    Nftables::default().apply_table(table).expect("applied").lines
+    texts(&Nftables::default().apply_table(table).expect("applied"))
 }
 
 /// What differs from `table`, in words.
 fn differences(table: &Table) -> Vec<String> {
-    Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences
+    texts(&Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences)
+}
+
+fn texts(differences: &[Difference]) -> Vec<String> {
+    differences.iter().map(ToString::to_string).collect()
 }
 
 fn set_name(name: &str) -> SetName {
@@ -98,7 +102,7 @@ fn ports(first: u16, last: u16) -> PortRange {
 }
 
 fn set(name: &str, elements: Elements, interval: bool) -> Set {
-    Set { name: name.into(), elements, interval, comment: format!("what {name} is") }
+    Set { name: name.into(), list: None, elements, interval, comment: format!("what {name} is") }
 }
 
 /// A hash set and an interval set of each type.

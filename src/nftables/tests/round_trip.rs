@@ -104,7 +104,7 @@ fn what_is_in_force_is_left_alone() {
 }
 
 fn generation() -> Generation {
-    Nftables::default().read_live(&mut Socket::open().unwrap(), None).ok().unwrap().generation
+    Nftables::default().read_live(&mut Socket::open().unwrap(), None, 0).ok().unwrap().generation
 }
 
 #[test]

@@ -64,10 +64,7 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
             bench.apply_partly(&new, steps);
             for family in Family::BOTH {
                 let rest = |wanted| {
-                    bench
-                        .differences(wanted)
-                        .into_iter()
-                        .filter(move |line| line.starts_with(family_name(family)))
+                    bench.differences(wanted).into_iter().filter(move |line| line.starts_with(family.name()))
                 };
                 assert!(rest(&old).count() == 0 || rest(&new).count() == 0, "{steps} steps: a mixture");
             }
@@ -126,11 +123,14 @@ fn elements_that_others_changed_are_put_right() {
         bench.apply(&wanted);
         let name = sh("ipset list -n | grep dockfw4");
         let name = name.trim();
-        for damage in
-            [format!("del {name} 198.51.100.1"), format!("add {name} 0.0.0.0/1"), format!("flush {name}")]
-        {
+        for (damage, sum) in [
+            (format!("del {name} 198.51.100.1"), "+1 -0 of 2"),
+            (format!("add {name} 0.0.0.0/1"), "+0 -1 of 2"),
+            (format!("flush {name}"), "+2 -0 of 2"),
+        ] {
             sh(&format!("ipset {damage}"));
-            assert_eq!(bench.differences(&wanted), ["set trusted (IPv4) differs"], "{damage}");
+            let expected = format!("set trusted (IPv4) differs: {sum}");
+            assert_eq!(bench.differences(&wanted), [expected], "{damage}");
             bench.apply(&wanted);
             assert_eq!(bench.differences(&wanted), [""; 0], "{damage}");
             assert_eq!(sh("ipset list -n").lines().count(), 2);

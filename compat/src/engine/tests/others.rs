@@ -122,7 +122,7 @@ fn where_docker_keeps_no_jump_packets_are_judged_before_its_rules() {
         assert!(!rules.contains("allow_web: "), "counted twice: {rules}");
         assert_eq!(bench.apply(&full()), [""; 0]);
         bench.family(Family::Ipv6, "-t mangle -F DOCKFW-USER");
-        assert!(bench.differences(&full()).iter().any(|line| line.starts_with("IPv6: mangle, ")));
+        assert!(bench.differences(&full()).iter().any(|line| line.starts_with("IPv6 mangle: ")));
     });
 }
 
