@@ -127,6 +127,9 @@ fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
         };
         let before =
             if finish == Finish::Swap { Some(&set.name) } else { take_older(&mut obsolete, live, set) };
+        if let Some(before) = before {
+            plan.differences.retain(|difference| !only_renames(difference, before, &set.name));
+        }
         plan.differences.push(set_difference(live, set, before));
         text::fill(&mut fills, set, finish);
     }
@@ -174,6 +177,12 @@ fn element_changes(live: Option<&[IpNetwork]>, wanted: &[IpNetwork]) -> ElementC
 fn network_text(network: &IpNetwork) -> String {
     let bits = if network.is_ipv4() { 32 } else { 128 };
     if network.prefix() == bits { network.ip().to_string() } else { network.to_string() }
+}
+
+/// Whether rules differ only in the name of a set, which follows from its elements.
+fn only_renames(difference: &Difference, before: &str, name: &str) -> bool {
+    let renamed = difference.live.iter().map(|rule| rule.replace(before, name));
+    !difference.live.is_empty() && renamed.eq(difference.wanted.iter().cloned())
 }
 
 fn useless_set(name: &str, kind: DifferenceKind) -> Difference {

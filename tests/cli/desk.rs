@@ -31,6 +31,15 @@ unchanged() {
     cmp before after >&2
     return $code
 }
+# The same for all that either engine could change.
+everything() { nft list ruleset; iptables-save; ip6tables-save; ipset save; }
+unchanged_all() {
+    everything | sed '/^#/d' >before
+    code=0
+    "$@" || code=$?
+    everything | sed '/^#/d' | cmp before - >&2
+    return $code
+}
 fails() {
     if "$@" >&2; then
         echo "this should have failed: $*" >&2

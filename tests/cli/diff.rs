@@ -1,0 +1,249 @@
+//! `diff`: what is live in the kernel against the policy, on both engines.
+
+use serde_json::Value;
+
+use crate::desk::{Desk, Done};
+
+const ENGINES: [&str; 2] = ["nftables", "iptables"];
+
+/// On a desk of the test's own, puts the policy in force by an engine, runs a script, and wants a diff that exits with 7,
+/// has just these lines, and is what the next apply says it changed; after which there is none left.
+fn differs(test: &str, engine: &str, script: &str, lines: &[&str]) {
+    let Some(desk) = Desk::with_namespaces(&format!("diff-{test}-{engine}")) else { return };
+    let done = desk.script(&format!(
+        "dockfw apply --backend {engine} >/dev/null
+         {script}
+         unchanged_all dockfw diff --backend {engine} >found || test $? = 7
+         cat found
+         dockfw apply --backend {engine} >changed
+         sed '$d' changed | cmp found - >&2
+         dockfw diff --backend {engine}"
+    ));
+    let expected = format!("{}\nno differences ({engine})\n", lines.join("\n"));
+    assert_eq!(done.exits(0).stdout, expected, "{engine}, {script}\n{done}");
+}
+
+fn differs_with_both(test: &str, script: &str, of_nftables: &[&str], of_iptables: &[&str]) {
+    differs(test, ENGINES[0], script, of_nftables);
+    differs(test, ENGINES[1], script, of_iptables);
+}
+
+#[test]
+fn after_an_apply_there_is_no_difference() {
+    for engine in ENGINES {
+        let Some(desk) = Desk::with_namespaces(&format!("diff-none-{engine}")) else { return };
+        let script = format!("dockfw apply --backend {engine} >/dev/null; unchanged_all dockfw diff");
+        desk.script(&script).exits(0).prints(&format!("no differences ({engine})"));
+    }
+}
+
+#[test]
+fn before_the_first_apply_everything_is_missing() {
+    let Some(desk) = Desk::with_namespaces("diff-first") else { return };
+    desk.script("unchanged_all dockfw diff --backend nftables").exits(7).prints("+ table inet dockfw (");
+    desk.script("unchanged_all dockfw diff --backend iptables")
+        .exits(7)
+        .prints("+ set trusted (IPv6): +1 -0 of 1");
+}
+
+#[test]
+fn elements_that_others_changed_are_shown_one_by_one() {
+    differs(
+        "elements",
+        "nftables",
+        "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
+         nft add element inet dockfw trusted_v4 '{ 203.0.113.9 }'",
+        &["~ set trusted (IPv4 addresses): +1 -1 of 1", "    - 203.0.113.9", "    + 192.0.2.10"],
+    );
+    differs(
+        "elements",
+        "iptables",
+        "set=$(ipset list -n | grep dockfw4-trusted)
+         ipset del $set 192.0.2.10
+         ipset add $set 198.51.100.0/24",
+        &["~ set trusted (IPv4): +1 -1 of 1", "    - 198.51.100.0/24", "    + 192.0.2.10"],
+    );
+}
+
+#[test]
+fn a_rule_that_was_taken_out_is_named_by_its_place_in_the_policy() {
+    let nft = "meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"";
+    let delete = "handle=$(nft -a list chain inet dockfw input | sed -n \"s/.*allow 'web'.* # handle //p\")
+         nft delete rule inet dockfw input handle $handle";
+    differs(
+        "rule-gone",
+        "nftables",
+        delete,
+        &["+ rule of hook input from allow 'web' at dockfw.toml:4", &format!("    + {nft}")],
+    );
+    differs(
+        "rule-gone",
+        "iptables",
+        "line=$(iptables-save -t filter | grep 'A FILTERS' | grep -n 443 | cut -d: -f1)
+         iptables -D FILTERS $line",
+        &[
+            "+ IPv4 filter: rule of hook input (chain FILTERS) from allow 'web' at dockfw.toml:4",
+            "    + -p tcp -m conntrack --ctorigdstport 443 -m comment --comment \"allow_web: allow 'web'\" -j RETURN",
+        ],
+    );
+}
+
+#[test]
+fn a_rule_of_someone_else_is_shown_in_the_words_of_its_tool() {
+    differs(
+        "rule-more",
+        "nftables",
+        "nft insert rule inet dockfw input ip saddr 203.0.113.0/24 tcp dport 9000-9010 accept comment backdoor",
+        &[
+            "- rule of hook input called \"backdoor\"",
+            "    - ip saddr 203.0.113.0/24 tcp dport 9000-9010 accept comment \"backdoor\"",
+        ],
+    );
+    differs(
+        "rule-more",
+        "iptables",
+        "ip6tables -I FILTERS -p tcp --dport 9000 -j ACCEPT",
+        &["- IPv6 filter: rule of hook input (chain FILTERS)", "    - -p tcp -m tcp --dport 9000 -j ACCEPT"],
+    );
+}
+
+#[test]
+fn chains_and_jumps_are_compared_too() {
+    differs_with_both(
+        "chain",
+        "nft add chain inet dockfw mine 2>/dev/null || iptables -N FILTERS-77",
+        &["- chain mine"],
+        &["- IPv4 filter: chain FILTERS-77"],
+    );
+    differs(
+        "jump",
+        "iptables",
+        "iptables -D INPUT -j FILTERS",
+        &["+ IPv4 filter: the jump from INPUT to FILTERS"],
+    );
+    differs(
+        "jump-late",
+        "iptables",
+        "iptables -I INPUT -i eth0 -j ACCEPT",
+        &["~ IPv4 filter: the jump from INPUT to FILTERS"],
+    );
+}
+
+#[test]
+fn an_edit_of_the_policy_shows_what_is_live_and_what_is_wanted() {
+    differs(
+        "port",
+        "nftables",
+        "sed -i s/443/8443/ dockfw.toml",
+        &[
+            "+ set ports_80_8443 (ports): +2 -0 of 2",
+            "    + 80",
+            "    + 8443",
+            "- set ports_80_443",
+            "~ rule of hook prerouting (chain prefilter) from allow 'web' at dockfw.toml:4",
+            "    - tcp dport @ports_80_443 accept comment \"allow 'web'\"",
+            "    + tcp dport @ports_80_8443 accept comment \"allow 'web'\"",
+            "~ rule of hook input from allow 'web' at dockfw.toml:4",
+            "    - meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    + meta l4proto tcp ct original proto-dst @ports_80_8443 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "~ rule of hook forward from allow 'web' at dockfw.toml:4",
+            "    - oifname @docker_bridges meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    + oifname @docker_bridges meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_8443 counter name \"allow_web\" accept comment \"allow 'web'\"",
+        ],
+    );
+    differs_with_both(
+        "address",
+        "sed -i 's/\"192.0.2.10\"/\"192.0.2.10\", \"192.0.2.99\"/' dockfw.toml",
+        &["~ set trusted (IPv4 addresses): +1 -0 of 2", "    + 192.0.2.99"],
+        &["~ set trusted (IPv4): +1 -0 of 2", "    + 192.0.2.99"],
+    );
+}
+
+/// The rules of the compat engine name their sets by the digest of the content.
+#[test]
+fn a_set_of_the_compat_engine_is_compared_with_the_one_before() {
+    let Some(desk) = Desk::with_namespaces("diff-generation") else { return };
+    let done = desk.script(
+        "dockfw apply --backend iptables >/dev/null
+         sed -i 's/\"192.0.2.10\"/\"192.0.2.0\\/28\"/' dockfw.toml
+         dockfw diff",
+    );
+    done.exits(7).prints("~ set trusted (IPv4): +1 -1 of 1\n    - 192.0.2.10\n    + 192.0.2.0/28\n");
+    assert!(!done.stdout.contains("\n- set"), "the set before is not someone else's\n{done}");
+}
+
+/// Addresses that no two make a network of, then one less and three more.
+const LARGE: &str = "seq 1 4096 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", n / 65536, n / 256 % 256, n % 256 }' >list.txt
+     printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
+     dockfw apply --backend ENGINE >/dev/null
+     sed -i 1d list.txt
+     printf '203.0.113.1\\n203.0.113.3\\n203.0.113.5\\n' >>list.txt
+     dockfw diff --backend ENGINE";
+
+#[test]
+fn large_sets_are_summed_up() {
+    for engine in ENGINES {
+        let Some(desk) = Desk::with_namespaces(&format!("diff-large-{engine}")) else { return };
+        let done = desk.script(&LARGE.replace("ENGINE", engine));
+        done.exits(7).prints(": +3 -1 of 4,098\n    - 10.0.0.2\n    + 203.0.113.1\n");
+        let many = desk.script(&format!(
+            "{}|| test $? = 7; sed -i 1,50d list.txt; dockfw diff",
+            LARGE.replace("ENGINE", engine)
+        ));
+        many.exits(7).prints(": +3 -51 of 4,048\n");
+        assert!(!many.stdout.contains("10.0.0.8"), "many are named one by one\n{many}");
+    }
+}
+
+#[test]
+fn the_other_engine_in_force_is_a_difference() {
+    let Some(desk) = Desk::with_namespaces("diff-other") else { return };
+    let done = desk
+        .script("dockfw apply --backend iptables >/dev/null; unchanged_all dockfw diff --backend nftables");
+    done.exits(7).prints("+ table inet dockfw (").prints("- the rules of the iptables engine\n");
+    let done = desk.script(
+        "dockfw apply --backend iptables >/dev/null
+         dockfw diff --backend nftables >found || test $? = 7
+         dockfw apply --backend nftables >changed
+         sed '$d' changed | cmp found - >&2
+         dockfw diff",
+    );
+    done.exits(0).prints("no differences (nftables)");
+}
+
+#[test]
+fn json_has_all_keys_that_are_documented() {
+    let Some(desk) = Desk::with_namespaces("diff-json") else { return };
+    let none = desk.script("dockfw apply >/dev/null; dockfw diff --json").exits(0).json();
+    assert_eq!(none, serde_json::json!({ "engine": "nftables", "differs": false, "differences": [] }));
+    let script = "dockfw apply >/dev/null
+        nft insert rule inet dockfw input accept
+        nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
+        dockfw diff --json";
+    let found = desk.script(script).exits(7).json();
+    assert_eq!((&found["engine"], &found["differs"]), (&Value::from("nftables"), &Value::Bool(true)));
+    let set = serde_json::json!({
+        "kind": "changed", "family": null, "table": null, "part": "set",
+        "set": "trusted", "name": "trusted_v4", "holds": "IPv4 addresses",
+        "elements": {
+            "live": 0, "wanted": 1,
+            "added": { "count": 1, "names": ["192.0.2.10"] },
+            "removed": { "count": 0, "names": [] },
+        },
+        "live": [], "wanted": [],
+    });
+    let rule = serde_json::json!({
+        "kind": "foreign", "family": null, "table": null, "part": "rule",
+        "hook": "input", "chain": "input", "origin": null, "comment": null,
+        "elements": null, "live": ["accept"], "wanted": [],
+    });
+    assert_eq!(found["differences"], Value::from(vec![set, rule]));
+    let script =
+        "dockfw apply --backend iptables >/dev/null; iptables -D INPUT -j FILTERS; dockfw diff --json";
+    let found: Done = desk.script(script);
+    let jump = serde_json::json!([{
+        "kind": "missing", "family": "ipv4", "table": "filter", "part": "jump",
+        "from": "INPUT", "to": "FILTERS", "elements": null, "live": [], "wanted": [],
+    }]);
+    assert_eq!(found.exits(7).json()["differences"], jump);
+}
