@@ -1,0 +1,205 @@
+//! Which policy is what. Pure: each step takes a state to the next one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dockfw_policy::policy::Backend;
+use serde::{Deserialize, Serialize};
+
+use super::Now;
+
+/// Which policy is what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The last one that an operator confirmed, or applied without asking for a way back.
+    pub(crate) confirmed: Option<Record>,
+    /// The one that was confirmed before it: where `dockfw rollback` goes.
+    pub(crate) previous: Option<Record>,
+    /// The one that is in force and waits to be confirmed. Its way back is the confirmed one, or where there is none,
+    /// nothing at all.
+    pub(crate) pending: Option<Pending>,
+    /// The one that was taken back last. While the policy files are these, a boot does not put them in force.
+    pub(crate) rolled_back: Option<RolledBack>,
+}
+
+/// A policy that was put in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Which apply it was.
+    pub(crate) id: String,
+    /// The main policy file, by its absolute name.
+    pub(crate) config: PathBuf,
+    /// What tells its sources from others, and names them in the store.
+    pub(crate) digest: String,
+    /// The engine that put it in force; never `auto`.
+    pub(crate) engine: Backend,
+    /// Whether what would have been refused for the operator's safety was accepted.
+    pub(crate) force: bool,
+    /// When, in seconds since 1970.
+    pub(crate) applied_at: u64,
+}
+
+impl Record {
+    /// Whether to put the other one in force would give the same.
+    pub(crate) fn is_same_policy(&self, other: &Self) -> bool {
+        let same =
+            |record: &Self| (record.config.clone(), record.digest.clone(), record.engine, record.force);
+        same(self) == same(other)
+    }
+}
+
+/// A policy that waits to be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    /// The policy.
+    pub(crate) policy: Record,
+    /// In which boot.
+    pub(crate) boot_id: String,
+    /// Until when, in milliseconds since that boot (`CLOCK_BOOTTIME`).
+    pub(crate) deadline_ms: u64,
+}
+
+impl Pending {
+    /// How much time is left; nothing where none is.
+    pub(crate) fn time_left(&self, now: &Now) -> Option<Duration> {
+        let left = Duration::from_millis(self.deadline_ms).checked_sub(now.since_boot)?;
+        (self.boot_id == now.boot_id && !left.is_zero()).then_some(left)
+    }
+}
+
+/// A policy that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RolledBack {
+    /// The policy.
+    pub(crate) policy: Record,
+    /// Why, in words.
+    pub(crate) why: String,
+    /// When, in seconds since 1970.
+    pub(crate) at: u64,
+}
+
+impl State {
+    /// A policy was applied by hand, for good.
+    pub(crate) fn apply(self, policy: Record) -> Self {
+        let Self { confirmed, previous, .. } = self;
+        match confirmed {
+            Some(confirmed) if confirmed.is_same_policy(&policy) => {
+                Self { confirmed: Some(confirmed), previous, ..Self::default() }
+            }
+            confirmed => {
+                Self { previous: confirmed.or(previous), confirmed: Some(policy), ..Self::default() }
+            }
+        }
+    }
+
+    /// A policy is about to be in force, and waits to be confirmed. What waited before it does no more.
+    pub(crate) fn await_confirmation(self, pending: Pending) -> Self {
+        Self { pending: Some(pending), rolled_back: None, ..self }
+    }
+
+    /// The operator confirmed what is pending.
+    pub(crate) fn confirm(mut self) -> Self {
+        match self.pending.take() {
+            // Also where it is the same policy again, the record is that of the apply that was confirmed.
+            Some(Pending { policy, .. }) => Self { confirmed: Some(policy.clone()), ..self.apply(policy) },
+            None => self,
+        }
+    }
+
+    /// What is pending goes on under the name of another apply.
+    pub(crate) fn hand_over(mut self, id: &str) -> Self {
+        if let Some(pending) = &mut self.pending {
+            id.clone_into(&mut pending.policy.id);
+        }
+        self
+    }
+
+    /// What was pending was taken back.
+    pub(crate) fn roll_back(mut self, why: &str, at: u64) -> Self {
+        if let Some(Pending { policy, .. }) = self.pending.take() {
+            self.rolled_back = Some(RolledBack { policy, why: why.to_owned(), at });
+        }
+        self
+    }
+
+    /// The policy before the confirmed one is in force again.
+    pub(crate) fn step_back(self, why: &str, at: u64) -> Self {
+        let rolled_back = self.confirmed.map(|policy| RolledBack { policy, why: why.to_owned(), at });
+        Self { confirmed: self.previous, previous: None, pending: None, rolled_back }
+    }
+
+    /// The pending policy, if that is the one of this apply.
+    pub(crate) fn pending_of(&self, id: &str) -> Option<&Pending> {
+        self.pending.as_ref().filter(|pending| pending.policy.id == id)
+    }
+
+    /// All policies that are something.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        let pending = self.pending.iter().map(|pending| &pending.policy);
+        let rolled_back = self.rolled_back.iter().map(|rolled_back| &rolled_back.policy);
+        self.confirmed.iter().chain(&self.previous).chain(pending).chain(rolled_back)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> Record {
+        Record {
+            id: name.to_uppercase(),
+            config: "/etc/dockfw/dockfw.toml".into(),
+            digest: name.into(),
+            engine: Backend::Nftables,
+            force: false,
+            applied_at: 1,
+        }
+    }
+
+    fn pending(name: &str) -> Pending {
+        Pending { policy: record(name), boot_id: "boot".into(), deadline_ms: 5000 }
+    }
+
+    /// The digests: confirmed, previous, pending, rolled back.
+    fn roles(state: &State) -> [Option<&str>; 4] {
+        let pending = state.pending.as_ref().map(|pending| &pending.policy);
+        let rolled_back = state.rolled_back.as_ref().map(|rolled_back| &rolled_back.policy);
+        [state.confirmed.as_ref(), state.previous.as_ref(), pending, rolled_back]
+            .map(|record| record.map(|record| record.digest.as_str()))
+    }
+
+    #[test]
+    fn what_waits_leaves_the_way_back_alone_until_it_is_confirmed() {
+        let state = State::default().apply(record("a")).apply(record("b")).await_confirmation(pending("c"));
+        assert_eq!(roles(&state), [Some("b"), Some("a"), Some("c"), None]);
+        let state = state.await_confirmation(pending("d"));
+        assert_eq!(roles(&state), [Some("b"), Some("a"), Some("d"), None]);
+        assert_eq!(roles(&state.clone().confirm()), [Some("d"), Some("b"), None, None]);
+        assert_eq!(roles(&state.roll_back("", 1)), [Some("b"), Some("a"), None, Some("d")]);
+    }
+
+    #[test]
+    fn the_same_policy_again_changes_nothing_but_the_marks() {
+        let state = State::default().apply(record("a")).apply(record("b"));
+        assert_eq!(state.clone().apply(Record { id: "new".into(), applied_at: 9, ..record("b") }), state);
+        let marked = state.clone().await_confirmation(pending("c")).roll_back("", 1);
+        assert_eq!(marked.apply(record("b")), state);
+        let other_engine = Record { engine: Backend::Iptables, ..record("b") };
+        assert_eq!(roles(&state.apply(other_engine)), [Some("b"), Some("b"), None, None]);
+    }
+
+    #[test]
+    fn a_step_back_marks_what_it_left() {
+        let state = State::default().apply(record("a")).apply(record("b")).step_back("", 1);
+        assert_eq!(roles(&state), [Some("a"), None, None, Some("b")]);
+        assert_eq!(roles(&state.apply(record("b"))), [Some("b"), Some("a"), None, None]);
+    }
+
+    #[test]
+    fn time_is_left_in_the_same_boot_only() {
+        let now = |boot_id: &str, ms| Now { boot_id: boot_id.into(), since_boot: Duration::from_millis(ms) };
+        let left = |now| pending("a").time_left(&now);
+        assert_eq!(left(now("boot", 4000)), Some(Duration::from_secs(1)));
+        assert_eq!([left(now("boot", 5000)), left(now("boot", 9000)), left(now("next", 10))], [None; 3]);
+    }
+}

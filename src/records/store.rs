@@ -1,0 +1,278 @@
+//! The records on the disk.
+//!
+//! `state.json` is the [`State`]; `sources/DIGEST` holds what policies were read from. A file is written beside its
+//! place and renamed into it, and sources are there before a state names them: whenever the host goes down, what is
+//! found is one state or the next, whole.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::sources::digest;
+use super::{Record, Sealed, Sources, State};
+
+/// Where the records lie (FHS 3.0, 5.8: what a program keeps of its state between runs).
+const DIRECTORY: &str = "/var/lib/dockfw";
+const STATE: &str = "state.json";
+const SOURCES: &str = "sources";
+
+/// The version of the form of the state.
+const FORMAT: u32 = 1;
+/// No state is as big.
+const MAX_STATE: u64 = 1024 * 1024;
+/// The biggest sources that are kept: four of the biggest lists that a policy may have.
+const MAX_SOURCES: u64 = 1024 * 1024 * 1024;
+
+/// Why there is no record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// The system's reason.
+    #[error("can't {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file or directory.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// Not what dockfw writes.
+    #[error("the record {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Not what dockfw could write.
+    #[error("the policy can't be recorded: {0}")]
+    Unrecordable(String),
+}
+
+type Result<T> = std::result::Result<T, RecordError>;
+
+#[derive(Serialize, Deserialize)]
+struct Versioned {
+    format: u32,
+    state: State,
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// Where the records are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    directory: PathBuf,
+}
+
+impl Store {
+    /// That of this host.
+    pub(crate) fn of_host() -> Self {
+        Self { directory: DIRECTORY.into() }
+    }
+
+    /// The directory, in which `state.json` is renamed to its place with each change. It is made if need be.
+    pub(crate) fn make_directory(&self) -> Result<&Path> {
+        make_directory(&self.directory)?;
+        Ok(&self.directory)
+    }
+
+    /// Which policy is what; on a host without records, none is anything.
+    pub(crate) fn read(&self) -> Result<State> {
+        let path = self.directory.join(STATE);
+        let Some(bytes) = read(&path, MAX_STATE)? else { return Ok(State::default()) };
+        let damaged =
+            |error: serde_json::Error| RecordError::Damaged { path: path.clone(), reason: error.to_string() };
+        let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if format != FORMAT {
+            let reason = format!("its format is {format}, and this dockfw reads {FORMAT}");
+            return Err(RecordError::Damaged { path, reason });
+        }
+        let Versioned { state, .. } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        Ok(state)
+    }
+
+    /// Makes this the state. The sources that it names must be kept already; those that it does not name go.
+    pub(crate) fn write(&self, state: &State) -> Result<()> {
+        let versioned = Versioned { format: FORMAT, state: state.clone() };
+        let text = serde_json::to_string_pretty(&versioned)
+            .map_err(|error| RecordError::Unrecordable(error.to_string()))?;
+        write(self.make_directory()?, STATE, (text + "\n").as_bytes())?;
+        self.tidy(state);
+        Ok(())
+    }
+
+    /// Keeps sources.
+    pub(crate) fn keep(&self, sources: &Sealed) -> Result<()> {
+        if sources.bytes().len() as u64 > MAX_SOURCES {
+            let reason = format!("its files have more than {} MiB", MAX_SOURCES >> 20);
+            return Err(RecordError::Unrecordable(reason));
+        }
+        let directory = self.make_directory()?.join(SOURCES);
+        make_directory(&directory)?;
+        if is_kept(&directory.join(sources.digest()), sources.bytes()) {
+            return Ok(());
+        }
+        write(&directory, sources.digest(), sources.bytes())
+    }
+
+    /// What a policy was read from.
+    pub(crate) fn sources(&self, record: &Record) -> Result<Sources> {
+        let path = self.directory.join(SOURCES).join(&record.digest);
+        let damaged = |reason: &str| RecordError::Damaged { path: path.clone(), reason: reason.to_owned() };
+        let bytes = read(&path, MAX_SOURCES)?.ok_or_else(|| damaged("it is not there"))?;
+        if digest(&bytes) != record.digest {
+            return Err(damaged("its content was changed"));
+        }
+        Sources::from_bytes(&bytes).map_err(|reason| damaged(&reason))
+    }
+
+    /// Takes all records away.
+    pub(crate) fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &self.directory)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away the sources that no policy of the state has. What stays does no harm.
+    fn tidy(&self, state: &State) {
+        let entries = fs::read_dir(self.directory.join(SOURCES)).into_iter().flatten().flatten();
+        let is_used =
+            |entry: &fs::DirEntry| state.records().any(|record| entry.file_name() == *record.digest);
+        for entry in entries.filter(|entry| !is_used(entry)) {
+            if let Err(error) = fs::remove_file(entry.path()) {
+                log::info!("{} stays: {error}", entry.path().display());
+            }
+        }
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
+    let path = path.to_owned();
+    move |source| RecordError::Io { doing, path, source }
+}
+
+/// Names and ports of a policy are nobody's business but root's.
+fn make_directory(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the directory", path))
+}
+
+/// Whether a file holds just these bytes.
+fn is_kept(path: &Path, bytes: &[u8]) -> bool {
+    read(path, MAX_SOURCES).is_ok_and(|kept| kept.is_some_and(|kept| kept == bytes))
+}
+
+/// All of a file, or nothing where there is none.
+fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result.map_err(failed("read", path))?,
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed("read", path))?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it has more than {} MiB", limit >> 20);
+        return Err(RecordError::Damaged { path: path.to_owned(), reason });
+    }
+    Ok(Some(bytes))
+}
+
+/// Writes a file so that it is there with all its bytes or as it was before, also after a loss of power.
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = directory.join(name);
+    let beside = directory.join(format!("{name}.new"));
+    let write = || -> io::Result<()> {
+        let mut options = File::options();
+        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(directory)?.sync_all()
+    };
+    write().map_err(failed("write", &path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use dockfw_policy::policy::Backend;
+
+    use super::*;
+
+    struct Desk(tempfile::TempDir, Store);
+
+    fn desk() -> Desk {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store { directory: directory.path().join("dockfw") };
+        Desk(directory, store)
+    }
+
+    fn keep(store: &Store, text: &str) -> Record {
+        let config = Path::new("/etc/dockfw.toml").to_owned();
+        let sources = Sources::of_file(&config, text).seal().unwrap();
+        store.keep(&sources).unwrap();
+        let digest = sources.digest().to_owned();
+        Record { id: text.into(), config, digest, engine: Backend::Nftables, force: false, applied_at: 1 }
+    }
+
+    fn kept(store: &Store) -> usize {
+        fs::read_dir(store.directory.join(SOURCES)).unwrap().count()
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_no_state_names_goes() {
+        let Desk(_directory, store) = desk();
+        assert_eq!(store.read().unwrap(), State::default());
+        let [a, b, c] = ["a", "b", "c"].map(|text| keep(&store, text));
+        let state = State::default().apply(a).apply(b.clone());
+        store.write(&state).unwrap();
+        assert_eq!(store.read().unwrap(), state);
+        assert_eq!(kept(&store), 2);
+        assert!(matches!(store.sources(&c), Err(RecordError::Damaged { .. })));
+        assert_eq!(store.sources(&b).unwrap(), Sources::of_file(Path::new("/etc/dockfw.toml"), "b"));
+        store.remove().unwrap();
+        store.remove().unwrap();
+        assert!(!store.directory.exists());
+    }
+
+    #[test]
+    fn only_root_may_read_them() {
+        let Desk(_directory, store) = desk();
+        let state = State::default().apply(keep(&store, "a"));
+        store.write(&state).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&store.directory), 0o700);
+        assert_eq!(mode(&store.directory.join(STATE)), 0o600);
+        assert_eq!(mode(&store.directory.join(SOURCES).join(&state.confirmed.unwrap().digest)), 0o600);
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let Desk(_directory, store) = desk();
+        let record = keep(&store, "a");
+        store.write(&State::default().apply(record.clone())).unwrap();
+        fs::write(store.directory.join(SOURCES).join(&record.digest), "b").unwrap();
+        assert!(store.sources(&record).unwrap_err().to_string().contains("is damaged"));
+        assert_eq!(keep(&store, "a"), record, "and repaired where it is kept again");
+        assert!(store.sources(&record).is_ok());
+        let whole = fs::read_to_string(store.directory.join(STATE)).unwrap();
+        for bad in
+            ["", "{}", "\0", &whole[..whole.len() / 2], &whole.replace("\"format\": 1", "\"format\": 2")]
+        {
+            fs::write(store.directory.join(STATE), bad).unwrap();
+            assert!(matches!(store.read(), Err(RecordError::Damaged { .. })), "{bad:?}");
+        }
+    }
+}
