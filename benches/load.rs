@@ -137,11 +137,12 @@ fn show(policy: &Path) -> Result<String> {
     if output.status.success() { Ok(String::from_utf8(output.stdout)?) } else { bail!("dockfw show failed") }
 }
 
-/// This program in another role, in a network namespace of its own.
+/// This program in another role, in a network namespace and with records of its own.
 fn own(role: &str, command: &[String]) -> Result<Command> {
     let own = std::env::current_exe()?;
     let mut unshare = Command::new("unshare");
-    unshare.args(["--net", &path(&own), role]).args(command);
+    let script = "mount -t tmpfs none /var/lib && exec \"$0\" \"$@\"";
+    unshare.args(["--net", "--mount", "sh", "-ec", script, &path(&own), role]).args(command);
     Ok(unshare)
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Help texts come from the comments here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use dockfw_policy::policy::Backend;
@@ -32,7 +33,7 @@ Exit codes:
   4  not permitted
   5  not supported on this host
   6  not done, for the operator's safety
-  7  the policy is not in force, or was changed behind dockfw's back";
+  7  the policy is not in force: never applied, rolled back, or changed behind dockfw's back";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,24 @@ pub(crate) enum Verb {
     /// All or nothing, and without a gap: until the new policy is in force, the one before is. Live connections stay
     /// up. Where the policy is in force already, nothing is touched.
     Apply(Apply),
+    /// Keep the policy that `apply --confirm` put in force.
+    Confirm,
+    /// Go back by one apply.
+    ///
+    /// From a policy that waits to be confirmed to the confirmed one, or from the confirmed one to the one before it. The
+    /// policy file stays as it is; a boot does not put it in force until it changes or `apply` is called.
+    Rollback,
+    /// Put a policy in force when the host comes up. For units; by hand, use `apply`.
+    ///
+    /// Whatever happens, something is in force at the end: the policy file's, or else the policy that was confirmed last,
+    /// or else the fail-safe. Only the first is a success.
+    Boot(Boot),
+    /// Take a policy back when its time is over: what `apply --confirm` starts.
+    #[command(hide = true)]
+    Watch {
+        /// Which apply's.
+        id: String,
+    },
     /// Check the policy file, and what this host makes of it. Changes nothing.
     Check(Check),
     /// Compare the policy with what is live in the kernel, and exit with 7 where they differ. Changes nothing.
@@ -70,6 +89,15 @@ pub(crate) struct Apply {
     /// With --dry-run: exit with 7 where something would change.
     #[arg(long, requires = "dry_run")]
     pub(crate) exit_code: bool,
+    /// Take the policy back unless somebody confirms it within this time, as in 60s, 5m or 1h30m.
+    ///
+    /// Enter keeps the policy, or `dockfw confirm` in another session. Ctrl-C, a closed terminal or a lost session take
+    /// it back at once. Exits with 7 where the policy was taken back.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "dry_run")]
+    pub(crate) confirm: Option<Duration>,
+    /// With --confirm: do not wait; only `dockfw confirm` keeps the policy.
+    #[arg(long, requires = "confirm")]
+    pub(crate) detach: bool,
     /// Apply even where dockfw would refuse for your safety.
     #[arg(long)]
     pub(crate) force: bool,
@@ -77,6 +105,23 @@ pub(crate) struct Apply {
     /// otherwise. That may take a minute.
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+/// Options of `boot`.
+#[derive(Args, Debug)]
+pub(crate) struct Boot {
+    /// What is in force where neither the policy file nor a confirmed policy can be.
+    #[arg(long, value_enum, default_value_t = Failsafe::Ssh)]
+    pub(crate) failsafe: Failsafe,
+}
+
+/// The fail-safes of `boot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Failsafe {
+    /// Everyone reaches SSH on the host, and nothing else.
+    Ssh,
+    /// Nobody reaches anything.
+    Closed,
 }
 
 /// Options of `check`.
@@ -144,4 +189,32 @@ pub(crate) struct Probe {
 fn parse_backend(text: &str) -> Result<Backend, String> {
     let backend = Backend::ALL.into_iter().find(|backend| backend.name() == text);
     backend.ok_or_else(|| "the engines are auto, nftables and iptables".into())
+}
+
+/// The shortest and the longest time that a policy may wait to be confirmed: nobody presses a key in less than a second, and
+/// who has not for a day has forgotten it.
+const CONFIRM_TIMES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 60 * 60)];
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("a time needs a unit: {text}s for seconds, {text}m for minutes"));
+    }
+    let time = humantime::parse_duration(text).map_err(|_| "a time is written as in 60s, 5m or 1h30m")?;
+    let [shortest, longest] = CONFIRM_TIMES;
+    if (shortest..=longest).contains(&time) { Ok(time) } else { Err("a time is from 1s to 24h".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(parse_time("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_time("1h30m"), Ok(Duration::from_secs(5400)));
+        assert!(parse_time("60").unwrap_err().contains("60s for seconds"));
+        for bad in ["", "-5s", "0s", "999ms", "25h", "5x", "99999999999999999999h"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
 }

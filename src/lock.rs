@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::exit::{Exit, Stop};
+use crate::talk::say;
 
 /// Where the lock lies; `/run` is there before any unit runs, and is emptied at boot.
 const DIRECTORY: &str = "/run/dockfw";
@@ -27,7 +28,7 @@ pub(crate) fn take() -> anyhow::Result<Lock> {
     })?;
     match file.try_lock() {
         Ok(()) => return Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => eprintln!("dockfw: waiting for another dockfw to finish"),
+        Err(TryLockError::WouldBlock) => say("waiting for another dockfw to finish"),
         Err(TryLockError::Error(error)) => return Err(error).context(format!("can't lock {FILE}")),
     }
     file.lock().with_context(|| format!("can't lock {FILE}"))?;

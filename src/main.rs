@@ -2,20 +2,25 @@
 
 mod cli;
 mod commands;
+mod enact;
 mod engines;
 mod exit;
 mod files;
 mod host;
 mod lock;
 mod nftables;
+mod records;
 mod safety;
+mod talk;
 mod text;
+mod trial;
 
 use clap::Parser;
 
 use cli::{Cli, Verb};
 use dockfw_policy::engine::EngineError;
 use exit::Exit;
+use talk::say;
 
 fn main() -> Exit {
     let cli = Cli::parse();
@@ -29,6 +34,10 @@ fn main() -> Exit {
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Apply(options) => commands::apply::run(&cli.config, options),
+        Verb::Confirm => commands::confirm::run(),
+        Verb::Rollback => commands::rollback::run(),
+        Verb::Boot(options) => commands::boot::run(&cli.config, options),
+        Verb::Watch { id } => trial::watch(id),
         Verb::Check(options) => commands::check::run(&cli.config, options),
         Verb::Diff(options) => commands::diff::run(&cli.config, options),
         Verb::Show(options) => commands::show::run(&cli.config, options),
@@ -52,10 +61,9 @@ fn start_log(verbose: u8) {
 
 /// Says on stderr what went wrong.
 fn complain(error: &anyhow::Error) {
-    eprintln!("dockfw: {error:#}");
+    let mut text = format!("{error:#}");
     if let Some(EngineError::Refused(refusals)) = error.downcast_ref() {
-        for refusal in refusals {
-            eprintln!("  {refusal}");
-        }
+        text.extend(refusals.iter().map(|refusal| format!("\n  {refusal}")));
     }
+    say(text);
 }

@@ -78,7 +78,7 @@ impl Host {
     fn run(&self, script: &str) -> Output {
         let hide = if self.hides_programs { "mount -t tmpfs none /usr/sbin;" } else { "" };
         let script = format!(
-            "mount -t tmpfs none /run; {hide} dockfw() {{ \"{DOCKFW}\" --config dockfw.toml \"$@\"; }}; {script}"
+            "mount -t tmpfs none /run; mount -t tmpfs none /var/lib; {hide} dockfw() {{ \"{DOCKFW}\" --config dockfw.toml \"$@\"; }}; {script}"
         );
         let mut command = Command::new("/usr/bin/unshare");
         command.args(["--net", "--mount", "/bin/sh", "-ec", &script]);

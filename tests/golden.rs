@@ -63,9 +63,9 @@ fn programs(shown: &str) -> [(&'static str, &str); 3] {
 
 /// What `nft` lists after `script` ran in a network namespace of its own.
 fn listed_after(case: &Path, script: &str) -> String {
-    // With a `/run` of its own, for the lock.
+    // With a `/run` and a `/var/lib` of its own, for the lock and the records.
     let script = format!(
-        "mount -t tmpfs none /run && {script} >/dev/null && exec nft --numeric list table inet dockfw"
+        "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && {script} >/dev/null && exec nft --numeric list table inet dockfw"
     );
     let mut command = Command::new("unshare");
     stdout_of(command.current_dir(case).args(["--net", "--mount", "sh", "-ec", &script, "sh", DOCKFW]))

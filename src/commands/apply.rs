@@ -3,15 +3,21 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use anyhow::Context;
 use dockfw_policy::difference::Difference;
-use dockfw_policy::engine::{Engine, EngineError};
+use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{differences, fit_to_host, judge, load};
+use super::{differences, fit_to_host, judge, load_recorded};
 use crate::cli::Apply;
+use crate::enact::Candidate;
+use crate::engines::{self, Chosen};
 use crate::exit::Exit;
 use crate::host::capabilities;
-use crate::{engines, lock};
+use crate::lock::{self, Lock};
+use crate::records::{Now, State, Store};
+use crate::talk::say;
+use crate::trial::{self, Length};
 
 /// From so many addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
@@ -19,49 +25,102 @@ const MANY: usize = 100_000;
 /// What is said before the objections.
 const REFUSED: &str = "not applied, for your safety; --force applies all the same";
 
+/// What a policy without a record means.
+const UNRECORDED: &str = "the policy is in force, but could not be recorded, so that no way leads back to it";
+
 /// Puts the policy in force.
 pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
-    let policy = fit_to_host(load(config, options.force)?);
+    let (policy, sources) = load_recorded(config, options.force)?;
+    let policy = fit_to_host(policy);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let _lock = lock::take()?;
-    let engine = engines::choose(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
-    let engine = engine.as_ref();
-    let other = engines::other_than(engine);
-    let is_move = engines::is_present(other.as_ref())?;
-    let judgement = judge(&policy, !is_move && !engines::is_present(engine)?)?;
+    let lock = lock::take()?;
+    let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
+    let judgement = judge(&policy, !chosen.is_anything_there()?)?;
     judgement.say_notes();
     if let Some(refusal) = judgement.refusal(REFUSED).filter(|_| !options.force) {
         return Err(refusal.into());
     }
-    let ruleset = engines::compile_for(engine.name(), &policy);
-    let moved = is_move.then(|| differences::of_other_engine(other.name()));
+    let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     if options.dry_run {
-        engine.check(&ruleset)?;
-        let mut found = engine.read(Some(&ruleset))?.differences;
-        found.extend(moved);
-        return Ok(say_differences(&found, options.exit_code));
+        return dry_run(&chosen, &ruleset, options.exit_code);
     }
     announce(&ruleset);
-    let mut changes = engine.apply(&ruleset)?;
-    changes.extend(moved);
-    // Only now that the new engine's rules are in force: between the two there is no moment without.
-    if is_move {
-        other.remove()?;
-        eprintln!("dockfw: moved from the {} engine to {}", other.name(), engine.name());
+    let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
+    let store = Store::of_host();
+    match trial_of(&store, &candidate, options)? {
+        Some((state, length)) => on_trial(store, state, &candidate, length, options, lock),
+        None => for_good(&store, &candidate),
     }
-    say_changes(engine, &changes);
+}
+
+/// The trial that this is to be, if it is: `--confirm` asks for one, and while one is under way, what is applied is on
+/// trial too.
+fn trial_of(
+    store: &Store,
+    candidate: &Candidate<'_>,
+    options: &Apply,
+) -> anyhow::Result<Option<(State, Length)>> {
+    let Some(time) = options.confirm else {
+        // Records that can't be read do not keep anybody from protecting the host.
+        let state = store.read().ok().filter(|state| is_on_trial(state).unwrap_or(false));
+        return Ok(state.map(|state| (state, Length::AsBefore)));
+    };
+    let state = store.read().context("not applied: without records there is no way back")?;
+    let (record, _) = candidate.record()?;
+    let is_confirmed = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.is_same_policy(&record));
+    Ok((!is_confirmed || is_on_trial(&state)?).then_some((state, Length::Time(time))))
+}
+
+fn is_on_trial(state: &State) -> anyhow::Result<bool> {
+    let now = Now::read()?;
+    Ok(state.pending.as_ref().is_some_and(|pending| pending.time_left(&now).is_some()))
+}
+
+fn for_good(store: &Store, candidate: &Candidate<'_>) -> anyhow::Result<Exit> {
+    let changes = candidate.put_in_force()?;
+    say_changes(&candidate.chosen, &changes);
+    candidate.keep(store).context(UNRECORDED)?;
     Ok(Exit::Done)
 }
 
-fn say_differences(found: &[Difference], exit_code: bool) -> Exit {
+fn on_trial(
+    store: Store,
+    state: State,
+    candidate: &Candidate<'_>,
+    length: Length,
+    options: &Apply,
+    lock: Lock,
+) -> anyhow::Result<Exit> {
+    let (trial, changes) = trial::begin(store, state, candidate, length)?;
+    drop(lock);
+    say_changes(&candidate.chosen, &changes);
+    match options.confirm {
+        None => {
+            say("a policy before this one still waits to be confirmed, and so does this one: dockfw confirm")
+        }
+        Some(time) => say(format_args!(
+            "on trial for {}: dockfw confirm keeps it; otherwise it is taken back",
+            humantime::format_duration(time)
+        )),
+    }
+    if options.confirm.is_none() || options.detach {
+        trial.detach();
+        return Ok(Exit::Done);
+    }
+    trial.wait()
+}
+
+fn dry_run(chosen: &Chosen, ruleset: &Ruleset, exit_code: bool) -> anyhow::Result<Exit> {
+    chosen.engine.check(ruleset)?;
+    let found = chosen.differences(ruleset)?;
     if found.is_empty() {
         println!("in force already; nothing would change");
-        return Exit::Done;
+        return Ok(Exit::Done);
     }
-    differences::print(found);
-    if exit_code { Exit::NotInForce } else { Exit::Done }
+    differences::print(&found);
+    Ok(if exit_code { Exit::NotInForce } else { Exit::Done })
 }
 
 /// On a terminal, what takes long is said before.
@@ -72,11 +131,12 @@ fn announce(ruleset: &Ruleset) {
     }
 }
 
-fn say_changes(engine: &dyn Engine, changes: &[Difference]) {
+fn say_changes(chosen: &Chosen, changes: &[Difference]) {
+    let engine = chosen.engine.name();
     if changes.is_empty() {
-        println!("in force already ({}); nothing changed", engine.name());
+        println!("in force already ({engine}); nothing changed");
         return;
     }
     differences::print(changes);
-    println!("in force ({})", engine.name());
+    println!("in force ({engine})");
 }

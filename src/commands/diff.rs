@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{differences, fit_to_host, load};
 use crate::cli::Diff;
-use crate::engines;
+use crate::engines::{self, Chosen};
 use crate::exit::Exit;
 use crate::host::capabilities;
 
@@ -29,13 +29,10 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let engine = engines::choose(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
-    let mut found = engine.read(Some(&engines::compile_for(engine.name(), &policy)))?.differences;
-    let other = engines::other_than(engine.as_ref());
-    if engines::is_present(other.as_ref())? {
-        found.push(differences::of_other_engine(other.name()));
-    }
-    let report = Report { engine: engine.name(), differs: !found.is_empty(), differences: found };
+    let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
+    let engine = chosen.engine.name();
+    let found = chosen.differences(&engines::compile_for(engine, &policy))?;
+    let report = Report { engine, differs: !found.is_empty(), differences: found };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

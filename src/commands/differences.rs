@@ -3,12 +3,7 @@
 
 use std::io::IsTerminal;
 
-use dockfw_policy::difference::{Difference, DifferenceKind, Elements, Part};
-
-/// Everything that another engine has on the host: never what is wanted.
-pub(super) fn of_other_engine(name: &str) -> Difference {
-    Difference::new(DifferenceKind::Foreign, Part::Engine { name: name.into() })
-}
+use dockfw_policy::difference::{Difference, DifferenceKind, Elements};
 
 /// Prints differences, in colour on a terminal.
 pub(super) fn print(differences: &[Difference]) {
@@ -49,6 +44,7 @@ fn coloured(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use dockfw_policy::difference::Part;
     use dockfw_policy::difference::compare::elements;
 
     use super::*;

@@ -1,32 +1,48 @@
 //! What each verb does.
 
 pub(crate) mod apply;
+pub(crate) mod boot;
 pub(crate) mod check;
+pub(crate) mod confirm;
 pub(crate) mod diff;
 mod differences;
 pub(crate) mod probe;
 pub(crate) mod remove;
+pub(crate) mod rollback;
 pub(crate) mod show;
 pub(crate) mod status;
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
-use dockfw_policy::compile;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{LoadOptions, Loaded};
+use dockfw_policy::{Files, LoadOptions, Loaded};
 
+use crate::engines::fit_to_host;
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
-use crate::host::{docker, helpers, links};
+use crate::host::{docker, links};
+use crate::records::{Recorder, Sources};
 use crate::safety;
 
 /// Reads and validates the policy. `force` takes what would be refused for the operator's safety.
 fn load(path: &Path, force: bool) -> anyhow::Result<Policy> {
+    load_from(path, &Disk, force)
+}
+
+/// The same, with what it was read from.
+fn load_recorded(path: &Path, force: bool) -> anyhow::Result<(Policy, Sources)> {
+    let recorder = Recorder::new(&Disk);
+    let policy = load_from(path, &recorder, force)?;
+    Ok((policy, recorder.into_sources()))
+}
+
+fn load_from(path: &Path, files: &dyn Files, force: bool) -> anyhow::Result<Policy> {
     let options = LoadOptions { allow_trusting_everyone: force };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    match dockfw_policy::load(path, &Disk, options) {
+    match dockfw_policy::load(path, files, options) {
         Ok(Loaded { policy, warnings }) => {
             if !warnings.is_empty() {
                 eprintln!("{}", warnings.render(colour));
@@ -39,20 +55,6 @@ fn load(path: &Path, force: bool) -> anyhow::Result<Policy> {
         )
         .into()),
     }
-}
-
-/// The policy as this host lets it be: without the early drop where that can't be sure of its verdicts.
-fn fit_to_host(mut policy: Policy) -> Policy {
-    if !policy.engine.prefilter {
-        return policy;
-    }
-    if let Some(sign) = helpers::sign_of_use() {
-        log::info!("no early drop of TCP SYNs: helpers of connection tracking may be in use ({sign})");
-        policy.engine.prefilter = false;
-    } else if !compile::prefilter_is_sure(&policy) {
-        log::info!("no early drop of TCP SYNs: the policy has rules for containers' own ports");
-    }
-    policy
 }
 
 /// What speaks against the policy on this host, and what is worth saying of it.
@@ -80,9 +82,25 @@ impl Judgement {
         }
     }
 
+    /// Says all of it on stderr, for where nothing is refused.
+    fn say_all(&self) {
+        for objection in &self.objections {
+            eprintln!("dockfw: note: {objection}");
+        }
+        self.say_notes();
+    }
+
     /// The refusal that the objections make, if there are any, behind these words.
     fn refusal(&self, words: &str) -> Option<Stop> {
         let list = self.objections.iter().map(|objection| format!("\n  {objection}")).collect::<String>();
         (!self.objections.is_empty()).then(|| Stop::new(Exit::Unsafe, format!("{words}:{list}")))
     }
+}
+
+/// A moment of the wall clock, in seconds since 1970, for people.
+fn wall_time(seconds: u64) -> String {
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    // What is beyond the year 9999 can't be written so, and was not when a policy was applied.
+    let time = time.filter(|_| seconds < 253_402_300_800);
+    time.map_or("an unknown time".into(), |time| humantime::format_rfc3339_seconds(time).to_string())
 }

@@ -1,26 +1,21 @@
 //! `dockfw remove`
 
+use anyhow::Context;
 use dockfw_policy::engine::EngineError;
 
 use crate::exit::Exit;
 use crate::host::capabilities;
+use crate::records::Store;
 use crate::{engines, lock};
 
-/// Takes everything of dockfw out of the kernel, whichever engine put it there.
+/// Takes everything of dockfw out of the kernel, whichever engine put it there, and forgets its records.
 pub(crate) fn run() -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
     let _lock = lock::take()?;
-    let mut was_there = false;
-    for engine in engines::all(false) {
-        match engine.remove() {
-            Ok(removed) => was_there |= removed,
-            // An engine that this host can't have has left nothing here.
-            Err(EngineError::Unsupported(reason)) => log::debug!("{}: {reason}", engine.name()),
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let was_there = engines::remove()?;
+    Store::of_host().remove().context("dockfw filters nothing any more, but its records are still there")?;
     let said =
         if was_there { "removed: dockfw filters nothing any more" } else { "nothing of dockfw was there" };
     println!("{said}");

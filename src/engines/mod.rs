@@ -4,13 +4,15 @@ pub(crate) mod decide;
 pub(crate) mod facts;
 
 use dockfw_compat::{Facts, Iptables};
-use dockfw_policy::compile::compile;
+use dockfw_policy::compile::{self, compile};
+use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::{Engine, EngineError, Requirement};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 
-use crate::host::docker;
+use crate::host::{docker, helpers};
 use crate::nftables::Nftables;
+use crate::talk::say;
 use facts::Survey;
 
 /// The native engine's name.
@@ -33,14 +35,81 @@ pub(crate) fn all(verify: bool) -> [Box<dyn Engine>; 2] {
 }
 
 /// The engine that is not this one.
-pub(crate) fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
+fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
     let [native, compat] = all(false);
     if engine.name() == NFTABLES { compat } else { native }
 }
 
+/// The engine that is to put a policy in force.
+pub(crate) struct Chosen {
+    /// The engine.
+    pub(crate) engine: Box<dyn Engine>,
+    /// The other one, where rules of it are on the host.
+    pub(crate) other: Option<Box<dyn Engine>>,
+}
+
+impl Chosen {
+    /// The engine that `backend` means on this host.
+    pub(crate) fn by(backend: Backend, verify: bool) -> Result<Self, EngineError> {
+        let engine = choose(backend, verify)?;
+        let other = other_than(engine.as_ref());
+        let is_there = is_present(other.as_ref())?;
+        Ok(Self { engine, other: is_there.then_some(other) })
+    }
+
+    /// Whether anything of dockfw is on the host, of either engine.
+    pub(crate) fn is_anything_there(&self) -> Result<bool, EngineError> {
+        Ok(self.other.is_some() || is_present(self.engine.as_ref())?)
+    }
+
+    /// The engine as `--backend` names it.
+    pub(crate) fn backend(&self) -> Backend {
+        if self.engine.name() == NFTABLES { Backend::Nftables } else { Backend::Iptables }
+    }
+
+    /// How what is on the host differs from a policy that is in force, by this engine alone.
+    pub(crate) fn differences(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
+        let mut found = self.engine.read(Some(ruleset))?.differences;
+        found.extend(self.foreign());
+        Ok(found)
+    }
+
+    /// Everything that the other engine has on the host: never what is wanted.
+    fn foreign(&self) -> Option<Difference> {
+        let name = self.other.as_ref()?.name().into();
+        Some(Difference::new(DifferenceKind::Foreign, Part::Engine { name }))
+    }
+
+    /// Puts a policy in force. Returns the differences that are no more.
+    pub(crate) fn put_in_force(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
+        let mut changes = self.engine.apply(ruleset)?;
+        changes.extend(self.foreign());
+        // Only now that the new engine's rules are in force: between the two there is no moment without.
+        if let Some(other) = &self.other {
+            other.remove()?;
+            say(format_args!("moved from the {} engine to {}", other.name(), self.engine.name()));
+        }
+        Ok(changes)
+    }
+}
+
+/// Takes everything of both engines out. Returns whether there was anything.
+pub(crate) fn remove() -> Result<bool, EngineError> {
+    let mut was_there = false;
+    for engine in all(false) {
+        match engine.remove() {
+            Ok(removed) => was_there |= removed,
+            // An engine that this host can't have has left nothing here.
+            Err(EngineError::Unsupported(reason)) => log::debug!("{}: {reason}", engine.name()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(was_there)
+}
+
 /// The engine that `backend` means on this host. One that is asked for by name is used or fails; there is no silent
 /// fallback.
-pub(crate) fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError> {
+fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError> {
     let name = match backend {
         Backend::Nftables => NFTABLES,
         Backend::Iptables => IPTABLES,
@@ -99,6 +168,20 @@ pub(crate) fn is_present(engine: &dyn Engine) -> Result<bool, EngineError> {
         Err(EngineError::Unsupported(_)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The policy as this host lets it be: without the early drop where that can't be sure of its verdicts.
+pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
+    if !policy.engine.prefilter {
+        return policy;
+    }
+    if let Some(sign) = helpers::sign_of_use() {
+        log::info!("no early drop of TCP SYNs: helpers of connection tracking may be in use ({sign})");
+        policy.engine.prefilter = false;
+    } else if !compile::prefilter_is_sure(&policy) {
+        log::info!("no early drop of TCP SYNs: the policy has rules for containers' own ports");
+    }
+    policy
 }
 
 /// Compiles a policy for the engine of this name. The early drop is the native one's alone: in iptables' tables, what depends on the

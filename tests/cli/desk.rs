@@ -22,6 +22,7 @@ ports = ["80/tcp", "443/tcp"]
 /// `fails` runs one that must fail (`set -e` overlooks a `!`).
 pub(crate) const PRELUDE: &str = r#"
 mount -t tmpfs none /run
+mount -t tmpfs none /var/lib
 dockfw() { "$DOCKFW" --config dockfw.toml "$@"; }
 unchanged() {
     nft list ruleset >before

@@ -1,7 +1,7 @@
 //! The program as an operator uses it: what it says, how it exits, and that it changes nothing where it should not.
 //!
-//! Whatever touches the kernel runs in a network namespace of its own, with a `/run` of its own for the lock; what
-//! needs root for that is skipped without it.
+//! Whatever touches the kernel runs in a network namespace of its own, with a `/run` and a `/var/lib` of its own for the
+//! lock and the records; what needs root for that is skipped without it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod desk;

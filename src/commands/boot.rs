@@ -1,0 +1,156 @@
+//! `dockfw boot`: what units run when the host comes up.
+//!
+//! Whatever happens, something is in force at the end, and what is not the policy of the file fails loudly: the policy
+//! of the file, unless it was rolled back; otherwise the last one that was confirmed; otherwise a fail-safe.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use dockfw_policy::engine::EngineError;
+use dockfw_policy::policy::Backend;
+
+use super::{fit_to_host, judge, load_recorded};
+use crate::cli::{Boot, Failsafe};
+use crate::enact::{self, Candidate};
+use crate::engines::{self, Chosen};
+use crate::exit::{Exit, Stop};
+use crate::host::{capabilities, programs};
+use crate::lock;
+use crate::records::{Now, Pending, RolledBack, Sources, State, Store, unix_seconds};
+use crate::talk::say;
+
+/// The port of SSH where sshd does not say its own (RFC 4253, 4).
+const SSH: u16 = 22;
+
+/// Puts a policy in force, whatever happens.
+pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
+    if !capabilities::has_net_admin() {
+        return Err(EngineError::NotPermitted.into());
+    }
+    let _lock = lock::take()?;
+    let store = Store::of_host();
+    let (state, damage) = match store.read() {
+        Ok(state) => (state, None),
+        Err(error) => (State::default(), Some(error)),
+    };
+    let settled = settle(state.clone())?;
+    match file(config, &store, &settled) {
+        Ok(()) => damage.map_or(Ok(Exit::Done), |damage| Err(damage.into())),
+        Err(error) => {
+            fall_back(&store, &settled, options.failsafe).with_context(|| format!("{error:#}"))?;
+            if settled != state {
+                store.write(&settled)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The state in which nothing is on trial any more: nobody would confirm it.
+fn settle(state: State) -> anyhow::Result<State> {
+    let Some(Pending { boot_id, .. }) = &state.pending else { return Ok(state) };
+    let why = if *boot_id == Now::read()?.boot_id {
+        "dockfw boot was run before it was confirmed"
+    } else {
+        "the host was restarted before it was confirmed"
+    };
+    Ok(state.roll_back(why, unix_seconds()))
+}
+
+/// Puts the policy of the file in force, unless it is the one that was rolled back.
+fn file(config: &Path, store: &Store, state: &State) -> anyhow::Result<()> {
+    // What an operator once forced is not to be lost by a restart.
+    let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
+    let (policy, sources) = load_recorded(config, force)?;
+    refuse_rolled_back(config, &sources, state)?;
+    let policy = fit_to_host(policy);
+    let chosen = Chosen::by(policy.engine.backend, false)?;
+    judge(&policy, !chosen.is_anything_there()?)?.say_all();
+    let ruleset = engines::compile_for(chosen.engine.name(), &policy);
+    let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
+    candidate.put_in_force()?;
+    println!("in force ({})", candidate.chosen.engine.name());
+    // Early in a boot, /var may not be writable yet. The record would be of what is in the file anyway.
+    if let Err(error) = candidate.keep(store) {
+        say(format_args!("the policy is in force, but could not be recorded: {error:#}"));
+    }
+    Ok(())
+}
+
+fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow::Result<()> {
+    let digest = sources.seal().ok();
+    let is_it = |rolled_back: &&RolledBack| {
+        digest.as_ref().is_some_and(|sources| sources.digest() == rolled_back.policy.digest)
+    };
+    let Some(RolledBack { why, at, .. }) = state.rolled_back.as_ref().filter(is_it) else { return Ok(()) };
+    let message = format!(
+        "{} was rolled back at {} ({why}); change it, or put it in force by hand: dockfw apply",
+        config.display(),
+        super::wall_time(*at)
+    );
+    Err(Stop::new(Exit::NotInForce, message).into())
+}
+
+/// Puts the last confirmed policy in force, or else the fail-safe.
+fn fall_back(store: &Store, state: &State, failsafe: Failsafe) -> anyhow::Result<()> {
+    let confirmed = state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed)));
+    match confirmed {
+        Some((confirmed, Ok(()))) => {
+            let applied = super::wall_time(confirmed.applied_at);
+            say(format_args!("in its place, the policy confirmed at {applied} is in force"));
+            return Ok(());
+        }
+        Some((_, Err(error))) => say(format_args!("the confirmed policy can't be put in force: {error:#}")),
+        None => {}
+    }
+    let (text, words) = emergency_policy(failsafe);
+    let path = PathBuf::from("/failsafe");
+    let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), false)?;
+    enact::enact(Backend::Auto, policy)
+        .context("nothing is in force: not even the fail-safe could be loaded")?;
+    say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
+    Ok(())
+}
+
+/// A policy for a host whose own is lost, and what it does in words.
+fn emergency_policy(failsafe: Failsafe) -> (String, String) {
+    let closed = "trusted = []\n".to_owned();
+    match failsafe {
+        Failsafe::Closed => (closed, "nobody reaches anything".into()),
+        Failsafe::Ssh => {
+            let ports = ssh_ports(&programs::said("sshd", &["-T"]).unwrap_or_default());
+            let quoted: Vec<_> = ports.iter().map(|port| format!("\"{port}/tcp\"")).collect();
+            let rule = format!("[[allow]]\nname = \"ssh\"\nports = [{}]\nto = \"host\"\n", quoted.join(", "));
+            (closed + &rule, format!("everyone reaches {} of the host, and nothing else", quoted.join(", ")))
+        }
+    }
+}
+
+/// The ports that `sshd -T` names, which says `port 22`.
+fn ssh_ports(said: &str) -> Vec<u16> {
+    let named = said.lines().filter_map(|line| line.strip_prefix("port ")?.trim().parse().ok());
+    let ports: Vec<u16> = named.filter(|port| *port != 0).collect();
+    if ports.is_empty() { vec![SSH] } else { ports }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sshd_says_its_ports() {
+        assert_eq!(ssh_ports("port 2222\nport 22\nportx 1\naddressfamily any\n"), [2222, 22]);
+        assert_eq!(ssh_ports("port 0\nport x\n"), [22]);
+        assert_eq!(ssh_ports(""), [22]);
+    }
+
+    #[test]
+    fn the_fail_safes_are_policies() {
+        for failsafe in [Failsafe::Ssh, Failsafe::Closed] {
+            let (text, _) = emergency_policy(failsafe);
+            let path = Path::new("/failsafe");
+            let policy = enact::load_quietly(path, &Sources::of_file(path, &text), false).unwrap();
+            assert_eq!(policy.allow.len(), usize::from(failsafe == Failsafe::Ssh));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `dockfw confirm`
+
+use anyhow::bail;
+use dockfw_policy::engine::EngineError;
+
+use crate::exit::{Exit, Stop};
+use crate::host::capabilities;
+use crate::records::{RolledBack, Store};
+use crate::trial::{self, Outcome};
+
+/// Keeps the policy that is on trial.
+pub(crate) fn run() -> anyhow::Result<Exit> {
+    if !capabilities::has_net_admin() {
+        return Err(EngineError::NotPermitted.into());
+    }
+    let store = Store::of_host();
+    let state = store.read()?;
+    let outcome = match (&state.pending, &state.rolled_back) {
+        (Some(pending), _) => trial::confirm(&store, &pending.policy.id)?,
+        (None, Some(RolledBack { why, .. })) => Outcome::RolledBack(why.clone()),
+        (None, None) => bail!("nothing is on trial: the policy in force needs no confirmation"),
+    };
+    match outcome {
+        Outcome::Confirmed => {
+            println!("confirmed");
+            Ok(Exit::Done)
+        }
+        Outcome::RolledBack(why) => {
+            Err(Stop::new(Exit::NotInForce, format!("too late; the policy was rolled back: {why}")).into())
+        }
+        Outcome::Replaced | Outcome::Pending => bail!("another dockfw was faster; look again: dockfw status"),
+    }
+}

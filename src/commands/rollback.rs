@@ -1,0 +1,44 @@
+//! `dockfw rollback`
+
+use anyhow::{Context, bail};
+use dockfw_policy::engine::EngineError;
+
+use crate::exit::Exit;
+use crate::host::capabilities;
+use crate::records::{State, Store, unix_seconds};
+use crate::{enact, lock};
+
+/// Why a policy is taken back, in the records.
+const WHY: &str = "dockfw rollback";
+
+/// Goes back by one apply: from what is on trial to what is confirmed, or from that to the one before it.
+pub(crate) fn run() -> anyhow::Result<Exit> {
+    if !capabilities::has_net_admin() {
+        return Err(EngineError::NotPermitted.into());
+    }
+    let _lock = lock::take()?;
+    let store = Store::of_host();
+    let state = store.read()?;
+    let state = match state.pending {
+        Some(_) => enact::take_back(&store, state, WHY)?,
+        None => step_back(&store, state)?,
+    };
+    match state.confirmed {
+        Some(policy) => {
+            let applied = super::wall_time(policy.applied_at);
+            println!("rolled back: the policy of {applied} is in force again ({})", policy.engine);
+        }
+        None => println!("rolled back: dockfw filters nothing, as before"),
+    }
+    Ok(Exit::Done)
+}
+
+fn step_back(store: &Store, state: State) -> anyhow::Result<State> {
+    let Some(previous) = &state.previous else {
+        bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
+    };
+    enact::restore(store, previous)?;
+    let state = state.step_back(WHY, unix_seconds());
+    store.write(&state).context("the policy before is in force, but that could not be recorded")?;
+    Ok(state)
+}

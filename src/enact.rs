@@ -1,0 +1,101 @@
+//! Putting policies in force, for good and again, together with their records. Whoever does it holds the
+//! [lock](crate::lock).
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use dockfw_policy::difference::Difference;
+use dockfw_policy::engine::EngineError;
+use dockfw_policy::policy::{Backend, Policy};
+use dockfw_policy::ruleset::Ruleset;
+use dockfw_policy::{LoadOptions, load};
+
+use crate::engines::{self, Chosen, fit_to_host};
+use crate::records::{Record, RecordError, Sealed, Sources, State, Store, new_id, unix_seconds};
+use crate::talk::say;
+
+/// A policy that is about to be put in force.
+pub(crate) struct Candidate<'a> {
+    /// The engine that does it.
+    pub(crate) chosen: Chosen,
+    /// The policy, compiled for it.
+    pub(crate) ruleset: Ruleset,
+    /// What it was read from.
+    pub(crate) sources: &'a Sources,
+    /// Its main file.
+    pub(crate) config: &'a Path,
+    /// Whether what would be refused for the operator's safety is accepted.
+    pub(crate) force: bool,
+}
+
+impl Candidate<'_> {
+    /// Puts it in force. Returns what that changed.
+    pub(crate) fn put_in_force(&self) -> Result<Vec<Difference>, EngineError> {
+        self.chosen.put_in_force(&self.ruleset)
+    }
+
+    /// The record of its apply, which is now.
+    pub(crate) fn record(&self) -> anyhow::Result<(Record, Sealed)> {
+        let sources = self.sources.seal()?;
+        let record = Record {
+            id: new_id()?,
+            config: std::path::absolute(self.config)?,
+            digest: sources.digest().to_owned(),
+            engine: self.chosen.backend(),
+            force: self.force,
+            applied_at: unix_seconds(),
+        };
+        Ok((record, sources))
+    }
+
+    /// Records that it was put in force for good. Damaged records are replaced.
+    pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
+        let (record, sources) = self.record()?;
+        store.keep(&sources)?;
+        let before = match store.read() {
+            Err(error @ RecordError::Damaged { .. }) => {
+                say(format_args!("{error}; it is written anew"));
+                None
+            }
+            state => Some(state?),
+        };
+        let after = before.clone().unwrap_or_default().apply(record);
+        if before != Some(after.clone()) {
+            store.write(&after)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts a recorded policy in force, by the engine that it was in force by. An apply like any other, but nothing is
+/// refused for the operator's safety: this is the safe side.
+pub(crate) fn restore(store: &Store, record: &Record) -> anyhow::Result<()> {
+    let policy = load_quietly(&record.config, &store.sources(record)?, record.force)
+        .context("this dockfw does not accept the policy that was recorded")?;
+    enact(record.engine, policy)
+}
+
+/// Loads a policy from where nobody would mend it.
+pub(crate) fn load_quietly(path: &Path, sources: &Sources, force: bool) -> anyhow::Result<Policy> {
+    let options = LoadOptions { allow_trusting_everyone: force };
+    load(path, sources, options).map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
+}
+
+/// Puts a policy in force that no record is made of.
+pub(crate) fn enact(backend: Backend, policy: Policy) -> anyhow::Result<()> {
+    let chosen = Chosen::by(backend, false)?;
+    chosen.put_in_force(&engines::compile_for(chosen.engine.name(), &fit_to_host(policy)))?;
+    Ok(())
+}
+
+/// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
+/// new state.
+pub(crate) fn take_back(store: &Store, state: State, why: &str) -> anyhow::Result<State> {
+    match &state.confirmed {
+        Some(confirmed) => restore(store, confirmed)?,
+        None => drop(engines::remove()?),
+    }
+    let state = state.roll_back(why, unix_seconds());
+    store.write(&state)?;
+    Ok(state)
+}

@@ -1,0 +1,194 @@
+//! Policies on trial: in force, and taken back unless somebody confirms them in time.
+//!
+//! The record of a trial is on the disk before the rules change, and two processes look after it. `apply --confirm` itself
+//! [waits](waiter) for the operator. The [watcher], a process in a session of its own, takes the policy back when the
+//! time is over or the one who waits is gone, however it went. Who of them comes second finds nothing to do: what is
+//! pending is looked up with the [lock](crate::lock) held. The lock is not held while they wait.
+
+mod vigil;
+mod waiter;
+mod watcher;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use dockfw_policy::difference::Difference;
+
+use crate::enact::{self, Candidate};
+use crate::engines::Chosen;
+use crate::exit::{Exit, Stop};
+use crate::lock;
+use crate::records::{Now, Pending, State, Store};
+use vigil::Vigil;
+use watcher::Watcher;
+
+pub(crate) use watcher::run as watch;
+
+/// Why a policy is taken back when its time is over.
+pub(crate) const TIME_OUT: &str = "nobody confirmed it in time";
+
+/// Why `--confirm` is refused where dockfw did not record what is in force.
+const NO_WAY_BACK: &str = "not applied: dockfw's rules are in force, but there is no record of their policy, so there would be no way \
+                           back; apply what is in force now without --confirm first";
+
+/// A trial that has begun.
+pub(crate) struct Trial {
+    store: Store,
+    id: String,
+    watcher: Watcher,
+    vigil: Vigil,
+}
+
+/// How long a trial is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    /// So long, from when the policy is in force.
+    Time(Duration),
+    /// As long as the one that it replaces would have been.
+    AsBefore,
+}
+
+impl Length {
+    /// The deadline, in milliseconds since the boot.
+    fn deadline(self, state: &State, now: &Now) -> u64 {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Self::Time(time) => millis(now.since_boot.saturating_add(time)),
+            Self::AsBefore => {
+                state.pending.as_ref().map_or(millis(now.since_boot), |pending| pending.deadline_ms)
+            }
+        }
+    }
+}
+
+/// Puts a policy in force on trial. The [lock](crate::lock) must be held, and given back before anybody waits.
+pub(crate) fn begin(
+    store: Store,
+    state: State,
+    candidate: &Candidate<'_>,
+    length: Length,
+) -> anyhow::Result<(Trial, Vec<Difference>)> {
+    must_have_way_back(&store, &state, &candidate.chosen)?;
+    let (policy, sources) = candidate.record()?;
+    store.keep(&sources)?;
+    let id = policy.id.clone();
+    let vigil = Vigil::begin(store.make_directory()?).context("can't prepare to wait")?;
+    let mut watcher =
+        Watcher::start(&id).context("can't start the watcher that would take the policy back")?;
+    let pending = |now: Now| {
+        let deadline_ms = length.deadline(&state, &now);
+        state.clone().await_confirmation(Pending {
+            policy: policy.clone(),
+            boot_id: now.boot_id,
+            deadline_ms,
+        })
+    };
+    store.write(&pending(Now::read()?))?;
+    watcher.arm()?;
+    let changes = match candidate.put_in_force() {
+        Ok(changes) => changes,
+        Err(error) => {
+            withdraw(&store, state, &id, watcher)?;
+            return Err(error.into());
+        }
+    };
+    // To put it in force may have taken a good part of the time.
+    store.write(&pending(Now::read()?))?;
+    Ok((Trial { store, id, watcher, vigil }, changes))
+}
+
+/// A trial needs a policy to go back to, or a host that had none.
+fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
+    match &state.confirmed {
+        Some(confirmed) => {
+            store.sources(confirmed).context(
+                "not applied: the way back is broken; apply what is in force now without --confirm first",
+            )?;
+        }
+        None if state.pending.is_none() && chosen.is_anything_there()? => {
+            return Err(Stop::new(Exit::Unsafe, NO_WAY_BACK).into());
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// The policy could not be put in force: what was before, is. Where that is on trial itself, the new watcher looks after
+/// it, for the one before may have left.
+fn withdraw(store: &Store, state: State, id: &str, watcher: Watcher) -> anyhow::Result<()> {
+    store.write(&state.hand_over(id))?;
+    watcher.detach();
+    Ok(())
+}
+
+impl Trial {
+    /// Leaves the trial to its watcher.
+    pub(crate) fn detach(self) {
+        self.watcher.detach();
+    }
+}
+
+/// What became of a trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It goes on.
+    Pending,
+    /// The policy was confirmed.
+    Confirmed,
+    /// The policy was taken back, for this reason.
+    RolledBack(String),
+    /// Another apply, or `dockfw remove`, took its place.
+    Replaced,
+}
+
+/// What became of the trial of this apply.
+fn outcome(state: &State, id: &str) -> Outcome {
+    if state.pending_of(id).is_some() {
+        return Outcome::Pending;
+    }
+    match (&state.confirmed, &state.rolled_back) {
+        (_, Some(rolled_back)) if rolled_back.policy.id == id => Outcome::RolledBack(rolled_back.why.clone()),
+        (Some(confirmed), _) if confirmed.id == id => Outcome::Confirmed,
+        _ => Outcome::Replaced,
+    }
+}
+
+/// Confirms the policy of this apply, if it still is on trial. Otherwise nothing is changed but that it is taken back
+/// where its time is over.
+pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
+    let _lock = lock::take()?;
+    let state = store.read()?;
+    let Some(pending) = state.pending_of(id) else { return Ok(outcome(&state, id)) };
+    let state = match pending.time_left(&Now::read()?) {
+        Some(_) => {
+            let state = state.confirm();
+            store.write(&state)?;
+            state
+        }
+        None => enact::take_back(store, state, TIME_OUT)?,
+    };
+    Ok(outcome(&state, id))
+}
+
+/// Takes the policy of this apply back, if it still is on trial.
+fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Outcome> {
+    let _lock = lock::take()?;
+    let state = store.read()?;
+    let state = match state.pending_of(id) {
+        Some(_) => enact::take_back(store, state, why)?,
+        None => state,
+    };
+    Ok(outcome(&state, id))
+}
+
+/// Takes the policy of this apply back, if it still is on trial and its time is over.
+fn time_out(store: &Store, id: &str) -> anyhow::Result<Outcome> {
+    let _lock = lock::take()?;
+    let state = store.read()?;
+    let now = Now::read()?;
+    let state = match state.pending_of(id) {
+        Some(pending) if pending.time_left(&now).is_none() => enact::take_back(store, state, TIME_OUT)?,
+        _ => state,
+    };
+    Ok(outcome(&state, id))
+}

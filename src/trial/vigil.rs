@@ -1,0 +1,100 @@
+//! What waiter and watcher wait for: the end of the time, signals, a change of the records, and one thing of their own.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+/// The signals that end a trial.
+const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+
+/// Signals that would stop a process of the background that reads its terminal, or sets it; blocked, they make that an
+/// error (termios(3), tcsetpgrp(3)).
+const STOPPING: [Signal; 2] = [Signal::SIGTTIN, Signal::SIGTTOU];
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The time is over.
+    Deadline,
+    /// A signal that ends the trial.
+    Signal(Signal),
+    /// The records have changed.
+    Records,
+    /// There is something to read from the other thing.
+    Input(PollFlags),
+    /// None of these for as long as was asked for.
+    Nothing,
+}
+
+/// From when it begins, signals wait to be asked for, and no change of the records is missed.
+#[derive(Debug)]
+pub(super) struct Vigil {
+    timer: TimerFd,
+    signals: SignalFd,
+    records: Inotify,
+}
+
+impl Vigil {
+    /// Begins to watch the records in this directory.
+    pub(super) fn begin(directory: &Path) -> io::Result<Self> {
+        let ending: SigSet = ENDING.into_iter().collect();
+        ending.thread_block()?;
+        STOPPING.into_iter().collect::<SigSet>().thread_block()?;
+        let records = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        // The state is renamed to its place, and removed with its directory.
+        records.add_watch(directory, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE)?;
+        Ok(Self {
+            // It runs on while the host is suspended.
+            timer: TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?,
+            signals: SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
+            records,
+        })
+    }
+
+    /// Sets the end of the time, in milliseconds since the boot.
+    pub(super) fn set_deadline(&self, deadline_ms: u64) -> io::Result<()> {
+        // 0 would switch the timer off.
+        let deadline = TimeSpec::milliseconds(i64::try_from(deadline_ms).unwrap_or(i64::MAX).max(1));
+        let expiration = Expiration::OneShot(deadline);
+        Ok(self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+    }
+
+    /// Waits for the next event, `input` being the thing of one's own.
+    pub(super) fn next(&self, input: Option<BorrowedFd<'_>>, timeout: PollTimeout) -> io::Result<Event> {
+        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds =
+            vec![watch(self.signals.as_fd()), watch(self.records.as_fd()), watch(self.timer.as_fd())];
+        fds.extend(input.map(watch));
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let happened = |index: usize| {
+            let flags = fds.get(index).and_then(PollFd::revents);
+            flags.filter(|flags| !flags.is_empty())
+        };
+        if happened(0).is_some() {
+            return Ok(self.signal()?.map_or(Event::Nothing, Event::Signal));
+        }
+        if happened(1).is_some() {
+            self.records.read_events()?;
+            return Ok(Event::Records);
+        }
+        Ok(match happened(2) {
+            Some(_) => Event::Deadline,
+            None => happened(3).map_or(Event::Nothing, Event::Input),
+        })
+    }
+
+    fn signal(&self) -> io::Result<Option<Signal>> {
+        let number = self.signals.read_signal()?.map(|info| info.ssi_signo);
+        Ok(number.and_then(|number| Signal::try_from(i32::try_from(number).ok()?).ok()))
+    }
+}

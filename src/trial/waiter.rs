@@ -1,0 +1,141 @@
+//! The one who waits: `dockfw apply --confirm`, from when the policy is in force until it is kept or taken back.
+
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::termios::{FlushArg, tcflush};
+use nix::unistd::{getpgrp, read, tcgetpgrp};
+
+use super::vigil::Event;
+use super::{Outcome, Trial, confirm, outcome, roll_back, time_out};
+use crate::exit::{Exit, Stop};
+use crate::records::Now;
+
+/// How often a terminal is told how much time is left.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What came from the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Typed {
+    Enter,
+    Something,
+    /// Nothing more will come.
+    End,
+    /// The terminal is gone.
+    HungUp,
+}
+
+/// Where the operator may press Enter.
+struct Keyboard {
+    is_terminal: bool,
+}
+
+impl Keyboard {
+    /// None where the terminal listens to another program: what is typed there is not for us.
+    fn find() -> Option<Self> {
+        let stdin = io::stdin();
+        let is_terminal = stdin.is_terminal();
+        if is_terminal && tcgetpgrp(&stdin).is_ok_and(|foreground| foreground != getpgrp()) {
+            return None;
+        }
+        if is_terminal {
+            // What was typed, or pasted, before the policy was in force is no answer.
+            let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
+        }
+        Some(Self { is_terminal })
+    }
+
+    fn read(&self, flags: PollFlags) -> Typed {
+        let mut buffer = [0; 64];
+        match read(io::stdin(), &mut buffer) {
+            Ok(size) if buffer.iter().take(size).any(|byte| *byte == b'\n') => Typed::Enter,
+            Ok(1..) | Err(Errno::EAGAIN | Errno::EINTR) => Typed::Something,
+            Ok(_) | Err(_) if self.is_terminal && flags.contains(PollFlags::POLLHUP) => Typed::HungUp,
+            // Ctrl-D
+            Ok(_) if self.is_terminal => Typed::Something,
+            Ok(_) | Err(_) => Typed::End,
+        }
+    }
+}
+
+impl Trial {
+    /// Waits until the policy is kept or taken back.
+    pub(crate) fn wait(self) -> anyhow::Result<Exit> {
+        let mut keyboard = Keyboard::find();
+        let is_terminal = io::stderr().is_terminal();
+        let tick = if is_terminal { PollTimeout::try_from(TICK)? } else { PollTimeout::NONE };
+        let outcome = loop {
+            let state = self.store.read()?;
+            let Some(pending) = state.pending_of(&self.id) else { break outcome(&state, &self.id) };
+            self.vigil.set_deadline(pending.deadline_ms)?;
+            if is_terminal {
+                show(pending.time_left(&Now::read()?));
+            }
+            let stdin = io::stdin();
+            let event = self.vigil.next(keyboard.as_ref().map(|_| stdin.as_fd()), tick)?;
+            let outcome = self.answer(event, &mut keyboard)?;
+            if outcome != Outcome::Pending {
+                break outcome;
+            }
+        };
+        if is_terminal {
+            clear();
+        }
+        end(outcome)
+    }
+
+    fn answer(&self, event: Event, keyboard: &mut Option<Keyboard>) -> anyhow::Result<Outcome> {
+        let roll_back = |why: &str| roll_back(&self.store, &self.id, why);
+        match event {
+            Event::Deadline => time_out(&self.store, &self.id),
+            Event::Signal(signal) => roll_back(cause(signal)),
+            Event::Records | Event::Nothing => Ok(Outcome::Pending),
+            Event::Input(flags) => {
+                match keyboard.as_ref().map_or(Typed::End, |keyboard| keyboard.read(flags)) {
+                    Typed::Enter => confirm(&self.store, &self.id),
+                    Typed::HungUp => roll_back(cause(Signal::SIGHUP)),
+                    Typed::Something => Ok(Outcome::Pending),
+                    Typed::End => {
+                        *keyboard = None;
+                        Ok(Outcome::Pending)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cause(signal: Signal) -> &'static str {
+    match signal {
+        Signal::SIGHUP => "the terminal of dockfw apply was closed",
+        Signal::SIGTERM => "dockfw apply was ended",
+        _ => "dockfw apply was interrupted",
+    }
+}
+
+fn end(outcome: Outcome) -> anyhow::Result<Exit> {
+    let stop = |message: String| Err(Stop::new(Exit::NotInForce, message).into());
+    match outcome {
+        Outcome::Pending | Outcome::Confirmed => {
+            let _ = writeln!(io::stdout(), "confirmed");
+            Ok(Exit::Done)
+        }
+        Outcome::RolledBack(why) => stop(format!("rolled back: {why}")),
+        Outcome::Replaced => stop("no longer on trial: another dockfw took it over".into()),
+    }
+}
+
+/// On a terminal, one line that counts down.
+fn show(left: Option<Duration>) {
+    let left = left.unwrap_or_default().as_secs();
+    let _ =
+        write!(io::stderr(), "\r\x1b[Kdockfw: {left} s left: Enter keeps the policy, Ctrl-C takes it back ");
+}
+
+fn clear() {
+    let _ = write!(io::stderr(), "\r\x1b[K");
+}

@@ -1,0 +1,153 @@
+//! The watcher: a process in a session of its own, which no end of a terminal, of a session or of the one who waits takes
+//! along.
+//!
+//! It is this program, started again. From the one who waits it has a pipe, by which it is told that the record is
+//! there, and that it is on its own. When the other end is closed without that, the one who waits is gone. On its stdout
+//! it says once that it is ready.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::poll::PollTimeout;
+use nix::sys::signal::Signal;
+
+use super::vigil::{Event, Vigil};
+use super::{Outcome, roll_back, time_out};
+use crate::exit::Exit;
+use crate::records::Store;
+
+/// The verb by which the program is started as a watcher.
+const VERB: &str = "watch";
+/// This program, also where its file was replaced meanwhile (proc_pid_exe(5)).
+const PROGRAM: &str = "/proc/self/exe";
+/// What lists of processes call it.
+const NAME: &str = "dockfw";
+/// Where a process writes its name, which would be that of the link (proc_pid_comm(5)).
+const OWN_NAME: &str = "/proc/self/comm";
+
+/// What the watcher says when it is ready.
+const READY: u8 = b'r';
+/// What it is told when the record is there.
+const ARMED: u8 = b'a';
+/// What it is told when it is on its own.
+const DETACHED: u8 = b'd';
+
+/// How long the watcher waits after it could not take a policy back, before it tries again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The watcher, as the one who waits sees it. Dropped, it takes the policy back.
+#[derive(Debug)]
+pub(super) struct Watcher(ChildStdin);
+
+impl Watcher {
+    /// Starts the watcher of this apply, and waits until it is ready.
+    pub(super) fn start(id: &str) -> io::Result<Self> {
+        let mut command = Command::new(PROGRAM);
+        command.arg0(NAME).args([VERB, id]).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let (Some(pipe), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("it has no pipes"));
+        };
+        let mut said = [0];
+        stdout.read_exact(&mut said).map_err(|_| io::Error::other("it ended at once"))?;
+        Ok(Self(pipe))
+    }
+
+    /// The record of the trial is there.
+    pub(super) fn arm(&mut self) -> io::Result<()> {
+        self.0.write_all(&[ARMED])
+    }
+
+    /// From here on, the watcher looks after the trial alone.
+    pub(super) fn detach(mut self) {
+        // Where it has gone, there was nothing left to watch.
+        let _ = self.0.write_all(&[DETACHED]);
+    }
+}
+
+/// Why a watcher takes a policy back.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// The time is over.
+    TimeOut,
+    /// The one who waits is gone.
+    Alone,
+    /// The watcher itself is told to end.
+    Signal(Signal),
+}
+
+/// What a watcher does.
+pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
+    // Whoever starts it by hand may be the leader of a group, which can't leave its session.
+    let _ = nix::unistd::setsid();
+    let _ = fs::write(OWN_NAME, NAME);
+    let store = Store::of_host();
+    let vigil = Vigil::begin(store.make_directory()?).context("can't prepare to watch")?;
+    let mut lifeline = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    io::stdout().write_all(&[READY]).and_then(|()| io::stdout().flush())?;
+    // Until the record is there, that of another trial may be.
+    if heard(&mut lifeline) != Some(ARMED) {
+        insist(&store, id, Cause::Alone);
+        return Ok(Exit::Done);
+    }
+    let mut lifeline = Some(lifeline);
+    while let Some(cause) = wait(&store, &vigil, &mut lifeline, id)? {
+        if insist(&store, id, cause) != Outcome::Pending {
+            break;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Waits for a cause to take the policy back. There is none any more where it is not on trial.
+fn wait(
+    store: &Store,
+    vigil: &Vigil,
+    lifeline: &mut Option<File>,
+    id: &str,
+) -> anyhow::Result<Option<Cause>> {
+    loop {
+        // A record that can't be read says nothing against the trial: the deadline stays what it was.
+        if let Ok(state) = store.read() {
+            let Some(pending) = state.pending_of(id) else { return Ok(None) };
+            vigil.set_deadline(pending.deadline_ms)?;
+        }
+        match vigil.next(lifeline.as_ref().map(File::as_fd), PollTimeout::NONE)? {
+            Event::Deadline => return Ok(Some(Cause::TimeOut)),
+            Event::Signal(signal) => return Ok(Some(Cause::Signal(signal))),
+            Event::Input(_) if lifeline.take().as_mut().and_then(heard) != Some(DETACHED) => {
+                return Ok(Some(Cause::Alone));
+            }
+            Event::Input(_) | Event::Records | Event::Nothing => {}
+        }
+    }
+}
+
+/// The next thing that the watcher is told, unless nobody is there to tell it.
+fn heard(lifeline: &mut File) -> Option<u8> {
+    let mut told = [0];
+    lifeline.read_exact(&mut told).ok().map(|()| told[0])
+}
+
+/// Takes the policy back, and tries again for as long as that fails.
+fn insist(store: &Store, id: &str, cause: Cause) -> Outcome {
+    loop {
+        let result = match cause {
+            Cause::TimeOut => time_out(store, id),
+            Cause::Alone => roll_back(store, id, "dockfw apply ended before it was confirmed"),
+            Cause::Signal(signal) => roll_back(store, id, &format!("its watcher was ended by {signal}")),
+        };
+        match result {
+            Ok(outcome) => return outcome,
+            Err(error) => log::error!("can't take the policy back: {error:#}"),
+        }
+        thread::sleep(PAUSE);
+    }
+}
