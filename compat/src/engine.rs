@@ -7,15 +7,16 @@ use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::{Count, Engine, EngineError, Requirement, SetState, State};
 use dockfw_policy::ruleset::Ruleset;
 
+use crate::Iptables;
 use crate::host::{Host, Tools};
 use crate::lower::{counter_of, lower};
 use crate::normal::comment;
 use crate::plan::{Live, Plan, Restore, plan, removal};
 use crate::presence::is_present;
 use crate::probe;
+use crate::run::both;
 use crate::sets;
 use crate::wanted::{TableName, Wanted, is_own_chain};
-use crate::{Iptables, text};
 
 /// How often an apply is tried again where others changed the rules meanwhile.
 const MAX_RACES: usize = 3;
@@ -61,21 +62,17 @@ impl Iptables {
     }
 }
 
-/// Has `iptables-restore --test` judge the rules. Empty sets stand in for those that are not there yet: a rule can only
-/// name a set that is there.
+/// Has `iptables-restore --test` judge the rules, with empty sets for those that are not there yet.
 fn check(host: &Host, wanted: &Wanted) -> Result<(), EngineError> {
-    let live = host.read()?;
-    let restores = plan(&live, wanted, &host.protocols).restores;
-    let absent: Vec<_> = wanted.sets.iter().filter(|set| !live.sets.contains_key(&set.name)).collect();
-    let mut stand_ins = String::new();
-    for set in &absent {
-        text::create(&mut stand_ins, &set.name, set.family, 0);
-    }
-    host.restore_sets(&stand_ins)?;
-    let verdict = restores.iter().try_for_each(|restore| host.tools.restore(restore, true));
-    let names: Vec<_> = absent.iter().map(|set| set.name.clone()).collect();
-    host.destroy_sets(&names)?;
+    let plan = plan(&host.read()?, wanted, &host.protocols);
+    host.restore_sets(&plan.stand_ins)?;
+    let verdict = judge(host, &plan);
+    host.destroy_sets(&plan.new_sets)?;
     verdict
+}
+
+fn judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
+    plan.restores.iter().try_for_each(|restore| host.tools.restore(restore, true))
 }
 
 fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
@@ -127,10 +124,11 @@ fn remove(host: &Host) -> Result<bool, EngineError> {
 /// The steps of an apply. One that is killed between two leaves each family at the old policy or at the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
-    /// New sets are made and filled.
-    Fill,
-    /// The rules are judged, of both families before either changes.
-    Judge,
+    /// New sets are there, empty.
+    StandIn,
+    /// Sets are filled. Meanwhile the rules are judged, of both families before either changes: a judgement takes the
+    /// kernel many milliseconds, most of them spent waiting.
+    FillAndJudge,
     /// The rules of this family are in force.
     Restore(Family),
     /// What an earlier apply left in the other variant of iptables is taken out.
@@ -142,8 +140,8 @@ pub(crate) enum Step {
 impl Step {
     /// All of them, in order.
     pub(crate) const ALL: &[Self] = &[
-        Self::Fill,
-        Self::Judge,
+        Self::StandIn,
+        Self::FillAndJudge,
         Self::Restore(Family::Ipv6),
         Self::Restore(Family::Ipv4),
         Self::CleanOther,
@@ -157,8 +155,8 @@ pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<
     let mut switched = None;
     for step in steps {
         match step {
-            Step::Fill => host.restore_sets(&plan.sets)?,
-            Step::Judge => plan.restores.iter().try_for_each(|restore| host.tools.restore(restore, true))?,
+            Step::StandIn => host.restore_sets(&plan.stand_ins)?,
+            Step::FillAndJudge => fill_and_judge(host, plan)?,
             Step::Restore(family) => {
                 let Some(restore) = plan.restores.iter().find(|restore| restore.family == *family) else {
                     continue;
@@ -171,6 +169,16 @@ pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<
         }
     }
     Ok(done)
+}
+
+/// Where it fails, the new sets are taken out again.
+fn fill_and_judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
+    let (verdict, filled) = both(|| judge(host, plan), || host.restore_sets(&plan.fills));
+    let result = verdict.and(filled);
+    if result.is_err() {
+        host.destroy_sets(&plan.new_sets)?;
+    }
+    result
 }
 
 /// Restores one family; where the other one has changed already, an error says so.

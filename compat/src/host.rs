@@ -1,17 +1,18 @@
 //! The programs of this host: which variant of iptables Docker uses, and talking to its programs.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Refusal};
+use ipnetwork::IpNetwork;
 
 use crate::Facts;
 use crate::normal::Protocols;
 use crate::plan::{Live, Restore};
-use crate::run::{Answer, find, run};
+use crate::run::{Answer, at_once, both, find, run};
 use crate::saved::{self, Tables};
 use crate::sets;
 use crate::wanted::Wanted;
@@ -64,7 +65,7 @@ pub(crate) struct Tools {
     pub(crate) variant: Variant,
     programs: BTreeMap<Family, [PathBuf; 2]>,
     /// Whether a restore can wait for the lock by itself.
-    knows_wait: OnceCell<bool>,
+    knows_wait: OnceLock<bool>,
 }
 
 impl Tools {
@@ -76,13 +77,19 @@ impl Tools {
             let pair = [find(&format!("{base}{infix}-save"))?, find(&format!("{base}{infix}-restore"))?];
             programs.insert(family, pair);
         }
-        Some(Self { variant, programs, knows_wait: OnceCell::new() })
+        Some(Self { variant, programs, knows_wait: OnceLock::new() })
     }
 
     /// The tables of each family.
     pub(crate) fn read(&self) -> Result<BTreeMap<Family, Tables>, EngineError> {
-        let read = |(family, [save, _]): (&Family, &[PathBuf; 2])| Ok((*family, read_tables(save)?));
-        self.programs.iter().map(read).collect()
+        let read =
+            |(family, [save, _]): (&Family, &[PathBuf; 2])| Ok((*family, self.read_family(*family, save)?));
+        at_once(&self.programs, read).into_iter().collect()
+    }
+
+    fn read_family(&self, family: Family, save: &Path) -> Result<Tables, EngineError> {
+        let has_none = self.variant == Variant::Legacy && !may_have_legacy_tables(family);
+        if has_none { Ok(Tables::default()) } else { read_tables(save) }
     }
 
     fn restore_program(&self, family: Family) -> Result<&Path, EngineError> {
@@ -123,8 +130,26 @@ fn missing(program: &str) -> EngineError {
 
 /// The families that the kernel has: IPv6 may be disabled at boot.
 fn families() -> Vec<Family> {
-    let has = |family: &Family| *family == Family::Ipv4 || Path::new("/proc/net/if_inet6").exists();
+    let has = |family: &Family| *family == Family::Ipv4 || proc_net().join("if_inet6").exists();
     Family::BOTH.into_iter().filter(has).collect()
+}
+
+/// Whether the kernel may have tables of iptables-legacy. Where it says that there are none, there is nothing to list.
+pub(crate) fn may_have_legacy_tables(family: Family) -> bool {
+    let names = match family {
+        Family::Ipv4 => "ip_tables_names",
+        Family::Ipv6 => "ip6_tables_names",
+    };
+    match std::fs::read_to_string(proc_net().join(names)) {
+        Ok(names) => !names.trim().is_empty(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+/// What the kernel tells of the thread's network namespace; before Linux 3.17, of the process's.
+fn proc_net() -> &'static Path {
+    let of_thread = Path::new("/proc/thread-self/net");
+    if of_thread.exists() { of_thread } else { Path::new("/proc/net") }
 }
 
 fn read_tables(save: &Path) -> Result<Tables, EngineError> {
@@ -204,8 +229,8 @@ impl Host {
     /// Looks for the programs, and where Docker's chains are.
     pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
         let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
-        let version = run(&iptables, &["--version"], "")?;
-        let variant = Variant::of_version(&version.stdout);
+        let (version, on_nftables) = both(|| run(&iptables, &["--version"], ""), || on_nftables(facts));
+        let variant = Variant::of_version(&version?.stdout);
         let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;
         let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
         let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
@@ -213,7 +238,7 @@ impl Host {
         // What can't be read there has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
         let in_usual = in_other && has_docker(&usual)?;
-        let dockers = Dockers { in_usual, in_other, on_nftables: on_nftables(facts) };
+        let dockers = Dockers { in_usual, in_other, on_nftables };
         let unfit = dockers.unfit(variant);
         Ok(match other {
             Some(other) if dockers.in_other && !dockers.in_usual => {
@@ -230,20 +255,28 @@ impl Host {
 
     /// What is there.
     pub(crate) fn read(&self) -> Result<Live, EngineError> {
-        let answer = self.run_ipset(&["save"], "")?;
-        Ok(Live { families: self.tools.read()?, sets: saved::own_sets(&answer.stdout) })
+        let sets = || Ok(saved::own_sets(&self.run_ipset(&["save"], "")?.stdout));
+        self.read_with(sets)
     }
 
     /// What is there once sets were loaded: those that have their final names are complete, and need no reading.
     pub(crate) fn read_after(&self, wanted: &Wanted) -> Result<Live, EngineError> {
-        let answer = self.run_ipset(&["list", "-n"], "")?;
-        let own = answer.stdout.lines().filter(|name| sets::is_own(name));
-        let elements = |name: &str| {
-            let set = wanted.sets.iter().find(|set| set.name == name);
-            set.map(|set| set.networks.clone())
-        };
-        let sets = own.map(|name| (name.to_owned(), elements(name))).collect();
-        Ok(Live { families: self.tools.read()?, sets })
+        let elements =
+            |name: &str| wanted.sets.iter().find(|set| set.name == name).map(|set| set.networks.clone());
+        self.read_with(|| {
+            let answer = self.run_ipset(&["list", "-n"], "")?;
+            let own = answer.stdout.lines().filter(|name| sets::is_own(name));
+            Ok(own.map(|name| (name.to_owned(), elements(name))).collect())
+        })
+    }
+
+    /// The rules, and at the same time the sets.
+    fn read_with(
+        &self,
+        sets: impl FnOnce() -> Result<BTreeMap<String, Option<Vec<IpNetwork>>>, EngineError> + Send,
+    ) -> Result<Live, EngineError> {
+        let (families, sets) = both(|| self.tools.read(), sets);
+        Ok(Live { families: families?, sets: sets? })
     }
 
     /// Runs `ipset`, which must succeed.

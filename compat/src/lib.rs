@@ -68,5 +68,7 @@ pub fn render(ruleset: &Ruleset) -> Result<Rendering, EngineError> {
     };
     let iptables = text(dockfw_policy::address::Family::Ipv4);
     let ip6tables = text(dockfw_policy::address::Family::Ipv6);
-    Ok(Rendering { iptables, ip6tables, ipset: plan.sets })
+    let mut ipset = String::new();
+    wanted.sets.iter().for_each(|set| text::whole(&mut ipset, set));
+    Ok(Rendering { iptables, ip6tables, ipset })
 }

@@ -1,7 +1,7 @@
 //! What has to be done so that what is on the host becomes what is wanted. Pure code.
 //!
-//! Sets come first: each is complete under its final name before a rule names it. Then each family's rules change in
-//! one restore. The sets that no rule names any more go last, when both families are over.
+//! Sets come first: each is complete before a rule in force names it. Then each family's rules change in one restore.
+//! The sets that no rule names any more go last, when both families are over.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::jumps::{self, JUMPS, Jump};
 use crate::normal::{Clause, Protocols, comment, normal};
 use crate::saved::{self, Table, Tables};
 use crate::sets;
-use crate::text::{self, Finish};
+use crate::text;
 use crate::wanted::{Chain, DOCKER_USER, FamilyChains, Rule, Set, TableName, Wanted, hook_of, is_own_chain};
 
 /// What is on the host.
@@ -39,8 +39,12 @@ impl Live {
 pub(crate) struct Plan {
     /// What differs.
     pub(crate) differences: Vec<Difference>,
-    /// For `ipset restore`, if anything.
-    pub(crate) sets: String,
+    /// For `ipset restore`, if anything: empty sets, so that rules can name them while they are judged.
+    pub(crate) stand_ins: String,
+    /// The names of those sets.
+    pub(crate) new_sets: Vec<String>,
+    /// For `ipset restore`, if anything: the elements of the sets.
+    pub(crate) fills: String,
     /// For `iptables-restore` of each family, in this order.
     pub(crate) restores: Vec<Restore>,
     /// Sets that are of no use once the rules are in force.
@@ -86,15 +90,8 @@ pub(crate) fn plan(live: &Live, wanted: &Wanted, protocols: &Protocols) -> Plan 
     // changed yet.
     for chains in wanted.families.iter().rev() {
         let Some(tables) = live.families.get(&chains.family) else { continue };
-        let filter = tables.table(TableName::Filter);
-        let comparisons = TableName::ALL.map(|table| Comparison {
-            chains,
-            live: tables.table(table),
-            table,
-            protocols,
-            is_needed: table != TableName::Mangle
-                || !JUMPS.iter().any(|jump| jump.is_made_by_docker(&filter)),
-        });
+        let comparisons =
+            TableName::ALL.map(|table| Comparison { chains, live: tables.table(table), table, protocols });
         let differences = comparisons.iter().map(Comparison::differences).collect::<Vec<_>>();
         if differences.iter().all(Vec::is_empty) {
             continue;
@@ -118,27 +115,29 @@ fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
     let (unfinished, mut obsolete): (Vec<_>, Vec<_>) =
         live.sets.keys().filter(|name| !is_wanted(name)).partition(|name| sets::is_filling(name));
     plan.obsolete = obsolete.iter().map(ToString::to_string).collect();
-    let mut fills = String::new();
     for set in wanted_sets.clone() {
-        let finish = match live.sets.get(&set.name) {
-            Some(Some(networks)) if *networks == set.networks => continue,
-            Some(_) => Finish::Swap,
-            None => Finish::Rename,
-        };
-        let before =
-            if finish == Finish::Swap { Some(&set.name) } else { take_older(&mut obsolete, live, set) };
+        let in_place = live.sets.get(&set.name);
+        if in_place.and_then(Option::as_ref) == Some(&set.networks) {
+            continue;
+        }
+        let before = in_place.map_or_else(|| take_older(&mut obsolete, live, set), |_| Some(&set.name));
         if let Some(before) = before {
             plan.differences.retain(|difference| !only_renames(difference, before, &set.name));
         }
         plan.differences.push(set_difference(live, set, before));
-        text::fill(&mut fills, set, finish);
+        if in_place.is_none() {
+            text::create(&mut plan.stand_ins, &set.name, set.family, 0);
+            plan.new_sets.push(set.name.clone());
+        }
+        text::replace(&mut plan.fills, set);
     }
     plan.differences.extend(obsolete.into_iter().map(|name| useless_set(name, useless)));
     plan.differences.extend(unfinished.iter().map(|name| useless_set(name, DifferenceKind::Leftover)));
-    if fills.is_empty() {
+    if plan.fills.is_empty() {
         plan.obsolete.extend(unfinished.into_iter().cloned());
     } else {
-        plan.sets = unfinished.iter().map(|name| format!("destroy {name}\n")).collect::<String>() + &fills;
+        let destroy: String = unfinished.iter().map(|name| format!("destroy {name}\n")).collect();
+        plan.fills = destroy + &plan.fills;
     }
 }
 
@@ -195,18 +194,14 @@ struct Comparison<'a> {
     live: Table,
     table: TableName,
     protocols: &'a Protocols,
-    /// Whether the table's chains have to be there.
-    is_needed: bool,
 }
 
 impl Comparison<'_> {
     fn differences(&self) -> Vec<Difference> {
         let mut found: Vec<_> =
             self.wanted().iter().flat_map(|chain| self.chain_differences(chain)).collect();
-        if self.is_needed || !self.is_as_if_needed() {
-            let stale = self.stale().map(|name| Part::Chain { chain: name.into(), rules: 0 });
-            found.extend(stale.map(|part| Difference::new(DifferenceKind::Foreign, part)));
-        }
+        let stale = self.stale().map(|name| Part::Chain { chain: name.into(), rules: 0 });
+        found.extend(stale.map(|part| Difference::new(DifferenceKind::Foreign, part)));
         let jumps = self.jumps().filter(|jump| !jump.is_fine(&self.live));
         found.extend(jumps.map(|jump| jump_difference(jump, &self.live)));
         for difference in &mut found {
@@ -218,17 +213,12 @@ impl Comparison<'_> {
 
     /// The chains that have to be there.
     fn wanted(&self) -> &[Chain] {
-        if self.is_needed { self.chains.table(self.table) } else { &[] }
+        self.chains.table(self.table)
     }
 
-    /// Whether chains that are not needed any more do just what they did when they were: no reason for an apply.
-    fn is_as_if_needed(&self) -> bool {
-        self.chains.table(self.table).iter().all(|chain| self.chain_differences(chain).is_empty())
-    }
-
-    /// Whether there is something to take out that makes no difference.
+    /// Whether there is something to take out that makes no difference: what stood in for a jump of Docker's.
     fn has_leftovers(&self) -> bool {
-        self.stale().next().is_some() || self.jumps().any(|jump| !jump.repair(&self.live).is_empty())
+        self.jumps().any(|jump| !jump.repair(&self.live).is_empty())
     }
 
     fn chain_differences(&self, chain: &Chain) -> Vec<Difference> {

@@ -52,6 +52,31 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
+/// Asks all questions at once: to start a program takes longer than its answer.
+pub(crate) fn at_once<Q: Send, A: Send>(
+    questions: impl IntoIterator<Item = Q>,
+    ask: impl Fn(Q) -> A + Sync,
+) -> Vec<A> {
+    let ask = &ask;
+    thread::scope(|scope| {
+        let asked: Vec<_> =
+            questions.into_iter().map(|question| scope.spawn(move || ask(question))).collect();
+        asked.into_iter().map(answer).collect()
+    })
+}
+
+/// Does both at the same time.
+pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
+    thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        (here(), answer(beside))
+    })
+}
+
+fn answer<A>(thread: thread::ScopedJoinHandle<'_, A>) -> A {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Runs a program to its end.
 pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> Result<Answer, EngineError> {
     log::debug!("running {} {}", program.display(), arguments.join(" "));

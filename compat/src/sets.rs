@@ -1,8 +1,7 @@
 //! Address lists as sets of ipset: `hash:net`, one for each family, each of them of a generation of its own.
 //!
-//! A set's name ends in a digest of its elements. A set under its final name is complete, because it is filled under
-//! another name first; so the name says what was loaded, without any record beside the kernel's. What others did to it
-//! since is seen by reading it.
+//! A set's name ends in a digest of its elements, so it says what was to be loaded, without any record beside the
+//! kernel's. What is in it is seen by reading it.
 
 use std::net::IpAddr;
 

@@ -37,24 +37,22 @@ pub(crate) fn create(out: &mut String, name: &str, family: Family, count: usize)
     let _ = writeln!(out, "create {name} hash:net family {family} hashsize {buckets} maxelem {most}");
 }
 
-/// Makes a set under a name of its own and fills it. `finish`: how it comes to its final name.
-pub(crate) fn fill(out: &mut String, set: &Set, finish: Finish) {
+/// Makes a set and fills it.
+pub(crate) fn whole(out: &mut String, set: &Set) {
+    create(out, &set.name, set.family, set.networks.len());
+    add(out, &set.name, set);
+}
+
+/// Fills a set beside the one of the final name, and puts it in that one's place at once.
+pub(crate) fn replace(out: &mut String, set: &Set) {
     let name = sets::filling_name(set);
     create(out, &name, set.family, set.networks.len());
+    add(out, &name, set);
+    let _ = writeln!(out, "swap {name} {}\ndestroy {name}", set.name);
+}
+
+fn add(out: &mut String, name: &str, set: &Set) {
     for network in &set.networks {
         let _ = writeln!(out, "add {name} {network}");
     }
-    let _ = match finish {
-        Finish::Rename => writeln!(out, "rename {name} {}", set.name),
-        Finish::Swap => writeln!(out, "swap {name} {0}\ndestroy {name}", set.name),
-    };
-}
-
-/// How a filled set comes to its final name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finish {
-    /// Nobody has the name.
-    Rename,
-    /// Rules in force use a set of this name, whose elements others changed.
-    Swap,
 }

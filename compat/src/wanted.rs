@@ -84,8 +84,9 @@ pub(crate) struct FamilyChains {
     pub(crate) raw: Vec<Chain>,
     /// The chains of table filter.
     pub(crate) filter: Vec<Chain>,
-    /// The chains of table mangle, for where Docker keeps no DOCKER-USER first among its rules: the Forward hook's,
-    /// once more. A packet that passes both while one of them is old and the other new has the verdict of one of the two.
+    /// The chains of table mangle: the Forward hook's, once more, where Docker puts nothing before them. It takes its jump
+    /// to DOCKER-USER out for a while each time it starts (28), or has none (IPv6 before 23). A packet that passes both
+    /// chains while one of them is old and the other new has the verdict of one of the two.
     pub(crate) mangle: Vec<Chain>,
 }
 

@@ -65,7 +65,7 @@ fn file(config: &Path, store: &Store, state: &State) -> anyhow::Result<()> {
     refuse_rolled_back(config, &sources, state)?;
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(policy.engine.backend, false)?;
-    judge(&policy, !chosen.is_anything_there()?)?.say_all();
+    judge(&policy, || Ok(!chosen.is_anything_there()?))?.say_all();
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
     candidate.put_in_force()?;

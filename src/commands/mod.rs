@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
+use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::{Files, LoadOptions, Loaded};
 
@@ -63,12 +64,14 @@ struct Judgement {
     notes: Vec<String>,
 }
 
-/// Holds the policy against this host. `is_first`: nothing of dockfw is in force yet.
-fn judge(policy: &Policy, is_first: bool) -> anyhow::Result<Judgement> {
+/// Holds the policy against this host. `is_first`: whether nothing of dockfw is in force yet; asked where it matters.
+fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) -> anyhow::Result<Judgement> {
     let links = links::read().context("can't read the host's interfaces")?;
     let mut objections = safety::false_bridges(policy, &links);
-    if is_first {
-        objections.extend(safety::unnamed(policy, &links));
+    if let Some(objection) = safety::unnamed(policy, &links)
+        && is_first()?
+    {
+        objections.push(objection);
     }
     let published = docker::published().unwrap_or_default();
     Ok(Judgement { objections, notes: safety::notes(policy, &links, &published) })

@@ -80,8 +80,9 @@ fn a_half_filled_set_is_never_taken_for_a_full_one() {
     on_both(|bench| {
         let wanted = trusting("198.51.100.1");
         let plan = plan(&bench.host.read().unwrap(), &wanted, &bench.host.protocols);
-        for lines in 0..plan.sets.lines().count() {
-            let part: String = plan.sets.lines().take(lines).map(|line| format!("{line}\n")).collect();
+        let text = plan.stand_ins + &plan.fills;
+        for lines in 0..text.lines().count() {
+            let part: String = text.lines().take(lines).map(|line| format!("{line}\n")).collect();
             bench.host.restore_sets(&part).unwrap();
             bench.apply(&wanted);
             assert_eq!(bench.differences(&wanted), [""; 0]);
