@@ -291,7 +291,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn with_engine(setting: Setting, policy: &str) -> String {
+pub(crate) fn with_engine(setting: Setting, policy: &str) -> String {
     format!("{policy}\n[engine]\nprefilter = {}\n", setting.prefilter)
 }
 

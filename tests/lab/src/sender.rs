@@ -30,6 +30,11 @@ impl Sender {
         Ok(Self { socket, own, neighbour })
     }
 
+    /// What its frames have as their source.
+    pub(crate) fn hardware_address(&self) -> String {
+        self.own.map(|byte| format!("{byte:02x}")).join(":")
+    }
+
     /// Sends a packet, whatever its addresses.
     pub fn send(&self, packet: &Packet) -> Result<()> {
         let frame = packet.frame(self.own, self.neighbour);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::netns::Netns;
 use crate::packet::DSCP;
 use crate::run::run;
+use crate::sender::Sender;
 use crate::wait::wait_until;
 
 /// Where a packet was seen.
@@ -49,10 +50,10 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Lets the witness in, to look at what comes in by `interface`. (Answers to marked packets are marked too, and
-    /// pass through the host where a container gives them.)
-    pub fn install(host: &Netns, interface: &str) -> Result<Self> {
-        host.nft(&ruleset(interface))?;
+    /// Lets the witness in, to look at what `sender` sends to the host's interface. (Answers to marked packets are marked
+    /// too, and pass through the host where a container gives them.)
+    pub fn install(host: &Netns, interface: &str, sender: &Sender) -> Result<Self> {
+        host.nft(&ruleset(&from_sender(interface, sender)))?;
         Ok(Self { host: host.clone() })
     }
 
@@ -92,7 +93,12 @@ impl Drop for Witness {
     }
 }
 
-fn ruleset(interface: &str) -> String {
+/// The match for packets that a sender sends to an interface.
+pub(crate) fn from_sender(interface: &str, sender: &Sender) -> String {
+    format!("iifname \"{interface}\" ether saddr {}", sender.hardware_address())
+}
+
+fn ruleset(from: &str) -> String {
     let mut text = String::from("table inet lab_witness {\n");
     for (_, name, hook, priority) in HOOKS {
         text += &format!(
@@ -100,8 +106,8 @@ fn ruleset(interface: &str) -> String {
              set {name}6 {{ typeof ip6 flowlabel; flags dynamic; size 65535; }}\n\
              chain {name} {{\n\
              type filter hook {hook} priority {priority};\n\
-             iifname \"{interface}\" ip dscp {DSCP} add @{name}4 {{ ip id }}\n\
-             iifname \"{interface}\" ip6 dscp {DSCP} add @{name}6 {{ ip6 flowlabel }}\n\
+             {from} ip dscp {DSCP} add @{name}4 {{ ip id }}\n\
+             {from} ip6 dscp {DSCP} add @{name}6 {{ ip6 flowlabel }}\n\
              }}\n"
         );
     }

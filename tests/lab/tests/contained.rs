@@ -280,8 +280,8 @@ fn connections_survive_a_restart(lab: &Lab, docker: &Docker<'_>, talk: &Netns, f
 
 /// A container can forge, too: the frames come in by its bridge.
 fn containers_can_forge(lab: &Lab, web: &Container, bridge: &str) -> Result<()> {
-    let witness = Witness::install(&lab.host, bridge)?;
     let sender = web.sender_to(&lab.host, bridge)?;
+    let witness = Witness::install(&lab.host, bridge, &sender)?;
     let sources = ["203.0.113.9".parse::<IpAddr>()?, "2001:db8:9::9".parse()?];
     for (source, to) in sources.into_iter().zip(lab.trusted.addresses()) {
         sender.send(&Packet::udp(source, to, 9, 5, "x"))?;

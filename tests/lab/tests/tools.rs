@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use dockfw_lab::{
-    Hook, Lab, LabOptions, Machine, Outcome, PROTOS, Packet, Proto, SECOND_V4, SECOND_V6, Variant, Witness,
-    contain, wait_until,
+    Hook, Lab, LabOptions, Machine, Observer, Outcome, PROTOS, Packet, Proto, SECOND_V4, SECOND_V6, Variant,
+    Witness, contain, wait_until,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -87,9 +87,10 @@ fn background_tools_notice(lab: &Lab) -> Result<()> {
 }
 
 fn witness_tells_survivors(lab: &Lab) -> Result<()> {
-    let witness = Witness::install(&lab.host, "eth0")?;
-    lab.host.nft("table inet t { chain c { type filter hook input priority 0; tcp dport 1-100 drop; }; }")?;
     let sender = lab.untrusted.sender_to(&lab.host)?;
+    let witness = Witness::install(&lab.host, "eth0", &sender)?;
+    let observer = Observer::install(&lab.host, "eth0", &sender)?;
+    lab.host.nft("table inet t { chain c { type filter hook input priority 0; tcp dport 1-100 drop; }; }")?;
     let sources = [("203.0.113.9", lab.host.addresses()[0]), ("2001:db8:9::9", lab.host.addresses()[1])];
     for (source, host) in sources {
         let source: IpAddr = source.parse()?;
@@ -104,6 +105,10 @@ fn witness_tells_survivors(lab: &Lab) -> Result<()> {
     let expected = vec![(Hook::Input, 3), (Hook::Input, 4), (Hook::Input, 0xfff2)];
     let (v4, v6): (Vec<_>, Vec<_>) = (told(false), told(true));
     ensure!(v4 == expected && v6 == expected, "{survivors:?}");
+    // The observer comes before the filter.
+    let observed = observer.seen()?;
+    ensure!(observed.keys().eq(&[1, 3, 4, 0xfff2]), "{observed:?}");
+    ensure!(observed.values().all(|one| one.outgoing.is_none() && !one.is_live), "{observed:?}");
     witness.clear()?;
     ensure!(witness.seen()?.is_empty(), "the witness does not forget");
     lab.host.nft("delete table inet t")

@@ -42,7 +42,7 @@ fn survivors_by(
     packets: &Described,
 ) -> Result<BTreeSet<String>> {
     world.lab.on_host("conntrack", &["-F"])?;
-    let witness = Witness::install(&world.lab.host, interface)?;
+    let witness = Witness::install(&world.lab.host, interface, sender)?;
     for (token, (_, packet)) in (1..).zip(packets) {
         sender.send(&Packet { token, ..packet.clone() })?;
     }
@@ -135,7 +135,7 @@ pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Resul
 }
 
 /// Takes the kernel's own checks of addresses away, which many hosts do without: route_localnet is Docker's own doing.
-fn believe_anything(world: &World<'_>, interface: &str) -> Result<()> {
+pub(super) fn believe_anything(world: &World<'_>, interface: &str) -> Result<()> {
     for (key, value) in [("route_localnet", "1"), ("accept_local", "1"), ("rp_filter", "0")] {
         world.lab.host.set_sysctl(&format!("net.ipv4.conf.{interface}.{key}"), value)?;
     }

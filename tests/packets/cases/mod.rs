@@ -132,5 +132,9 @@ pub(crate) const CASES: &[Case] = &[
     case("S1", "machines on a foreign bridge", interfaces::foreign_bridge),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
-    case("S1 S2 S3", "random packets are judged alike", random::judged_alike),
+    case(
+        "S1 S2 S3 S4 S5 S7 S8 S10 S15",
+        "random packets under random policies come out as explain says",
+        random::explained,
+    ),
 ];

@@ -1,0 +1,156 @@
+//! Random packets under random policies: the kernel and `explain` agree about each.
+//!
+//! Sent without dockfw first: what the kernel makes of a packet (its way, its connection, its translation) is read off
+//! there, and what does not get through even so says nothing about dockfw. Then, under each policy, just those get
+//! through of the rest that the walk over the compiled policy lets pass.
+
+mod dice;
+mod packets;
+mod policies;
+mod route;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Observer, Witness};
+use dockfw_policy::compile::compile;
+use dockfw_policy::ruleset::Ruleset;
+use dockfw_policy::walk::{Decision, Verdict, explain_path};
+
+use super::forged::believe_anything;
+use crate::world::{Engine, Setting, World, with_engine};
+use dice::Dice;
+use packets::Sent;
+use route::Route;
+
+/// How many policies a case puts in force.
+const POLICIES: usize = 6;
+/// How many packets come in by each interface.
+const PACKETS: usize = 400;
+/// How many verdicts each case must compare: twenty thousand in its six runs (two variants of iptables, three settings).
+const VERDICTS: usize = 3_400;
+
+pub(super) fn explained(world: &World<'_>, setting: Setting) -> Result<()> {
+    let seed = dice::seed()?;
+    println!("        seed {seed} (to repeat it: {}={seed})", dice::VARIABLE);
+    let outcome = compare(world, setting, &mut Dice::new(seed));
+    let tally = outcome.with_context(|| format!("with {}={seed}", dice::VARIABLE))?;
+    println!("        {} packets passed and {} were dropped, as explained", tally.passed, tally.dropped);
+    ensure!(tally.passed + tally.dropped >= VERDICTS, "too few to tell anything");
+    let share = tally.passed * 100 / (tally.passed + tally.dropped);
+    ensure!((2..98).contains(&share), "{share} % got through: too one-sided to tell anything");
+    Ok(())
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    dropped: usize,
+}
+
+fn compare(world: &World<'_>, setting: Setting, dice: &mut Dice) -> Result<Tally> {
+    world.remove()?;
+    let [vpn, alike] = [world.lab.outside_segment("vpn0")?, world.lab.outside_segment("br-ex")?];
+    let routes = [
+        Route::of(world, "eth0", &world.lab.untrusted)?,
+        Route::of(world, "vpn0", &vpn)?,
+        // Named like a bridge of Docker's, and none.
+        Route::of(world, "br-ex", &alike)?,
+        Route::of_container(world, &world.web)?,
+    ];
+    let outcome = compare_by(world, setting, dice, &routes);
+    // At once, and not when the kernel gets round to it: the next case would be refused for it.
+    world.lab.host.ip(&["link delete br-ex", "link delete vpn0"])?;
+    outcome
+}
+
+fn compare_by(world: &World<'_>, setting: Setting, dice: &mut Dice, routes: &[Route]) -> Result<Tally> {
+    let mut batches = Vec::new();
+    for route in routes {
+        believe_anything(world, &route.interface)?;
+        batches.push(Batch::observe(world, route, packets::random(world, dice, PACKETS)?)?);
+    }
+    let mut tally = Tally::default();
+    for _ in 0..POLICIES {
+        let policy = policies::random(dice);
+        let ruleset = compiled(setting, &policy)?;
+        apply(world, setting, &policy)?;
+        for batch in &batches {
+            let wrong = batch.disagreements(world, setting, &ruleset, &mut tally)?;
+            ensure!(wrong.is_empty(), "under this policy:\n{policy}\n{}", wrong.join("\n"));
+        }
+    }
+    Ok(tally)
+}
+
+/// As the program compiles it: the compat engine has no prefilter.
+fn compiled(setting: Setting, policy: &str) -> Result<Ruleset> {
+    let mut policy = policies::read(&with_engine(setting, policy))?;
+    policy.engine.prefilter &= setting.engine == Engine::Native;
+    Ok(compile(&policy))
+}
+
+/// By force: nothing of the interfaces here is to keep a policy from being tried.
+fn apply(world: &World<'_>, setting: Setting, policy: &str) -> Result<()> {
+    let output = world.try_apply(setting, policy, &["--force"])?;
+    ensure!(output.status.success(), "{}\n{policy}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Packets that come in by one interface, and what becomes of them without dockfw.
+struct Batch<'a> {
+    route: &'a Route,
+    packets: Vec<Sent>,
+}
+
+impl<'a> Batch<'a> {
+    fn observe(world: &World<'_>, route: &'a Route, mut packets: Vec<Sent>) -> Result<Self> {
+        let observer = Observer::install(&world.lab.host, &route.interface, &route.sender)?;
+        let survived = send(world, route, &packets)?;
+        let mut observed = observer.seen()?;
+        for sent in &mut packets {
+            sent.observed =
+                observed.remove(&sent.packet.token).filter(|_| survived.contains(&sent.packet.token));
+        }
+        Ok(Self { route, packets })
+    }
+
+    /// Sends all packets, and tells about each that came out otherwise than explained.
+    fn disagreements(
+        &self,
+        world: &World<'_>,
+        setting: Setting,
+        ruleset: &Ruleset,
+        tally: &mut Tally,
+    ) -> Result<Vec<String>> {
+        let survived = send(world, self.route, &self.packets)?;
+        let mut wrong = Vec::new();
+        for sent in &self.packets {
+            let Some(packet) = self.route.explainable(sent, setting.engine) else { continue };
+            let decisions = explain_path(ruleset, &packet);
+            let passes = decisions.last().is_none_or(|decision| decision.verdict == Verdict::Pass);
+            *if passes { &mut tally.passed } else { &mut tally.dropped } += 1;
+            if passes != survived.contains(&sent.packet.token) {
+                let decisions: Vec<_> = decisions.iter().map(told).collect();
+                wrong.push(format!("not so: {}\n  {packet:?}\n  {sent:?}", decisions.join(", ")));
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// A decision in a line.
+fn told(decision: &Decision<'_>) -> String {
+    let by = decision.by.map(|by| format!(" by rule {}, {}", by.index, by.rule.origin.what));
+    format!("{:?} at {:?}{}", decision.verdict, decision.hook, by.unwrap_or_default())
+}
+
+/// Sends packets to a host that knows of no connections but those that are to be live, and gives the tokens of those
+/// that got through all filters.
+fn send(world: &World<'_>, route: &Route, packets: &[Sent]) -> Result<BTreeSet<u16>> {
+    packets::make_live(&world.lab.host, packets)?;
+    let witness = Witness::install(&world.lab.host, &route.interface, &route.sender)?;
+    packets.iter().try_for_each(|sent| route.sender.send(&sent.packet))?;
+    let survived = witness.survivors_of(packets.len())?;
+    Ok(survived.into_iter().map(|survivor| survivor.token).collect())
+}
