@@ -1,5 +1,4 @@
-//! Putting policies in force, for good and again, together with their records. Whoever does it holds the
-//! [lock](crate::lock).
+//! Putting policies in force, for good and again, together with their records.
 
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::{LoadOptions, load};
 
 use crate::engines::{self, Chosen, fit_to_host};
+use crate::lock::Lock;
 use crate::records::{Record, RecordError, Sealed, Sources, State, Store, new_id, unix_seconds};
 use crate::talk::say;
 
@@ -30,8 +30,8 @@ pub(crate) struct Candidate<'a> {
 
 impl Candidate<'_> {
     /// Puts it in force. Returns what that changed.
-    pub(crate) fn put_in_force(&self) -> Result<Vec<Difference>, EngineError> {
-        self.chosen.put_in_force(&self.ruleset)
+    pub(crate) fn put_in_force(&self, lock: &Lock) -> Result<Vec<Difference>, EngineError> {
+        self.chosen.put_in_force(&self.ruleset, lock)
     }
 
     /// The record of its apply, which is now.
@@ -69,10 +69,10 @@ impl Candidate<'_> {
 
 /// Puts a recorded policy in force, by the engine that it was in force by. An apply like any other, but nothing is
 /// refused for the operator's safety: this is the safe side.
-pub(crate) fn restore(store: &Store, record: &Record) -> anyhow::Result<()> {
+pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<()> {
     let policy = load_quietly(&record.config, &store.sources(record)?, record.force)
         .context("this dockfw does not accept the policy that was recorded")?;
-    enact(record.engine, policy)
+    enact(record.engine, policy, lock)
 }
 
 /// Loads a policy from where nobody would mend it.
@@ -82,18 +82,18 @@ pub(crate) fn load_quietly(path: &Path, sources: &Sources, force: bool) -> anyho
 }
 
 /// Puts a policy in force that no record is made of.
-pub(crate) fn enact(backend: Backend, policy: Policy) -> anyhow::Result<()> {
+pub(crate) fn enact(backend: Backend, policy: Policy, lock: &Lock) -> anyhow::Result<()> {
     let chosen = Chosen::by(backend, false)?;
-    chosen.put_in_force(&engines::compile_for(chosen.engine.name(), &fit_to_host(policy)))?;
+    chosen.put_in_force(&engines::compile_for(chosen.engine.name(), &fit_to_host(policy)), lock)?;
     Ok(())
 }
 
 /// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
 /// new state.
-pub(crate) fn take_back(store: &Store, state: State, why: &str) -> anyhow::Result<State> {
+pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
     match &state.confirmed {
-        Some(confirmed) => restore(store, confirmed)?,
-        None => drop(engines::remove()?),
+        Some(confirmed) => restore(store, confirmed, lock)?,
+        None => drop(engines::remove(lock)?),
     }
     let state = state.roll_back(why, unix_seconds());
     store.write(&state)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::exit::{Exit, Stop};
 use crate::talk::say;
@@ -15,7 +16,16 @@ const FILE: &str = "/run/dockfw/lock";
 
 /// The lock, held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// From here on, programs that are started hold the lock too, for as long as they run: one that changes rules may
+    /// outlive this process when that is killed, and who comes next must wait for it.
+    pub(crate) fn share(&self) -> io::Result<()> {
+        fcntl(&self.0, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok(())
+    }
+}
 
 /// Waits for the lock, and says so where that takes time.
 pub(crate) fn take() -> anyhow::Result<Lock> {

@@ -15,7 +15,7 @@ use crate::engines::{self, Chosen};
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
-use crate::records::{Now, State, Store};
+use crate::records::{Now, RolledBack, State, Store};
 use crate::talk::say;
 use crate::trial::{self, Length};
 
@@ -51,7 +51,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let store = Store::of_host();
     match trial_of(&store, &candidate, options)? {
         Some((state, length)) => on_trial(store, state, &candidate, length, options, lock),
-        None => for_good(&store, &candidate),
+        None => for_good(&store, &candidate, &lock),
     }
 }
 
@@ -62,12 +62,16 @@ fn trial_of(
     candidate: &Candidate<'_>,
     options: &Apply,
 ) -> anyhow::Result<Option<(State, Length)>> {
+    let state = store.read();
+    if let Ok(State { rolled_back: Some(RolledBack { why, .. }), .. }) = &state {
+        say(format_args!("note: the last policy was rolled back ({why})"));
+    }
     let Some(time) = options.confirm else {
         // Records that can't be read do not keep anybody from protecting the host.
-        let state = store.read().ok().filter(|state| is_on_trial(state).unwrap_or(false));
+        let state = state.ok().filter(|state| is_on_trial(state).unwrap_or(false));
         return Ok(state.map(|state| (state, Length::AsBefore)));
     };
-    let state = store.read().context("not applied: without records there is no way back")?;
+    let state = state.context("not applied: without records there is no way back")?;
     let (record, _) = candidate.record()?;
     let is_confirmed = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.is_same_policy(&record));
     Ok((!is_confirmed || is_on_trial(&state)?).then_some((state, Length::Time(time))))
@@ -78,8 +82,8 @@ fn is_on_trial(state: &State) -> anyhow::Result<bool> {
     Ok(state.pending.as_ref().is_some_and(|pending| pending.time_left(&now).is_some()))
 }
 
-fn for_good(store: &Store, candidate: &Candidate<'_>) -> anyhow::Result<Exit> {
-    let changes = candidate.put_in_force()?;
+fn for_good(store: &Store, candidate: &Candidate<'_>, lock: &Lock) -> anyhow::Result<Exit> {
+    let changes = candidate.put_in_force(lock)?;
     say_changes(&candidate.chosen, &changes);
     candidate.keep(store).context(UNRECORDED)?;
     Ok(Exit::Done)
@@ -93,7 +97,7 @@ fn on_trial(
     options: &Apply,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
-    let (trial, changes) = trial::begin(store, state, candidate, length)?;
+    let (trial, changes) = trial::begin(store, state, candidate, length, &lock)?;
     drop(lock);
     say_changes(&candidate.chosen, &changes);
     match options.confirm {

@@ -15,8 +15,8 @@ use crate::enact::{self, Candidate};
 use crate::engines::{self, Chosen};
 use crate::exit::{Exit, Stop};
 use crate::host::{capabilities, programs};
-use crate::lock;
-use crate::records::{Now, Pending, RolledBack, Sources, State, Store, unix_seconds};
+use crate::lock::{self, Lock};
+use crate::records::{Now, Pending, RolledBack, Sources, State, Store, unix_seconds, wall_time};
 use crate::talk::say;
 
 /// The port of SSH where sshd does not say its own (RFC 4253, 4).
@@ -27,17 +27,17 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let _lock = lock::take()?;
+    let lock = lock::take()?;
     let store = Store::of_host();
     let (state, damage) = match store.read() {
         Ok(state) => (state, None),
         Err(error) => (State::default(), Some(error)),
     };
     let settled = settle(state.clone())?;
-    match file(config, &store, &settled) {
+    match file(config, &store, &settled, &lock) {
         Ok(()) => damage.map_or(Ok(Exit::Done), |damage| Err(damage.into())),
         Err(error) => {
-            fall_back(&store, &settled, options.failsafe).with_context(|| format!("{error:#}"))?;
+            fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
             if settled != state {
                 store.write(&settled)?;
             }
@@ -58,7 +58,7 @@ fn settle(state: State) -> anyhow::Result<State> {
 }
 
 /// Puts the policy of the file in force, unless it is the one that was rolled back.
-fn file(config: &Path, store: &Store, state: &State) -> anyhow::Result<()> {
+fn file(config: &Path, store: &Store, state: &State, lock: &Lock) -> anyhow::Result<()> {
     // What an operator once forced is not to be lost by a restart.
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
     let (policy, sources) = load_recorded(config, force)?;
@@ -68,7 +68,7 @@ fn file(config: &Path, store: &Store, state: &State) -> anyhow::Result<()> {
     judge(&policy, || Ok(!chosen.is_anything_there()?))?.say_all();
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
-    candidate.put_in_force()?;
+    candidate.put_in_force(lock)?;
     println!("in force ({})", candidate.chosen.engine.name());
     // Early in a boot, /var may not be writable yet. The record would be of what is in the file anyway.
     if let Err(error) = candidate.keep(store) {
@@ -86,17 +86,18 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     let message = format!(
         "{} was rolled back at {} ({why}); change it, or put it in force by hand: dockfw apply",
         config.display(),
-        super::wall_time(*at)
+        wall_time(*at)
     );
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
 /// Puts the last confirmed policy in force, or else the fail-safe.
-fn fall_back(store: &Store, state: &State, failsafe: Failsafe) -> anyhow::Result<()> {
-    let confirmed = state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed)));
+fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<()> {
+    let confirmed =
+        state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));
     match confirmed {
         Some((confirmed, Ok(()))) => {
-            let applied = super::wall_time(confirmed.applied_at);
+            let applied = wall_time(confirmed.applied_at);
             say(format_args!("in its place, the policy confirmed at {applied} is in force"));
             return Ok(());
         }
@@ -106,7 +107,7 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe) -> anyhow::Result
     let (text, words) = emergency_policy(failsafe);
     let path = PathBuf::from("/failsafe");
     let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), false)?;
-    enact::enact(Backend::Auto, policy)
+    enact::enact(Backend::Auto, policy, lock)
         .context("nothing is in force: not even the fail-safe could be loaded")?;
     say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
     Ok(())

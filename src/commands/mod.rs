@@ -14,7 +14,6 @@ pub(crate) mod status;
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
 use dockfw_policy::engine::EngineError;
@@ -98,12 +97,4 @@ impl Judgement {
         let list = self.objections.iter().map(|objection| format!("\n  {objection}")).collect::<String>();
         (!self.objections.is_empty()).then(|| Stop::new(Exit::Unsafe, format!("{words}:{list}")))
     }
-}
-
-/// A moment of the wall clock, in seconds since 1970, for people.
-fn wall_time(seconds: u64) -> String {
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-    // What is beyond the year 9999 can't be written so, and was not when a policy was applied.
-    let time = time.filter(|_| seconds < 253_402_300_800);
-    time.map_or("an unknown time".into(), |time| humantime::format_rfc3339_seconds(time).to_string())
 }

@@ -13,8 +13,8 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let _lock = lock::take()?;
-    let was_there = engines::remove()?;
+    let lock = lock::take()?;
+    let was_there = engines::remove(&lock)?;
     Store::of_host().remove().context("dockfw filters nothing any more, but its records are still there")?;
     let said =
         if was_there { "removed: dockfw filters nothing any more" } else { "nothing of dockfw was there" };

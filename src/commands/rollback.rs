@@ -3,10 +3,11 @@
 use anyhow::{Context, bail};
 use dockfw_policy::engine::EngineError;
 
+use crate::enact;
 use crate::exit::Exit;
 use crate::host::capabilities;
-use crate::records::{State, Store, unix_seconds};
-use crate::{enact, lock};
+use crate::lock::{self, Lock};
+use crate::records::{State, Store, unix_seconds, wall_time};
 
 /// Why a policy is taken back, in the records.
 const WHY: &str = "dockfw rollback";
@@ -16,16 +17,16 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let _lock = lock::take()?;
+    let lock = lock::take()?;
     let store = Store::of_host();
     let state = store.read()?;
     let state = match state.pending {
-        Some(_) => enact::take_back(&store, state, WHY)?,
-        None => step_back(&store, state)?,
+        Some(_) => enact::take_back(&store, state, WHY, &lock)?,
+        None => step_back(&store, state, &lock)?,
     };
     match state.confirmed {
         Some(policy) => {
-            let applied = super::wall_time(policy.applied_at);
+            let applied = wall_time(policy.applied_at);
             println!("rolled back: the policy of {applied} is in force again ({})", policy.engine);
         }
         None => println!("rolled back: dockfw filters nothing, as before"),
@@ -33,11 +34,11 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn step_back(store: &Store, state: State) -> anyhow::Result<State> {
+fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<State> {
     let Some(previous) = &state.previous else {
         bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
     };
-    enact::restore(store, previous)?;
+    enact::restore(store, previous, lock)?;
     let state = state.step_back(WHY, unix_seconds());
     store.write(&state).context("the policy before is in force, but that could not be recorded")?;
     Ok(state)

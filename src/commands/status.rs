@@ -11,6 +11,8 @@ use crate::cli::Status;
 use crate::engines;
 use crate::exit::Exit;
 use crate::host::capabilities;
+use crate::records::{Now, Store, Summary};
+use crate::talk::say;
 
 /// What `--json` writes.
 #[derive(Default, Serialize)]
@@ -23,6 +25,8 @@ struct Report {
     differences: Vec<String>,
     counters: Vec<Count>,
     sets: Vec<SetState>,
+    /// Which policy waits to be confirmed, or was rolled back.
+    records: Summary,
 }
 
 /// Tells whether the policy is in force.
@@ -31,7 +35,7 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let report = report(&policy, options.verify)?;
+    let report = Report { records: records(), ..report(&policy, options.verify)? };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -57,7 +61,16 @@ fn report(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
         wrong_engine(engine.as_ref(), policy.engine.backend).into_iter().chain(others).collect();
     let in_force = is_in_force && odd.is_empty();
     let differences = differences.iter().map(ToString::to_string).chain(odd).collect();
-    Ok(Report { engine: Some(engine.name()), in_force, differences, counters, sets })
+    Ok(Report { engine: Some(engine.name()), in_force, differences, counters, sets, ..Report::default() })
+}
+
+/// Damaged records say nothing of what is in force: they are only complained of.
+fn records() -> Summary {
+    let read = || anyhow::Ok(Summary::of(&Store::of_host().read()?, &Now::read()?));
+    read().unwrap_or_else(|error| {
+        say(format_args!("{error:#}"));
+        Summary::default()
+    })
 }
 
 fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
@@ -66,6 +79,9 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
 }
 
 fn print(report: &Report) {
+    for line in report.records.lines() {
+        println!("{line}");
+    }
     match (report.engine, report.in_force) {
         (None, _) => println!("not in force: nothing of dockfw is there"),
         (Some(engine), true) => println!("in force ({engine})"),

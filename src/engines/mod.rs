@@ -11,6 +11,7 @@ use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 
 use crate::host::{docker, helpers};
+use crate::lock::Lock;
 use crate::nftables::Nftables;
 use crate::talk::say;
 use facts::Survey;
@@ -81,7 +82,12 @@ impl Chosen {
     }
 
     /// Puts a policy in force. Returns the differences that are no more.
-    pub(crate) fn put_in_force(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
+    pub(crate) fn put_in_force(
+        &self,
+        ruleset: &Ruleset,
+        lock: &Lock,
+    ) -> Result<Vec<Difference>, EngineError> {
+        share(lock)?;
         let mut changes = self.engine.apply(ruleset)?;
         changes.extend(self.foreign());
         // Only now that the new engine's rules are in force: between the two there is no moment without.
@@ -93,8 +99,13 @@ impl Chosen {
     }
 }
 
+fn share(lock: &Lock) -> Result<(), EngineError> {
+    lock.share().map_err(|source| EngineError::Io { doing: "sharing the lock".into(), source })
+}
+
 /// Takes everything of both engines out. Returns whether there was anything.
-pub(crate) fn remove() -> Result<bool, EngineError> {
+pub(crate) fn remove(lock: &Lock) -> Result<bool, EngineError> {
+    share(lock)?;
     let mut was_there = false;
     for engine in all(false) {
         match engine.remove() {

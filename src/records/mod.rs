@@ -10,8 +10,10 @@ mod clock;
 mod sources;
 mod state;
 mod store;
+mod summary;
 
 pub(crate) use clock::{Now, new_id, unix_seconds};
 pub(crate) use sources::{Recorder, Sealed, Sources};
 pub(crate) use state::{Pending, Record, RolledBack, State};
 pub(crate) use store::{RecordError, Store};
+pub(crate) use summary::{Summary, wall_time};

@@ -17,7 +17,7 @@ use dockfw_policy::difference::Difference;
 use crate::enact::{self, Candidate};
 use crate::engines::Chosen;
 use crate::exit::{Exit, Stop};
-use crate::lock;
+use crate::lock::{self, Lock};
 use crate::records::{Now, Pending, State, Store};
 use vigil::Vigil;
 use watcher::Watcher;
@@ -61,12 +61,13 @@ impl Length {
     }
 }
 
-/// Puts a policy in force on trial. The [lock](crate::lock) must be held, and given back before anybody waits.
+/// Puts a policy in force on trial. The lock must be given back before anybody waits.
 pub(crate) fn begin(
     store: Store,
     state: State,
     candidate: &Candidate<'_>,
     length: Length,
+    lock: &Lock,
 ) -> anyhow::Result<(Trial, Vec<Difference>)> {
     must_have_way_back(&store, &state, &candidate.chosen)?;
     let (policy, sources) = candidate.record()?;
@@ -85,7 +86,7 @@ pub(crate) fn begin(
     };
     store.write(&pending(Now::read()?))?;
     watcher.arm()?;
-    let changes = match candidate.put_in_force() {
+    let changes = match candidate.put_in_force(lock) {
         Ok(changes) => changes,
         Err(error) => {
             withdraw(&store, state, &id, watcher)?;
@@ -156,7 +157,7 @@ fn outcome(state: &State, id: &str) -> Outcome {
 /// Confirms the policy of this apply, if it still is on trial. Otherwise nothing is changed but that it is taken back
 /// where its time is over.
 pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
-    let _lock = lock::take()?;
+    let lock = lock::take()?;
     let state = store.read()?;
     let Some(pending) = state.pending_of(id) else { return Ok(outcome(&state, id)) };
     let state = match pending.time_left(&Now::read()?) {
@@ -165,17 +166,17 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
             store.write(&state)?;
             state
         }
-        None => enact::take_back(store, state, TIME_OUT)?,
+        None => enact::take_back(store, state, TIME_OUT, &lock)?,
     };
     Ok(outcome(&state, id))
 }
 
 /// Takes the policy of this apply back, if it still is on trial.
 fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Outcome> {
-    let _lock = lock::take()?;
+    let lock = lock::take()?;
     let state = store.read()?;
     let state = match state.pending_of(id) {
-        Some(_) => enact::take_back(store, state, why)?,
+        Some(_) => enact::take_back(store, state, why, &lock)?,
         None => state,
     };
     Ok(outcome(&state, id))
@@ -183,11 +184,13 @@ fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Outcome> {
 
 /// Takes the policy of this apply back, if it still is on trial and its time is over.
 fn time_out(store: &Store, id: &str) -> anyhow::Result<Outcome> {
-    let _lock = lock::take()?;
+    let lock = lock::take()?;
     let state = store.read()?;
     let now = Now::read()?;
     let state = match state.pending_of(id) {
-        Some(pending) if pending.time_left(&now).is_none() => enact::take_back(store, state, TIME_OUT)?,
+        Some(pending) if pending.time_left(&now).is_none() => {
+            enact::take_back(store, state, TIME_OUT, &lock)?
+        }
         _ => state,
     };
     Ok(outcome(&state, id))
