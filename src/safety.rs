@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+pub(crate) mod lockout;
+
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};

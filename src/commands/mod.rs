@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod confirm;
 pub(crate) mod diff;
 mod differences;
+mod lockout;
 pub(crate) mod probe;
 pub(crate) mod remove;
 pub(crate) mod rollback;
@@ -73,7 +74,9 @@ fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) 
         objections.push(objection);
     }
     let published = docker::published().unwrap_or_default();
-    Ok(Judgement { objections, notes: safety::notes(policy, &links, &published) })
+    let mut judgement = Judgement { objections, notes: safety::notes(policy, &links, &published) };
+    lockout::judge(policy, &links, &mut judgement);
+    Ok(judgement)
 }
 
 impl Judgement {

@@ -49,8 +49,10 @@ impl Listener {
 pub(crate) fn read() -> io::Result<Vec<Listener>> {
     let mut found = Vec::new();
     for transport in [Transport::Tcp, Transport::Udp] {
-        for (family, socket) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-            let answers = dump(NETLINK_SOCK_DIAG, &request(transport, family, socket))?;
+        for family in [AF_INET, AF_INET6] {
+            // UDP sockets that are not connected are in the state "close".
+            let states = if transport == Transport::Tcp { StateFlags::LISTEN } else { StateFlags::CLOSE };
+            let answers = dump(NETLINK_SOCK_DIAG, &request(transport, family, states))?;
             found.extend(answers.into_iter().filter_map(|answer| listener(transport, answer)));
         }
     }
@@ -65,9 +67,9 @@ pub(crate) fn read() -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-fn request(transport: Transport, family: u8, socket_id: SocketId) -> SockDiagMessage {
-    // UDP sockets that are not connected are in the state "close".
-    let states = if transport == Transport::Tcp { StateFlags::LISTEN } else { StateFlags::CLOSE };
+/// Asks for the sockets in these states.
+pub(super) fn request(transport: Transport, family: u8, states: StateFlags) -> SockDiagMessage {
+    let socket_id = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
     let extensions = ExtensionFlags::empty();
     SockDiagMessage::InetRequest(InetRequest {
         family,

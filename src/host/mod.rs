@@ -1,6 +1,7 @@
 //! What this host is: facts that the policy is held against. Nothing here changes anything.
 
 pub(crate) mod capabilities;
+mod connections;
 #[allow(dead_code, unused_imports, reason = "status is about to use all of it")]
 pub(crate) mod docker;
 pub(crate) mod firewalls;
@@ -12,3 +13,5 @@ mod netlink;
 #[allow(dead_code, reason = "status is about to use it")]
 pub(crate) mod processes;
 pub(crate) mod programs;
+pub(crate) mod routes;
+pub(crate) mod session;

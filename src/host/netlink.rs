@@ -1,4 +1,4 @@
-//! Dumps over netlink: what the kernel has of one kind, whole or not at all.
+//! Questions over netlink. A dump is what the kernel has of one kind, whole or not at all.
 
 use std::fmt;
 use std::io;
@@ -33,16 +33,41 @@ where
     M: NetlinkSerializable + NetlinkDeserializable + fmt::Debug,
     NetlinkPayload<M>: From<M>,
 {
+    receive(&send(protocol, request, NLM_F_DUMP | NLM_F_REQUEST)?)
+}
+
+/// The answer of the kernel's `protocol` to a question that has one.
+pub(crate) fn ask<M>(protocol: isize, request: M) -> io::Result<M>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + fmt::Debug,
+    NetlinkPayload<M>: From<M>,
+{
+    let socket = send(protocol, request, NLM_F_REQUEST)?;
+    let mut buffer = vec![0; BUFFER];
+    let size = socket.recv(&mut buffer.as_mut_slice(), 0)?;
+    let answer = buffer.get(..size).unwrap_or_default();
+    match NetlinkMessage::<M>::deserialize(answer).map_err(io::Error::other)?.payload {
+        NetlinkPayload::InnerMessage(inner) => Ok(inner),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::Error::other("no answer")),
+    }
+}
+
+fn send<M>(protocol: isize, request: M, flags: u16) -> io::Result<Socket>
+where
+    M: NetlinkSerializable + fmt::Debug,
+    NetlinkPayload<M>: From<M>,
+{
     let socket = Socket::new(protocol)?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_DUMP | NLM_F_REQUEST;
+    header.flags = flags;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
-    receive(&socket)
+    Ok(socket)
 }
 
 /// The messages up to the end of the dump, or nothing where it was interrupted.

@@ -9,6 +9,9 @@ use crate::text::printable;
 /// The length of a container's identity: a SHA-256 in hexadecimal digits.
 const IDENTITY: usize = 64;
 
+/// How many processes above this one are looked at: more than any login has, and an end in any case.
+const MAX_ANCESTORS: usize = 64;
+
 /// A process that holds a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
@@ -42,8 +45,21 @@ fn pids() -> BTreeSet<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// The processes above this one, nearest first.
+pub(crate) fn ancestors() -> impl Iterator<Item = u32> {
+    let above = |pid: &u32| parent(&fs::read(format!("/proc/{pid}/stat")).ok()?);
+    std::iter::successors(above(&std::process::id()), above).take(MAX_ANCESTORS)
+}
+
+/// The parent in a `/proc/PID/stat`: the second field behind the name, which may hold anything, parentheses too.
+fn parent(stat: &[u8]) -> Option<u32> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(1)?.parse().ok().filter(|pid| *pid != 0)
+}
+
 /// The inodes of the sockets that a process has open.
-fn sockets(pid: u32) -> impl Iterator<Item = u64> {
+pub(crate) fn sockets(pid: u32) -> impl Iterator<Item = u64> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(|entry| inode(&fs::read_link(entry.path()).ok()?))
 }
@@ -85,6 +101,16 @@ mod tests {
         let holders = holders([inode].into());
         assert_eq!(holders[&inode].pid, std::process::id());
         assert!(!holders[&inode].name.is_empty());
+    }
+
+    #[test]
+    fn the_parent_is_found_behind_any_name() {
+        assert_eq!(ancestors().next(), Some(std::os::unix::process::parent_id()));
+        assert_eq!(parent(b"7 (a) S 1 (b) R 12 7 7 0"), Some(12));
+        assert_eq!(parent(b"7 (\xff\n) S 3 4"), Some(3));
+        for none in [b"1 (init) S 0 1".as_slice(), b"7 (a", b"", b"7 (a) S x"] {
+            assert_eq!(parent(none), None);
+        }
     }
 
     #[test]

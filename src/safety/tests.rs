@@ -22,7 +22,7 @@ impl Files for Text<'_> {
     }
 }
 
-fn policy(text: &str) -> Policy {
+pub(super) fn policy(text: &str) -> Policy {
     let loaded = load(Path::new("dockfw.toml"), &Text(text), LoadOptions::default());
     loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy
 }

@@ -42,7 +42,7 @@ fn without_privileges_nothing_is_changed() {
         "unchanged setpriv --bounding-set=-net_admin --inh-caps=-net_admin \"$DOCKFW\" --config dockfw.toml";
     for verb in ["apply --force", "remove"] {
         let script = format!(
-            "dockfw apply >/dev/null\necho 'blocked = [\"203.0.113.1\"]' >dockfw.toml\n{drop} {verb}"
+            "dockfw apply >/dev/null\necho 'trusted = [\"203.0.113.1\"]' >dockfw.toml\n{drop} {verb}"
         );
         desk.script(&script).exits(4).is_silent().says("not permitted");
     }

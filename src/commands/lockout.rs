@@ -1,0 +1,51 @@
+//! Whether the policy would shut out the operator who is at work: the facts of this host, and what follows from them.
+
+use dockfw_policy::compile::compile;
+use dockfw_policy::policy::Policy;
+use dockfw_policy::walk::Interface;
+
+use super::Judgement;
+use crate::host::links::Link;
+use crate::host::routes;
+use crate::host::session::{self, Origin, Session};
+use crate::safety::lockout::{Arrival, objection, shuts_everyone_out};
+
+/// Adds to a judgement what speaks against the policy because of where its operator is.
+pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) {
+    let would_drop = |session: &Session| objection(&compile(policy), &arrival(session, links));
+    let found = match session::origin() {
+        Origin::Live(session) => would_drop(&session),
+        Origin::Gone(session) => {
+            judgement.notes.extend(would_drop(&session).map(|objection| {
+                format!("where you are now is not known, and the connection of SSH_CONNECTION is gone: {objection}")
+            }));
+            None
+        }
+        Origin::None => None,
+    };
+    judgement.objections.extend(found.or_else(|| shuts_everyone_out(policy)));
+}
+
+fn arrival(session: &Session, links: &[Link]) -> Arrival {
+    let Session { client, server, interface } = *session;
+    let index = interface.or_else(|| way_back(session));
+    let link = links.iter().find(|link| Some(link.index) == index);
+    // Where there is no way back there is no name; and no interface without a name is exempt.
+    let interface = link.map_or(Interface { name: String::new(), is_bridge: false }, |link| Interface {
+        name: link.name.clone(),
+        is_bridge: link.is_bridge(),
+    });
+    Arrival { client, server, interface }
+}
+
+/// The interface by which answers leave: as a rule the one that the connection comes by.
+fn way_back(session: &Session) -> Option<u32> {
+    let route = routes::towards(session.client.ip(), Some(session.server.ip()));
+    match route {
+        Ok(route) => route.map(|route| route.interface),
+        Err(error) => {
+            log::info!("can't ask for the way to {}: {error}", session.client.ip());
+            None
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Whether a policy would shut its operator out (S14). Pure: what becomes of the operator's next connection is asked of
+//! the compiled ruleset.
+
+use std::net::SocketAddr;
+
+use dockfw_policy::policy::{Policy, Source};
+use dockfw_policy::ruleset::{Hook, Ruleset};
+use dockfw_policy::service::Transport;
+use dockfw_policy::walk::{
+    Connection, Decision, Interface, Packet, Path, Payload, Sender, Verdict, explain_path,
+};
+
+use super::Objection;
+
+/// The operator's connection, and the way that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// The operator's end.
+    pub(crate) client: SocketAddr,
+    /// This host's end.
+    pub(crate) server: SocketAddr,
+    /// The interface that it comes by.
+    pub(crate) interface: Interface,
+}
+
+/// Why the operator, who is connected so, could not connect again, with the rule to add; nothing where that goes.
+pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Objection> {
+    let packet = opening(arrival);
+    let decisions = explain_path(ruleset, &packet);
+    let drop = decisions.last().filter(|decision| decision.verdict == Verdict::Drop)?;
+    let (client, server) = (arrival.client.ip(), arrival.server);
+    let rule = drop.by.map_or("", |by| by.rule.origin.what.as_str());
+    Some(format!(
+        "you are connected from {client} to port {}/tcp, and could not connect again: it would be dropped \
+         ({rule}, hook {})\n  {}",
+        server.port(),
+        drop.hook,
+        advice(drop, arrival)
+    ))
+}
+
+/// The packet that opens the operator's next connection.
+fn opening(arrival: &Arrival) -> Packet {
+    let Arrival { client, server, interface } = arrival;
+    let payload = Payload::Ports {
+        transport: Transport::Tcp,
+        source: client.port(),
+        destination: server.port(),
+        opens: true,
+    };
+    Packet {
+        sender: Sender { address: client.ip(), is_own: client.ip() == server.ip() },
+        path: Path {
+            destination: server.ip(),
+            payload,
+            translated: None,
+            incoming: interface.clone(),
+            outgoing: None,
+            connection: Connection::New,
+        },
+    }
+}
+
+fn advice(drop: &Decision<'_>, arrival: &Arrival) -> String {
+    let what = drop.by.map_or("", |by| by.rule.origin.what.as_str());
+    let client = arrival.client.ip();
+    let allow = |from: &str| {
+        format!(
+            "    [[allow]]\n    name  = \"ssh\"\n    from  = [\"{from}\"]\n    ports = [\"{}/tcp\"]\n    to    = \"host\"",
+            arrival.server.port()
+        )
+    };
+    match (drop.hook, what) {
+        (_, "blocked") => format!("take {client} out of `blocked`"),
+        (Hook::Input, "containers to the host") => {
+            format!(
+                "it comes from Docker's network {}; a rule that lets it in:\n{}",
+                arrival.interface.name,
+                allow("containers")
+            )
+        }
+        _ => format!(
+            "a rule that lets it in:\n{}\n  or, for all ports:\n    trusted = [\"{client}\"]",
+            allow(&client.to_string())
+        ),
+    }
+}
+
+/// Why nobody at all could connect to the host, if so: the policy is likely to be unfinished.
+pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Objection> {
+    let is_open = policy.allow.iter().any(|rule| match &rule.from {
+        Source::Everyone => true,
+        Source::These { addresses, .. } => !addresses.is_empty(),
+    });
+    let filters_all = policy.interfaces.filtered.iter().any(|pattern| pattern.is_any());
+    let has_way_in = is_open || !policy.trusted.is_empty() || !policy.interfaces.exempt.is_empty();
+    (filters_all && !has_way_in).then(|| {
+        "the policy trusts nobody and opens no port: nobody could connect to this host; name your own address in \
+         `trusted`, or add an [[allow]] rule"
+            .into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::safety::tests::policy;
+    use dockfw_policy::compile::compile;
+
+    fn arrival(client: &str, interface: &str) -> Arrival {
+        let client: SocketAddr = client.parse().unwrap();
+        let server = if client.is_ipv4() { "192.0.2.1:22" } else { "[2001:db8:1::1]:22" };
+        let interface = Interface { name: interface.into(), is_bridge: interface.starts_with("docker") };
+        Arrival { client, server: server.parse().unwrap(), interface }
+    }
+
+    fn objects(text: &str, client: &str, interface: &str) -> Option<String> {
+        objection(&compile(&policy(text)), &arrival(client, interface))
+    }
+
+    /// Nobody is let in.
+    const CLOSED: &str = "blocked = [\"198.51.100.1\"]";
+    const CLIENT: &str = "203.0.113.7:50000";
+
+    #[test]
+    fn who_could_not_connect_again_is_told_the_rule_to_add() {
+        let said = objects("trusted = [\"192.0.2.10\"]", CLIENT, "eth0").unwrap();
+        for part in ["from 203.0.113.7 to port 22/tcp", "\"22/tcp\"", "trusted = [\"203.0.113.7\"]"] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+        assert!(objects("trusted = [\"192.0.2.10\"]", "[2001:db8::7]:1", "eth0").is_some());
+        let web = "[[allow]]\nname = \"web\"\nports = [\"80/tcp\"]";
+        assert!(objects(web, CLIENT, "eth0").is_some());
+    }
+
+    #[test]
+    fn the_rule_to_add_lets_the_operator_in() {
+        for client in [CLIENT, "[2001:db8::7]:50000"] {
+            let said = objects("trusted = [\"192.0.2.10\"]", client, "eth0").unwrap();
+            let rule = said.split_once("[[allow]]").unwrap().1.split_once("or, for all").unwrap().0;
+            assert_eq!(objects(&format!("[[allow]]{rule}"), client, "eth0"), None);
+        }
+        let said = objects("trusted = [\"192.0.2.10\"]", "172.17.0.2:50000", "docker0").unwrap();
+        let rule = said.split_once("[[allow]]").unwrap().1;
+        assert_eq!(objects(&format!("[[allow]]{rule}"), "172.17.0.2:50000", "docker0"), None);
+    }
+
+    #[test]
+    fn a_way_in_is_a_way_in() {
+        for open in [
+            "trusted = [\"203.0.113.0/24\"]",
+            "[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"",
+            "[[allow]]\nname = \"ssh\"\nfrom = [\"203.0.113.7\"]\nports = [\"1-1023/tcp\"]",
+            "[interfaces]\nexempt = [\"eth*\"]",
+            "[interfaces]\nfiltered = [\"eth1\"]",
+        ] {
+            assert_eq!(objects(open, CLIENT, "eth0"), None, "{open}");
+        }
+        assert_eq!(objects(CLOSED, "127.0.0.1:50000", "lo"), None, "the host itself");
+    }
+
+    #[test]
+    fn a_blocked_operator_is_told_so_whatever_lets_in() {
+        let both = "trusted = [\"203.0.113.7\"]\nblocked = [\"203.0.113.0/24\"]";
+        let said = objects(both, CLIENT, "eth0").unwrap();
+        assert!(said.contains("take 203.0.113.7 out of `blocked`"), "{said}");
+    }
+
+    #[test]
+    fn a_policy_without_any_way_in_is_named() {
+        assert!(shuts_everyone_out(&policy(CLOSED)).is_some());
+        let inside = "[[allow]]\nname = \"dns\"\nfrom = [\"containers\"]\nports = [\"53/udp\"]";
+        assert!(shuts_everyone_out(&policy(inside)).is_some());
+        for open in [
+            "trusted = [\"203.0.113.7\"]",
+            "[[allow]]\nname = \"web\"\nports = [\"80/tcp\"]",
+            "[interfaces]\nexempt = [\"wg0\"]",
+            "[interfaces]\nfiltered = [\"eth0\"]",
+        ] {
+            assert_eq!(shuts_everyone_out(&policy(open)), None, "{open}");
+        }
+    }
+}
