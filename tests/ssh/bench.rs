@@ -1,0 +1,201 @@
+//! A host with a real sshd, and sessions on it.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use dockfw_lab::{Lab, LabOptions, Machine, Programs, Variant, patience, run, wait_until};
+use tempfile::TempDir;
+
+const DOCKFW: &str = env!("CARGO_BIN_EXE_dockfw");
+const SSHD: &str = "/usr/sbin/sshd";
+/// How long anything may take that a session is asked to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a connection may take that is expected to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The engines, as `--backend` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Native,
+    Compat,
+}
+
+impl Engine {
+    pub(crate) const ALL: [Self; 2] = [Self::Native, Self::Compat];
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Native { "nftables" } else { "iptables" })
+    }
+}
+
+/// Whether this machine has what it takes.
+pub(crate) fn possible() -> Result<()> {
+    ensure!(fs::exists(SSHD)?, "no {SSHD} on this machine");
+    Programs::check(&Variant::Nft)
+}
+
+/// The host with its sshd, and the clients of the lab. Dropped, all of it is gone.
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
+    pub(crate) engine: Engine,
+    files: TempDir,
+    sshd: Child,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // It may have ended by itself, which its cases have then complained of.
+        let _ = self.sshd.kill();
+        let _ = self.sshd.wait();
+    }
+}
+
+impl Bench {
+    pub(crate) fn raise(engine: Engine) -> Result<Self> {
+        let lab = Lab::raise(LabOptions { dockfw: Some(DOCKFW.into()), ..LabOptions::default() })?;
+        let files = tempfile::tempdir()?;
+        let sshd = start_sshd(&lab, &files)?;
+        let bench = Self { lab, engine, files, sshd };
+        let host = bench.lab.host.v4.into();
+        wait_until(CONNECT, "for sshd", || bench.knock(&bench.lab.trusted, host).ok())?;
+        Ok(bench)
+    }
+
+    /// Writes the policy that the next apply reads.
+    pub(crate) fn policy(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.files.path().join("dockfw.toml"), text)?)
+    }
+
+    /// The command line of an apply.
+    pub(crate) fn apply(&self, options: &str) -> String {
+        let policy = self.files.path().join("dockfw.toml");
+        format!("{DOCKFW} --config {} apply --backend {} {options}", policy.display(), self.engine)
+    }
+
+    /// Opens a TCP connection to sshd, and keeps silent.
+    pub(crate) fn knock(&self, from: &Machine, to: IpAddr) -> Result<TcpStream> {
+        let at = SocketAddr::new(to, 22);
+        Ok(from.run(|| TcpStream::connect_timeout(&at, CONNECT * patience()))?)
+    }
+
+    /// Logs in at an address of the host.
+    pub(crate) fn login(&self, from: &Machine, to: &str) -> Result<Session> {
+        let mut command = from.command("ssh");
+        let key = self.files.path().join("client");
+        command.args(["-F", "none", "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
+        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-i"]).arg(key);
+        command.args([&format!("root@{to}"), "sh"]);
+        Session::start(command, &self.lab)
+    }
+
+    /// A shell on the host that nobody logged in to, as at its console.
+    pub(crate) fn console(&self) -> Result<Session> {
+        Session::start(self.lab.command("sh"), &self.lab)
+    }
+}
+
+fn start_sshd(lab: &Lab, files: &TempDir) -> Result<Child> {
+    let directory = files.path();
+    for name in ["host", "client"] {
+        let mut keygen = Command::new("ssh-keygen");
+        run(keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(directory.join(name)))?;
+    }
+    // It gives up its privileges into there.
+    fs::create_dir_all("/run/sshd")?;
+    let config = directory.join("sshd_config");
+    let text = format!(
+        "ListenAddress 0.0.0.0\nListenAddress ::\nHostKey {0}/host\nAuthorizedKeysFile {0}/client.pub\nPidFile none\n\
+         StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n",
+        directory.display()
+    );
+    fs::write(&config, text)?;
+    let mut sshd = lab.host.command(SSHD);
+    sshd.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    sshd.stderr(fs::File::create(directory.join("sshd.log"))?);
+    sshd.spawn().context("cannot start sshd")
+}
+
+/// A shell on the host, which is told what to run line by line.
+pub(crate) struct Session {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+}
+
+/// What a command of a session came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    /// What it printed, and what it complained of.
+    pub(crate) said: String,
+}
+
+impl Done {
+    pub(crate) fn exits(&self, code: i32) -> Result<&Self> {
+        ensure!(self.code == code, "exit code {} and not {code}: {}", self.code, self.said);
+        Ok(self)
+    }
+
+    pub(crate) fn says(&self, part: &str) -> Result<&Self> {
+        ensure!(self.said.contains(part), "{part:?} is not in {:?}", self.said);
+        Ok(self)
+    }
+}
+
+impl Session {
+    fn start(mut command: Command, lab: &Lab) -> Result<Self> {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = piped.spawn().context("cannot start a session")?;
+        let stdin = child.stdin.take().context("no way in")?;
+        let stdout = BufReader::new(child.stdout.take().context("no way out")?);
+        let (sender, lines) = channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut session = Self { child, stdin, lines };
+        session.run(&format!("export PATH={}", lab.path().display()))?.exits(0)?;
+        Ok(session)
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&mut self, command: &str) -> Result<Done> {
+        // On a line of its own, also where the command ends none.
+        writeln!(self.stdin, "{{ {command}; }} </dev/null 2>&1; printf '\\nended with %s of this\\n' $?")?;
+        let deadline = Instant::now() + PATIENCE * patience();
+        let mut said = String::new();
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(rest).with_context(|| format!("{command}: {said}"))?;
+            if let Some(code) =
+                line.strip_prefix("ended with ").and_then(|rest| rest.strip_suffix(" of this"))
+            {
+                return Ok(Done { code: code.parse()?, said });
+            }
+            said += &line;
+            said.push('\n');
+        }
+    }
+
+    /// Whether it still answers.
+    pub(crate) fn is_alive(&mut self) -> Result<()> {
+        match self.run("echo here")?.said.trim() {
+            "here" => Ok(()),
+            other => bail!("the session says {other:?}"),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It ends with its connection or its shell anyway.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

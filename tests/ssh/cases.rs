@@ -1,0 +1,135 @@
+//! The cases.
+
+use anyhow::{Result, ensure};
+
+use crate::bench::{Bench, Session};
+
+/// Nobody of the lab but the trusted client.
+const CLOSED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
+
+/// A case, and what it is about.
+type Case = (&'static str, fn(&Bench) -> Result<()>);
+
+pub(crate) const CASES: &[Case] = &[
+    ("a policy that would cut the running session is refused", cut_session_is_refused),
+    ("the same over IPv6 and from a link-local address", over_ipv6),
+    ("the session is found where sudo has lost the variable", without_the_variable),
+    ("the session is found from within tmux as long as it is up", reparented),
+    ("a scanner's connection to port 22 does not veto", scanner),
+    ("an exempt interface shuts nobody out", exempt),
+    ("force applies all the same and the session survives", by_force),
+];
+
+/// All rules of the host.
+fn rules(session: &mut Session) -> Result<String> {
+    let done = session.run("nft --stateless list ruleset; iptables-save; ip6tables-save; ipset save")?;
+    // Counters of built-in chains go on.
+    let lines = done.said.lines().filter(|line| !line.starts_with(['#', ':']));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Wants an apply to be refused, with words that name the address, and to change nothing.
+fn is_refused(session: &mut Session, apply: &str, address: &str) -> Result<String> {
+    let before = rules(session)?;
+    let done = session.run(apply)?;
+    done.exits(6)?.says(&format!("you are connected from {address} to port 22/tcp"))?;
+    ensure!(rules(session)? == before, "the rules have changed");
+    Ok(done.said)
+}
+
+fn cut_session_is_refused(bench: &Bench) -> Result<()> {
+    let client = &bench.lab.untrusted;
+    let mut session = bench.login(client, "192.0.2.1")?;
+    bench.policy(CLOSED)?;
+    let said = is_refused(&mut session, &bench.apply(""), "192.0.2.20")?;
+    is_refused(&mut session, &bench.apply("--dry-run"), "192.0.2.20")?;
+    // The rule that is to be added lets the session's successor in, and no one else.
+    let rule = said.split_once("[[allow]]").and_then(|(_, rest)| rest.split_once("or, for all"));
+    let rule = rule.map(|(rule, _)| rule).unwrap_or_default();
+    bench.policy(&format!("{CLOSED}[[allow]]{rule}"))?;
+    session.run(&bench.apply(""))?.exits(0)?;
+    session.is_alive()?;
+    bench.login(client, "192.0.2.1")?.is_alive()?;
+    ensure!(bench.knock(&bench.lab.office, bench.lab.host.v4.into()).is_err(), "others get in too");
+    Ok(())
+}
+
+fn over_ipv6(bench: &Bench) -> Result<()> {
+    let client = &bench.lab.untrusted;
+    bench.policy(CLOSED)?;
+    let mut session = bench.login(client, "2001:db8:1::1")?;
+    is_refused(&mut session, &bench.apply(""), "2001:db8:1::20")?;
+    let own = |machine: &dockfw_lab::Machine| {
+        let listed = machine.shell("ip -6 -oneline address show dev eth0 scope link")?;
+        let address =
+            listed.split_whitespace().skip_while(|word| *word != "inet6").nth(1).unwrap_or_default();
+        anyhow::Ok(address.split('/').next().unwrap_or_default().to_owned())
+    };
+    let mut session = bench.login(client, &format!("{}%eth0", own(&bench.lab.host)?))?;
+    is_refused(&mut session, &bench.apply(""), &own(client)?)?;
+    Ok(())
+}
+
+/// As `sudo -i` does.
+fn without_the_variable(bench: &Bench) -> Result<()> {
+    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
+    bench.policy(CLOSED)?;
+    let apply = format!("env -i PATH=$PATH setsid --wait sh -c '{}'", bench.apply(""));
+    is_refused(&mut session, &apply, "192.0.2.20")?;
+    // What the variable says falsely does not count.
+    let apply = format!("SSH_CONNECTION='192.0.2.10 1 192.0.2.1 22' {}", bench.apply(""));
+    is_refused(&mut session, &apply, "192.0.2.20")?;
+    Ok(())
+}
+
+/// A shell whose parent is init, as tmux and screen have them: only the variable tells whose it is.
+fn reparented(bench: &Bench) -> Result<()> {
+    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
+    bench.policy(CLOSED)?;
+    // The parent ends at once, and is waited for; the pipe is read to the end.
+    let orphan = |variable: &str| {
+        let adopted = "until grep -q \"^PPid:.1$\" /proc/$$/status; do :; done";
+        let apply = bench.apply("");
+        format!("out=$( (setsid sh -c '{adopted}; {variable} {apply}; echo code $?' 2>&1 &) ); echo \"$out\"")
+    };
+    let up = session.run(&orphan(""))?;
+    up.says("you are connected from 192.0.2.20")?.says("code 6")?;
+    let gone = session.run(&orphan("export SSH_CONNECTION=\"192.0.2.20 1 192.0.2.1 22\";"))?;
+    gone.says("the connection of SSH_CONNECTION is gone: you are connected from 192.0.2.20")?
+        .says("code 0")?;
+    Ok(())
+}
+
+fn scanner(bench: &Bench) -> Result<()> {
+    let host = bench.lab.host.v4.into();
+    let scans = [&bench.lab.untrusted, &bench.lab.blocked].map(|machine| bench.knock(machine, host));
+    let _held = scans.into_iter().collect::<Result<Vec<_>>>()?;
+    bench.policy(CLOSED)?;
+    let mut session = bench.login(&bench.lab.trusted, "192.0.2.1")?;
+    session.run(&bench.apply(""))?.exits(0)?;
+    session.is_alive()?;
+    // Nor where nobody is logged in.
+    bench.policy("trusted = [\"192.0.2.99\"]\n")?;
+    bench.console()?.run(&bench.apply(""))?.exits(0)?;
+    // But a policy that lets nobody in at all is refused there too.
+    bench.policy("blocked = [\"192.0.2.99\"]\n")?;
+    bench.console()?.run(&bench.apply(""))?.exits(6)?.says("trusts nobody and opens no port")?;
+    Ok(())
+}
+
+fn exempt(bench: &Bench) -> Result<()> {
+    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
+    bench.policy(&format!("{CLOSED}[interfaces]\nexempt = [\"eth0\"]\n"))?;
+    session.run(&bench.apply(""))?.exits(0)?;
+    bench.login(&bench.lab.untrusted, "192.0.2.1")?.is_alive()
+}
+
+fn by_force(bench: &Bench) -> Result<()> {
+    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
+    bench.policy(CLOSED)?;
+    session.run(&bench.apply("--force"))?.exits(0)?;
+    session.is_alive()?;
+    let host = bench.lab.host.v4.into();
+    ensure!(bench.knock(&bench.lab.untrusted, host).is_err(), "the policy is not in force");
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The operator's own connection: a real sshd on the host, and real clients that apply a policy from within their
+//! session (S14).
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod cases;
+
+use std::process::ExitCode;
+
+use dockfw_lab::contain;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use bench::{Bench, Engine};
+use cases::CASES;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each case has a lab of its own, but the names of network namespaces are shared.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    let obstacle = contain().and_then(|()| bench::possible()).err().map(|error| format!("{error:#}"));
+    libtest_mimic::run(&arguments, trials(obstacle)).exit_code()
+}
+
+fn trials(obstacle: Option<String>) -> Vec<Trial> {
+    let runs = Engine::ALL.into_iter().flat_map(|engine| CASES.iter().map(move |case| (engine, case)));
+    runs.map(|(engine, (name, case))| {
+        let obstacle = obstacle.clone();
+        Trial::ignorable_test(format!("{engine}::S14::{name}"), move || {
+            if let Some(reason) = obstacle {
+                return Ok(Completion::ignored_with(reason));
+            }
+            let outcome = Bench::raise(engine).and_then(|bench| case(&bench));
+            outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    })
+    .collect()
+}
