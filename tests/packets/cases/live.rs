@@ -204,27 +204,62 @@ impl Alternatives {
 /// Killed at any moment, an apply leaves the old policy or the new one; the compat engine, each family at one of them.
 pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
     let both = Alternatives::new()?;
-    let step = time_of_apply(world, setting, &both.policies)? / 8;
+    let mut moments = Moments::within(time_of_apply(world, setting, &both.policies)?);
     let knockers = knock(world);
-    let (mut current, mut killed, mut finished) = ([0, 0], 0, 0);
-    // Later and later, until the apply is over before it could be killed.
-    for delay in (1..100).map(|n| step * n) {
+    let mut current = [0, 0];
+    while let Some(delay) = moments.next()? {
         let other = 1 - current[0];
         let is_finished = apply_for(world, setting, &both.policies[other], delay)?;
         current = both.in_force(world)?;
         ensure!(!is_finished || current == [other; 2], "an apply has ended, and its policy is not in force");
         ensure!(setting.engine == Engine::Compat || current[0] == current[1], "a mixture: {current:?}");
-        *(if is_finished { &mut finished } else { &mut killed }) += 1;
-        if finished == 2 {
-            break;
-        }
+        moments.note(is_finished);
     }
     nobody_answered(knockers)?;
-    ensure!(killed >= 4 && finished == 2, "{killed} killed and {finished} finished tell nothing");
     let other = 1 - current[0];
     world.apply(setting, &both.policies[other])?;
     ensure!(both.in_force(world)? == [other; 2], "the next apply did not repair it");
     Ok(())
+}
+
+/// The moments at which something is killed: later and later, until it is over before. Where that was so soon that too
+/// few came before, over again in smaller steps.
+pub(super) struct Moments {
+    step: Duration,
+    delay: Duration,
+    killed: u32,
+    finished: u32,
+}
+
+impl Moments {
+    /// How many must have been killed, and how many finished, for the test to tell something.
+    const ENOUGH: (u32, u32) = (4, 2);
+    /// How many are tried at the most.
+    const MOST: u32 = 100;
+
+    /// For what takes about so long.
+    pub(super) fn within(time: Duration) -> Self {
+        Self { step: time / 8, delay: Duration::ZERO, killed: 0, finished: 0 }
+    }
+
+    /// The next moment, or nothing once enough were tried.
+    pub(super) fn next(&mut self) -> Result<Option<Duration>> {
+        let (killed, finished) = (self.killed, self.finished);
+        if killed >= Self::ENOUGH.0 && finished >= Self::ENOUGH.1 {
+            return Ok(None);
+        }
+        ensure!(killed + finished < Self::MOST, "{killed} killed and {finished} finished tell nothing");
+        self.delay += self.step;
+        Ok(Some(self.delay))
+    }
+
+    /// Whether it had finished by the last moment.
+    pub(super) fn note(&mut self, is_finished: bool) {
+        *(if is_finished { &mut self.finished } else { &mut self.killed }) += 1;
+        if is_finished && self.killed < Self::ENOUGH.0 {
+            (self.step, self.delay) = (self.step / 2, Duration::ZERO);
+        }
+    }
 }
 
 /// How long an apply takes that ends with the first of two policies: the shortest of three, for whatever else the machine
