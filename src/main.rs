@@ -5,6 +5,7 @@ mod commands;
 mod enact;
 mod engines;
 mod exit;
+mod exposure;
 mod files;
 mod host;
 mod lock;

@@ -110,7 +110,8 @@ fn fits(patterns: &[IfPattern], name: &str) -> bool {
 /// What an operator may not expect of the policy on this host.
 pub(crate) fn notes(policy: &Policy, links: &[Link], published: &[Published]) -> Vec<String> {
     let overlaps = trusted_docker_networks(policy, links);
-    let uncovered = unfiltered(policy, links);
+    let uncovered = unfiltered(policy, links)
+        .map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name));
     overlaps.into_iter().chain(uncovered).chain(lost_to_containers(policy, published)).collect()
 }
 
@@ -130,15 +131,14 @@ fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<String> {
 }
 
 /// Interfaces that fall through all classes, which can only be where `filtered` is not `["*"]`.
-fn unfiltered(policy: &Policy, links: &[Link]) -> Vec<String> {
+pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterator<Item = &'a Link> {
     let filtered = &policy.interfaces.filtered;
-    let open = links.iter().filter(|link| {
+    links.iter().filter(move |link| {
         link.name != "lo"
             && link.controller.is_none()
             && !is_named(policy, &link.name)
             && !fits(filtered, &link.name)
-    });
-    open.map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name)).collect()
+    })
 }
 
 /// A Swarm falls apart where its nodes can't reach each other.
@@ -189,4 +189,4 @@ fn any_covers(ranges: &[PortRange], wanted: PortRange) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -206,6 +206,23 @@ impl AddressRange {
         }
     }
 
+    /// Whether `address` is in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self, address) {
+            (Self::V4(range), IpAddr::V4(address)) => range.contains(address),
+            (Self::V6(range), IpAddr::V6(address)) => range.contains(address),
+            _ => false,
+        }
+    }
+
+    /// The prefix's length, where the range is a network.
+    pub fn prefix(&self) -> Option<u8> {
+        match self {
+            Self::V4(range) => range.prefix(),
+            Self::V6(range) => range.prefix(),
+        }
+    }
+
     fn parse_cidr(text: &str) -> Result<Self, AddressError> {
         let (address, prefix) = text.split_once('/').ok_or(AddressError::Unreadable)?;
         let address = parse_address(address)?;

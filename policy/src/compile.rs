@@ -11,7 +11,7 @@ use crate::ruleset::{
 use crate::service::{PortRange, Services, Transport};
 
 mod always;
-mod names;
+pub mod names;
 
 use names::{BLOCKED, DOCKER, EXEMPT, FILTERED, PEERS, TRUSTED};
 

@@ -1,4 +1,4 @@
-//! Names of sets and counters.
+//! Names of sets and counters. Those of rules' own sets are made from the rules' names.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,10 @@ use crate::policy::AllowRule;
 use crate::ruleset::SetName;
 
 pub(super) const BLOCKED: SetName = SetName::fixed("blocked");
-pub(super) const TRUSTED: SetName = SetName::fixed("trusted");
-pub(super) const PEERS: SetName = SetName::fixed("swarm_peers");
+/// The set of the trusted.
+pub const TRUSTED: SetName = SetName::fixed("trusted");
+/// The set of the other nodes of the Swarm.
+pub const PEERS: SetName = SetName::fixed("swarm_peers");
 pub(super) const DOCKER: SetName = SetName::fixed("docker_bridges");
 pub(super) const EXEMPT: SetName = SetName::fixed("exempt");
 pub(super) const FILTERED: SetName = SetName::fixed("filtered");

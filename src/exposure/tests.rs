@@ -1,0 +1,215 @@
+//! Hosts that are only described, under policies read from text.
+
+use dockfw_policy::policy::Policy;
+
+use super::*;
+use crate::engines::{NFTABLES, compile_for};
+use crate::host::docker::Driver;
+use crate::host::processes::Holder;
+use crate::safety::tests::{docker_host, link, policy};
+
+const SOURCES: &str = "trusted = [\"192.0.2.10\"]\n";
+
+fn rules_of(text: &str) -> Policy {
+    policy(&format!("{SOURCES}{text}"))
+}
+
+fn listener(port: u16, address: &str, process: &str) -> Listener {
+    let holder = Holder { pid: 7, name: process.into(), container: None };
+    Listener {
+        transport: Transport::Tcp,
+        address: address.parse().unwrap(),
+        port,
+        takes_ipv4: address == "::",
+        interface: None,
+        holder: (!process.is_empty()).then_some(holder),
+    }
+}
+
+fn published(port: u16, address: &str, target: Option<&str>) -> Published {
+    Published {
+        transport: Transport::Tcp,
+        port,
+        address: address.parse().unwrap(),
+        container_port: 80,
+        container: "web".into(),
+        targets: target.map(|target| target.parse().unwrap()).into_iter().collect(),
+        is_meshed: false,
+    }
+}
+
+fn facts(listeners: Vec<Listener>, published: Vec<Published>) -> Facts {
+    Facts { links: docker_host(), listeners, published, ..Facts::default() }
+}
+
+fn exposed_by(policy: &Policy, facts: &Facts) -> Vec<Exposed> {
+    exposed(Rules { ruleset: &compile_for(NFTABLES, policy), by_name_alone: false }, facts)
+}
+
+/// `22/tcp ipv4: everyone by allow 'ssh'`, and so on.
+fn lines(text: &str, facts: &Facts) -> Vec<String> {
+    exposed_by(&rules_of(text), facts).iter().map(line).collect()
+}
+
+fn line(exposed: &Exposed) -> String {
+    let reach = exposed.reach.iter().map(|reach| {
+        let admitted = reach.admitted.iter().map(|one| {
+            format!("{:?} by {}", one.who, one.rule.as_deref().unwrap_or("nothing")).to_lowercase()
+        });
+        format!("{}: {}", reach.interfaces.join("+"), admitted.collect::<Vec<_>>().join(", "))
+    });
+    let family = if exposed.family == Family::Ipv4 { 4 } else { 6 };
+    let inside = if exposed.containers { "; containers" } else { "" };
+    format!("{} v{family} {}{inside}", exposed.port, reach.collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_process_is_reached_by_those_whom_a_rule_lets_in() {
+    let ssh = facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]);
+    assert_eq!(lines("", &ssh), ["22/tcp v4 eth0: trusted by trusted"]);
+    let open = "[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\n";
+    for to in ["", "to = \"host\"", "to = \"docker\""] {
+        assert_eq!(
+            lines(&format!("{open}{to}"), &ssh),
+            ["22/tcp v4 eth0: everyone by allow 'ssh'; containers"],
+            "{to}"
+        );
+    }
+    assert_eq!(lines(&format!("{open}to = \"container\""), &ssh), ["22/tcp v4 eth0: trusted by trusted"]);
+    assert_eq!(
+        lines(&format!("{open}from = [\"198.51.100.0/24\"]"), &ssh),
+        ["22/tcp v4 eth0: listed by allow 'ssh', trusted by trusted"]
+    );
+    let containers = format!("{open}from = [\"containers\"]");
+    assert_eq!(lines(&containers, &ssh), ["22/tcp v4 eth0: trusted by trusted; containers"]);
+}
+
+#[test]
+fn an_ipv6_listener_that_the_policy_forgot_is_listed_with_who_may_reach_it() {
+    let forgotten = facts(vec![listener(9000, "::", "forgotten")], vec![]);
+    // Nobody is trusted over IPv6.
+    assert_eq!(lines("", &forgotten), ["9000/tcp v4 eth0: trusted by trusted", "9000/tcp v6 eth0: "]);
+    let open = "[[allow]]\nname = \"open\"\nports = [\"9000/tcp\"]\n";
+    let found = exposed_by(&rules_of(open), &forgotten);
+    assert_eq!(found.iter().map(Exposed::widest).collect::<Vec<_>>(), [Some(Who::Everyone); 2]);
+}
+
+#[test]
+fn loopback_is_not_exposed() {
+    let own = facts(
+        vec![listener(5432, "127.0.0.1", "postgres"), listener(5432, "::1", "postgres")],
+        vec![published(8080, "127.0.0.1", Some("172.17.0.2"))],
+    );
+    assert_eq!(lines("", &own), [""; 0]);
+}
+
+#[test]
+fn docker_proxy_is_the_published_port() {
+    let web = facts(
+        vec![listener(8080, "0.0.0.0", "docker-proxy"), listener(8080, "::", "docker-proxy")],
+        vec![published(8080, "0.0.0.0", Some("172.17.0.2")), published(8080, "::", None)],
+    );
+    let open = "[[allow]]\nname = \"web\"\nports = [\"8080/tcp\"]\nto = ";
+    assert_eq!(
+        lines(&format!("{open}\"docker\""), &web),
+        [
+            "8080/tcp v4 eth0: everyone by allow 'web'; containers",
+            "8080/tcp v6 eth0: everyone by allow 'web'; containers"
+        ]
+    );
+    // A container's port goes by the number behind the translation, which a socket of the host does not have.
+    let own = "[[allow]]\nname = \"own\"\nports = [\"80/tcp\"]\nto = \"container\"";
+    assert_eq!(
+        lines(own, &web),
+        ["8080/tcp v4 eth0: everyone by allow 'own'", "8080/tcp v6 eth0: "]
+    );
+    assert!(exposed_by(&rules_of(own), &web).iter().all(|one| one.kind == Kind::Published));
+}
+
+#[test]
+fn whoever_only_calls_itself_docker_proxy_is_listed() {
+    let hidden = facts(vec![listener(666, "0.0.0.0", "docker-proxy")], vec![published(80, "0.0.0.0", None)]);
+    assert_eq!(lines("", &hidden).len(), 2);
+}
+
+#[test]
+fn a_published_port_by_way_of_a_bridge_that_no_pattern_covers_is_closed_to_rules() {
+    let web = facts(vec![], vec![published(8080, "0.0.0.0", Some("10.9.9.2"))]);
+    let open = "[[allow]]\nname = \"web\"\nports = [\"8080/tcp\"]\nto = \"docker\"";
+    assert_eq!(lines(open, &web), ["8080/tcp v4 eth0: trusted by trusted; containers"]);
+}
+
+#[test]
+fn the_mesh_has_a_door_of_its_own_and_dockerd_another_over_ipv6() {
+    let port = Published { is_meshed: true, ..published(8080, "0.0.0.0", None) };
+    let mesh = facts(vec![listener(8080, "::", "dockerd")], vec![port]);
+    let open = "[[allow]]\nname = \"web\"\nports = [\"8080/tcp\"]\nto = \"docker\"";
+    let found = exposed_by(&rules_of(open), &mesh);
+    let kinds: Vec<_> = found.iter().map(|one| (one.kind, one.family, one.widest())).collect();
+    assert_eq!(
+        kinds,
+        [(Kind::Mesh, Family::Ipv4, Some(Who::Everyone)), (Kind::Process, Family::Ipv6, Some(Who::Everyone))]
+    );
+}
+
+#[test]
+fn interfaces_are_told_apart_only_where_rules_do() {
+    let mut ssh = facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]);
+    ssh.links.extend([link(8, "eth1", ""), link(9, "wg0", "wireguard")]);
+    let found = lines("[interfaces]\nexempt = [\"wg0\"]", &ssh);
+    assert_eq!(found, ["22/tcp v4 eth0+eth1: trusted by trusted wg0: everyone by exempt interfaces"]);
+    ssh.listeners[0].interface = Some(8);
+    assert_eq!(lines("", &ssh), ["22/tcp v4 eth1: trusted by trusted"]);
+}
+
+#[test]
+fn without_any_rules_everyone_gets_in() {
+    let ssh = facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]);
+    let none = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] };
+    let found = exposed(Rules { ruleset: &none, by_name_alone: false }, &ssh);
+    assert!(found[0].reach.iter().all(|reach| reach.admitted[0].who == Who::Everyone));
+    assert!(found[0].reach.iter().all(|reach| reach.admitted[0].rule.is_none()));
+}
+
+#[test]
+fn a_container_on_the_hosts_network_is_named() {
+    let id = "ab".repeat(32);
+    let mut own = facts(vec![listener(8090, "0.0.0.0", "nginx")], vec![]);
+    own.listeners[0].holder.as_mut().unwrap().container = Some(id.clone());
+    own.containers = vec![Container {
+        id,
+        name: "hostnet".into(),
+        on_host_network: true,
+        addresses: vec![],
+        published: vec![],
+    }];
+    let found = exposed_by(&rules_of(""), &own);
+    let answers = &found[0].answers;
+    assert_eq!((answers.container.as_deref(), answers.process.as_deref()), (Some("hostnet"), Some("nginx")));
+}
+
+#[test]
+fn what_no_rule_covers_is_named() {
+    let network = |name: &str, parent: Option<&str>| Network {
+        name: name.into(),
+        driver: Driver::Beside { driver: "macvlan".into(), parent: parent.map(str::to_owned) },
+        is_internal: parent.is_none(),
+        subnets: vec![],
+    };
+    let address = |network: &str| (network.to_owned(), "192.0.2.77".parse().unwrap());
+    let mut beside = facts(vec![], vec![]);
+    beside.networks = vec![network("lan", Some("eth0")), network("closed", None)];
+    beside.containers = vec![Container {
+        id: "ab".into(),
+        name: "camera".into(),
+        on_host_network: false,
+        addresses: vec![address("lan"), address("closed"), address("bridge")],
+        published: vec![],
+    }];
+    let found = uncovered(&rules_of(""), &beside);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].what, "container camera at 192.0.2.77, on macvlan network lan (eth0)");
+    let some = uncovered(&rules_of("[interfaces]\nfiltered = [\"wlan*\"]"), &facts(vec![], vec![]));
+    assert_eq!(some.len(), 1, "{some:?}");
+    assert_eq!(some[0].what, "everything that is reached by eth0");
+}

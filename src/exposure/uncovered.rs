@@ -1,0 +1,44 @@
+//! What others can reach and no rule covers.
+
+use std::net::IpAddr;
+
+use dockfw_policy::policy::Policy;
+use serde::Serialize;
+
+use super::Facts;
+use crate::host::docker::Driver;
+use crate::safety;
+
+/// Something that others can reach and no rule covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Uncovered {
+    /// What it is.
+    pub(crate) what: String,
+    /// Why no rule covers it, and what to do.
+    pub(crate) why: String,
+}
+
+/// All of it.
+pub(crate) fn uncovered(policy: &Policy, facts: &Facts) -> Vec<Uncovered> {
+    let beside = facts.containers.iter().flat_map(|container| {
+        let addresses = container.addresses.iter();
+        addresses.filter_map(|(network, address)| beside(&container.name, network, *address, facts))
+    });
+    let unfiltered = safety::unfiltered(policy, &facts.links).map(|link| Uncovered {
+        what: format!("everything that is reached by {}", link.name),
+        why: "nothing in [interfaces] names it, and `filtered` is not [\"*\"]: name it there".into(),
+    });
+    beside.chain(unfiltered).collect()
+}
+
+/// A container beside the host, if it is: its packets never come by the host's rules.
+fn beside(container: &str, network: &str, address: IpAddr, facts: &Facts) -> Option<Uncovered> {
+    let network = facts.networks.iter().find(|known| known.name == network)?;
+    let Driver::Beside { driver, parent: Some(parent) } = &network.driver else { return None };
+    Some(Uncovered {
+        what: format!("container {container} at {address}, on {driver} network {} ({parent})", network.name),
+        why: format!(
+            "{driver} passes the host's firewall by: filter in the container or in the network, or use a bridge"
+        ),
+    })
+}
