@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     Diff(Diff),
     /// Print the compiled rules. Needs no privileges.
     Show(Show),
-    /// Tell whether the policy is in force, with counters and sets.
+    /// Tell whether the policy is in force, and what this host exposes to whom.
     Status(Status),
     /// Take everything back out, as if dockfw had never run.
     Remove,
@@ -176,6 +176,12 @@ pub(crate) struct Status {
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Exit with 7 also where something can be reached that no rule covers, or where that can't be told.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Show it again each second, with the rates of the counters, until Ctrl-C.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) watch: bool,
 }
 
 /// Options of `probe`.

@@ -2,7 +2,8 @@
 //!
 //! Pure: the policy is held against facts of this host that others have read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 pub(crate) mod lockout;
 
@@ -10,7 +11,7 @@ use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};
 
-use crate::host::docker::Published;
+use crate::host::docker::{Node, Published, Swarm};
 use crate::host::links::Link;
 
 /// Kinds of interfaces that carry other networks' traffic: virtual private networks and overlays.
@@ -141,12 +142,25 @@ pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterato
     })
 }
 
-/// A Swarm falls apart where its nodes can't reach each other.
-pub(crate) fn missing_peers(policy: &Policy, is_swarm_node: bool) -> Option<String> {
-    (is_swarm_node && policy.swarm.peers.is_empty()).then(|| {
-        "this host is a node of a Swarm, and [swarm] peers names no other node: those that are not trusted can't \
-         reach it, nor its containers by the overlay"
-            .into()
+/// A Swarm falls apart where its nodes can't reach each other. `nodes`: those that are known.
+pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<String> {
+    let consequence = "those that are not trusted can't reach this node, nor its containers by the overlay";
+    if policy.swarm.peers.is_empty() {
+        return Some(format!(
+            "this host is a node of a Swarm, and [swarm] peers names no other node: {consequence}"
+        ));
+    }
+    let managers = swarm.managers.iter().map(|address| ("a manager", *address));
+    let nodes = nodes.iter().filter_map(|node| Some((node.name.as_str(), node.address?)));
+    let mut known: BTreeMap<IpAddr, &str> = managers.map(|(name, address)| (address, name)).collect();
+    known.extend(nodes.map(|(name, address)| (address, name)));
+    let is_let_in =
+        |address: IpAddr| policy.swarm.peers.contains(address) || policy.trusted.contains(address);
+    let others = known.into_iter().filter(|(address, _)| swarm.address != Some(*address));
+    let missing: Vec<_> = others.filter(|(address, _)| !is_let_in(*address)).collect();
+    let names: Vec<_> = missing.iter().map(|(address, name)| format!("{name} ({address})")).collect();
+    (!missing.is_empty()).then(|| {
+        format!("nodes of the Swarm that [swarm] peers does not name: {}; {consequence}", names.join(", "))
     })
 }
 

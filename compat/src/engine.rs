@@ -102,7 +102,13 @@ fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     let live = host.read()?;
     let mut differences = plan(&live, wanted, &host.protocols).differences;
     differences.extend(left_in_other(host).iter().map(|(other, restore)| left_over(other, restore)));
-    Ok(State { present: live.is_present(), differences, counters: counters(&live), sets: set_states(&live) })
+    Ok(State {
+        present: live.is_present(),
+        differences,
+        unfit: host.unfit.clone(),
+        counters: counters(&live),
+        sets: set_states(&live),
+    })
 }
 
 /// Takes everything out of both variants of iptables. Returns whether there was anything.

@@ -48,6 +48,8 @@ pub struct State {
     pub present: bool,
     /// How what is there differs from the ruleset that it was compared with; empty: not at all.
     pub differences: Vec<Difference>,
+    /// Why packets do not meet what is there, if so.
+    pub unfit: Option<String>,
     /// The counters.
     pub counters: Vec<Count>,
     /// The sets.
@@ -57,7 +59,7 @@ pub struct State {
 impl State {
     /// Whether the ruleset that it was compared with is what packets meet.
     pub fn is_in_force(&self) -> bool {
-        self.present && self.differences.iter().all(Difference::is_harmless)
+        self.present && self.unfit.is_none() && self.differences.iter().all(Difference::is_harmless)
     }
 }
 

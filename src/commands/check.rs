@@ -16,9 +16,10 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, options.force)?;
     let mut judgement = judge(&policy, || Ok(true))?;
     judgement.notes.extend(firewalls::notes());
-    judgement
-        .notes
-        .extend(docker::is_swarm_node().and_then(|is_node| safety::missing_peers(&policy, is_node)));
+    if let Some(swarm) = docker::swarm().flatten() {
+        let nodes = docker::nodes().unwrap_or_default();
+        judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));
+    }
     judgement.say_notes();
     match judgement.refusal(REFUSED).filter(|_| !options.force) {
         Some(refusal) => Err(refusal.into()),

@@ -1,50 +1,106 @@
 //! `dockfw status`
 
+mod facts;
+mod text;
+mod watch;
+
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use anyhow::Context;
 use dockfw_policy::engine::{Count, Engine, EngineError, SetState, State};
 use dockfw_policy::policy::{Backend, Policy};
+use dockfw_policy::ruleset::Ruleset;
 use serde::Serialize;
 
-use super::{fit_to_host, load};
+use super::load_recorded;
 use crate::cli::Status;
-use crate::engines;
-use crate::exit::Exit;
+use crate::engines::{self, IPTABLES, fit_to_host};
+use crate::exit::{Exit, Stop};
+use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
 use crate::host::capabilities;
-use crate::records::{Now, Store, Summary};
+use crate::records::{Now, Sources, Store, Summary};
+use crate::safety;
 use crate::talk::say;
+use facts::{Gathered, gather};
 
-/// What `--json` writes.
+/// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
 struct Report {
     /// The engine that is there, if any.
     engine: Option<&'static str>,
     /// Whether the policy of the file is in force, to the letter.
     in_force: bool,
+    /// Since when, in seconds since 1970; nothing where nobody remembers.
+    since: Option<u64>,
     /// How what is there differs from it.
     differences: Vec<String>,
+    /// What answers on this host, and who may reach it: under the policy where anything of it is there, and otherwise
+    /// under no rules at all.
+    exposed: Vec<Exposed>,
+    /// What others can reach and no rule covers.
+    uncovered: Vec<Uncovered>,
+    /// What could not be read.
+    unknown: Vec<String>,
     counters: Vec<Count>,
     sets: Vec<SetState>,
     /// Which policy waits to be confirmed, or was rolled back.
     records: Summary,
 }
 
-/// Tells whether the policy is in force.
+/// Tells whether the policy is in force, and what this host exposes.
 pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
-    let policy = fit_to_host(load(config, true)?);
+    let (policy, sources) = load_recorded(config, true)?;
+    let policy = fit_to_host(policy);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
-    let report = Report { records: records(), ..report(&policy, options.verify)? };
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
+    if options.watch {
+        if !io::stdout().is_terminal() {
+            return Err(Stop::new(Exit::Usage, "--watch needs a terminal to write to").into());
+        }
+        return watch::run(|| report(&policy, &sources, options.verify), options.strict);
     }
-    Ok(if report.in_force { Exit::Done } else { Exit::NotInForce })
+    let report = report(&policy, &sources, options.verify)?;
+    let text = if options.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        text::report(&report)
+    };
+    write(&text)?;
+    Ok(report.exit(options.strict))
 }
 
-fn report(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
+/// Writes all at once. Whoever reads may have heard enough.
+fn write(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+impl Report {
+    fn exit(&self, strict: bool) -> Exit {
+        let is_covered = self.uncovered.is_empty() && self.unknown.is_empty();
+        if self.in_force && (is_covered || !strict) { Exit::Done } else { Exit::NotInForce }
+    }
+}
+
+fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Report> {
+    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let mut report = read_live(policy, verify)?;
+    let false_bridges = safety::false_bridges(policy, &facts.links);
+    report.in_force &= false_bridges.is_empty();
+    report.differences.extend(false_bridges);
+    report.exposed = exposed_by(report.engine, policy, &facts);
+    report.uncovered = uncovered(policy, &facts);
+    report.unknown = unknown;
+    remember(&mut report, sources);
+    Ok(report)
+}
+
+/// What the engines have to say.
+fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let mut present = Vec::new();
     for engine in engines::all(verify) {
         if engines::is_present(engine.as_ref())? {
@@ -54,23 +110,33 @@ fn report(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let Some(engine) = present.first() else { return Ok(Report::default()) };
     let state = engine.read(Some(&engines::compile_for(engine.name(), policy)))?;
     let is_in_force = state.is_in_force();
-    let State { differences, counters, sets, .. } = state;
-    let others =
-        present.iter().skip(1).map(|other| format!("rules of the {} engine are there too", other.name()));
-    let odd: Vec<_> =
-        wrong_engine(engine.as_ref(), policy.engine.backend).into_iter().chain(others).collect();
-    let in_force = is_in_force && odd.is_empty();
-    let differences = differences.iter().map(ToString::to_string).chain(odd).collect();
-    Ok(Report { engine: Some(engine.name()), in_force, differences, counters, sets, ..Report::default() })
+    let State { differences, unfit, counters, sets, .. } = state;
+    let others = present.iter().skip(1);
+    let others = others.map(|other| format!("rules of the {} engine are there too", other.name()));
+    let wrong = wrong_engine(engine.as_ref(), policy.engine.backend);
+    let odd: Vec<_> = unfit.into_iter().chain(wrong).chain(others).collect();
+    Ok(Report {
+        engine: Some(engine.name()),
+        in_force: is_in_force && odd.is_empty(),
+        differences: differences.iter().map(ToString::to_string).chain(odd).collect(),
+        counters,
+        sets,
+        ..Report::default()
+    })
 }
 
-/// Damaged records say nothing of what is in force: they are only complained of.
-fn records() -> Summary {
-    let read = || anyhow::Ok(Summary::of(&Store::of_host().read()?, &Now::read()?));
-    read().unwrap_or_else(|error| {
-        say(format_args!("{error:#}"));
-        Summary::default()
-    })
+/// What the records have to say. Damaged ones say nothing of what is in force: they are only complained of.
+fn remember(report: &mut Report, sources: &Sources) {
+    let read = || anyhow::Ok((Store::of_host().read()?, Now::read()?, sources.seal()?));
+    match read() {
+        Ok((state, now, sealed)) => {
+            let engine = report.engine.filter(|_| report.in_force);
+            report.since =
+                engine.and_then(|engine| state.in_force_since(engine, sealed.digest(), now.booted()));
+            report.records = Summary::of(&state, &now);
+        }
+        Err(error) => say(format_args!("{error:#}")),
+    }
 }
 
 fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
@@ -78,23 +144,11 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
     (!is_right).then(|| format!("the policy asks for the {backend} engine"))
 }
 
-fn print(report: &Report) {
-    for line in report.records.lines() {
-        println!("{line}");
-    }
-    match (report.engine, report.in_force) {
-        (None, _) => println!("not in force: nothing of dockfw is there"),
-        (Some(engine), true) => println!("in force ({engine})"),
-        (Some(engine), false) => println!("NOT as the policy says ({engine}):"),
-    }
-    for difference in report.differences.iter().filter(|_| report.engine.is_some()) {
-        println!("  {difference}");
-    }
-    for Count { name, packets, bytes } in &report.counters {
-        println!("{name:<24} {packets:>12} packets {bytes:>16} bytes");
-    }
-    for SetState { name, elements } in &report.sets {
-        let elements = elements.map_or("?".into(), |count| count.to_string());
-        println!("{name:<24} {elements:>12} elements");
-    }
+/// Where nothing of dockfw is there, no rule objects to anything.
+fn exposed_by(engine: Option<&str>, policy: &Policy, facts: &Facts) -> Vec<Exposed> {
+    let ruleset = match engine {
+        Some(engine) => engines::compile_for(engine, policy),
+        None => Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] },
+    };
+    exposed(Rules { ruleset: &ruleset, by_name_alone: engine == Some(IPTABLES) }, facts)
 }

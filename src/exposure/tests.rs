@@ -119,10 +119,7 @@ fn docker_proxy_is_the_published_port() {
     );
     // A container's port goes by the number behind the translation, which a socket of the host does not have.
     let own = "[[allow]]\nname = \"own\"\nports = [\"80/tcp\"]\nto = \"container\"";
-    assert_eq!(
-        lines(own, &web),
-        ["8080/tcp v4 eth0: everyone by allow 'own'", "8080/tcp v6 eth0: "]
-    );
+    assert_eq!(lines(own, &web), ["8080/tcp v4 eth0: everyone by allow 'own'", "8080/tcp v6 eth0: "]);
     assert!(exposed_by(&rules_of(own), &web).iter().all(|one| one.kind == Kind::Published));
 }
 

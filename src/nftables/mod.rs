@@ -217,6 +217,7 @@ fn state(live: &Live) -> State {
     State {
         present: true,
         differences: Vec::new(),
+        unfit: None,
         counters: counters
             .map(|counter| Count {
                 name: counter.name.to_string(),

@@ -26,6 +26,11 @@ impl Now {
         let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
         Ok(Self { boot_id: read(BOOT_ID)?, since_boot })
     }
+
+    /// When this boot was by the wall clock, in seconds since 1970.
+    pub(crate) fn booted(&self) -> u64 {
+        unix_seconds().saturating_sub(self.since_boot.as_secs())
+    }
 }
 
 /// An identifier that no other apply has.

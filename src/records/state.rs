@@ -79,6 +79,14 @@ pub(crate) struct RolledBack {
 }
 
 impl State {
+    /// Since when the policy of these sources has been in force by this engine, in seconds since 1970; nothing where that
+    /// is not remembered. The boot, at `booted`, put it in force anew.
+    pub(crate) fn in_force_since(&self, engine: &str, digest: &str, booted: u64) -> Option<u64> {
+        let last = self.pending.as_ref().map(|pending| &pending.policy).or(self.confirmed.as_ref())?;
+        let is_it = last.digest == digest && last.engine.name() == engine;
+        is_it.then(|| last.applied_at.max(booted))
+    }
+
     /// A policy was applied by hand, for good.
     pub(crate) fn apply(self, policy: Record) -> Self {
         let Self { confirmed, previous, .. } = self;
@@ -201,5 +209,18 @@ mod tests {
         let left = |now| pending("a").time_left(&now);
         assert_eq!(left(now("boot", 4000)), Some(Duration::from_secs(1)));
         assert_eq!([left(now("boot", 5000)), left(now("boot", 9000)), left(now("next", 10))], [None; 3]);
+    }
+
+    #[test]
+    fn what_is_in_force_is_so_since_its_apply_or_the_boot() {
+        let at = |seconds| Record { applied_at: seconds, ..record("a") };
+        let confirmed = State { confirmed: Some(at(100)), ..State::default() };
+        assert_eq!(confirmed.in_force_since("nftables", "a", 50), Some(100));
+        assert_eq!(confirmed.in_force_since("nftables", "a", 200), Some(200));
+        assert_eq!(confirmed.in_force_since("nftables", "b", 50), None, "another policy");
+        assert_eq!(confirmed.in_force_since("iptables", "a", 50), None, "another engine");
+        let on_trial = confirmed.await_confirmation(pending("b"));
+        assert_eq!(on_trial.in_force_since("nftables", "a", 50), None);
+        assert_eq!(on_trial.in_force_since("nftables", "b", 0), Some(1));
     }
 }

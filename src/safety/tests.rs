@@ -312,11 +312,39 @@ fn only_lost_ports_are_named() {
     assert!(!note.contains("5432"), "{note}");
 }
 
+fn swarm(managers: &[&str]) -> Swarm {
+    let address = |text: &&str| text.parse().unwrap();
+    Swarm {
+        address: Some([192, 0, 2, 1].into()),
+        is_manager: true,
+        managers: managers.iter().map(address).collect(),
+    }
+}
+
+fn node(name: &str, address: &str) -> Node {
+    Node { name: name.into(), address: address.parse().ok() }
+}
+
 #[test]
 fn a_swarm_node_without_peers_is_told() {
-    let without = by_default();
-    let with = policy("trusted = [\"192.0.2.10\"]\n[swarm]\npeers = [\"192.0.2.11\"]");
-    assert!(missing_peers(&without, true).is_some_and(|note| note.contains("[swarm] peers")));
-    assert_eq!(missing_peers(&without, false), None);
-    assert_eq!(missing_peers(&with, true), None);
+    let note = missing_peers(&by_default(), &swarm(&[]), &[]).unwrap();
+    assert_parts(&note, &["[swarm] peers names no other node"]);
+}
+
+#[test]
+fn nodes_that_the_policy_does_not_let_in_are_named() {
+    let peers = policy("trusted = [\"192.0.2.10\"]\n[swarm]\npeers = [\"192.0.2.11\"]");
+    let nodes = [
+        node("self", "192.0.2.1"),
+        node("trusted", "192.0.2.10"),
+        node("peer", "192.0.2.11"),
+        node("new", "192.0.2.12"),
+        node("unknown", ""),
+    ];
+    let note = missing_peers(&peers, &swarm(&["192.0.2.1", "192.0.2.11", "192.0.2.12"]), &nodes).unwrap();
+    assert_parts(&note, &["does not name: new (192.0.2.12);"]);
+    assert_eq!(missing_peers(&peers, &swarm(&["192.0.2.11"]), &nodes[..3]), None);
+    // A worker knows the managers only.
+    let worker = missing_peers(&peers, &swarm(&["192.0.2.13"]), &[]).unwrap();
+    assert_parts(&worker, &["a manager (192.0.2.13)"]);
 }

@@ -152,7 +152,7 @@ fn targets(container: &Container, address: IpAddr) -> Vec<IpAddr> {
 }
 
 /// Each published port once.
-pub(super) fn published_by(containers: &[Container]) -> Vec<Published> {
+pub(crate) fn published_by(containers: &[Container]) -> Vec<Published> {
     let mut published: Vec<_> =
         containers.iter().flat_map(|container| &container.published).cloned().collect();
     published.sort();

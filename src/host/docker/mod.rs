@@ -7,13 +7,14 @@ mod networks;
 mod socket;
 mod swarm;
 
-pub(crate) use containers::{Container, Published};
+pub(crate) use containers::{Container, Published, published_by};
 pub(crate) use networks::{Driver, Network};
 pub(crate) use swarm::{Node, Swarm};
 
 use serde::Deserialize;
 
 use socket::ask;
+pub(crate) use socket::{Presence, presence};
 
 /// The running containers, or nothing where Docker does not answer.
 pub(crate) fn containers() -> Option<Vec<Container>> {
@@ -24,7 +25,7 @@ pub(crate) fn containers() -> Option<Vec<Container>> {
 /// The published ports of running containers, each once, or nothing where Docker does not answer. Those of Swarm's
 /// mesh are no container's: [`meshed`] has them.
 pub(crate) fn published() -> Option<Vec<Published>> {
-    Some(containers::published_by(&containers()?))
+    Some(published_by(&containers()?))
 }
 
 /// The ports that Swarm's mesh publishes on every node: only a manager knows them.
@@ -56,11 +57,6 @@ pub(crate) fn swarm() -> Option<Option<Swarm>> {
 /// and has no such backend.
 pub(crate) fn uses_nftables() -> Option<bool> {
     ask::<Info>("/info").map(|info| info.uses_nftables())
-}
-
-/// Whether this host is a node of a Swarm, or nothing where Docker does not answer.
-pub(crate) fn is_swarm_node() -> Option<bool> {
-    swarm().map(|swarm| swarm.is_some())
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,28 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest answer that is read: a host with thousands of containers stays far below it.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
+/// Whether dockerd can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It answers.
+    Answers,
+    /// It is not running, or not on this host.
+    Absent,
+    /// It may be running, and can't be asked; why.
+    Unreadable(String),
+}
+
+/// Whether dockerd can be asked.
+pub(crate) fn presence() -> Presence {
+    match get("/_ping") {
+        Ok(_) => Presence::Answers,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Presence::Absent
+        }
+        Err(error) => Presence::Unreadable(error.to_string()),
+    }
+}
+
 /// What dockerd answers to a GET of `path`, or nothing where it does not, or not in a way that can be read.
 pub(super) fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     let body = get(path).inspect_err(|error| log::debug!("Docker does not answer {path}: {error}")).ok()?;

@@ -1,0 +1,64 @@
+//! What of this host `status` needs to know, and what of it can't be told.
+
+use std::io;
+
+use crate::exposure::Facts;
+use crate::host::docker::{self, Presence, Published};
+use crate::host::{links, listeners, nat};
+
+/// Facts, and in words what could not be read.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) facts: Facts,
+    pub(super) unknown: Vec<String>,
+}
+
+/// Reads all of it.
+pub(super) fn gather() -> io::Result<Gathered> {
+    let mut gathered = Gathered::default();
+    gathered.facts.links = links::read()?;
+    match listeners::read() {
+        Ok(listeners) => gathered.facts.listeners = listeners,
+        Err(error) => gathered.unknown.push(format!("which sockets wait for others: {error}")),
+    }
+    match docker::presence() {
+        Presence::Answers => gathered.ask_docker(),
+        // Its containers may have outlived it.
+        Presence::Absent => gathered.facts.published = nat::published(),
+        Presence::Unreadable(reason) => {
+            gathered.facts.published = nat::published();
+            let lost = "which containers are on macvlan or ipvlan networks, and names: Docker can't be asked";
+            gathered.unknown.push(format!("{lost}: {reason}"));
+        }
+    }
+    Ok(gathered)
+}
+
+impl Gathered {
+    fn ask_docker(&mut self) {
+        let containers = docker::containers();
+        self.facts.containers = self.or_unknown(containers, "containers and the ports that they publish");
+        let networks = docker::networks();
+        self.facts.networks = self.or_unknown(networks, "networks of Docker");
+        self.facts.published = docker::published_by(&self.facts.containers);
+        let meshed = meshed();
+        let meshed = self.or_unknown(meshed, "ports of Swarm's mesh");
+        self.facts.published.extend(meshed);
+    }
+
+    fn or_unknown<T: Default>(&mut self, answer: Option<T>, what: &str) -> T {
+        answer.unwrap_or_else(|| {
+            self.unknown.push(format!("{what}: Docker does not say"));
+            T::default()
+        })
+    }
+}
+
+/// The ports of Swarm's mesh: a manager knows them with their services; on a worker only the rules do.
+fn meshed() -> Option<Vec<Published>> {
+    match docker::swarm()? {
+        None => Some(Vec::new()),
+        Some(swarm) if swarm.is_manager => docker::meshed(),
+        Some(_) => Some(nat::meshed()),
+    }
+}

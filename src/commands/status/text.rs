@@ -1,0 +1,191 @@
+//! `dockfw status` as text.
+
+use std::fmt::Write;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::engine::{Count, SetState};
+
+use super::Report;
+use crate::exposure::{Admitted, Answers, Exposed, Kind, Reach, Who};
+use crate::records::wall_time;
+
+/// What is written between columns.
+const GAP: &str = "  ";
+
+/// The whole report.
+pub(super) fn report(report: &Report) -> String {
+    let counters = report.counters.iter().map(counter).collect::<Vec<_>>();
+    text(report, &counters)
+}
+
+/// The report with other lines for its counters.
+pub(super) fn text(report: &Report, counters: &[String]) -> String {
+    let mut text = String::new();
+    for line in report.records.lines().into_iter().chain(verdict(report)) {
+        line_to(&mut text, &line);
+    }
+    for line in counters.iter().cloned().chain(report.sets.iter().map(set)) {
+        line_to(&mut text, &line);
+    }
+    section(&mut text, heading(report), &exposed(&report.exposed));
+    let uncovered: Vec<_> = report.uncovered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
+    section(&mut text, "out of reach of every rule:", &uncovered);
+    section(&mut text, "can't be told:", &report.unknown);
+    text
+}
+
+fn line_to(text: &mut String, line: &str) {
+    // Writing to a text can't fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn section(text: &mut String, heading: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    line_to(text, "");
+    line_to(text, heading);
+    for line in lines {
+        line_to(text, &format!("  {line}"));
+    }
+}
+
+fn verdict(report: &Report) -> Vec<String> {
+    let first = match (report.engine, report.in_force) {
+        (None, _) => "not in force: nothing of dockfw is there".into(),
+        (Some(engine), true) => format!("in force ({engine}) since {}", since(report.since)),
+        (Some(engine), false) => format!("NOT as the policy says ({engine}):"),
+    };
+    let differences = report.differences.iter().map(|difference| format!("  {difference}"));
+    [first].into_iter().chain(differences.filter(|_| report.engine.is_some())).collect()
+}
+
+fn since(seconds: Option<u64>) -> String {
+    seconds.map_or("an unknown time".into(), wall_time)
+}
+
+fn heading(report: &Report) -> &'static str {
+    match (report.engine, report.in_force) {
+        (Some(_), true) => "what this host exposes, as far as dockfw decides:",
+        (Some(_), false) => "what this host would expose if the policy were in force:",
+        (None, _) => "what this host exposes, as nothing of dockfw is there:",
+    }
+}
+
+/// A counter's line.
+pub(super) fn counter(count: &Count) -> String {
+    let Count { name, packets, bytes } = count;
+    format!("{name:<24} {packets:>12} packets {bytes:>16} bytes")
+}
+
+fn set(set: &SetState) -> String {
+    let elements = set.elements.map_or("?".into(), |count| count.to_string());
+    format!("{:<24} {elements:>12} elements", set.name)
+}
+
+/// A line for each port, the widest open first; what is alike in both families is one.
+fn exposed(all: &[Exposed]) -> Vec<String> {
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for one in all {
+        match rows.iter_mut().find(|row| row.takes(one)) {
+            Some(row) => row.families.push(one.family),
+            None => rows.push(Row { one, families: vec![one.family] }),
+        }
+    }
+    rows.sort_by_key(|row| row.one.widest().map_or(u8::MAX, |who| who as u8));
+    let header = ["port", "family", "address", "who may reach it", "what answers"].map(str::to_owned);
+    let cells = if rows.is_empty() { vec![] } else { vec![header] };
+    table(&cells.into_iter().chain(rows.iter().map(Row::cells)).collect::<Vec<_>>())
+}
+
+/// What is shown on one line.
+struct Row<'a> {
+    one: &'a Exposed,
+    families: Vec<Family>,
+}
+
+impl Row<'_> {
+    /// Whether the port is the same but for its family.
+    fn takes(&self, other: &Exposed) -> bool {
+        let own = self.one;
+        own.port == other.port
+            && own.kind == other.kind
+            && own.answers == other.answers
+            && own.reach == other.reach
+            && own.containers == other.containers
+            && (own.address == other.address
+                || own.address.is_unspecified() && other.address.is_unspecified())
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let names: Vec<_> = self.families.iter().map(|family| family_name(*family)).collect();
+        let address =
+            if self.one.address.is_unspecified() { "all".into() } else { self.one.address.to_string() };
+        [self.one.port.to_string(), names.join("+"), address, who(self.one), what(self.one)]
+    }
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
+fn who(one: &Exposed) -> String {
+    let mut who: Vec<_> = match one.reach.as_slice() {
+        [only] => vec![admitted(only)],
+        several => several
+            .iter()
+            .map(|reach| format!("by {}: {}", reach.interfaces.join(", "), admitted(reach)))
+            .collect(),
+    };
+    if one.containers {
+        who.push("containers".into());
+    }
+    if who.is_empty() { "nobody".into() } else { who.join("; ") }
+}
+
+fn admitted(reach: &Reach) -> String {
+    let all: Vec<_> = reach.admitted.iter().map(one_admitted).collect();
+    if all.is_empty() { "nobody".into() } else { all.join(", ") }
+}
+
+fn one_admitted(admitted: &Admitted) -> String {
+    match (admitted.who, &admitted.rule) {
+        (Who::Everyone, Some(rule)) => format!("everyone ({rule})"),
+        (Who::Everyone, None) => "everyone".into(),
+        (Who::Listed, Some(rule)) => format!("from of {rule}"),
+        (Who::Listed, None) => "some".into(),
+        (Who::SwarmPeers, _) => "Swarm peers".into(),
+        (Who::Trusted, _) => "trusted".into(),
+    }
+}
+
+fn what(one: &Exposed) -> String {
+    let Answers { process, container, container_port, .. } = &one.answers;
+    let port = container_port.map(|port| format!(":{port}")).unwrap_or_default();
+    match (one.kind, process, container) {
+        (Kind::Process, Some(process), Some(container)) => format!("{process}, in container {container}"),
+        (Kind::Process, Some(process), None) => process.clone(),
+        (Kind::Process, None, _) => "the kernel, or a process that can't be read".into(),
+        (Kind::Published, _, Some(container)) => format!("container {container}{port}"),
+        (Kind::Published, _, None) => format!("a container{port}"),
+        (Kind::Mesh, _, Some(service)) => format!("service {service}{port} (Swarm's mesh)"),
+        (Kind::Mesh, _, None) => "a service (Swarm's mesh)".into(),
+    }
+}
+
+/// Cells in columns.
+fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
