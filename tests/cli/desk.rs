@@ -126,6 +126,10 @@ impl Done {
         Self { command: format!("{command:?}"), code: output.status.code(), stdout, stderr }
     }
 
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     pub(crate) fn exits(&self, code: i32) -> &Self {
         assert!(self.code == Some(code), "exit code {:?} and not {code}\n{self}", self.code);
         self

@@ -4,9 +4,13 @@
 //! lock and the records; what needs root for that is skipped without it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod boots;
 mod desk;
 mod diff;
+mod host;
 mod kernel;
 mod locks;
 mod policies;
 mod privileges;
+mod running;
+mod trials;

@@ -1,0 +1,128 @@
+//! `dockfw boot`: what is in force when the host comes up, and what the records are worth then.
+
+use crate::desk::GOOD;
+use crate::host::Host;
+
+/// What a loss of power leaves: the records, as those of another boot.
+const RESTART: &str = "
+pkill -KILL -x dockfw || true
+nft flush ruleset
+sed -i 's/\"boot_id\": \".*\"/\"boot_id\": \"another\"/' /var/lib/dockfw/state.json
+";
+
+#[test]
+fn a_boot_puts_the_file_in_force() {
+    let Some(host) = Host::raise("boot") else { return };
+    host.script("dockfw boot").exits(0).prints("in force (nftables)");
+    assert_eq!(host.in_force(), ["443"]);
+    host.write_policy("444");
+    host.script("dockfw boot; dockfw rollback").exits(0);
+    assert_eq!(host.in_force(), ["443"], "a boot is an apply");
+}
+
+#[test]
+fn a_boot_takes_back_what_was_on_trial() {
+    for (test, restart) in [("boot-trial", RESTART), ("unit-trial", "")] {
+        let Some(host) = Host::with_two_policies(test) else { return };
+        host.script("dockfw apply --confirm 1h --detach").exits(0);
+        for _ in 0..2 {
+            host.script(&format!("{restart} dockfw boot"))
+                .exits(7)
+                .says("was rolled back")
+                .says("before it was confirmed")
+                .says("in its place, the policy confirmed at");
+            assert_eq!(host.in_force(), ["443"]);
+        }
+        host.wait_for("! pgrep -x dockfw");
+        host.write_policy("445");
+        host.script("dockfw boot").exits(0);
+        assert_eq!(host.in_force(), ["445"], "the file has changed");
+    }
+}
+
+#[test]
+fn a_boot_leaves_out_what_was_rolled_back_until_it_is_applied() {
+    let Some(host) = Host::with_two_policies("boot-back") else { return };
+    host.script("dockfw apply; dockfw rollback").exits(0);
+    host.script("dockfw boot").exits(7).says("(dockfw rollback)");
+    assert_eq!(host.in_force(), ["443"]);
+    host.script("dockfw apply; dockfw boot").exits(0);
+    assert_eq!(host.in_force(), ["444"]);
+}
+
+#[test]
+fn a_boot_after_a_trial_of_a_changed_file_puts_the_new_one_in_force() {
+    let Some(host) = Host::with_two_policies("boot-changed") else { return };
+    host.script("dockfw apply --confirm 1h --detach").exits(0);
+    host.write_policy("445");
+    host.script(&format!("{RESTART} dockfw boot")).exits(0);
+    assert_eq!(host.in_force(), ["445"]);
+}
+
+#[test]
+fn what_was_once_forced_comes_up_again() {
+    let Some(host) = Host::raise("boot-forced") else { return };
+    host.desk.write("dockfw.toml", GOOD.replace("192.0.2.10", "0.0.0.0/0"));
+    host.script("dockfw boot").exits(2).says("NO POLICY");
+    host.script("dockfw apply --force; dockfw boot").exits(0);
+}
+
+#[test]
+fn a_broken_file_leaves_the_confirmed_policy_in_force() {
+    let Some(host) = Host::with_two_policies("boot-broken") else { return };
+    host.script("echo '[' >dockfw.toml; nft flush ruleset; dockfw boot")
+        .exits(2)
+        .says("dockfw.toml:1:")
+        .says("in its place, the policy confirmed at");
+    assert_eq!(host.in_force(), ["443"]);
+}
+
+#[test]
+fn without_any_policy_only_ssh_is_open() {
+    let Some(host) = Host::raise("failsafe") else { return };
+    host.script("rm dockfw.toml; dockfw boot")
+        .exits(2)
+        .says("NO POLICY of yours is in force")
+        .says("\"22/tcp\"");
+    host.script("nft list table inet dockfw | grep 'tcp .*dport 22 .*accept'").exits(0);
+    host.script("dockfw boot --failsafe closed").exits(2).says("nobody reaches anything");
+    host.script("! nft list table inet dockfw | grep 'dport 22 '; nft list chain inet dockfw input")
+        .prints("drop");
+}
+
+#[test]
+fn damaged_records_are_told_and_keep_nobody_from_applying() {
+    let Some(host) = Host::with_two_policies("damaged") else { return };
+    let state = "/var/lib/dockfw/state.json";
+    for damage in [&format!("echo x >{state}"), &format!("truncate -s 40 {state}"), &format!(": >{state}")] {
+        for verb in ["confirm", "rollback"] {
+            host.script(&format!("{damage}; dockfw {verb}")).exits(1).says("is damaged");
+        }
+        host.script("dockfw status --json").says("is damaged");
+        assert_eq!(host.in_force(), ["443"]);
+    }
+    host.script("dockfw boot").exits(1).says("is damaged");
+    assert_eq!(host.in_force(), ["444"], "it is in force all the same");
+    host.script("dockfw boot").exits(0);
+    host.script(&format!("echo x >{state}; dockfw apply")).exits(0).says("is damaged").says("written anew");
+    host.script("dockfw confirm").exits(1).says("nothing is on trial");
+}
+
+#[test]
+fn damaged_sources_are_told() {
+    let Some(host) = Host::with_two_policies("damaged-sources") else { return };
+    host.script("dockfw apply; for file in /var/lib/dockfw/sources/*; do echo x >>$file; done").exits(0);
+    host.script("dockfw rollback").exits(1).says("is damaged");
+    assert_eq!(host.in_force(), ["444"]);
+    host.script("echo '[' >dockfw.toml; dockfw boot").exits(2).says("is damaged").says("NO POLICY");
+}
+
+#[test]
+fn a_policy_that_can_not_be_recorded_is_in_force_all_the_same() {
+    let Some(host) = Host::with_two_policies("read-only") else { return };
+    host.script("mount -o remount,ro /var/lib; dockfw apply").exits(1).says("could not be recorded");
+    assert_eq!(host.in_force(), ["444"]);
+    host.write_policy("445");
+    host.script("dockfw boot").exits(0).says("could not be recorded");
+    assert_eq!(host.in_force(), ["445"]);
+}

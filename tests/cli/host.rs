@@ -1,0 +1,123 @@
+//! A host that lives as long as a test: namespaces in which one program after the other is run.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use dockfw_lab::wait_until;
+
+use crate::desk::{DOCKFW, Desk, Done, GOOD};
+use crate::running::{DEADLINE, Running};
+
+/// The numbers by which policies are told apart: each opens one beside port 80.
+const PORTS: [&str; 3] = ["443", "444", "445"];
+
+/// A host without any network or Docker, with a `/run` and a `/var/lib` of its own.
+pub(crate) struct Host {
+    pub(crate) desk: Desk,
+    init: Child,
+}
+
+impl Host {
+    /// Raises a host; says so where that can't be.
+    pub(crate) fn raise(test: &str) -> Option<Self> {
+        let desk = Desk::with_namespaces(test)?;
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "sh", "-ec"]);
+        // Whose parent dies is a child of init, which is not to keep its remains.
+        command.arg(
+            "mount -t tmpfs none /run; mount -t tmpfs none /var/lib; echo >/run/up; exec env --ignore-signal=CHLD cat",
+        );
+        let init = command.stdin(Stdio::piped()).spawn().unwrap();
+        let host = Self { desk, init };
+        wait_until(DEADLINE, "for the host", || host.try_script("test -e /run/up")).unwrap();
+        Some(host)
+    }
+
+    /// A host on which a policy of port 443 is confirmed, and one of 444 is in the file.
+    pub(crate) fn with_two_policies(test: &str) -> Option<Self> {
+        let host = Self::raise(test)?;
+        host.script("dockfw apply").exits(0);
+        host.write_policy("444");
+        Some(host)
+    }
+
+    /// Writes the policy that opens this port.
+    pub(crate) fn write_policy(&self, port: &str) {
+        self.desk.write("dockfw.toml", GOOD.replace("443", port));
+    }
+
+    /// A command that runs a script on the host, where `dockfw` is the program with the policy of the test's directory.
+    pub(crate) fn command(&self, script: &str) -> Command {
+        let directory = self.desk.0.display();
+        let prelude = format!("cd {directory}; dockfw() {{ \"$DOCKFW\" --config dockfw.toml \"$@\"; }}");
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.init_id())).args(["--net", "--mount", "--pid"]);
+        command.args(["sh", "-ec", &format!("{prelude}\n{script}")]);
+        command.env("DOCKFW", DOCKFW).env_remove("DOCKER_HOST").stdin(Stdio::null());
+        command
+    }
+
+    /// The first process of the host, as this machine numbers it.
+    fn init_id(&self) -> String {
+        let outer = self.init.id();
+        let path = format!("/proc/{outer}/task/{outer}/children");
+        wait_until(DEADLINE, "for the host's first process", || {
+            let children = fs::read_to_string(&path).unwrap();
+            children.split_whitespace().next().map(str::to_owned)
+        })
+        .unwrap()
+    }
+
+    /// Runs a script on the host.
+    pub(crate) fn script(&self, script: &str) -> Done {
+        Done::of(&mut self.command(script))
+    }
+
+    /// Whether a script succeeds.
+    pub(crate) fn try_script(&self, script: &str) -> Option<()> {
+        let output = self.command(script).output().unwrap();
+        output.status.success().then_some(())
+    }
+
+    /// Waits until a script succeeds.
+    pub(crate) fn wait_for(&self, script: &str) {
+        let found = wait_until(DEADLINE, script, || self.try_script(script));
+        found.unwrap_or_else(|error| panic!("{error}\n{}", self.script(script)));
+    }
+
+    /// A command that runs `dockfw` in a process whose number is in the file `waiter`.
+    pub(crate) fn waiter(&self, arguments: &str) -> Command {
+        self.command(&format!("echo $$ >waiter; exec \"$DOCKFW\" --config dockfw.toml {arguments}"))
+    }
+
+    /// The same, on a terminal as that of a login.
+    pub(crate) fn waiter_on_terminal(&self, arguments: &str) -> Running {
+        let script = format!("echo $$ >waiter; exec \"$DOCKFW\" --config dockfw.toml {arguments}");
+        let script = format!("exec setsid --ctty --wait sh -ec '{script}'");
+        Running::on_terminal(&mut self.command(&script))
+    }
+
+    /// The ports of the policies that are in force, of either engine.
+    pub(crate) fn in_force(&self) -> Vec<&'static str> {
+        let rules = self.script("nft list ruleset; iptables-save; ip6tables-save");
+        let has = |port: &&str| {
+            let forms = [format!("@ports_80_{port} "), format!("--ctorigdstport {port} ")];
+            forms.iter().any(|form| rules.stdout.contains(form))
+        };
+        PORTS.into_iter().filter(has).collect()
+    }
+
+    /// The engines whose rules are there.
+    pub(crate) fn engines(&self) -> Vec<&'static str> {
+        let rules = self.script("nft list tables; iptables-save");
+        let signs = [("nftables", "table inet dockfw"), ("iptables", "FILTERS")];
+        signs.into_iter().filter(|(_, sign)| rules.stdout.contains(sign)).map(|(engine, _)| engine).collect()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.init.kill();
+        let _ = self.init.wait();
+    }
+}
