@@ -2,7 +2,13 @@
 //!
 //! Whatever touches the kernel runs in a network namespace of its own, with a `/run` and a `/var/lib` of its own for the
 //! lock and the records; what needs root for that is skipped without it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod boots;
 mod desk;
