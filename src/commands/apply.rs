@@ -23,7 +23,8 @@ use crate::trial::{self, Length};
 const MANY: usize = 100_000;
 
 /// What is said before the objections.
-const REFUSED: &str = "not applied, for your safety; --force applies all the same";
+const REFUSED: &str = "not applied, for your safety; --force applies all the same, and --force --confirm 60s takes it back \
+                       unless you confirm it";
 
 /// What a policy without a record means.
 const UNRECORDED: &str = "the policy is in force, but could not be recorded, so that no way leads back to it";

@@ -196,6 +196,41 @@ fn large_sets_are_summed_up() {
 }
 
 #[test]
+fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
+    let Some(desk) = Desk::with_namespaces("diff-huge") else { return };
+    let done = desk.script(
+        "seq 1 100001 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", n / 65536, n / 256 % 256, n % 256 }' >list.txt
+         printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
+         dockfw apply --backend nftables >/dev/null
+         nft delete element inet dockfw trusted_v4 '{ 10.0.0.2 }'
+         dockfw diff
+         dockfw diff --verify || test $? = 7
+         sed -i 1d list.txt
+         dockfw diff || test $? = 7",
+    );
+    let trusted = "set trusted (IPv4 addresses)";
+    let expected = format!(
+        "no differences (nftables)\n\
+         ~ {trusted}: +1 -0 of 100,001\n    + 10.0.0.2\n\
+         ~ {trusted}: 100,000 elements wanted, 100,001 loaded (not compared one by one)\n"
+    );
+    assert_eq!(done.exits(0).stdout, expected, "{done}");
+}
+
+#[test]
+fn only_a_terminal_sees_colours_and_only_if_it_wants_to() {
+    let Some(desk) = Desk::with_namespaces("diff-colour") else { return };
+    let on_terminal = |setting: &str| {
+        let command = "script --quiet --return --command \"$DOCKFW --config dockfw.toml diff\" /dev/null";
+        let done = desk.script(&format!("{setting} {command}"));
+        done.exits(7).prints("+ table inet dockfw (");
+        done.stdout.contains('\u{1b}')
+    };
+    assert!(on_terminal("") && !on_terminal("NO_COLOR=1"));
+    assert!(!desk.script("dockfw diff").exits(7).stdout.contains('\u{1b}'));
+}
+
+#[test]
 fn the_other_engine_in_force_is_a_difference() {
     let Some(desk) = Desk::with_namespaces("diff-other") else { return };
     let done = desk

@@ -17,6 +17,8 @@ const DOCKFW: &str = env!("CARGO_BIN_EXE_dockfw");
 const SSHD: &str = "/usr/sbin/sshd";
 /// How long anything may take that a session is asked to do.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing answers where nothing will. On the lab's network an answer takes less than a millisecond.
+const SILENCE: Duration = Duration::from_secs(1);
 /// How long a connection may take that is expected to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -85,6 +87,12 @@ impl Bench {
     pub(crate) fn knock(&self, from: &Machine, to: IpAddr) -> Result<TcpStream> {
         let at = SocketAddr::new(to, 22);
         Ok(from.run(|| TcpStream::connect_timeout(&at, CONNECT * patience()))?)
+    }
+
+    /// Whether nothing answers at sshd's port.
+    pub(crate) fn is_shut(&self, from: &Machine, to: IpAddr) -> bool {
+        let at = SocketAddr::new(to, 22);
+        from.run(|| TcpStream::connect_timeout(&at, SILENCE)).is_err()
     }
 
     /// Logs in at an address of the host.
@@ -166,13 +174,23 @@ impl Session {
 
     /// Runs a command to its end.
     pub(crate) fn run(&mut self, command: &str) -> Result<Done> {
-        // On a line of its own, also where the command ends none.
-        writeln!(self.stdin, "{{ {command}; }} </dev/null 2>&1; printf '\\nended with %s of this\\n' $?")?;
+        self.begin(command)?;
+        self.end().with_context(|| command.to_owned())
+    }
+
+    /// Starts a command.
+    pub(crate) fn begin(&mut self, command: &str) -> Result<()> {
+        // The end on a line of its own, also where the command ends none.
+        Ok(writeln!(self.stdin, "{{ {command}; }} </dev/null 2>&1; printf '\\nended with %s of this\\n' $?")?)
+    }
+
+    /// Waits for the end of the command that was started.
+    pub(crate) fn end(&mut self) -> Result<Done> {
         let deadline = Instant::now() + PATIENCE * patience();
         let mut said = String::new();
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(rest).with_context(|| format!("{command}: {said}"))?;
+            let line = self.lines.recv_timeout(rest).with_context(|| said.clone())?;
             if let Some(code) =
                 line.strip_prefix("ended with ").and_then(|rest| rest.strip_suffix(" of this"))
             {

@@ -1,6 +1,9 @@
 //! The cases.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use dockfw_lab::{Machine, wait_until};
 
 use crate::bench::{Bench, Session};
 
@@ -18,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a scanner's connection to port 22 does not veto", scanner),
     ("an exempt interface shuts nobody out", exempt),
     ("force applies all the same and the session survives", by_force),
+    ("force on trial comes back by itself and the session survives", by_force_on_trial),
 ];
 
 /// All rules of the host.
@@ -50,7 +54,7 @@ fn cut_session_is_refused(bench: &Bench) -> Result<()> {
     session.run(&bench.apply(""))?.exits(0)?;
     session.is_alive()?;
     bench.login(client, "192.0.2.1")?.is_alive()?;
-    ensure!(bench.knock(&bench.lab.office, bench.lab.host.v4.into()).is_err(), "others get in too");
+    ensure!(bench.is_shut(&bench.lab.office, bench.lab.host.v4.into()), "others get in too");
     Ok(())
 }
 
@@ -59,7 +63,7 @@ fn over_ipv6(bench: &Bench) -> Result<()> {
     bench.policy(CLOSED)?;
     let mut session = bench.login(client, "2001:db8:1::1")?;
     is_refused(&mut session, &bench.apply(""), "2001:db8:1::20")?;
-    let own = |machine: &dockfw_lab::Machine| {
+    let own = |machine: &Machine| {
         let listed = machine.shell("ip -6 -oneline address show dev eth0 scope link")?;
         let address =
             listed.split_whitespace().skip_while(|word| *word != "inet6").nth(1).unwrap_or_default();
@@ -130,6 +134,21 @@ fn by_force(bench: &Bench) -> Result<()> {
     session.run(&bench.apply("--force"))?.exits(0)?;
     session.is_alive()?;
     let host = bench.lab.host.v4.into();
-    ensure!(bench.knock(&bench.lab.untrusted, host).is_err(), "the policy is not in force");
+    ensure!(bench.is_shut(&bench.lab.untrusted, host), "the policy is not in force");
     Ok(())
+}
+
+fn by_force_on_trial(bench: &Bench) -> Result<()> {
+    let (client, host) = (&bench.lab.untrusted, bench.lab.host.v4.into());
+    let mut session = bench.login(client, "192.0.2.1")?;
+    bench.policy(&format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"\n"))?;
+    session.run(&bench.apply(""))?.exits(0)?;
+    bench.policy(CLOSED)?;
+    session.run(&bench.apply("--confirm 5s"))?.exits(6)?.says("--force --confirm 60s")?;
+    session.begin(&bench.apply("--force --confirm 5s"))?;
+    let is_cut = || bench.is_shut(client, host).then_some(());
+    wait_until(Duration::from_secs(30), "for the policy to be in force", is_cut)?;
+    session.end()?.exits(7)?;
+    session.is_alive()?;
+    bench.login(client, "192.0.2.1")?.is_alive()
 }
