@@ -228,18 +228,15 @@ pub(crate) struct Host {
 impl Host {
     /// Looks for the programs, and where Docker's chains are.
     pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
-        let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
-        let (version, on_nftables) = both(|| run(&iptables, &["--version"], ""), || on_nftables(facts));
-        let variant = Variant::of_version(&version?.stdout);
-        let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;
-        let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
+        let (tools, on_nftables) = both(tools, || on_nftables(facts));
+        let (usual, other) = tools?;
         let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
         let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
         // What can't be read there has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
         let in_usual = in_other && has_docker(&usual)?;
         let dockers = Dockers { in_usual, in_other, on_nftables };
-        let unfit = dockers.unfit(variant);
+        let unfit = dockers.unfit(usual.variant);
         Ok(match other {
             Some(other) if dockers.in_other && !dockers.in_usual => {
                 Self { tools: other, other: Some(usual), protocols, ipset, unfit }
@@ -319,6 +316,23 @@ impl Host {
         }
         Ok(gone)
     }
+}
+
+/// The programs of the variant that Docker finds, and those of the other one, where they are there.
+fn tools() -> Result<(Tools, Option<Tools>), EngineError> {
+    let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
+    let variant = Variant::of_version(&run(&iptables, &["--version"], "")?.stdout);
+    let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;
+    let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
+    Ok((usual, other))
+}
+
+/// The variants of iptables in which Docker's chains are: `legacy`, `nft`, both or none. What can't be read has none.
+pub fn docker_chains() -> Result<Vec<&'static str>, EngineError> {
+    let (usual, other) = tools()?;
+    let in_usual = has_docker(&usual)?.then_some(usual.variant);
+    let other = other.filter(|other| has_docker(other).unwrap_or(false)).map(|other| other.variant);
+    Ok(in_usual.into_iter().chain(other).map(Variant::name).collect())
 }
 
 /// Where Docker's chains are.

@@ -21,6 +21,7 @@ mod wanted;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
+pub use host::docker_chains;
 use normal::Protocols;
 use plan::{Live, plan};
 use saved::Tables;

@@ -8,7 +8,7 @@ use crate::engines::decide::{Decision, decide};
 use crate::engines::facts::{Program, Survey};
 use crate::engines::{IPTABLES, NFTABLES, survey};
 use crate::exit::Exit;
-use crate::host::firewalls;
+use crate::host::{docker, firewalls};
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -18,8 +18,18 @@ struct Report<'a> {
     /// Why; or what is missing.
     reason: String,
     facts: &'a Survey,
+    docker: Docker,
     /// Other firewalls that are running.
     firewalls: Vec<&'static str>,
+}
+
+/// Where Docker filters.
+#[derive(Serialize)]
+struct Docker {
+    /// The variants of iptables that have chains of Docker's; nothing where no rules could be read.
+    chains: Option<Vec<&'static str>>,
+    /// What Docker says that it filters with; nothing where it does not say.
+    backend: Option<String>,
 }
 
 /// Prints each fact, where it was read, and the decision that they lead to.
@@ -29,7 +39,8 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
         Ok(Decision { engine, reason }) => (Some(engine), reason),
         Err(missing) => (None, missing.join("; ")),
     };
-    let report = Report { engine, reason, facts: &facts, firewalls: firewalls::running() };
+    let docker = Docker { chains: dockfw_compat::docker_chains().ok(), backend: docker::firewall_backend() };
+    let report = Report { engine, reason, facts: &facts, docker, firewalls: firewalls::running() };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -48,6 +59,7 @@ fn print(report: &Report<'_>) {
         }
         None => println!("iptables: none that says its version [iptables --version]"),
     }
+    print_docker(&report.docker);
     println!("in force: {} [the kernel]", facts.in_force.unwrap_or("nothing"));
     let firewalls = if report.firewalls.is_empty() { "none".into() } else { report.firewalls.join(", ") };
     println!("other firewalls running: {firewalls} [systemctl is-active]");
@@ -55,6 +67,17 @@ fn print(report: &Report<'_>) {
         Some(engine) => println!("engine: {engine}, for {}", report.reason),
         None => println!("engine: none. Missing: {}", report.reason),
     }
+}
+
+fn print_docker(docker: &Docker) {
+    let chains = match &docker.chains {
+        None => "not known".into(),
+        Some(chains) if chains.is_empty() => "in neither variant of iptables".into(),
+        Some(chains) => format!("in iptables-{}", chains.join(" and iptables-")),
+    };
+    println!("Docker's chains: {chains} [iptables-save, ip6tables-save]");
+    let backend = docker.backend.as_deref().unwrap_or("not said");
+    println!("Docker's firewall backend: {backend} [Docker's socket, /info]");
 }
 
 fn print_requirements(engine: &str, requirements: &[Requirement]) {

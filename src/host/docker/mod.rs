@@ -13,6 +13,7 @@ pub(crate) use swarm::{Node, Swarm};
 
 use serde::Deserialize;
 
+use crate::text::printable;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
 
@@ -57,6 +58,12 @@ pub(crate) fn swarm() -> Option<Option<Swarm>> {
 /// and has no such backend.
 pub(crate) fn uses_nftables() -> Option<bool> {
     ask::<Info>("/info").map(|info| info.uses_nftables())
+}
+
+/// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.
+pub(crate) fn firewall_backend() -> Option<String> {
+    let backend = ask::<Info>("/info")?.firewall_backend?;
+    Some(printable(&backend.driver))
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! Published ports, and containers by direct routing.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
+use serde_json::{Value, json};
 
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
@@ -22,6 +23,18 @@ pub(super) fn early_policy(world: &World<'_>, _: Setting) -> Result<()> {
         Ok(()) => Ok(()),
         Err(error) => Err(anyhow!("{error:#}")),
     }
+}
+
+pub(super) fn probe_tells_where_docker_filters(world: &World<'_>, _: Setting) -> Result<()> {
+    let probe: Value = serde_json::from_slice(&world.lab.dockfw(&["probe", "--json"])?.stdout)?;
+    let version = world.lab.on_host("iptables", &["--version"])?;
+    let variant = if version.contains("nf_tables") { "nft" } else { "legacy" };
+    ensure!(probe["docker"]["chains"] == json!([variant]), "{}: {version}", probe["docker"]);
+    // Docker before 28 does not say.
+    let backend = world.lab.on_host("docker", &["info", "--format", "{{json .}}"])?;
+    let info: Value = serde_json::from_str(&backend)?;
+    ensure!(probe["docker"]["backend"] == info["FirewallBackend"]["Driver"], "{}: {info}", probe["docker"]);
+    Ok(())
 }
 
 pub(super) fn trusted_reaches_all(world: &World<'_>, setting: Setting) -> Result<()> {

@@ -62,6 +62,7 @@ pub(crate) fn opening(ports: &[&str], to: &str) -> String {
 /// All cases, in the order in which they run.
 pub(crate) const CASES: &[Case] = &[
     case("S2", "a policy applied before Docker's first start holds after it", docker::early_policy),
+    case("S2", "the probe tells where Docker filters", docker::probe_tells_where_docker_filters),
     case(
         "S6",
         "a trusted source reaches every process and every published port",
