@@ -1,10 +1,14 @@
 //! The command line. Help texts come from the comments here.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use dockfw_policy::address::AddressRange;
 use dockfw_policy::policy::Backend;
+use dockfw_policy::resolve::advice;
+use dockfw_policy::service::Service;
 
 /// A firewall for Docker and Docker Swarm hosts.
 ///
@@ -67,6 +71,12 @@ pub(crate) enum Verb {
     ///
     /// What an apply would add is marked with a `+`, what it would take out with a `-`, and what it would replace with a `~`.
     Diff(Diff),
+    /// Tell what becomes of a connection, which rule decides, and why. Changes nothing.
+    ///
+    /// The rules are those of the policy file. The host is asked where its routing leads, what answers at the port, and,
+    /// where dockfw lets the connection through, whether Docker's own rules do too. With root's rights it knows more: who
+    /// listens, which engine is in force, what Docker says.
+    Explain(Explain),
     /// Print the compiled rules. Needs no privileges.
     Show(Show),
     /// Tell whether the policy is in force, and what this host exposes to whom.
@@ -147,6 +157,29 @@ pub(crate) struct Diff {
     pub(crate) json: bool,
 }
 
+/// Options of `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Who connects.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(crate) from: IpAddr,
+    /// The port that is dialled, as in 8080/tcp, or a protocol without ports, as in esp.
+    #[arg(long, value_name = "PORT", value_parser = parse_port)]
+    pub(crate) port: Service,
+    /// The interface that the packet comes in by; the one by which the host would answer unless given.
+    #[arg(long = "in", value_name = "INTERFACE")]
+    pub(crate) incoming: Option<String>,
+    /// The address that is dialled; the host's own towards the sender unless given.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(crate) to: Option<IpAddr>,
+    /// Which engine; the one that `apply` would use unless given.
+    #[arg(long, value_name = "ENGINE", value_parser = parse_backend)]
+    pub(crate) backend: Option<Backend>,
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Options of `show`.
 #[derive(Args, Debug)]
 pub(crate) struct Show {
@@ -195,6 +228,34 @@ pub(crate) struct Probe {
 fn parse_backend(text: &str) -> Result<Backend, String> {
     let backend = Backend::ALL.into_iter().find(|backend| backend.name() == text);
     backend.ok_or_else(|| "the engines are auto, nftables and iptables".into())
+}
+
+/// One address, spelt and refused as in a policy file.
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let range = text
+        .parse::<AddressRange>()
+        .map_err(|error| format!("{error}; {}", advice::address(text, &error)))?;
+    let single = match range {
+        AddressRange::V4(range) => range.is_single().then(|| IpAddr::from(range.first())),
+        AddressRange::V6(range) => range.is_single().then(|| IpAddr::from(range.first())),
+    };
+    let sender = single.ok_or("a packet has one address: write it alone, as in 203.0.113.7")?;
+    if sender.is_unspecified() || sender.is_multicast() {
+        return Err("no single machine has this address".into());
+    }
+    Ok(sender)
+}
+
+/// One port, spelt and refused as in a policy file.
+fn parse_port(text: &str) -> Result<Service, String> {
+    let service =
+        text.parse::<Service>().map_err(|error| format!("{error}; {}", advice::service(text, &error)))?;
+    match service {
+        Service::Ports(_, range) if !range.is_single() => {
+            Err("a packet has one port: write it alone, as in 80/tcp".into())
+        }
+        service => Ok(service),
+    }
 }
 
 /// The shortest and the longest time that a policy may wait to be confirmed: nobody presses a key in less than a second, and

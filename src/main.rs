@@ -5,6 +5,7 @@ mod commands;
 mod enact;
 mod engines;
 mod exit;
+mod explain;
 mod exposure;
 mod files;
 mod host;
@@ -41,6 +42,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Watch { id } => trial::watch(id),
         Verb::Check(options) => commands::check::run(&cli.config, options),
         Verb::Diff(options) => commands::diff::run(&cli.config, options),
+        Verb::Explain(options) => commands::explain::run(&cli.config, options),
         Verb::Show(options) => commands::show::run(&cli.config, options),
         Verb::Status(options) => commands::status::run(&cli.config, options),
         Verb::Remove => commands::remove::run(),

@@ -6,6 +6,8 @@ pub(crate) mod check;
 pub(crate) mod confirm;
 pub(crate) mod diff;
 mod differences;
+pub(crate) mod explain;
+mod facts;
 mod lockout;
 pub(crate) mod probe;
 pub(crate) mod remove;

@@ -1,6 +1,5 @@
 //! `dockfw status`
 
-mod facts;
 mod text;
 mod watch;
 
@@ -13,6 +12,7 @@ use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 use serde::Serialize;
 
+use super::facts::{Gathered, gather};
 use super::load_recorded;
 use crate::cli::Status;
 use crate::engines::{self, IPTABLES, fit_to_host};
@@ -22,7 +22,6 @@ use crate::host::capabilities;
 use crate::records::{Now, Sources, Store, Summary};
 use crate::safety;
 use crate::talk::say;
-use facts::{Gathered, gather};
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]

@@ -192,6 +192,8 @@ fn what_no_rule_covers_is_named() {
         driver: Driver::Beside { driver: "macvlan".into(), parent: parent.map(str::to_owned) },
         is_internal: parent.is_none(),
         subnets: vec![],
+        gateway_modes: [None, None],
+        trusted_interfaces: vec![],
     };
     let address = |network: &str| (network.to_owned(), "192.0.2.77".parse().unwrap());
     let mut beside = facts(vec![], vec![]);

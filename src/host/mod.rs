@@ -9,6 +9,7 @@ pub(crate) mod links;
 pub(crate) mod listeners;
 pub(crate) mod nat;
 mod netlink;
+pub(crate) mod others;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod routes;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
@@ -12,6 +12,8 @@ use super::netlink::ask;
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
+    /// Whether the address is one of the host's own.
+    pub(crate) is_local: bool,
     /// The index of the interface that packets leave by; `lo` for the host's own addresses.
     pub(crate) interface: u32,
     /// The address that the host would take for its own.
@@ -20,16 +22,32 @@ pub(crate) struct Route {
 
 /// The way to an address, for packets from `source` where one is given. Nothing: there is none.
 pub(crate) fn towards(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Option<Route>> {
+    let mut request = request(destination);
+    if let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) {
+        request.header.source_prefix_length = request.header.destination_prefix_length;
+        request.attributes.push(RouteAttribute::Source(route_address(source)));
+    }
+    answer(request)
+}
+
+/// The way to an address out by the interface of this index. Nothing: there is none.
+pub(crate) fn out_by(destination: IpAddr, interface: u32) -> io::Result<Option<Route>> {
+    let mut request = request(destination);
+    request.attributes.push(RouteAttribute::Oif(interface));
+    answer(request)
+}
+
+fn request(destination: IpAddr) -> RouteMessage {
     let mut request = RouteMessage::default();
     let (family, bits) =
         if destination.is_ipv4() { (AddressFamily::Inet, 32) } else { (AddressFamily::Inet6, 128) };
     request.header.address_family = family;
     request.header.destination_prefix_length = bits;
     request.attributes.push(RouteAttribute::Destination(route_address(destination)));
-    if let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) {
-        request.header.source_prefix_length = bits;
-        request.attributes.push(RouteAttribute::Source(route_address(source)));
-    }
+    request
+}
+
+fn answer(request: RouteMessage) -> io::Result<Option<Route>> {
     match ask(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(request)) {
         Ok(RouteNetlinkMessage::NewRoute(answer)) => Ok(route(&answer)),
         Ok(_) => Ok(None),
@@ -58,6 +76,7 @@ fn route_address(address: IpAddr) -> RouteAddress {
 }
 
 fn route(answer: &RouteMessage) -> Option<Route> {
+    let is_local = matches!(answer.header.kind, RouteType::Local | RouteType::Anycast);
     let mut found = (None, None);
     for attribute in &answer.attributes {
         match attribute {
@@ -67,7 +86,7 @@ fn route(answer: &RouteMessage) -> Option<Route> {
             _ => {}
         }
     }
-    found.0.map(|interface| Route { interface, source: found.1 })
+    found.0.map(|interface| Route { is_local, interface, source: found.1 })
 }
 
 #[cfg(test)]
@@ -78,6 +97,7 @@ mod tests {
     fn the_host_reaches_itself_by_its_first_interface() {
         // lo is made with each network namespace, before all others.
         let route = towards([127, 0, 0, 1].into(), None).unwrap().unwrap();
+        assert!(route.is_local);
         assert_eq!((route.interface, route.source), (1, Some([127, 0, 0, 1].into())));
     }
 

@@ -13,10 +13,12 @@
 mod boots;
 mod desk;
 mod diff;
+mod explain;
 mod host;
 mod kernel;
 mod locks;
 mod policies;
 mod privileges;
 mod running;
+mod schema;
 mod trials;

@@ -43,6 +43,14 @@ pub(crate) fn networks() -> Option<Vec<Network>> {
     Some(answer.into_iter().map(Network::from).collect())
 }
 
+/// The numbers of Docker's version, or nothing where it does not answer.
+pub(crate) fn version() -> Option<Vec<u32>> {
+    let answer: Version = ask("/version")?;
+    Some(
+        answer.version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok()).collect(),
+    )
+}
+
 /// The nodes of the Swarm, this one among them: only a manager knows them.
 pub(crate) fn nodes() -> Option<Vec<Node>> {
     let answer: Vec<swarm::NodeAnswer> = ask("/nodes")?;
@@ -64,6 +72,13 @@ pub(crate) fn uses_nftables() -> Option<bool> {
 pub(crate) fn firewall_backend() -> Option<String> {
     let backend = ask::<Info>("/info")?.firewall_backend?;
     Some(printable(&backend.driver))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Version {
+    #[serde(default)]
+    version: String,
 }
 
 #[derive(Deserialize)]

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use dockfw_policy::address::Family;
 use serde::Deserialize;
 
 use crate::text::printable;
 
 /// The option that names a bridge.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+/// The options that say how a network is reached from outside (since Docker 27).
+const GATEWAY_MODES: [&str; 2] =
+    ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
+/// The option that names interfaces by which containers may be reached directly, with colons between (since Docker 28.2).
+const TRUSTED_INTERFACES: &str = "com.docker.network.bridge.trusted_host_interfaces";
 /// So much of a network's identity is in the name of its bridge.
 const SHORT: usize = 12;
 
@@ -22,6 +28,19 @@ pub(crate) struct Network {
     pub(crate) is_internal: bool,
     /// Its subnets, of either family, as Docker writes them.
     pub(crate) subnets: Vec<String>,
+    /// How it is reached from outside, over IPv4 and IPv6, where that was chosen: `nat`, `nat-unprotected`, `routed`…
+    pub(crate) gateway_modes: [Option<String>; 2],
+    /// The interfaces by which its containers may be reached directly.
+    pub(crate) trusted_interfaces: Vec<String>,
+}
+
+impl Network {
+    /// How it is reached from outside over a family, where that was chosen.
+    pub(crate) fn gateway_mode(&self, family: Family) -> Option<&str> {
+        let [v4, v6] = &self.gateway_modes;
+        let mode = if family == Family::Ipv4 { v4 } else { v6 };
+        mode.as_deref()
+    }
 }
 
 /// How a network is made.
@@ -76,23 +95,37 @@ impl From<Answer> for Network {
     fn from(answer: Answer) -> Self {
         let subnets = answer.addresses.as_ref().and_then(|addresses| addresses.config.as_ref());
         let subnets = subnets.into_iter().flatten().map(|config| printable(&config.subnet)).collect();
-        Self { driver: driver(&answer), name: printable(&answer.name), is_internal: answer.internal, subnets }
+        let trusted = option(&answer, TRUSTED_INTERFACES).unwrap_or_default();
+        Self {
+            driver: driver(&answer),
+            name: printable(&answer.name),
+            is_internal: answer.internal,
+            subnets,
+            gateway_modes: GATEWAY_MODES.map(|key| option(&answer, key)),
+            trusted_interfaces: trusted
+                .split(':')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        }
     }
 }
 
+fn option(answer: &Answer, key: &str) -> Option<String> {
+    let value = answer.options.as_ref()?.get(key)?;
+    (!value.is_empty()).then(|| printable(value))
+}
+
 fn driver(answer: &Answer) -> Driver {
-    let option = |key: &str| {
-        let value = answer.options.as_ref()?.get(key)?;
-        (!value.is_empty()).then(|| printable(value))
-    };
     match answer.driver.as_str() {
         "bridge" => {
             let usual = || format!("br-{}", printable(&answer.id.chars().take(SHORT).collect::<String>()));
-            Driver::Bridge(option(BRIDGE_NAME).unwrap_or_else(usual))
+            Driver::Bridge(option(answer, BRIDGE_NAME).unwrap_or_else(usual))
         }
-        driver @ ("macvlan" | "ipvlan") => {
-            Driver::Beside { driver: driver.into(), parent: option("parent").filter(|_| !answer.internal) }
-        }
+        driver @ ("macvlan" | "ipvlan") => Driver::Beside {
+            driver: driver.into(),
+            parent: option(answer, "parent").filter(|_| !answer.internal),
+        },
         other => Driver::Other(printable(other)),
     }
 }
@@ -118,6 +151,19 @@ mod tests {
         );
         assert_eq!(unnamed.driver, Driver::Bridge("br-0123456789ab".into()));
         assert!(unnamed.is_internal && !named.is_internal);
+    }
+
+    #[test]
+    fn how_a_network_is_reached_is_read() {
+        let open = network(
+            r#"{"Name":"a","Driver":"bridge","Options":{
+                "com.docker.network.bridge.gateway_mode_ipv4":"nat-unprotected",
+                "com.docker.network.bridge.trusted_host_interfaces":"wg0:eth1"}}"#,
+        );
+        assert_eq!(open.gateway_mode(Family::Ipv4), Some("nat-unprotected"));
+        assert_eq!(open.gateway_mode(Family::Ipv6), None);
+        assert_eq!(open.trusted_interfaces, ["wg0", "eth1"]);
+        assert_eq!(network(r#"{"Name":"a","Driver":"bridge"}"#).trusted_interfaces, [""; 0]);
     }
 
     #[test]

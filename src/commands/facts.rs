@@ -1,4 +1,4 @@
-//! What of this host `status` needs to know, and what of it can't be told.
+//! What this host is and runs, and what of it can't be told.
 
 use std::io;
 

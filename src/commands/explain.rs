@@ -1,0 +1,180 @@
+//! `dockfw explain`
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use dockfw_policy::address::Family;
+use dockfw_policy::policy::{Backend, Policy};
+use dockfw_policy::ruleset::{Hook, Ruleset};
+use dockfw_policy::walk::Verdict;
+use serde::Serialize;
+
+use super::facts::{Gathered, gather};
+use super::load;
+use crate::cli::Explain;
+use crate::engines::{self, Chosen, IPTABLES, NFTABLES, fit_to_host};
+use crate::exit::{Exit, Stop};
+use crate::explain::{Asked, Explanation, HookVerdict, Kind, Objection, Others, Question, Target, explain};
+use crate::exposure::Rules;
+use crate::host::routes::{self, Route};
+use crate::host::{capabilities, docker, others};
+use crate::talk::say;
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report {
+    /// The engine whose rules are walked.
+    engine: &'static str,
+    /// Whether the policy is in force; nothing where that can't be read.
+    in_force: Option<bool>,
+    /// What could not be read.
+    unknown: Vec<String>,
+    #[serde(flatten)]
+    explanation: Explanation,
+}
+
+/// Tells what becomes of a connection.
+pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
+    // What is only explained shuts nobody out.
+    let policy = fit_to_host(load(config, true)?);
+    let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
+    let rules = Rules { ruleset: &ruleset, by_name_alone: engine == IPTABLES };
+    let question = Question {
+        from: options.from,
+        service: options.port,
+        incoming: options.incoming.clone(),
+        to: options.to,
+    };
+    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let explanation = explain(rules, &facts, &Live, &question)
+        .map_err(|unclear| Stop::new(Exit::Usage, unclear.to_string()))?;
+    let report = Report { engine, in_force, unknown, explanation };
+    say_limits(&report);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(Exit::Done)
+}
+
+/// The policy as its engine has it, and whether it is in force. Without rights the engine is the one that is asked for,
+/// or else the native one.
+fn compiled(
+    asked: Option<Backend>,
+    policy: &Policy,
+) -> anyhow::Result<(&'static str, Ruleset, Option<bool>)> {
+    let backend = asked.unwrap_or(policy.engine.backend);
+    if !capabilities::has_net_admin() {
+        let engine = if backend == Backend::Iptables { IPTABLES } else { NFTABLES };
+        return Ok((engine, engines::compile_for(engine, policy), None));
+    }
+    let chosen = Chosen::by(backend, false)?;
+    let engine = chosen.engine.name();
+    let ruleset = engines::compile_for(engine, policy);
+    let in_force = chosen.differences(&ruleset)?.is_empty();
+    Ok((engine, ruleset, Some(in_force)))
+}
+
+/// This host.
+struct Live;
+
+impl Others for Live {
+    fn forward_drops(&self, family: Family) -> Option<bool> {
+        others::forward_drops(family)
+    }
+
+    fn direct_is_dropped(&self, address: IpAddr) -> Option<bool> {
+        others::direct_is_dropped(address)
+    }
+
+    fn docker_version(&self) -> Option<Vec<u32>> {
+        docker::version()
+    }
+
+    fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route> {
+        let route = by.map_or_else(|| routes::towards(to, None), |by| routes::out_by(to, by));
+        route.inspect_err(|error| log::warn!("no way to {to} can be asked for: {error}")).ok()?
+    }
+}
+
+/// What the explanation could not take in.
+fn say_limits(report: &Report) {
+    match report.in_force {
+        Some(true) => {}
+        Some(false) => {
+            say("note: the policy file is not what is in force; `dockfw diff` shows how they differ")
+        }
+        None => say("note: without root's rights it can't be told whether this policy is in force"),
+    }
+    report.unknown.iter().for_each(|unknown| say(format_args!("note: it can't be told {unknown}")));
+}
+
+fn print(report: &Report) {
+    let Explanation { packet, target, hooks, others, verdict, .. } = &report.explanation;
+    let Asked { from, to, port, incoming, outgoing, .. } = packet;
+    println!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref()));
+    println!("there: {}", there(target));
+    println!();
+    hooks.iter().for_each(print_hook);
+    others.iter().for_each(print_objection);
+    println!("verdict    {}", name(*verdict));
+}
+
+fn way_out(outgoing: Option<&str>) -> String {
+    outgoing.map_or_else(|| ", for this host itself".into(), |name| format!(", out by {name}"))
+}
+
+/// What is there, in words.
+fn there(target: &Target) -> String {
+    let container = target.container.as_deref().unwrap_or("unknown");
+    let process =
+        target.process.as_ref().zip(target.pid).map(|(name, pid)| format!("{name} (process {pid})"));
+    let port = target.container_port.map(|port| format!(", its port {port}")).unwrap_or_default();
+    let address = target.address.map(|address| format!(" at {address}")).unwrap_or_default();
+    match target.kind {
+        Kind::Process => {
+            let of = target.container.as_ref().map(|name| format!(", of container {name}"));
+            format!("{}{}", process.unwrap_or("a process".into()), of.unwrap_or_default())
+        }
+        Kind::Published => {
+            let by = process.map(|name| format!("; {name} answers for it")).unwrap_or_default();
+            format!("a port published by container {container}{port}{address}{by}")
+        }
+        Kind::Mesh => format!("a port that Swarm's mesh publishes for service {container}{port}"),
+        Kind::Container => format!("container {container}, by its own address"),
+        Kind::Elsewhere => "neither this host nor a container that is known".into(),
+        Kind::Nothing => "nothing that is known to answer".into(),
+    }
+}
+
+fn print_hook(decided: &HookVerdict) {
+    let hook = match decided.hook {
+        Hook::Prerouting => "prerouting",
+        Hook::Input => "input",
+        Hook::Forward => "forward",
+    };
+    let verdict = name(decided.verdict);
+    let Some(rule) = &decided.rule else {
+        println!("{hook:<10} {verdict}  no rule has anything against it");
+        return;
+    };
+    let place = rule.origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
+    println!("{hook:<10} {verdict}  {}{place}", rule.origin.what);
+    let reasons =
+        if rule.because.is_empty() { "no rule before it decided".into() } else { rule.because.join("; ") };
+    println!("{:<16} because {reasons}", "");
+}
+
+fn print_objection(objection: &Objection) {
+    let verdict = if objection.is_certain { "drop" } else { "drop?" };
+    println!("{:<10} {verdict}  {} [{}]", "others", objection.why, objection.source);
+}
+
+fn name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Drop => "drop",
+    }
+}

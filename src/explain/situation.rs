@@ -1,0 +1,117 @@
+//! Which interface and which address are meant, where they were not named.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::{Others, Question};
+use crate::host::links::Link;
+
+/// Who sends to whom, and how the packet comes to the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation {
+    /// Whether the sender's address is one of this host's.
+    pub(crate) from_is_own: bool,
+    /// The address that is dialled.
+    pub(crate) to: IpAddr,
+    /// Whether that is an address of this host.
+    pub(crate) to_is_own: bool,
+    /// The interface that the packet comes in by.
+    pub(crate) incoming: Link,
+    /// The interface that leads to the address that is dialled.
+    pub(crate) onward: Option<Link>,
+}
+
+/// Why it can't be told what is meant.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unclear {
+    /// There is no such interface.
+    #[error("this host has no interface `{name}`; it has {}", known.join(", "))]
+    NoInterface {
+        /// The name.
+        name: String,
+        /// All names.
+        known: Vec<String>,
+    },
+    /// An interface that no packet is seen to come in by.
+    #[error(
+        "`{name}` is a port of `{controller}`, which is the interface that rules see; write --in {controller}"
+    )]
+    Port {
+        /// The interface.
+        name: String,
+        /// The bridge or bond.
+        controller: String,
+    },
+    /// A link-local address without its link.
+    #[error("{0} is link-local: say by which interface it comes in, with --in")]
+    LinkLocal(IpAddr),
+    /// No way to the sender.
+    #[error("this host has no way to {0}; say by which interface it comes in, with --in")]
+    NoWayTo(IpAddr),
+    /// No address of the host's towards the sender.
+    #[error("this host has no address towards {0}; say which address is dialled, with --to")]
+    NoAddress(IpAddr),
+    /// No way on.
+    #[error("this host has no way to {0}: it answers that there is none, whatever the policy says")]
+    NoWayOn(IpAddr),
+    /// Addresses of both families.
+    #[error("a packet from {from} to {to} can't be: one is an IPv4 address, the other an IPv6 address")]
+    Families {
+        /// The sender.
+        from: IpAddr,
+        /// The address that is dialled.
+        to: IpAddr,
+    },
+}
+
+/// Fills in what was not named: the interface by which the host would answer, and its own address there.
+pub(crate) fn situation(
+    question: &Question,
+    links: &[Link],
+    others: &dyn Others,
+) -> Result<Situation, Unclear> {
+    let from = question.from;
+    let named = question.incoming.as_deref().map(|name| named(name, links)).transpose()?;
+    if named.is_none() && matches!(from, IpAddr::V6(v6) if is_link_local(v6)) {
+        return Err(Unclear::LinkLocal(from));
+    }
+    let back = others.route(from, None);
+    let from_is_own = back.is_some_and(|route| route.is_local);
+    let by_route = || by_index(back?.interface, links);
+    let incoming = named.or_else(by_route).ok_or(Unclear::NoWayTo(from))?;
+    let to = match question.to {
+        Some(to) => to,
+        None => own_address(from, &incoming, others).ok_or(Unclear::NoAddress(from))?,
+    };
+    if to.is_ipv4() != from.is_ipv4() {
+        return Err(Unclear::Families { from, to });
+    }
+    let by = matches!(to, IpAddr::V6(v6) if is_link_local(v6)).then_some(incoming.index);
+    let on = others.route(to, by).ok_or(Unclear::NoWayOn(to))?;
+    let onward = by_index(on.interface, links).filter(|_| !on.is_local);
+    Ok(Situation { from_is_own, to, to_is_own: on.is_local, incoming, onward })
+}
+
+/// The address by which the host would answer: out by the interface if there is such a way, else as it can.
+fn own_address(from: IpAddr, incoming: &Link, others: &dyn Others) -> Option<IpAddr> {
+    let by = |by| others.route(from, by).and_then(|route| route.source);
+    by(Some(incoming.index)).or_else(|| by(None))
+}
+
+fn named(name: &str, links: &[Link]) -> Result<Link, Unclear> {
+    let Some(link) = links.iter().find(|link| link.name == name) else {
+        let known = links.iter().map(|link| link.name.clone()).collect();
+        return Err(Unclear::NoInterface { name: name.into(), known });
+    };
+    match link.controller.and_then(|index| by_index(index, links)) {
+        Some(controller) => Err(Unclear::Port { name: name.into(), controller: controller.name }),
+        None => Ok(link.clone()),
+    }
+}
+
+fn by_index(index: u32, links: &[Link]) -> Option<Link> {
+    links.iter().find(|link| link.index == index).cloned()
+}
+
+pub(super) fn is_link_local(address: Ipv6Addr) -> bool {
+    address.is_unicast_link_local()
+}

@@ -1,0 +1,141 @@
+//! `dockfw explain`
+
+use serde_json::Value;
+
+use crate::desk::{Desk, Done};
+use crate::schema;
+
+/// A host with one interface to the outside, 192.0.2.1 and 2001:db8:1::1, and with a way on to 10.9.0.0/16.
+const HOST: &str = r#"
+ip link set lo up
+ip link add eth0 type veth peer name peer0
+ip link set peer0 up
+ip address add 192.0.2.1/24 dev eth0
+ip address add 2001:db8:1::1/64 dev eth0 nodad
+ip link set eth0 up
+ip route add 10.9.0.0/16 via 192.0.2.254
+"#;
+
+const POLICY: &str = r#"
+trusted = ["192.0.2.8/29", "2001:db8:1::10"]
+blocked = ["192.0.2.40"]
+
+[[allow]]
+name  = "web"
+ports = ["80/tcp", "443/tcp"]
+
+[[allow]]
+name  = "db"
+from  = ["192.0.2.30"]
+ports = ["5432/tcp"]
+"#;
+
+/// Explains on that host.
+fn explain(desk: &Desk, before: &str, arguments: &str) -> Done {
+    desk.write("dockfw.toml", POLICY);
+    desk.script(&format!("{HOST}\n{before}\nunchanged dockfw explain {arguments}"))
+}
+
+fn json(desk: &Desk, before: &str, arguments: &str) -> Value {
+    let explained = explain(desk, before, &format!("{arguments} --json")).exits(0).json();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/explain.json"));
+    let described: Value = serde_json::from_str(&text.unwrap()).unwrap();
+    assert_eq!(schema::faults(&described, &explained), [""; 0], "{explained:#}");
+    explained
+}
+
+/// The verdict, and the last hook's rule.
+fn decision(explained: &Value) -> (&str, &str, Option<&str>) {
+    let last = explained["hooks"].as_array().unwrap().last().unwrap();
+    let text = |value: &'static str| last[value].as_str().unwrap();
+    (
+        explained["verdict"].as_str().unwrap(),
+        text("hook"),
+        last.pointer("/rule/origin/what").and_then(Value::as_str),
+    )
+}
+
+#[test]
+fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
+    let Some(desk) = Desk::with_namespaces("explain-rule") else { return };
+    let opened = explain(&desk, "", "--from 192.0.2.20 --port 443/tcp");
+    opened.exits(0).prints("443/tcp at 192.0.2.1 from 192.0.2.20, in by eth0, for this host itself");
+    opened.prints("input      pass  allow 'web' at dockfw.toml:5");
+    opened.prints("because the port dialled is of 80/tcp, 443/tcp").prints("verdict    pass");
+    let trusted = explain(&desk, "", "--from 192.0.2.9 --port 22/udp").exits(0).stdout.clone();
+    assert!(trusted.contains("its source is in 192.0.2.8/29, of trusted"), "{trusted}");
+    let dropped = explain(&desk, "", "--from 192.0.2.20 --port 22/udp");
+    dropped.exits(0).prints("input      drop  the rest").prints("verdict    drop");
+}
+
+#[test]
+fn each_verdict_is_told_in_json_as_described() {
+    let Some(desk) = Desk::with_namespaces("explain-json") else { return };
+    for (arguments, expected) in [
+        ("--from 192.0.2.20 --port 80/tcp", ("pass", "input", Some("allow 'web'"))),
+        ("--from 192.0.2.30 --port 5432/tcp", ("pass", "input", Some("allow 'db'"))),
+        ("--from 192.0.2.20 --port 5432/tcp", ("drop", "prerouting", Some("early drop of TCP SYNs"))),
+        ("--from 192.0.2.20 --port 5432/tcp --backend iptables", ("drop", "input", Some("the rest"))),
+        ("--from 192.0.2.40 --port 80/tcp", ("drop", "prerouting", Some("blocked"))),
+        ("--from 2001:db8:1::10 --port 53/udp", ("pass", "input", Some("trusted"))),
+        ("--from 2001:db8:1::20 --port 53/udp", ("drop", "input", Some("the rest"))),
+        ("--from 2001:db8:1::20 --port ip/58", ("pass", "input", Some("ping"))),
+        ("--from 192.0.2.20 --port 80/tcp --to 10.9.0.1", ("drop", "forward", Some("the rest"))),
+        ("--from 192.0.2.1 --port 22/tcp", ("pass", "input", Some("loopback"))),
+        ("--from 192.0.2.1 --in eth0 --port 80/tcp", ("drop", "prerouting", Some("impossible address"))),
+        ("--from fe80::9 --in eth0 --to 2001:db8:1::1 --port 80/tcp", ("pass", "input", Some("allow 'web'"))),
+    ] {
+        let explained = json(&desk, "", arguments);
+        assert_eq!(decision(&explained), expected, "{arguments}: {explained:#}");
+    }
+}
+
+#[test]
+fn what_listens_is_told_and_whether_the_policy_is_in_force() {
+    let Some(desk) = Desk::with_namespaces("explain-target") else { return };
+    let nothing = json(&desk, "", "--from 192.0.2.20 --port 80/tcp");
+    assert_eq!((&nothing["target"]["kind"], &nothing["in_force"]), (&"nothing".into(), &false.into()));
+    let listen = r#"busybox nc -l -p 80 & trap "kill $!" EXIT
+        timeout 10 sh -c "until grep -q ':0050 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done"
+        dockfw apply >/dev/null"#;
+    let process = json(&desk, listen, "--from 192.0.2.20 --port 80/tcp");
+    assert_eq!((&process["target"]["kind"], &process["in_force"]), (&"process".into(), &true.into()));
+    assert_eq!(process["target"]["process"], "busybox");
+    let elsewhere = json(&desk, "", "--from 192.0.2.20 --port 80/tcp --to 10.9.0.1");
+    assert_eq!(
+        (&elsewhere["target"]["kind"], &elsewhere["packet"]["out"]),
+        (&"elsewhere".into(), &"eth0".into())
+    );
+}
+
+#[test]
+fn a_forwarding_policy_of_drop_is_told() {
+    let Some(desk) = Desk::with_namespaces("explain-forward") else { return };
+    let arguments = "--from 192.0.2.9 --port 80/tcp --to 10.9.0.1";
+    let open = json(&desk, "iptables -P FORWARD ACCEPT", arguments);
+    assert_eq!((&open["verdict"], &open["others"]), (&"pass".into(), &Value::Array(vec![])));
+    let closed = json(&desk, "iptables -P FORWARD DROP", arguments);
+    assert_eq!((&closed["verdict"], &closed["others"][0]["is_certain"]), (&"pass".into(), &false.into()));
+}
+
+#[test]
+fn what_can_not_be_is_refused_with_advice() {
+    let Some(desk) = Desk::with_namespaces("explain-wrong") else { return };
+    for (arguments, advice) in [
+        ("--from 192.0.2.20 --port 8080", "write \"8080/tcp\", \"8080/udp\", or both"),
+        ("--from 192.0.2.20 --port 80-81/tcp", "a packet has one port"),
+        ("--from 192.0.2.20 --port 70000/tcp", "from 1 to 65535"),
+        ("--from 192.0.2.0/24 --port 80/tcp", "a packet has one address"),
+        ("--from 192.0.2.7/24 --port 80/tcp", "host bits"),
+        ("--from ::ffff:192.0.2.7 --port 80/tcp", "write \"192.0.2.7\""),
+        ("--from 0.0.0.0 --port 80/tcp", "no single machine"),
+        ("--from nobody --port 80/tcp", "not an address"),
+        ("--from 192.0.2.20 --to 2001:db8:1::1 --port 80/tcp", "the other an IPv6 address"),
+        ("--from 192.0.2.20 --in eth7 --port 80/tcp", "no interface `eth7`"),
+        ("--from 203.0.113.9 --port 80/tcp", "with --in"),
+        ("--from fe80::9 --port 80/tcp", "link-local"),
+        ("--from 192.0.2.20 --to 198.51.100.1 --port 80/tcp", "no way to 198.51.100.1"),
+    ] {
+        explain(&desk, "", arguments).exits(2).is_silent().says(advice);
+    }
+}
