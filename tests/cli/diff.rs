@@ -172,6 +172,25 @@ fn a_set_of_the_compat_engine_is_compared_with_the_one_before() {
     assert!(!done.stdout.contains("\n- set"), "the set before is not someone else's\n{done}");
 }
 
+/// As an apply leaves them that is killed before its end: without any effect, so that the policy is in force all the same.
+#[test]
+fn what_an_apply_left_over_is_shown_and_taken_out() {
+    differs(
+        "leftover",
+        "iptables",
+        "ipset create dockfw4-old-0123456789 hash:net
+         ipset create dockfw-new4-0123456789 hash:net
+         dockfw status >/dev/null",
+        &["- set dockfw4-old-0123456789 (left over)", "- set dockfw-new4-0123456789 (left over)"],
+    );
+    differs(
+        "variant",
+        "iptables",
+        "iptables-legacy -N DOCKFW-USER",
+        &["- IPv4: what was left in iptables-legacy"],
+    );
+}
+
 /// Addresses that no two make a network of, then one less and three more.
 const LARGE: &str = "seq 1 4096 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", n / 65536, n / 256 % 256, n % 256 }' >list.txt
      printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
