@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    fn backend(self) -> &'static str {
+    pub(crate) fn backend(self) -> &'static str {
         match self {
             Self::Native => "nftables",
             Self::Compat => "iptables",

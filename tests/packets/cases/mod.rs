@@ -2,6 +2,7 @@
 
 mod containers;
 mod docker;
+mod explained;
 mod foreign;
 mod forged;
 mod host;
@@ -67,6 +68,11 @@ pub(crate) const CASES: &[Case] = &[
         "S6",
         "a trusted source reaches every process and every published port",
         docker::trusted_reaches_all,
+    ),
+    case(
+        "S1 S2 S3 S7 S8",
+        "what explain says of hosts, published ports and containers is so",
+        explained::as_clients_find_it,
     ),
     case("S1", "a host process is closed unless a rule opens it", host::closed_unless_opened),
     case("S1", "a host process behind the operator's redirect goes by the number dialled", host::redirected),

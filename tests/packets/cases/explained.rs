@@ -1,0 +1,129 @@
+//! `dockfw explain`, held against what clients find: processes of the host, published ports, and containers by their own
+//! addresses, from outside and from a container.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Netns, Outcome, PROTOS, Proto, probe_all};
+use serde_json::Value;
+
+use super::SOURCES;
+use crate::world::{Setting, World, at};
+
+const RULES: &str = r#"
+[[allow]]
+name  = "opened"
+ports = ["22/tcp", "22/udp", "8443/tcp", "8082/udp"]
+
+[[allow]]
+name  = "own"
+from  = ["192.0.2.20", "2001:db8:1::20", "containers"]
+ports = ["9000/tcp", "8080/tcp"]
+"#;
+
+/// Who asks: the addresses, and the interface of the host's that their packets come in by.
+struct Client<'a> {
+    netns: &'a Netns,
+    addresses: Vec<IpAddr>,
+    interface: String,
+}
+
+/// One connection that is tried, and what is there by all accounts.
+struct Attempt<'a> {
+    client: &'a Client<'a>,
+    from: IpAddr,
+    to: SocketAddr,
+    proto: Proto,
+    kind: &'static str,
+    name: &'static str,
+}
+
+pub(super) fn as_clients_find_it(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &format!("{SOURCES}{RULES}"))?;
+    let clients = clients(world)?;
+    let attempts: Vec<_> = clients.iter().flat_map(|client| attempts(world, client)).collect();
+    let probes: Vec<_> =
+        attempts.iter().map(|attempt| attempt.client.netns.probe(attempt.proto, attempt.to)).collect();
+    let mut wrong = Vec::new();
+    let mut answered = 0;
+    for ((attempt, probe), outcome) in attempts.iter().zip(&probes).zip(probe_all(&probes)) {
+        let explained = attempt.explained(world, setting)?;
+        let answers = matches!(outcome, Outcome::Answered(_));
+        answered += usize::from(answers);
+        if answers != gets_through(&explained) || !attempt.is_named(&explained) {
+            let [verdict, target, others] = ["verdict", "target", "others"].map(|key| &explained[key]);
+            wrong.push(format!("{probe}: {outcome}, but explained as {verdict} of {target}, {others}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), attempts.len(), wrong.join("\n"));
+    ensure!(
+        (10..attempts.len() - 10).contains(&answered),
+        "{answered} answered: too one-sided to tell anything"
+    );
+    Ok(())
+}
+
+fn clients<'a>(world: &'a World<'_>) -> Result<Vec<Client<'a>>> {
+    let bridge = world.docker.inspect_network("bridge")?.bridge;
+    let outside = [&world.lab.trusted, &world.lab.untrusted].map(|machine| Client {
+        netns: &machine.netns,
+        addresses: machine.addresses().to_vec(),
+        interface: "eth0".into(),
+    });
+    let inside =
+        Client { netns: &world.web.netns, addresses: world.web.addresses.clone(), interface: bridge };
+    Ok(outside.into_iter().chain([inside]).collect())
+}
+
+/// All that a client tries, over TCP and UDP.
+fn attempts<'a>(world: &World<'_>, client: &'a Client<'a>) -> Vec<Attempt<'a>> {
+    let places = [
+        (world.at(22).to_vec(), "process", ""),
+        (world.at(9000).to_vec(), "process", ""),
+        (world.at(8443).to_vec(), "published", "same"),
+        (world.published_at(8082), "published", "v4only"),
+        (world.at_second(8081).to_vec(), "published", "chosen"),
+        (at(&world.same.addresses, 8443), "container", "same"),
+        (at(&world.quiet.addresses, 80), "container", "quiet"),
+    ];
+    let mut attempts = Vec::new();
+    for (addresses, kind, name) in places {
+        for (to, proto) in addresses.into_iter().flat_map(|to| PROTOS.map(|proto| (to, proto))) {
+            let own = client.addresses.iter().copied().find(|from| from.is_ipv4() == to.is_ipv4());
+            let attempt = own.map(|from| Attempt { client, from, to, proto, kind, name });
+            attempts.extend(attempt.filter(|attempt| !attempt.is_answered_from_elsewhere()));
+        }
+    }
+    attempts
+}
+
+impl Attempt<'_> {
+    fn explained(&self, world: &World<'_>, setting: Setting) -> Result<Value> {
+        let [from, to] = [self.from, self.to.ip()].map(|address| address.to_string());
+        let port = format!("{}/{}", self.to.port(), self.proto);
+        let question = ["--from", &from, "--to", &to, "--port", &port, "--in", &self.client.interface];
+        let engine = ["--backend", setting.engine.backend(), "--json"];
+        let output = world.lab.dockfw(&[&["explain"], question.as_slice(), &engine].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success() && said.is_empty(), "explain ended with {}: {said}", output.status);
+        serde_json::from_slice(&output.stdout).context("no JSON")
+    }
+
+    /// Whether docker-proxy is asked over UDP from a container. It answers from whichever address the route suggests,
+    /// which is not the one that was asked.
+    fn is_answered_from_elsewhere(&self) -> bool {
+        self.proto == Proto::Udp && self.kind == "published" && self.client.interface != "eth0"
+    }
+
+    /// Whether what is there is called what it is.
+    fn is_named(&self, explained: &Value) -> bool {
+        let target = &explained["target"];
+        target["kind"] == self.kind && target["container"].as_str().unwrap_or_default() == self.name
+    }
+}
+
+/// Whether dockfw lets it through, and nobody else is known to stop it.
+fn gets_through(explained: &Value) -> bool {
+    let others = explained["others"].as_array().map(Vec::as_slice).unwrap_or_default();
+    explained["verdict"] == "pass" && !others.iter().any(|objection| objection["is_certain"] == true)
+}
