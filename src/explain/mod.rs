@@ -158,3 +158,6 @@ fn told(ruleset: &Ruleset, decision: &Decision<'_>, packet: &Packet) -> HookVerd
     });
     HookVerdict { hook: decision.hook, verdict: decision.verdict, rule }
 }
+
+#[cfg(test)]
+mod tests;
