@@ -10,6 +10,7 @@ mod interfaces;
 mod live;
 mod moves;
 mod random;
+mod trials;
 
 use anyhow::Result;
 
@@ -129,6 +130,7 @@ pub(crate) const CASES: &[Case] = &[
         "a move between the engines that is killed leaves the policy in force",
         moves::killed_at_any_moment,
     ),
+    case("S9 S13", "a policy that nobody confirms is taken back, and its engine with it", trials::taken_back),
     case("S15", "blocked beats trusted beats allow", live::blocked_beats_all),
     case("S15", "a source is blocked in the middle of a download", live::a_blocked_source_in_the_middle),
     case("S16", "remove leaves the rules of others as they were", foreign::remove_leaves_nothing),

@@ -14,7 +14,7 @@ fn policy() -> String {
     opening(&["2222", "8444", "22"], "")
 }
 
-fn moved(setting: Setting) -> Setting {
+pub(super) fn moved(setting: Setting) -> Setting {
     Setting { engine: setting.engine.other(), ..setting }
 }
 
@@ -27,7 +27,7 @@ fn is_there(rules: &str, engine: Engine) -> bool {
 }
 
 /// One engine's rules, whole, and nothing of the other's.
-fn is_only_there(world: &World<'_>, engine: Engine) -> Result<()> {
+pub(super) fn is_only_there(world: &World<'_>, engine: Engine) -> Result<()> {
     let rules = world.rules()?;
     for candidate in [Engine::Native, Engine::Compat] {
         ensure!(
