@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
-use dockfw_policy::policy::{Backend, Policy};
+use dockfw_policy::policy::Policy;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::{LoadOptions, load};
 
@@ -67,12 +67,12 @@ impl Candidate<'_> {
     }
 }
 
-/// Puts a recorded policy in force, by the engine that it was in force by. An apply like any other, but nothing is
+/// Puts a recorded policy in force, by the engine that it was in force by if that still works. An apply like any other, but nothing is
 /// refused for the operator's safety: this is the safe side.
 pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<()> {
     let policy = load_quietly(&record.config, &store.sources(record)?, record.force)
         .context("this dockfw does not accept the policy that was recorded")?;
-    enact(record.engine, policy, lock)
+    put_in_force(&Chosen::preferring(record.engine)?, policy, lock)
 }
 
 /// Loads a policy from where nobody would mend it.
@@ -82,8 +82,7 @@ pub(crate) fn load_quietly(path: &Path, sources: &Sources, force: bool) -> anyho
 }
 
 /// Puts a policy in force that no record is made of.
-pub(crate) fn enact(backend: Backend, policy: Policy, lock: &Lock) -> anyhow::Result<()> {
-    let chosen = Chosen::by(backend, false)?;
+pub(crate) fn put_in_force(chosen: &Chosen, policy: Policy, lock: &Lock) -> anyhow::Result<()> {
     chosen.put_in_force(&engines::compile_for(chosen.engine.name(), &fit_to_host(policy)), lock)?;
     Ok(())
 }

@@ -64,7 +64,11 @@ fn file(config: &Path, store: &Store, state: &State, lock: &Lock) -> anyhow::Res
     let (policy, sources) = load_recorded(config, force)?;
     refuse_rolled_back(config, &sources, state)?;
     let policy = fit_to_host(policy);
-    let chosen = Chosen::by(policy.engine.backend, false)?;
+    // What was chosen once, by an operator or by looking at the host, stays while it works.
+    let chosen = match (policy.engine.backend, &state.confirmed) {
+        (Backend::Auto, Some(confirmed)) => Chosen::preferring(confirmed.engine)?,
+        (backend, _) => Chosen::by(backend, false)?,
+    };
     judge(&policy, || Ok(!chosen.is_anything_there()?))?.say_all();
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
@@ -107,7 +111,7 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> a
     let (text, words) = emergency_policy(failsafe);
     let path = PathBuf::from("/failsafe");
     let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), false)?;
-    enact::enact(Backend::Auto, policy, lock)
+    enact::put_in_force(&Chosen::by(Backend::Auto, false)?, policy, lock)
         .context("nothing is in force: not even the fail-safe could be loaded")?;
     say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
     Ok(())

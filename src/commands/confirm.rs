@@ -18,7 +18,11 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let outcome = match (&state.pending, &state.rolled_back) {
         (Some(pending), _) => trial::confirm(&store, &pending.policy.id)?,
         (None, Some(RolledBack { why, .. })) => Outcome::RolledBack(why.clone()),
-        (None, None) => bail!("nothing is on trial: the policy in force needs no confirmation"),
+        (None, None) if state.confirmed.is_some() => {
+            println!("nothing is on trial: the last policy is confirmed already");
+            return Ok(Exit::Done);
+        }
+        (None, None) => bail!("nothing is on trial, and no policy was ever applied"),
     };
     match outcome {
         Outcome::Confirmed => {

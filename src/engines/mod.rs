@@ -58,6 +58,18 @@ impl Chosen {
         Ok(Self { engine, other: is_there.then_some(other) })
     }
 
+    /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
+    pub(crate) fn preferring(last: Backend) -> Result<Self, EngineError> {
+        match Self::by(last, false)? {
+            chosen if chosen.is_usable()? => Ok(chosen),
+            _ => Self::by(Backend::Auto, false),
+        }
+    }
+
+    fn is_usable(&self) -> Result<bool, EngineError> {
+        Ok(decide::missing(&requirements(self.engine.as_ref())?).is_empty())
+    }
+
     /// Whether anything of dockfw is on the host, of either engine.
     pub(crate) fn is_anything_there(&self) -> Result<bool, EngineError> {
         Ok(self.other.is_some() || is_present(self.engine.as_ref())?)

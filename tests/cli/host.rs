@@ -109,7 +109,7 @@ impl Host {
 
     /// The engines whose rules are there.
     pub(crate) fn engines(&self) -> Vec<&'static str> {
-        let rules = self.script("nft list tables; iptables-save");
+        let rules = self.script("nft list tables; iptables-save; ip6tables-save");
         let signs = [("nftables", "table inet dockfw"), ("iptables", "FILTERS")];
         signs.into_iter().filter(|(_, sign)| rules.stdout.contains(sign)).map(|(engine, _)| engine).collect()
     }
