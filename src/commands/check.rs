@@ -9,7 +9,7 @@ use crate::host::{docker, firewalls};
 use crate::safety;
 
 /// What is said before the objections.
-const REFUSED: &str = "the policy is valid, but a first apply would be refused here, for your safety";
+const REFUSED: &str = "the policy is valid, but an apply would be refused here, for your safety";
 
 /// Validates the policy, and holds it against this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {

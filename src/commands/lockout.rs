@@ -15,12 +15,13 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
     let would_drop = |session: &Session| objection(&compile(policy), &arrival(session, links));
     let found = match session::origin() {
         Origin::Live(session) => would_drop(&session),
-        Origin::Gone(session) => {
-            judgement.notes.extend(would_drop(&session).map(|objection| {
-                format!("where you are now is not known, and the connection of SSH_CONNECTION is gone: {objection}")
-            }));
-            None
-        }
+        // The operator may be there again, or elsewhere: what is not known is refused.
+        Origin::Gone(session) => would_drop(&session).map(|objection| {
+            format!(
+                "SSH_CONNECTION names a connection that is gone; if you are where it says, {objection}\n  if you are not, \
+                 unset SSH_CONNECTION"
+            )
+        }),
         Origin::None => None,
     };
     judgement.objections.extend(found.or_else(|| shuts_everyone_out(policy)));

@@ -6,8 +6,8 @@
 //! process above accepted itself (a forwarded port, a web panel's other users) is someone else's, and so are all other
 //! connections to the port: scanners hold those. Programs' names are not asked.
 //!
-//! In tmux and screen no such process is above. There `SSH_CONNECTION` tells it, as long as its connection is up: the
-//! variable may be one of a login of days ago.
+//! In tmux and screen no such process is above. There `SSH_CONNECTION` tells it, and whether its connection is still up is
+//! looked up: the variable may be one of a login of days ago.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -34,7 +34,7 @@ pub(crate) struct Session {
 pub(crate) enum Origin {
     /// It is up.
     Live(Session),
-    /// There was this one, and it is gone: in a session of tmux, say, that outlived it.
+    /// There was this one, and it is gone: a session of tmux, say, outlived it.
     Gone(Session),
     /// There is none: a console, a timer, a unit.
     None,

@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a policy that would cut the running session is refused", cut_session_is_refused),
     ("the same over IPv6 and from a link-local address", over_ipv6),
     ("the session is found where sudo has lost the variable", without_the_variable),
-    ("the session is found from within tmux as long as it is up", reparented),
+    ("within tmux the variable tells whose session it is", reparented),
     ("a scanner's connection to port 22 does not veto", scanner),
     ("an exempt interface shuts nobody out", exempt),
     ("force applies all the same and the session survives", by_force),
@@ -99,8 +99,10 @@ fn reparented(bench: &Bench) -> Result<()> {
     let up = session.run(&orphan(""))?;
     up.says("you are connected from 192.0.2.20")?.says("code 6")?;
     let gone = session.run(&orphan("export SSH_CONNECTION=\"192.0.2.20 1 192.0.2.1 22\";"))?;
-    gone.says("the connection of SSH_CONNECTION is gone: you are connected from 192.0.2.20")?
-        .says("code 0")?;
+    gone.says(
+        "names a connection that is gone; if you are where it says, you are connected from 192.0.2.20",
+    )?
+    .says("code 6")?;
     Ok(())
 }
 
