@@ -68,8 +68,12 @@ pub(super) fn bridge_to_the_outside(world: &World<'_>, setting: Setting) -> Resu
     world.direct(&mut expect, &machine, at(&world.quiet.addresses, 80), "quiet");
     let gap = expect.silent(&machine, host.at(9000)).verify();
     let refusal = is_refused(world, setting, &opening(&["22"], ""), &["br-lan", "card0"]);
+    let status = world.lab.dockfw(&["status"])?;
     world.lab.host.ip(&["link delete br-lan", "link delete card0"])?;
-    gap.and(refusal)
+    gap.and(refusal)?;
+    let said = String::from_utf8_lossy(&status.stdout);
+    ensure!(status.status.code() == Some(7) && said.contains("br-lan: fits"), "{}: {said}", status.status);
+    Ok(())
 }
 
 /// Two machines on a bridge that is not Docker's, with and without bridged frames passing the host's hooks.

@@ -10,6 +10,7 @@ mod interfaces;
 mod live;
 mod moves;
 mod random;
+mod status;
 mod trials;
 
 use anyhow::Result;
@@ -18,7 +19,7 @@ use crate::world::{Engine, Setting, World};
 
 /// One case.
 pub(crate) struct Case {
-    /// The statements of `docs/security.md` that it proves.
+    /// The statements of `docs/security.md` that it proves, or the verb that it is about.
     pub(crate) statements: &'static str,
     /// What it is about.
     pub(crate) name: &'static str,
@@ -141,6 +142,16 @@ pub(crate) const CASES: &[Case] = &[
     case("S1", "machines on a foreign bridge", interfaces::foreign_bridge),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
+    case("S1 S2 status", "status says who reaches what", status::says_who_reaches_what),
+    case("status", "status says what answers", status::says_what_answers),
+    case("status", "status notices what was changed behind its back", status::notices_changes),
+    case("status", "status notices Docker in the other iptables", status::notices_the_other_variant),
+    case("status", "status lists what no rule covers", status::lists_what_no_rule_covers),
+    case(
+        "status",
+        "status knows published ports without Docker",
+        status::knows_published_ports_without_docker,
+    ),
     case(
         "S1 S2 S3 S4 S5 S7 S8 S10 S15",
         "random packets under random policies come out as explain says",
