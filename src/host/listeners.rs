@@ -34,7 +34,6 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    #[allow(dead_code, reason = "explain is about to ask")]
     /// Whether the socket answers at this address of the host, as far as its own address goes.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
         match (self.address, address) {
