@@ -11,8 +11,7 @@ use serde_json::Value;
 
 use crate::netns::Netns;
 use crate::run::run;
-use crate::sender::Sender;
-use crate::witness::from_sender;
+use crate::witness::by_hand;
 
 /// A packet as it is at input or forward, behind prerouting and in front of all filters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +37,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Looks at what `sender` sends to the host's interface.
-    pub fn install(host: &Netns, interface: &str, sender: &Sender) -> Result<Self> {
-        host.nft(&ruleset(&from_sender(interface, sender)))?;
+    /// Looks at what is sent by hand to `interface`.
+    pub fn install(host: &Netns, interface: &str) -> Result<Self> {
+        host.nft(&ruleset(&by_hand(interface)))?;
         Ok(Self { host: host.clone() })
     }
 

@@ -15,29 +15,27 @@ use crate::netns::{Netns, hardware_address};
 use crate::packet::Packet;
 use crate::run::run;
 
+/// What all frames made by hand have as their source: an address that no interface has, so that they are told from what
+/// a machine's own kernel sends, answers to them above all.
+pub(crate) const HARDWARE_ADDRESS: [u8; 6] = [0x02, 0, 0, 0, 0xfa, 0xce];
+
 /// A packet socket on one interface, whose frames go to one neighbour.
 #[derive(Debug)]
 pub struct Sender {
     socket: Socket,
-    own: [u8; 6],
     neighbour: [u8; 6],
 }
 
 impl Sender {
     /// Sends from `interface` of `netns` to the neighbour with that hardware address.
     pub fn new(netns: &Netns, interface: &str, neighbour: [u8; 6]) -> Result<Self> {
-        let (socket, own) = netns.run(|| open(interface)).with_context(|| format!("in {}", netns.name()))?;
-        Ok(Self { socket, own, neighbour })
-    }
-
-    /// What its frames have as their source.
-    pub(crate) fn hardware_address(&self) -> String {
-        self.own.map(|byte| format!("{byte:02x}")).join(":")
+        let socket = netns.run(|| open(interface)).with_context(|| format!("in {}", netns.name()))?;
+        Ok(Self { socket, neighbour })
     }
 
     /// Sends a packet, whatever its addresses.
     pub fn send(&self, packet: &Packet) -> Result<()> {
-        let frame = packet.frame(self.own, self.neighbour);
+        let frame = packet.frame(HARDWARE_ADDRESS, self.neighbour);
         let sent = (&self.socket).write(&frame).with_context(|| format!("cannot send {packet:?}"))?;
         ensure!(sent == frame.len(), "sent {sent} of {} bytes of {packet:?}", frame.len());
         Ok(())
@@ -76,13 +74,12 @@ fn is_on(host: &Netns, bridge: &str, address: &IpAddr) -> bool {
     route.is_ok_and(|route| route.contains(&format!(" dev {bridge} ")))
 }
 
-fn open(interface: &str) -> Result<(Socket, [u8; 6])> {
+fn open(interface: &str) -> Result<Socket> {
     let address = link_address(interface)?;
     // No protocol: the socket is to send, and would otherwise fill with what it hears.
     let socket = Socket::new(Domain::PACKET, Type::RAW, None).context("cannot open a packet socket")?;
     bind(socket.as_raw_fd(), &address).with_context(|| format!("cannot bind to {interface}"))?;
-    let own = address.addr().with_context(|| format!("{interface} has no hardware address"))?;
-    Ok((socket, own))
+    Ok(socket)
 }
 
 /// Taken from the list of interfaces, which gives it ready for `bind`.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::netns::Netns;
 use crate::packet::DSCP;
 use crate::run::run;
-use crate::sender::Sender;
+use crate::sender::HARDWARE_ADDRESS;
 use crate::wait::wait_until;
 
 /// Where a packet was seen.
@@ -50,10 +50,9 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Lets the witness in, to look at what `sender` sends to the host's interface. (Answers to marked packets are marked
-    /// too, and pass through the host where a container gives them.)
-    pub fn install(host: &Netns, interface: &str, sender: &Sender) -> Result<Self> {
-        host.nft(&ruleset(&from_sender(interface, sender)))?;
+    /// Lets the witness in, to look at what is sent by hand to `interface`.
+    pub fn install(host: &Netns, interface: &str) -> Result<Self> {
+        host.nft(&ruleset(&by_hand(interface)))?;
         Ok(Self { host: host.clone() })
     }
 
@@ -93,9 +92,11 @@ impl Drop for Witness {
     }
 }
 
-/// The match for packets that a sender sends to an interface.
-pub(crate) fn from_sender(interface: &str, sender: &Sender) -> String {
-    format!("iifname \"{interface}\" ether saddr {}", sender.hardware_address())
+/// The match for what is sent by hand to an interface. Answers to marked packets are marked too, and pass through the host
+/// where a container gives them, but have the container's own hardware address.
+pub(crate) fn by_hand(interface: &str) -> String {
+    let source = HARDWARE_ADDRESS.map(|byte| format!("{byte:02x}")).join(":");
+    format!("iifname \"{interface}\" ether saddr {source}")
 }
 
 fn ruleset(from: &str) -> String {

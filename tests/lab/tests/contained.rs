@@ -214,6 +214,7 @@ fn docker_is_open(options: LabOptions) -> Result<()> {
     direct_routing_answers(&lab, web, &front, &version)?;
     println!("{:>6} ms: probes", start.elapsed().as_millis());
     containers_can_forge(&lab, web, &front.bridge)?;
+    answers_are_not_taken_for_packets(&lab, web, &front.bridge)?;
     connections_survive_a_restart(&lab, &docker, talk, feed)?;
     published_ports_answer(&lab, &version)?;
     println!("{:>6} ms: restart", start.elapsed().as_millis());
@@ -281,7 +282,7 @@ fn connections_survive_a_restart(lab: &Lab, docker: &Docker<'_>, talk: &Netns, f
 /// A container can forge, too: the frames come in by its bridge.
 fn containers_can_forge(lab: &Lab, web: &Container, bridge: &str) -> Result<()> {
     let sender = web.sender_to(&lab.host, bridge)?;
-    let witness = Witness::install(&lab.host, bridge, &sender)?;
+    let witness = Witness::install(&lab.host, bridge)?;
     let sources = ["203.0.113.9".parse::<IpAddr>()?, "2001:db8:9::9".parse()?];
     for (source, to) in sources.into_iter().zip(lab.trusted.addresses()) {
         sender.send(&Packet::udp(source, to, 9, 5, "x"))?;
@@ -289,6 +290,32 @@ fn containers_can_forge(lab: &Lab, web: &Container, bridge: &str) -> Result<()> 
     let survivors = witness.survivors_of(2)?;
     let forwarded = [false, true].map(|ipv6| Survivor { hook: Hook::Forward, ipv6, token: 5 });
     ensure!(survivors.iter().eq(&forwarded), "{survivors:?}");
+    Ok(())
+}
+
+/// A container's own answer is marked like the packet that it answers, and comes in by the same bridge.
+fn answers_are_not_taken_for_packets(lab: &Lab, web: &Container, bridge: &str) -> Result<()> {
+    lab.host.nft(&format!(
+        "table inet t {{
+           counter answers {{ }}
+           chain c {{ type filter hook prerouting priority -500; iifname \"{bridge}\" ip dscp 0x3f ip saddr {}
+             tcp flags rst counter name answers; }}
+         }}",
+        web.v4()
+    ))?;
+    let witness = Witness::install(&lab.host, bridge)?;
+    let elsewhere: IpAddr = "203.0.113.9".parse()?;
+    web.sender_to(&lab.host, bridge)?.send(&Packet::syn(elsewhere, web.v4(), 9, 5))?;
+    wait_until(Duration::from_secs(5), "for the container to answer", || {
+        lab.host
+            .shell("nft list counter inet t answers")
+            .ok()
+            .filter(|listing| listing.contains("packets 1 "))
+    })?;
+    let seen = witness.seen()?;
+    lab.host.nft("delete table inet t")?;
+    let arrived = seen.iter().filter(|one| one.hook == Hook::Arrived).map(|one| one.token);
+    ensure!(arrived.eq([5]), "{seen:?}");
     Ok(())
 }
 

@@ -88,8 +88,8 @@ fn background_tools_notice(lab: &Lab) -> Result<()> {
 
 fn witness_tells_survivors(lab: &Lab) -> Result<()> {
     let sender = lab.untrusted.sender_to(&lab.host)?;
-    let witness = Witness::install(&lab.host, "eth0", &sender)?;
-    let observer = Observer::install(&lab.host, "eth0", &sender)?;
+    let witness = Witness::install(&lab.host, "eth0")?;
+    let observer = Observer::install(&lab.host, "eth0")?;
     lab.host.nft("table inet t { chain c { type filter hook input priority 0; tcp dport 1-100 drop; }; }")?;
     let sources = [("203.0.113.9", lab.host.addresses()[0]), ("2001:db8:9::9", lab.host.addresses()[1])];
     for (source, host) in sources {

@@ -42,7 +42,7 @@ fn survivors_by(
     packets: &Described,
 ) -> Result<BTreeSet<String>> {
     world.lab.on_host("conntrack", &["-F"])?;
-    let witness = Witness::install(&world.lab.host, interface, sender)?;
+    let witness = Witness::install(&world.lab.host, interface)?;
     for (token, (_, packet)) in (1..).zip(packets) {
         sender.send(&Packet { token, ..packet.clone() })?;
     }

@@ -105,7 +105,7 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn observe(world: &World<'_>, route: &'a Route, mut packets: Vec<Sent>) -> Result<Self> {
-        let observer = Observer::install(&world.lab.host, &route.interface, &route.sender)?;
+        let observer = Observer::install(&world.lab.host, &route.interface)?;
         let survived = send(world, route, &packets)?;
         let mut observed = observer.seen()?;
         for sent in &mut packets {
@@ -149,7 +149,7 @@ fn told(decision: &Decision<'_>) -> String {
 /// that got through all filters.
 fn send(world: &World<'_>, route: &Route, packets: &[Sent]) -> Result<BTreeSet<u16>> {
     packets::make_live(&world.lab.host, packets)?;
-    let witness = Witness::install(&world.lab.host, &route.interface, &route.sender)?;
+    let witness = Witness::install(&world.lab.host, &route.interface)?;
     packets.iter().try_for_each(|sent| route.sender.send(&sent.packet))?;
     let survived = witness.survivors_of(packets.len())?;
     Ok(survived.into_iter().map(|survivor| survivor.token).collect())
