@@ -21,4 +21,5 @@ mod policies;
 mod privileges;
 mod running;
 mod schema;
+mod status;
 mod trials;

@@ -1,0 +1,72 @@
+//! `status`: what it writes, and how it is watched.
+
+use serde_json::Value;
+
+use crate::desk::Desk;
+use crate::host::Host;
+use crate::schema::faults;
+
+/// An interface of the outside, and a process that listens.
+const OUTSIDE: &str = "ip link add eth0 type veth peer name far; ip link set eth0 up
+    busybox nc -l -p 9000 >/dev/null 2>&1 </dev/null &
+    listener=$!; trap 'kill $listener' EXIT
+    timeout 20 sh -c 'until ss -ltn | grep -q :9000; do :; done'";
+
+fn listening(report: &Value) -> Vec<&Value> {
+    let exposed = report["exposed"].as_array().unwrap();
+    exposed.iter().filter(|one| one["port"] == "9000/tcp" && one["answers"]["process"] == "busybox").collect()
+}
+
+#[test]
+fn json_is_as_its_schema_says() {
+    let schema = serde_json::from_str(include_str!("../../docs/schema/status.json")).unwrap();
+    for engine in ["nftables", "iptables"] {
+        let Some(desk) = Desk::with_namespaces(&format!("status-schema-{engine}")) else { return };
+        for (script, code) in [("true", 7), (&*format!("dockfw apply --backend {engine} >/dev/null"), 0)] {
+            let script = format!("{OUTSIDE}\n{script}\ndockfw status --json");
+            let report = desk.script(&script).exits(code).json();
+            assert_eq!(faults(&schema, &report), [""; 0], "{report:#}");
+            let found = listening(&report);
+            assert!(!found.is_empty(), "{report:#}");
+            let who = if code == 7 { "everyone" } else { "trusted" };
+            assert_eq!(found[0]["reach"][0]["admitted"][0]["who"], who, "{report:#}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_who_has_heard_enough_is_no_error() {
+    let Some(desk) = Desk::with_namespaces("status-pipe") else { return };
+    // A pipe that nobody reads from any more.
+    let script = "dockfw apply >/dev/null; mkfifo pipe; exec 4<>pipe 5>pipe 4<&-; dockfw status >&5";
+    assert_eq!(desk.script(script).exits(0).stderr, "");
+}
+
+#[test]
+fn it_is_watched_on_a_terminal_until_the_operator_has_seen_enough() {
+    let Some(host) = Host::raise("status-watch") else { return };
+    let mut watching = host.waiter_on_terminal("status --watch");
+    watching.wait_for_talk("not in force: nothing of dockfw is there");
+    host.script("dockfw apply").exits(0);
+    watching.wait_for_talk("in force (nftables) since");
+    // With the second look.
+    watching.wait_for_talk("packets/s");
+    watching.press("\x03");
+    watching.ends(0);
+}
+
+#[test]
+fn what_ends_watching_leaves_the_code_of_the_last_look() {
+    let Some(host) = Host::raise("status-watch-code") else { return };
+    let mut watching = host.waiter_on_terminal("status --watch");
+    watching.wait_for_talk("not in force");
+    host.script("kill -TERM $(cat waiter)").exits(0);
+    watching.ends(7);
+}
+
+#[test]
+fn without_a_terminal_there_is_nothing_to_watch() {
+    let Some(desk) = Desk::with_namespaces("status-watch-pipe") else { return };
+    desk.script("dockfw status --watch").exits(2).is_silent().says("--watch needs a terminal");
+    desk.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
+}
