@@ -71,6 +71,11 @@ pub(crate) fn io_error(doing: impl Into<String>, errno: Errno) -> EngineError {
     }
 }
 
+/// Kernels before 4.12 have no words for their errors, and those before 4.3 always quote what the error is about.
+fn or_do_without(result: nix::Result<()>) -> nix::Result<()> {
+    if result == Err(Errno::ENOPROTOOPT) { Ok(()) } else { result }
+}
+
 fn odd_answer(doing: &str) -> EngineError {
     EngineError::Protocol { doing: doing.into(), answer: "a datagram that is no sequence of messages".into() }
 }
@@ -99,8 +104,8 @@ impl Socket {
         // Connected to the kernel: no other process can send to it.
         socket::bind(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         socket::connect(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        setsockopt(&self.fd, ExtendedAck, &true)?;
-        setsockopt(&self.fd, CappedAck, &true)?;
+        or_do_without(setsockopt(&self.fd, ExtendedAck, &true))?;
+        or_do_without(setsockopt(&self.fd, CappedAck, &true))?;
         setsockopt(&self.fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&self.fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
     }

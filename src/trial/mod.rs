@@ -5,6 +5,7 @@
 //! time is over or the one who waits is gone, however it went. Who of them comes second finds nothing to do: what is
 //! pending is looked up with the [lock](crate::lock) held. The lock is not held while they wait.
 
+mod timer;
 mod vigil;
 mod waiter;
 mod watcher;

@@ -3,13 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::time::{TimeSpec, TimeValLike};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::timer::Timer;
 
 /// The signals that end a trial.
 const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
@@ -36,7 +37,7 @@ pub(super) enum Event {
 /// From when it begins, signals wait to be asked for, and no change of the records is missed.
 #[derive(Debug)]
 pub(super) struct Vigil {
-    timer: TimerFd,
+    timer: Timer,
     signals: SignalFd,
     records: Inotify,
 }
@@ -51,8 +52,7 @@ impl Vigil {
         // The state is renamed to its place, and removed with its directory.
         records.add_watch(directory, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE)?;
         Ok(Self {
-            // It runs on while the host is suspended.
-            timer: TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?,
+            timer: Timer::new()?,
             signals: SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
             records,
         })
@@ -60,10 +60,7 @@ impl Vigil {
 
     /// Sets the end of the time, in milliseconds since the boot.
     pub(super) fn set_deadline(&self, deadline_ms: u64) -> io::Result<()> {
-        // 0 would switch the timer off.
-        let deadline = TimeSpec::milliseconds(i64::try_from(deadline_ms).unwrap_or(i64::MAX).max(1));
-        let expiration = Expiration::OneShot(deadline);
-        Ok(self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+        self.timer.set(Duration::from_millis(deadline_ms))
     }
 
     /// Waits for the next event, `input` being the thing of one's own.

@@ -17,6 +17,7 @@ mod explain;
 mod host;
 mod kernel;
 mod locks;
+mod old_kernels;
 mod policies;
 mod privileges;
 mod running;
