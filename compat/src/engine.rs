@@ -16,7 +16,7 @@ use crate::presence::is_present;
 use crate::probe;
 use crate::run::both;
 use crate::sets;
-use crate::wanted::{TableName, Wanted, is_own_chain};
+use crate::wanted::{INPUT, TableName, Wanted};
 
 /// How often an apply is tried again where others changed the rules meanwhile.
 const MAX_RACES: usize = 3;
@@ -64,11 +64,23 @@ impl Iptables {
 
 /// Has `iptables-restore --test` judge the rules, with empty sets for those that are not there yet.
 fn check(host: &Host, wanted: &Wanted) -> Result<(), EngineError> {
-    let plan = plan(&host.read()?, wanted, &host.protocols);
+    let plan = plan(&read_to_change(host)?, wanted, &host.protocols);
     host.restore_sets(&plan.stand_ins)?;
     let verdict = judge(host, &plan);
     host.destroy_sets(&plan.new_sets)?;
     verdict
+}
+
+/// What is there; an error where a chain of someone else's would be overwritten.
+fn read_to_change(host: &Host) -> Result<Live, EngineError> {
+    let live = host.read()?;
+    match live.foreign_filters() {
+        None => Ok(live),
+        Some(family) => Err(EngineError::Unsupported(format!(
+            "{family} table filter has a chain {INPUT} that is not dockfw's, and the iptables engine would overwrite it; \
+             rename that chain, or use --backend nftables"
+        ))),
+    }
 }
 
 fn judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
@@ -76,7 +88,7 @@ fn judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
 }
 
 fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
-    let mut live = host.read()?;
+    let mut live = read_to_change(host)?;
     let mut changes = Vec::new();
     for _ in 0..MAX_RACES {
         let mut todo = plan(&live, wanted, &host.protocols);
@@ -238,8 +250,7 @@ fn counters(live: &Live) -> Vec<Count> {
     let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tables in live.families.values() {
         for table in TableName::ALL.map(|name| tables.table(name)) {
-            let own = table.chains.iter().filter(|(name, _)| is_own_chain(name));
-            for rule in own.flat_map(|(_, chain)| &chain.rules) {
+            for rule in table.own_chains().into_iter().flat_map(|name| table.rules(name)) {
                 let Some(name) = comment(&rule.words).and_then(counter_of) else { continue };
                 let name = name.to_string();
                 if !counts.contains_key(&name) {

@@ -87,9 +87,20 @@ impl Tools {
         at_once(&self.programs, read).into_iter().collect()
     }
 
+    /// What `iptables-save` prints of a family; nothing where the kernel has no tables of it.
+    pub(crate) fn saved(&self, family: Family) -> Result<String, EngineError> {
+        match self.programs.get(&family) {
+            Some([save, _]) if !self.has_none(family) => saved_text(save),
+            _ => Ok(String::new()),
+        }
+    }
+
     fn read_family(&self, family: Family, save: &Path) -> Result<Tables, EngineError> {
-        let has_none = self.variant == Variant::Legacy && !may_have_legacy_tables(family);
-        if has_none { Ok(Tables::default()) } else { read_tables(save) }
+        if self.has_none(family) { Ok(Tables::default()) } else { read_tables(save) }
+    }
+
+    fn has_none(&self, family: Family) -> bool {
+        self.variant == Variant::Legacy && !may_have_legacy_tables(family)
     }
 
     fn restore_program(&self, family: Family) -> Result<&Path, EngineError> {
@@ -152,15 +163,19 @@ fn proc_net() -> &'static Path {
     if of_thread.exists() { of_thread } else { Path::new("/proc/net") }
 }
 
-fn read_tables(save: &Path) -> Result<Tables, EngineError> {
+fn saved_text(save: &Path) -> Result<String, EngineError> {
     let answer = run(save, &["-c"], "")?;
-    if !answer.status.success() {
-        return Err(permission_or(&answer, || EngineError::Protocol {
-            doing: format!("reading rules with {}", save.display()),
-            answer: answer.complaint(),
-        }));
+    if answer.status.success() {
+        return Ok(answer.stdout);
     }
-    let tables = Tables::parse(&answer.stdout);
+    Err(permission_or(&answer, || EngineError::Protocol {
+        doing: format!("reading rules with {}", save.display()),
+        answer: answer.complaint(),
+    }))
+}
+
+fn read_tables(save: &Path) -> Result<Tables, EngineError> {
+    let tables = Tables::parse(&saved_text(save)?);
     match tables.unreadable.iter().find(|table| ["filter", "raw", "mangle"].contains(&table.as_str())) {
         Some(table) => Err(EngineError::Unsupported(format!(
             "another program put rules into table {table} that iptables can't write down; see nft list ruleset"
@@ -319,7 +334,7 @@ impl Host {
 }
 
 /// The programs of the variant that Docker finds, and those of the other one, where they are there.
-fn tools() -> Result<(Tools, Option<Tools>), EngineError> {
+pub(crate) fn tools() -> Result<(Tools, Option<Tools>), EngineError> {
     let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
     let variant = Variant::of_version(&run(&iptables, &["--version"], "")?.stdout);
     let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;

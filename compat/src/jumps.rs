@@ -184,13 +184,19 @@ fn target(rule: &Rule) -> Option<Target<'_>> {
 
 /// The rules outside of the engine's chains that lead into some of them, as lines that delete these rules.
 pub(crate) fn foreign_ways_in(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let into = jumps_into(table, is_meant);
+    into.iter().map(|(chain, rule)| format!("-D {chain} {}", text::line(&rule.words))).collect()
+}
+
+/// The rules outside of the engine's chains that lead into some chains, with the chains that they are in.
+pub(crate) fn jumps_into(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<(String, Rule)> {
     let foreign = table.chains.iter().filter(|(name, _)| !is_own_chain(name));
     let rules = foreign.flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)));
     let into = rules.filter(|(_, rule)| match target(rule) {
         Some(Target::Jump(name) | Target::Goto(name)) => is_meant(name),
         None => false,
     });
-    into.map(|(chain, rule)| format!("-D {chain} {}", text::line(&rule.words))).collect()
+    into.map(|(chain, rule)| (chain.clone(), rule.clone())).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod host;
 mod jumps;
 mod lower;
 mod normal;
+pub mod old;
 mod plan;
 mod presence;
 mod probe;

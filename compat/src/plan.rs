@@ -13,10 +13,13 @@ use ipnetwork::IpNetwork;
 
 use crate::jumps::{self, JUMPS, Jump};
 use crate::normal::{Clause, Protocols, comment, normal};
+use crate::old::is_old_filters;
 use crate::saved::{self, Table, Tables};
 use crate::sets;
 use crate::text;
-use crate::wanted::{Chain, DOCKER_USER, FamilyChains, Rule, Set, TableName, Wanted, hook_of, is_own_chain};
+use crate::wanted::{
+    Chain, DOCKER_USER, FamilyChains, INPUT, Rule, Set, TableName, Wanted, hook_of, is_own_chain,
+};
 
 /// What is on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// The family in which FILTERS is someone else's, if it is in one.
+    pub(crate) fn foreign_filters(&self) -> Option<Family> {
+        let mut families = self.families.iter();
+        let found = families.find(|(_, tables)| tables.table(TableName::Filter).has_foreign_filters());
+        found.map(|(family, _)| *family)
+    }
+
     /// Whether anything of the engine is there.
     pub(crate) fn is_present(&self) -> bool {
         !self.sets.is_empty() || self.families.values().any(Tables::have_own)
@@ -222,7 +232,9 @@ impl Comparison<'_> {
     }
 
     fn chain_differences(&self, chain: &Chain) -> Vec<Difference> {
-        let Some(live) = self.live.chains.get(&chain.name) else {
+        // Nothing of the old layout's is compared: all of it goes.
+        let is_old = chain.name == INPUT && is_old_filters(&self.live);
+        let Some(live) = self.live.chains.get(&chain.name).filter(|_| !is_old) else {
             let part = Part::Chain { chain: chain.name.clone(), rules: chain.rules.len() };
             return vec![Difference::new(DifferenceKind::Missing, part)];
         };
@@ -246,7 +258,7 @@ impl Comparison<'_> {
     /// Chains of the engine's own that are of no use any more.
     fn stale(&self) -> impl Iterator<Item = &str> {
         let wanted = self.wanted();
-        let own = self.live.chains.keys().map(String::as_str).filter(|name| is_own_chain(name));
+        let own = self.live.own_chains().into_iter().map(String::as_str);
         own.filter(|name| wanted.iter().all(|chain| chain.name != *name))
     }
 
@@ -302,8 +314,8 @@ pub(crate) fn removal(family: Family, tables: &Tables) -> Option<Restore> {
     let mut lines = Vec::new();
     for name in TableName::ALL {
         let table = tables.table(name);
-        let own: Vec<_> = table.chains.keys().filter(|chain| is_own_chain(chain)).collect();
-        let mut found = jumps::foreign_ways_in(&table, is_own_chain);
+        let own = table.own_chains();
+        let mut found = jumps::foreign_ways_in(&table, |name| own.iter().any(|chain| *chain == name));
         found.extend(own.iter().map(|chain| format!("-F {chain}")));
         found.extend(own.iter().map(|chain| format!("-X {chain}")));
         if name == TableName::Filter {

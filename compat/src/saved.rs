@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use ipnetwork::IpNetwork;
 
+use crate::old::is_old_filters;
 use crate::sets;
-use crate::wanted::{TableName, is_own_chain};
+use crate::wanted::{INPUT, TableName, is_own_chain};
 
 /// The tables of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +56,7 @@ impl Tables {
 
     /// Whether any table has a chain of the engine's. Others have chains called FILTERS too.
     pub(crate) fn have_own(&self) -> bool {
-        let is_own = |name: &String| name.starts_with("DOCKFW-") && is_own_chain(name);
-        self.tables.values().any(|table| table.chains.keys().any(is_own))
+        self.tables.values().any(|table| table.chains.keys().any(|name| is_unmistakable(name)))
     }
 
     /// Reads what `iptables-save` printed.
@@ -75,6 +75,11 @@ impl Tables {
         }
         tables
     }
+}
+
+/// Whether only the engine has chains of this name.
+fn is_unmistakable(name: &str) -> bool {
+    name.starts_with("DOCKFW-") && is_own_chain(name)
 }
 
 /// The table of ``# Table `filter' is incompatible, use 'nft' tool.``
@@ -101,6 +106,23 @@ impl Table {
         }
     }
 
+    /// The engine's own chains. Others have chains called FILTERS too: it is the engine's where its other chains are,
+    /// unless the old layout has it.
+    pub(crate) fn own_chains(&self) -> Vec<&String> {
+        let has_others = self.chains.keys().any(|name| is_unmistakable(name));
+        let is_own = |name: &&String| match name.as_str() {
+            INPUT => has_others && !is_old_filters(self),
+            name => is_own_chain(name),
+        };
+        self.chains.keys().filter(is_own).collect()
+    }
+
+    /// Whether FILTERS is someone else's, neither the engine's nor the old layout's, and in use.
+    pub(crate) fn has_foreign_filters(&self) -> bool {
+        let is_own = self.own_chains().iter().any(|name| *name == INPUT);
+        !self.rules(INPUT).is_empty() && !is_own && !is_old_filters(self)
+    }
+
     /// The rules of a chain; one that is not there has none.
     pub(crate) fn rules(&self, chain: &str) -> &[Rule] {
         self.chains.get(chain).map_or(&[], |chain| &chain.rules)
@@ -118,7 +140,7 @@ fn counters(line: &str) -> (u64, u64, &str) {
 }
 
 /// The words of a line: quotes hold one together, and a backslash within them takes the next character as it is.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;

@@ -1,0 +1,110 @@
+//! The layout that this engine has in common with its predecessors, and theirs.
+
+use super::*;
+use crate::old;
+
+/// The old layout as it is put on hosts by hand, with a rule of others among its lines.
+const OLD: &str = "ipset create ip_allow hash:ip
+    ipset add ip_allow 192.0.2.10
+    RESTORE --noflush <<'EOF'
+*filter
+:DOCKER-USER - [0:0]
+:FILTERS - [0:0]
+-A DOCKER-USER -m state --state RELATED,ESTABLISHED -j RETURN
+-A DOCKER-USER -i docker_gwbridge -j RETURN
+-A DOCKER-USER -s 172.18.0.0/16 -j RETURN
+-A DOCKER-USER -d 192.0.2.99 -j DROP
+-A DOCKER-USER -p tcp -m tcp -m multiport --dports 8000,8001 -j RETURN
+-A DOCKER-USER -m set ! --match-set ip_allow src -j DROP
+-A DOCKER-USER -j RETURN
+-A FILTERS -p udp -m policy --dir in --pol ipsec -m udp --dport 4789 -m set --match-set ip_allow src -j RETURN
+-A FILTERS -m state --state RELATED,ESTABLISHED -j ACCEPT
+-A FILTERS -p icmp -j ACCEPT
+-A FILTERS -i lo -j ACCEPT
+-A FILTERS -p tcp -m state --state NEW -m tcp -m multiport --dports 22 -j ACCEPT
+-A FILTERS -m set ! --match-set ip_allow src -j DROP
+-A FILTERS -j RETURN
+-I INPUT -j FILTERS
+COMMIT
+EOF
+";
+
+fn put_old(bench: &Bench, set: &str) {
+    like_docker(bench);
+    bench.family(Family::Ipv4, "-F DOCKER-USER");
+    let script = OLD.replace("RESTORE", &format!("iptables-{}-restore", variant(bench)));
+    sh(&script.replace("ip_allow", set));
+}
+
+fn variant(bench: &Bench) -> &'static str {
+    bench.host.tools.variant.name()
+}
+
+#[test]
+fn the_old_layout_is_found_taken_out_and_put_back() {
+    on_both(|bench| {
+        put_old(bench, "ip_allow");
+        let before = bench.everything();
+        let found = old::find().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].variant, variant(bench));
+        let sizes: Vec<_> =
+            found[0].parts.iter().map(|part| (part.chain.as_str(), part.rules.len())).collect();
+        assert_eq!(sizes, [("INPUT", 1), ("FILTERS", 7), ("DOCKER-USER", 5)]);
+        assert!(old::take_out(variant(bench)).unwrap());
+        assert_eq!(bench.chain("DOCKER-USER"), ["-d 192.0.2.99/32 -j DROP", "-j RETURN"]);
+        assert!(!bench.everything().contains("FILTERS"), "{}", bench.everything());
+        assert_eq!(old::find().unwrap(), []);
+        old::put_back(variant(bench), &found[0].put_back).unwrap();
+        assert_eq!(bench.everything(), before);
+    });
+}
+
+#[test]
+fn an_apply_replaces_the_old_chain_and_a_way_leads_back() {
+    on_both(|bench| {
+        put_old(bench, "ip_allow");
+        let before = bench.everything();
+        let found = old::find().unwrap();
+        let changes = bench.apply(&full());
+        assert!(changes.iter().any(|line| line.contains("IPv4 filter: chain FILTERS (")), "{changes:?}");
+        assert_eq!(bench.chain("DOCKER-USER").len(), 8, "the old lines are for the take-over to take out");
+        assert!(old::take_out(variant(bench)).unwrap());
+        let user = ["-j DOCKFW-USER", "-d 192.0.2.99/32 -j DROP", "-j RETURN"];
+        assert_eq!(bench.chain("DOCKER-USER"), user);
+        assert_eq!(bench.differences(&full()), [""; 0]);
+        old::put_back(variant(bench), &found[0].put_back).unwrap();
+        assert_eq!(bench.chain("FILTERS").len(), 7);
+        assert!(remove(&bench.host).unwrap());
+        assert_eq!(bench.everything(), before);
+    });
+}
+
+#[test]
+fn remove_leaves_the_old_layout_alone() {
+    on_both(|bench| {
+        put_old(bench, "ip_allow");
+        let before = bench.everything();
+        assert!(!remove(&bench.host).unwrap());
+        assert_eq!(bench.everything(), before);
+    });
+}
+
+#[test]
+fn a_chain_of_others_that_shares_the_name_is_never_touched() {
+    on_both(|bench| {
+        put_old(bench, "whitelist");
+        let before = bench.everything();
+        assert_eq!(old::find().unwrap(), []);
+        assert!(!old::take_out(variant(bench)).unwrap());
+        for result in [apply(&bench.host, &full()).map(drop), check(&bench.host, &full())] {
+            let Err(EngineError::Unsupported(reason)) = result else { panic!("not refused") };
+            assert!(
+                reason.contains("IPv4 table filter has a chain FILTERS that is not dockfw's"),
+                "{reason}"
+            );
+        }
+        assert!(!remove(&bench.host).unwrap());
+        assert_eq!(bench.everything(), before);
+    });
+}

@@ -1,0 +1,142 @@
+//! The layout that dockfw's predecessors put on hosts, and its taking over.
+//!
+//! The Ansible role `iptables_docker`, and the manual method that its documentation describes, keep the addresses that
+//! are let in in the set `ip_allow`, the rules for processes of the host in the chain FILTERS, jumped to from INPUT, and
+//! those for containers as lines of their own in DOCKER-USER. They are told by what they say, never by a chain's name
+//! alone: [`OldRule`] reads a line, `layout` finds the lines that are theirs, this file takes those out and puts them back.
+
+mod layout;
+mod rule;
+
+use std::collections::BTreeMap;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::engine::EngineError;
+
+use crate::host::{Tools, tools};
+use crate::plan::{Line, Restore};
+use crate::run::{at_once, find as find_program, run};
+use crate::saved::Table;
+use crate::text;
+use crate::wanted::{INPUT, TableName};
+
+pub use layout::CHAINS;
+use layout::Layout;
+pub(crate) use layout::is_old_filters;
+pub use rule::OldRule;
+
+pub use crate::saved::words;
+
+/// The set that the old layout lets in.
+pub const SET: &str = "ip_allow";
+
+/// The old layout's rules in one variant of iptables. They are IPv4 only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldRules {
+    /// The variant: `legacy` or `nft`.
+    pub variant: &'static str,
+    /// Where they are, and how many: a chain, or what leads there.
+    pub parts: Vec<OldPart>,
+    /// What brings them back, for `iptables-restore --noflush`.
+    pub put_back: String,
+}
+
+/// Rules of the old layout in one chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldPart {
+    /// The chain.
+    pub chain: String,
+    /// The rules, as `iptables-save` writes them.
+    pub rules: Vec<String>,
+}
+
+/// The old layout's rules on this host, in each variant of iptables. What can't be read has none.
+pub fn find() -> Result<Vec<OldRules>, EngineError> {
+    let found = with_layouts()?.into_iter().map(|(tools, table, layout)| OldRules {
+        variant: tools.variant.name(),
+        parts: layout.parts(),
+        put_back: layout.put_back(&table),
+    });
+    Ok(found.collect())
+}
+
+/// Takes the old layout's rules out of a variant of iptables, in one transaction. Lines of others stay. Returns whether
+/// there were any.
+pub fn take_out(variant: &str) -> Result<bool, EngineError> {
+    let found = with_layouts()?.into_iter().find(|(tools, ..)| tools.variant.name() == variant);
+    let Some((tools, _, layout)) = found else { return Ok(false) };
+    tools.restore(&restore(layout.removal()), false).map(|()| true)
+}
+
+/// Puts rules back that were taken out of a variant of iptables, in one transaction. What this engine has in their place
+/// makes room.
+pub fn put_back(variant: &str, saved: &str) -> Result<(), EngineError> {
+    let tools = all_tools().into_iter().find(|tools| tools.variant.name() == variant);
+    let tools = tools.ok_or_else(|| EngineError::Unsupported(format!("iptables-{variant} is not there")))?;
+    let table = filter_of(&tools)?;
+    if table.has_foreign_filters() {
+        return Err(EngineError::Unsupported(format!("a chain {INPUT} of someone else's is in their place")));
+    }
+    tools.restore(&restore(layout::restoration(saved, &table)), false)
+}
+
+/// Destroys the set of the old layout. Returns whether it was there.
+pub fn destroy_set() -> Result<bool, EngineError> {
+    let Some(ipset) = find_program("ipset").filter(|_| is_set_there()) else { return Ok(false) };
+    let answer = run(&ipset, &["destroy", SET], "")?;
+    if answer.status.success() {
+        return Ok(true);
+    }
+    Err(EngineError::Protocol { doing: format!("destroying the set {SET}"), answer: answer.complaint() })
+}
+
+/// What `iptables-save` prints, for each variant that has tables, and `ipset save`.
+pub fn live() -> Result<(BTreeMap<&'static str, String>, String), EngineError> {
+    let saved = at_once(all_tools(), |tools| Ok((tools.variant.name(), tools.saved(Family::Ipv4)?)));
+    let rules = saved.into_iter().collect::<Result<BTreeMap<_, _>, EngineError>>()?;
+    let sets = match find_program("ipset") {
+        Some(ipset) => run(&ipset, &["save"], "")?.stdout,
+        None => String::new(),
+    };
+    Ok((rules, sets))
+}
+
+/// No rule can name a set that is not there, and to ask for the set is cheaper than to read rules.
+fn is_set_there() -> bool {
+    let answer = find_program("ipset").and_then(|ipset| run(&ipset, &["list", "-n"], "").ok());
+    answer.is_some_and(|answer| answer.stdout.lines().any(|name| name == SET))
+}
+
+fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {
+    if !is_set_there() {
+        return Ok(vec![]);
+    }
+    let read = at_once(all_tools(), |tools| filter_of(&tools).map(|table| (tools, table)));
+    // What holds rules that iptables can't write down is not readable, and was not made by the old layout.
+    let tables = read.into_iter().filter(|table| !matches!(table, Err(EngineError::Unsupported(_))));
+    tables
+        .filter_map(|table| match table {
+            Ok((tools, table)) => Layout::of(&table).map(|layout| Ok((tools, table, layout))),
+            Err(error) => Some(Err(error)),
+        })
+        .collect()
+}
+
+fn all_tools() -> Vec<Tools> {
+    tools().map(|(usual, other)| [Some(usual), other].into_iter().flatten().collect()).unwrap_or_default()
+}
+
+fn filter_of(tools: &Tools) -> Result<Table, EngineError> {
+    let tables = tools.read()?;
+    Ok(tables.get(&Family::Ipv4).map(|tables| tables.table(TableName::Filter)).unwrap_or_default())
+}
+
+fn restore(lines: Vec<String>) -> Restore {
+    let lines = lines.into_iter().map(|text| Line { text, origin: None }).collect();
+    Restore { family: Family::Ipv4, lines }
+}
+
+/// A rule as a line of `iptables-save`.
+fn rule_line(chain: &str, words: &[String]) -> String {
+    format!("-A {chain} {}", text::line(words))
+}
