@@ -115,6 +115,10 @@ pub(crate) struct Apply {
     /// otherwise. That may take a minute.
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Once the old rules (FILTERS, DOCKER-USER and the set ip_allow) are out: destroy the set, and disable the services
+    /// that would bring the rules back at boot.
+    #[arg(long, conflicts_with_all = ["confirm", "dry_run"])]
+    pub(crate) retire_old: bool,
 }
 
 /// Options of `boot`.

@@ -12,6 +12,7 @@ use dockfw_policy::{LoadOptions, load};
 use crate::engines::{self, Chosen, fit_to_host};
 use crate::lock::Lock;
 use crate::records::{Record, RecordError, Sealed, Sources, State, Store, new_id, unix_seconds};
+use crate::takeover;
 use crate::talk::say;
 
 /// A policy that is about to be put in force.
@@ -92,7 +93,10 @@ pub(crate) fn put_in_force(chosen: &Chosen, policy: Policy, lock: &Lock) -> anyh
 pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
     match &state.confirmed {
         Some(confirmed) => restore(store, confirmed, lock)?,
-        None => drop(engines::remove(lock)?),
+        None => {
+            takeover::put_back(store, lock)?;
+            engines::remove(lock)?;
+        }
     }
     let state = state.roll_back(why, unix_seconds());
     store.write(&state)?;

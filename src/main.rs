@@ -13,6 +13,7 @@ mod lock;
 mod nftables;
 mod records;
 mod safety;
+mod takeover;
 mod talk;
 mod text;
 mod trial;

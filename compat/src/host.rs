@@ -316,21 +316,32 @@ impl Host {
         let deadline = Instant::now() + RELEASE;
         let mut gone = Vec::new();
         for name in names {
-            loop {
-                let answer = run(&self.ipset, &["destroy", name], "")?;
-                if answer.status.success() {
-                    gone.push(name.as_str());
-                    break;
-                }
-                if Instant::now() >= deadline {
-                    log::warn!("the set {name} stays for now: {}", answer.complaint());
-                    break;
-                }
-                std::thread::sleep(PAUSE / 5);
+            match destroy_set(&self.ipset, name, deadline)? {
+                None => gone.push(name.as_str()),
+                Some(complaint) => log::warn!("the set {name} stays for now: {complaint}"),
             }
         }
         Ok(gone)
     }
+}
+
+/// Destroys a set, which the kernel may have to be asked for more than once. Returns its complaint where the set stays.
+fn destroy_set(ipset: &Path, name: &str, deadline: Instant) -> Result<Option<String>, EngineError> {
+    loop {
+        let answer = run(ipset, &["destroy", name], "")?;
+        if answer.status.success() {
+            return Ok(None);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Some(answer.complaint()));
+        }
+        std::thread::sleep(PAUSE / 5);
+    }
+}
+
+/// Destroys a set that no rule names any more. Returns the kernel's complaint where it stays.
+pub(crate) fn release_set(ipset: &Path, name: &str) -> Result<Option<String>, EngineError> {
+    destroy_set(ipset, name, Instant::now() + RELEASE)
 }
 
 /// The programs of the variant that Docker finds, and those of the other one, where they are there.

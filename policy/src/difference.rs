@@ -71,6 +71,13 @@ pub enum Part {
         /// The variant's name.
         name: &'static str,
     },
+    /// Rules of the layout that dockfw takes over from.
+    Old {
+        /// The chain that they are in.
+        chain: String,
+        /// The variant of iptables.
+        variant: &'static str,
+    },
     /// A chain: whether it is there, and how it is hooked in.
     Chain {
         /// Its name.
@@ -187,6 +194,7 @@ impl fmt::Display for Part {
             Self::Engine { name } => write!(f, "the rules of the {name} engine"),
             Self::Table { name, rules, sets } => write!(f, "table {name} ({rules} rules, {sets} sets)"),
             Self::Variant { name } => write!(f, "what was left in iptables-{name}"),
+            Self::Old { chain, variant } => write!(f, "old rules of chain {chain} (iptables-{variant})"),
             Self::Chain { chain, rules: 0 } => write!(f, "chain {chain}"),
             Self::Chain { chain, rules } => write!(f, "chain {chain} ({rules} rules)"),
             Self::Rule { hook, chain, origin, comment } => {

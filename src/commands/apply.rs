@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::records::{Now, RolledBack, State, Store};
+use crate::takeover::{self, Takeover};
 use crate::talk::say;
 use crate::trial::{self, Length};
 
@@ -44,15 +45,16 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         return Err(refusal.into());
     }
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
+    let takeover = Takeover::find()?;
     if options.dry_run {
-        return dry_run(&chosen, &ruleset, options.exit_code);
+        return dry_run(&chosen, &ruleset, &takeover, options.exit_code);
     }
     announce(&ruleset);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
     let store = Store::of_host();
     match trial_of(&store, &candidate, options)? {
-        Some((state, length)) => on_trial(store, state, &candidate, length, options, lock),
-        None => for_good(&store, &candidate, &lock),
+        Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
+        None => for_good(&store, &candidate, &takeover, options.retire_old, &lock),
     }
 }
 
@@ -83,10 +85,21 @@ fn is_on_trial(state: &State) -> anyhow::Result<bool> {
     Ok(state.pending.as_ref().is_some_and(|pending| pending.time_left(&now).is_some()))
 }
 
-fn for_good(store: &Store, candidate: &Candidate<'_>, lock: &Lock) -> anyhow::Result<Exit> {
-    let changes = candidate.put_in_force(lock)?;
+fn for_good(
+    store: &Store,
+    candidate: &Candidate<'_>,
+    takeover: &Takeover,
+    retire_old: bool,
+    lock: &Lock,
+) -> anyhow::Result<Exit> {
+    let mut changes = candidate.put_in_force(lock)?;
+    changes.extend(takeover.carry_out(store)?);
     say_changes(&candidate.chosen, &changes);
     candidate.keep(store).context(UNRECORDED)?;
+    if retire_old {
+        takeover::retire(store)?;
+    }
+    takeover.notes().iter().for_each(|note| say(format_args!("note: {note}")));
     Ok(Exit::Done)
 }
 
@@ -94,11 +107,17 @@ fn on_trial(
     store: Store,
     state: State,
     candidate: &Candidate<'_>,
+    takeover: &Takeover,
     length: Length,
     options: &Apply,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
-    let (trial, changes) = trial::begin(store, state, candidate, length, &lock)?;
+    let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
+    match takeover.carry_out(&store) {
+        Ok(gone) => changes.extend(gone),
+        // Both sets of rules decide, which shuts more out, and nothing in: no reason to end the trial.
+        Err(error) => say(format_args!("{error:#}")),
+    }
     drop(lock);
     say_changes(&candidate.chosen, &changes);
     match options.confirm {
@@ -117,9 +136,10 @@ fn on_trial(
     trial.wait()
 }
 
-fn dry_run(chosen: &Chosen, ruleset: &Ruleset, exit_code: bool) -> anyhow::Result<Exit> {
+fn dry_run(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover, exit_code: bool) -> anyhow::Result<Exit> {
     chosen.engine.check(ruleset)?;
-    let found = chosen.differences(ruleset)?;
+    let mut found = chosen.differences(ruleset)?;
+    found.extend(takeover.differences());
     if found.is_empty() {
         println!("in force already; nothing would change");
         return Ok(Exit::Done);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{judge, load};
 use crate::cli::Check;
 use crate::exit::Exit;
-use crate::host::{docker, firewalls};
+use crate::host::{docker, firewalls, persistence};
 use crate::safety;
 
 /// What is said before the objections.
@@ -16,6 +16,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, options.force)?;
     let mut judgement = judge(&policy, || Ok(true))?;
     judgement.notes.extend(firewalls::notes());
+    judgement.notes.extend(persistence::notes());
     if let Some(swarm) = docker::swarm().flatten() {
         let nodes = docker::nodes().unwrap_or_default();
         judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));

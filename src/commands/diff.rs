@@ -11,6 +11,7 @@ use crate::cli::Diff;
 use crate::engines::{self, Chosen};
 use crate::exit::Exit;
 use crate::host::capabilities;
+use crate::takeover::Takeover;
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -31,7 +32,8 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     }
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let engine = chosen.engine.name();
-    let found = chosen.differences(&engines::compile_for(engine, &policy))?;
+    let mut found = chosen.differences(&engines::compile_for(engine, &policy))?;
+    found.extend(Takeover::find()?.differences());
     let report = Report { engine, differs: !found.is_empty(), differences: found };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

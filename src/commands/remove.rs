@@ -6,7 +6,7 @@ use dockfw_policy::engine::EngineError;
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::records::Store;
-use crate::{engines, lock};
+use crate::{engines, lock, takeover};
 
 /// Takes everything of dockfw out of the kernel, whichever engine put it there, and forgets its records.
 pub(crate) fn run() -> anyhow::Result<Exit> {
@@ -14,10 +14,15 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         return Err(EngineError::NotPermitted.into());
     }
     let lock = lock::take()?;
+    let store = Store::of_host();
+    let is_back = takeover::put_back(&store, &lock)?;
     let was_there = engines::remove(&lock)?;
-    Store::of_host().remove().context("dockfw filters nothing any more, but its records are still there")?;
+    store.remove().context("dockfw filters nothing any more, but its records are still there")?;
     let said =
         if was_there { "removed: dockfw filters nothing any more" } else { "nothing of dockfw was there" };
     println!("{said}");
+    if is_back {
+        println!("the old rules, which dockfw had taken over from, are in force again");
+    }
     Ok(Exit::Done)
 }

@@ -10,6 +10,7 @@ pub(crate) mod listeners;
 pub(crate) mod nat;
 mod netlink;
 pub(crate) mod others;
+pub(crate) mod persistence;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod routes;

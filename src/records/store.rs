@@ -2,7 +2,7 @@
 //!
 //! `state.json` is the [`State`]; `sources/DIGEST` holds what policies were read from. A file is written beside its
 //! place and renamed into it, and sources are there before a state names them: whenever the host goes down, what is
-//! found is one state or the next, whole.
+//! found is one state or the next, whole. `old-rules/VARIANT` brings back rules that a take-over took out.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -18,11 +18,14 @@ use super::{Record, Sealed, Sources, State};
 const DIRECTORY: &str = "/var/lib/dockfw";
 const STATE: &str = "state.json";
 const SOURCES: &str = "sources";
+const OLD_RULES: &str = "old-rules";
 
 /// The version of the form of the state.
 const FORMAT: u32 = 1;
 /// No state is as big.
 const MAX_STATE: u64 = 1024 * 1024;
+/// The biggest rules that are kept: iptables-legacy takes seconds for a tenth of it.
+const MAX_RULES: u64 = 16 * 1024 * 1024;
 /// The biggest sources that are kept: four of the biggest lists that a policy may have.
 const MAX_SOURCES: u64 = 1024 * 1024 * 1024;
 
@@ -135,14 +138,31 @@ impl Store {
         Sources::from_bytes(&bytes).map_err(|reason| damaged(&reason))
     }
 
+    /// Keeps what brings back the old rules of a variant of iptables. Returns where.
+    pub(crate) fn keep_old_rules(&self, variant: &str, text: &str) -> Result<PathBuf> {
+        let directory = self.make_directory()?.join(OLD_RULES);
+        make_directory(&directory)?;
+        write(&directory, variant, text.as_bytes())?;
+        Ok(directory.join(variant))
+    }
+
+    /// What brings back the old rules of a variant of iptables, where any were taken out.
+    pub(crate) fn old_rules(&self, variant: &str) -> Result<Option<String>> {
+        let path = self.directory.join(OLD_RULES).join(variant);
+        let Some(bytes) = read(&path, MAX_RULES)? else { return Ok(None) };
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| RecordError::Damaged { path, reason: "it is not UTF-8".into() })
+    }
+
+    /// Forgets the old rules: no way leads back to them any more.
+    pub(crate) fn forget_old_rules(&self) -> Result<()> {
+        remove_directory(&self.directory.join(OLD_RULES))
+    }
+
     /// Takes all records away.
     pub(crate) fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &self.directory)(error))
-            }
-            _ => Ok(()),
-        }
+        remove_directory(&self.directory)
     }
 
     /// Takes away the sources that no policy of the state has. What stays does no harm.
@@ -166,6 +186,13 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordE
 /// Names and ports of a policy are nobody's business but root's.
 fn make_directory(path: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the directory", path))
+}
+
+fn remove_directory(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file holds just these bytes.

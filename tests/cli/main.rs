@@ -23,4 +23,5 @@ mod privileges;
 mod running;
 mod schema;
 mod status;
+mod takeover;
 mod trials;

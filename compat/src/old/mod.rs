@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 
-use crate::host::{Tools, tools};
+use crate::host::{Tools, release_set, tools};
 use crate::plan::{Line, Restore};
 use crate::run::{at_once, find as find_program, run};
 use crate::saved::Table;
@@ -83,11 +83,10 @@ pub fn put_back(variant: &str, saved: &str) -> Result<(), EngineError> {
 /// Destroys the set of the old layout. Returns whether it was there.
 pub fn destroy_set() -> Result<bool, EngineError> {
     let Some(ipset) = find_program("ipset").filter(|_| is_set_there()) else { return Ok(false) };
-    let answer = run(&ipset, &["destroy", SET], "")?;
-    if answer.status.success() {
-        return Ok(true);
+    match release_set(&ipset, SET)? {
+        None => Ok(true),
+        Some(complaint) => Err(EngineError::Unsupported(format!("the set {SET} stays: {complaint}"))),
     }
-    Err(EngineError::Protocol { doing: format!("destroying the set {SET}"), answer: answer.complaint() })
 }
 
 /// What `iptables-save` prints, for each variant that has tables, and `ipset save`.
@@ -101,8 +100,9 @@ pub fn live() -> Result<(BTreeMap<&'static str, String>, String), EngineError> {
     Ok((rules, sets))
 }
 
-/// No rule can name a set that is not there, and to ask for the set is cheaper than to read rules.
-fn is_set_there() -> bool {
+/// Whether the set of the old layout is there. No rule can name a set that is not, and to ask for it is cheaper than to read
+/// rules.
+pub fn is_set_there() -> bool {
     let answer = find_program("ipset").and_then(|ipset| run(&ipset, &["list", "-n"], "").ok());
     answer.is_some_and(|answer| answer.stdout.lines().any(|name| name == SET))
 }

@@ -1,0 +1,98 @@
+//! Services that bring the rules of the old layout back at boot: those by which its roles and manuals made it last.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::programs::said;
+
+/// A service, and the files that it loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Service {
+    unit: &'static str,
+    files: &'static [&'static str],
+}
+
+/// On CentOS and RHEL iptables-services and ipset-service, on Debian and Ubuntu iptables-persistent and ipset-persistent.
+const SERVICES: [Service; 3] = [
+    Service { unit: "iptables.service", files: &["/etc/sysconfig/iptables"] },
+    Service {
+        unit: "ipset.service",
+        files: &["/etc/sysconfig/ipset", "/etc/sysconfig/ipset.d/ip_allow.set"],
+    },
+    Service {
+        unit: "netfilter-persistent.service",
+        files: &["/etc/iptables/rules.v4", "/etc/iptables/ipsets"],
+    },
+];
+
+/// How much of a file is looked at: the set of the biggest list has fewer bytes.
+const MAX_SIZE: u64 = 64 * 1024 * 1024;
+
+/// A service that is enabled and loads the old layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Persistent {
+    /// The unit of systemd.
+    pub(crate) unit: &'static str,
+    /// The file with the old layout in it.
+    pub(crate) file: &'static str,
+}
+
+/// The services of this host that would bring the old layout back.
+pub(crate) fn find() -> Vec<Persistent> {
+    let loading = SERVICES.iter().filter_map(|service| {
+        let file = service.files.iter().find(|file| holds_old_layout(Path::new(file)))?;
+        Some(Persistent { unit: service.unit, file })
+    });
+    loading.filter(|found| is_enabled(found.unit)).collect()
+}
+
+/// What they mean, in words.
+pub(crate) fn notes() -> Vec<String> {
+    let notes = find().into_iter().map(|Persistent { unit, file }| {
+        format!(
+            "{unit} brings the old rules back at boot, from {file}; to end that: systemctl disable {unit} \
+             (do not stop it: that may empty tables or sets that are in use)"
+        )
+    });
+    notes.collect()
+}
+
+/// Where systemd can't be asked, to be on the safe side, it is.
+fn is_enabled(unit: &str) -> bool {
+    said("systemctl", &["is-enabled", unit]).is_none_or(|said| said.trim() == "enabled")
+}
+
+fn holds_old_layout(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let lines = BufReader::new(file.take(MAX_SIZE)).split(b'\n').map_while(Result::ok);
+    lines.into_iter().any(|line| is_of_old_layout(&String::from_utf8_lossy(&line)))
+}
+
+/// Whether a line makes the set `ip_allow`, or a rule that asks it.
+fn is_of_old_layout(line: &str) -> bool {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let makes_set = words.first() == Some(&"create") && words.contains(&dockfw_compat::old::SET);
+    let asks_set = words.windows(2).any(|pair| pair == ["--match-set", dockfw_compat::old::SET]);
+    makes_set || (asks_set && !line.starts_with('#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_old_layout_are_told_from_others() {
+        for line in [
+            "create -exist ip_allow hash:ip family inet hashsize 1024 maxelem 65536",
+            "create ip_allow hash:ip",
+            "-A FILTERS -m set ! --match-set ip_allow src -j DROP",
+            "[3:180] -A DOCKER-USER -i eth0 -m set ! --match-set ip_allow src -j DROP\r",
+        ] {
+            assert!(is_of_old_layout(line), "{line}");
+        }
+        for line in ["create f2b hash:ip", "#-A X -m set --match-set ip_allow src -j DROP", "ip_allow", ""] {
+            assert!(!is_of_old_layout(line), "{line}");
+        }
+    }
+}

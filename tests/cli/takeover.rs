@@ -1,0 +1,166 @@
+//! Taking over from the old layout: what is said, what goes, what comes back, and what stays.
+
+use crate::desk::{Desk, Done};
+use crate::host::Host;
+use crate::running::Running;
+
+const ENGINES: [&str; 2] = ["nftables", "iptables"];
+const VARIANTS: [&str; 2] = ["legacy", "nft"];
+
+/// Puts the old layout on a host, by a variant of iptables, with a rule of others among its lines. `old` lists what of it
+/// is there, and `rest` everything of iptables and ipset.
+fn old_layout(variant: &str) -> String {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old-layout");
+    format!(
+        "iptables-{variant} -N DOCKER-USER
+         iptables-{variant} -A FORWARD -j DOCKER-USER
+         ipset restore <{directory}/default.ubuntu.set
+         iptables-{variant}-restore --noflush <{directory}/default.rules
+         iptables-{variant} -I INPUT -j FILTERS
+         iptables-{variant} -I DOCKER-USER -s 192.0.2.66 -j DROP
+         old() {{ iptables-{variant}-save -t filter | grep -cE 'FILTERS|ip_allow|172.1[78]|-i docker' || true; }}
+         rest() {{ iptables-legacy-save; iptables-nft-save; ipset save; }}
+         saved() {{ rest | grep -vE '^[#:*]|^COMMIT|initval' || true; }}"
+    )
+}
+
+fn run(test: &str, variant: &str, script: &str) -> Option<Done> {
+    let desk = Desk::with_namespaces(&format!("takeover-{test}-{variant}"))?;
+    Some(desk.script(&format!("{}\n{script}", old_layout(variant))))
+}
+
+/// With each engine over the rules of each variant of iptables, which is then the one that Docker would use.
+fn on_all(test: &str, script: &str, check: impl Fn(&Done)) {
+    for engine in ENGINES {
+        for variant in VARIANTS {
+            let choose = format!(
+                "mkdir /run/bin
+                 for program in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+                     ln -s $(command -v $(echo $program | sed 's/tables/tables-{variant}/')) /run/bin/$program
+                 done
+                 PATH=/run/bin:$PATH"
+            );
+            let script = format!("{choose}\n{}", script.replace("ENGINE", engine));
+            let Some(done) = run(&format!("{test}-{engine}"), variant, &script) else { return };
+            check(&done);
+        }
+    }
+}
+
+#[test]
+fn the_old_rules_go_and_those_of_others_stay() {
+    let script = "
+        dockfw apply --backend ENGINE --dry-run >planned
+        test $(old) -gt 10
+        dockfw apply --backend ENGINE >changed
+        sed '$d' changed | cmp planned - >&2
+        cat changed
+        rest | grep -E 'ip_allow|172.1[78]' >left || true
+        cat left >&2
+        saved | grep -c 'DOCKER-USER -s 192.0.2.66/32 -j DROP' >&2
+        dockfw apply --backend ENGINE | grep -q 'nothing changed'
+        dockfw diff --backend ENGINE";
+    on_all("apply", script, |done| {
+        done.exits(0).prints("- IPv4 filter: old rules of chain FILTERS (iptables-");
+        done.prints("    - -A DOCKER-USER -s 172.17.0.0/16 -j RETURN").prints("    - -A INPUT -j FILTERS");
+        done.says("note: the set ip_allow is left; dockfw apply --retire-old destroys it");
+        assert!(!done.stderr.contains("match-set"), "{done}");
+    });
+}
+
+#[test]
+fn remove_brings_the_old_rules_back() {
+    let script = "
+        saved >before
+        dockfw apply --backend ENGINE >&2
+        dockfw remove
+        saved | cmp before - >&2";
+    on_all("remove", script, |done| {
+        done.exits(0).prints("the old rules, which dockfw had taken over from, are in force again");
+    });
+}
+
+#[test]
+fn remove_without_an_apply_leaves_the_old_rules() {
+    on_all("untouched", "saved >before; dockfw remove; saved | cmp before - >&2", |done| {
+        done.exits(0).prints("nothing of dockfw was there");
+    });
+}
+
+#[test]
+fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
+    for engine in ENGINES {
+        let Some(host) = Host::raise(&format!("takeover-trial-{engine}")) else { return };
+        host.script(&format!("{}\nsaved >before", old_layout("nft"))).exits(0);
+        let mut waiter = Running::start(&mut host.waiter(&format!("apply --backend {engine} --confirm 1h")));
+        waiter.wait_for_talk("on trial for 1h");
+        host.script("iptables-nft-save | grep -q 'match-set ip_allow'").exits(1);
+        host.script("dockfw rollback").exits(0).prints("dockfw filters nothing, as before");
+        waiter.ends(7);
+        let saved =
+            "{ iptables-legacy-save; iptables-nft-save; ipset save; } | grep -vE '^[#:*]|^COMMIT|initval'";
+        host.script(&format!("{saved} | cmp before -")).exits(0);
+    }
+}
+
+#[test]
+fn where_the_old_set_is_gone_remove_says_so() {
+    let Some(done) =
+        run("no-set", "nft", "dockfw apply --backend nftables >&2; ipset destroy ip_allow; dockfw remove")
+    else {
+        return;
+    };
+    done.exits(0).prints("removed").says("the old rules do not come back: their set ip_allow is not there");
+}
+
+/// Everything that a host of the old role restores at boot, and a systemd that notes what it is told.
+const SERVICES: &str = "
+    mkdir -p /run/upper /run/work /run/bin
+    mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
+    mkdir -p /etc/iptables /etc/sysconfig
+    { iptables-legacy-save; iptables-nft-save; } >/etc/iptables/rules.v4
+    echo '-A INPUT -j ACCEPT' >/etc/sysconfig/iptables
+    printf '#!/bin/sh\\necho \"$@\" >>/run/told\\necho enabled\\n' >/run/bin/systemctl
+    chmod +x /run/bin/systemctl
+    PATH=/run/bin:$PATH";
+
+#[test]
+fn what_would_bring_the_old_rules_back_is_named_and_left_alone() {
+    let script = format!(
+        "{SERVICES}
+         dockfw check >&2
+         dockfw apply --backend nftables
+         ipset list -n ip_allow
+         grep -c disable /run/told || true"
+    );
+    let Some(done) = run("persistence", "nft", &script) else { return };
+    done.exits(0).prints("ip_allow\n0\n");
+    let note = "netfilter-persistent.service brings the old rules back at boot, from /etc/iptables/rules.v4; \
+                to end that: systemctl disable netfilter-persistent.service";
+    assert_eq!(done.stderr.matches(note).count(), 2, "{done}");
+    assert!(!done.stderr.contains("/etc/sysconfig/iptables"), "{done}");
+}
+
+#[test]
+fn retire_old_ends_it() {
+    for variant in VARIANTS {
+        let script = format!(
+            "{SERVICES}
+             dockfw apply --backend nftables --retire-old >&2
+             ipset list -n
+             grep disable /run/told
+             dockfw remove
+             old"
+        );
+        let Some(done) = run("retire", variant, &script) else { return };
+        done.exits(0).says("destroyed the set ip_allow");
+        let expected = "disable netfilter-persistent.service\nremoved: dockfw filters nothing any more\n0\n";
+        assert_eq!(done.stdout, expected, "{done}");
+    }
+}
+
+#[test]
+fn retire_old_is_not_for_trials() {
+    let desk = Desk::new("takeover-usage");
+    desk.dockfw(&["apply", "--retire-old", "--confirm", "60s"]).exits(2).says("--confirm");
+}
