@@ -28,7 +28,8 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-const EXIT_CODES: &str = "\
+/// What the exit codes mean: a line above, then one for each.
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  failed
@@ -85,6 +86,10 @@ pub(crate) enum Verb {
     Remove,
     /// Tell what this host has of what dockfw needs, and which engine it would choose.
     Probe(Probe),
+    /// Print a page of the manual, for `man -l -`.
+    Man(Man),
+    /// Print the script by which a shell completes the command line of dockfw.
+    Completions(Completions),
 }
 
 /// Options of `apply`.
@@ -227,6 +232,36 @@ pub(crate) struct Probe {
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `man`.
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// The page, or its verb.
+    #[arg(value_name = "PAGE", default_value = "dockfw")]
+    pub(crate) page: String,
+    /// Write all pages into this directory instead.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "page")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// Options of `completions`.
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// The shells that `completions` writes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// The GNU shell; the script belongs into /usr/share/bash-completion/completions.
+    Bash,
+    /// The friendly interactive shell; the script belongs into /usr/share/fish/vendor_completions.d.
+    Fish,
+    /// The Z shell; the script belongs into a directory of $fpath, as _dockfw.
+    Zsh,
 }
 
 fn parse_backend(text: &str) -> Result<Backend, String> {

@@ -10,6 +10,7 @@ mod exposure;
 mod files;
 mod host;
 mod lock;
+mod manual;
 mod nftables;
 mod records;
 mod safety;
@@ -48,6 +49,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Status(options) => commands::status::run(&cli.config, options),
         Verb::Remove => commands::remove::run(),
         Verb::Probe(options) => commands::probe::run(options),
+        Verb::Man(options) => commands::man::run(options),
+        Verb::Completions(options) => commands::completions::run(options),
     }
 }
 

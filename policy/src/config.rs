@@ -3,7 +3,7 @@
 //! All files are read into one [`Config`]. Lists add up; a scalar that two files set is an error that names both.
 
 mod file;
-mod keys;
+pub(crate) mod keys;
 mod read;
 mod values;
 

@@ -13,6 +13,7 @@ pub mod interface;
 pub mod load;
 pub mod nft;
 pub mod policy;
+pub mod reference;
 pub mod resolve;
 pub mod ruleset;
 pub mod service;

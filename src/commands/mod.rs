@@ -3,12 +3,14 @@
 pub(crate) mod apply;
 pub(crate) mod boot;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod confirm;
 pub(crate) mod diff;
 mod differences;
 pub(crate) mod explain;
 mod facts;
 mod lockout;
+pub(crate) mod man;
 pub(crate) mod probe;
 pub(crate) mod remove;
 pub(crate) mod rollback;

@@ -1,36 +1,65 @@
-//! The keys that a policy may have, and what each of them wants.
+//! The keys that a policy may have: what each of them wants, and what it means.
+//!
+//! Messages, [docs/policy.md and dockfw.toml(5)](crate::reference) say of a key what is said here.
 
 use crate::suggest::closest;
 
 /// A key.
 #[derive(Debug)]
-pub(super) struct Key {
+pub struct Key {
     /// The key with its table, as in `icmp.echo`; those of an `[[allow]]` stand alone.
     pub(super) path: &'static str,
     /// What its value is.
     pub(super) wanted: &'static str,
     /// How it is written.
     pub(super) example: &'static str,
+    /// The value that it has where it is not typed, as one would type it; none where there is no such value.
+    pub default: Option<&'static str>,
+    /// What it means, in Markdown; nothing for tables whose keys say so.
+    pub meaning: &'static str,
 }
 
 impl Key {
     const fn new(path: &'static str, wanted: &'static str, example: &'static str) -> Self {
-        Self { path, wanted, example }
+        Self { path, wanted, example, default: None, meaning: "" }
+    }
+
+    const fn means(mut self, meaning: &'static str) -> Self {
+        self.meaning = meaning;
+        self
+    }
+
+    const fn by_default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
     }
 
     /// The key alone, as in `echo`.
-    pub(super) fn name(&self) -> &'static str {
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// The table that it is in, as in `icmp`; none for those of an `[[allow]]` and for what is in no table.
+    #[must_use]
+    pub fn table(&self) -> Option<&'static str> {
+        self.path.rsplit_once('.').map(|(table, _)| table)
+    }
+
+    /// Whether it stands for a table.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.wanted == TABLE
     }
 }
 
 /// The keys of one table.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     /// The table, for people.
     pub(super) what: &'static str,
     /// Its keys.
-    pub(super) keys: &'static [Key],
+    pub keys: &'static [Key],
 }
 
 impl Table {
@@ -57,12 +86,12 @@ const BOOLEAN: &str = "`true` or `false`";
 const NUMBER: &str = "a whole number";
 
 /// The keys outside of any table, tables among them.
-pub(super) static TOP: Table = Table {
+pub(crate) static TOP: Table = Table {
     what: "a policy",
     keys: &[
-        Key::new("trusted", LIST, r#"trusted = ["203.0.113.7", "198.51.100.0/24"]"#),
-        Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#),
-        Key::new("groups", TABLE, r#"[groups], and below it lines as office = ["192.0.2.0/24"]"#),
+        Key::new("trusted", LIST, r#"trusted = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources that reach everything: processes of the host, published ports, containers. `0.0.0.0/0` is refused without `--force`."),
+        Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources from which nothing comes in, live connections included. Beats everything else."),
+        Key::new("groups", TABLE, r#"[groups], and below it lines as office = ["192.0.2.0/24"]"#).means("Lists with a name, for use in other lists. `containers` is a built-in name, for `from` only."),
         Key::new(
             "allow",
             "one or more [[allow]] tables",
@@ -77,56 +106,68 @@ pub(super) static TOP: Table = Table {
 };
 
 /// The keys of an `[[allow]]`.
-pub(super) static ALLOW: Table = Table {
+pub(crate) static ALLOW: Table = Table {
     what: "an [[allow]]",
     keys: &[
-        Key::new("name", TEXT, r#"name = "web""#),
-        Key::new("from", LIST, r#"from = ["office", "203.0.113.7"]"#),
-        Key::new("ports", LIST, r#"ports = ["80/tcp", "443/tcp"]"#),
-        Key::new("to", TEXT, r#"to = "host""#),
+        Key::new("name", TEXT, r#"name = "web""#).means("How messages, counters and listings name the rule. Required, unique."),
+        Key::new("from", LIST, r#"from = ["office", "203.0.113.7"]"#).means(r#"Who may. Without it: everyone. `"containers"`: what comes in by Docker's bridges."#),
+        Key::new("ports", LIST, r#"ports = ["80/tcp", "443/tcp"]"#).means("In Docker's notation: `80/tcp`, `8000-8010/udp`, `5060/sctp`; also `esp`, `gre`, `vrrp`, `ip/N`. Required."),
+        Key::new("to", TEXT, r#"to = "host""#).means(r#"`"host"`: a process of the host. `"docker"`: a published port. Both by the number that clients dial. `"container"`: a container's own port, after translation or by direct routing. Without it: host and docker."#),
     ],
 };
 
 /// The keys of `[interfaces]`.
-pub(super) static INTERFACES: Table = Table {
+pub(crate) static INTERFACES: Table = Table {
     what: "[interfaces]",
     keys: &[
-        Key::new("interfaces.filtered", LIST, r#"filtered = ["*"]"#),
-        Key::new("interfaces.exempt", LIST, r#"exempt = ["wg0"]"#),
-        Key::new("interfaces.docker", LIST, r#"docker = ["docker0", "docker_gwbridge", "br-*"]"#),
+        Key::new("interfaces.filtered", LIST, r#"filtered = ["*"]"#).by_default(r#"["*"]"#).means("Filtered. What fits no class at all is let through, and `check` names it."),
+        Key::new("interfaces.exempt", LIST, r#"exempt = ["wg0"]"#).by_default("[]").means("Let through, but for blocked sources and impossible addresses: a VPN, a bridge of virtual machines."),
+        Key::new("interfaces.docker", LIST, r#"docker = ["docker0", "docker_gwbridge", "br-*"]"#).by_default(r#"["docker0", "docker_gwbridge", "br-*"]"#).means("Docker's bridges: inside. Only kernel bridges count. Networks with a bridge name of their own need a line here."),
     ],
 };
 
 /// The keys of `[icmp]`.
-pub(super) static ICMP: Table =
-    Table { what: "[icmp]", keys: &[Key::new("icmp.echo", TEXT, r#"echo = "accept" or echo = "trusted""#)] };
+pub(crate) static ICMP: Table = Table {
+    what: "[icmp]",
+    keys: &[Key::new("icmp.echo", TEXT, r#"echo = "accept" or echo = "trusted""#)
+        .by_default(r#""accept""#)
+        .means(r#"Who may ping the host: everyone, or `"trusted"` sources only."#)],
+};
 
 /// The keys of `[swarm]`.
-pub(super) static SWARM: Table = Table {
+pub(crate) static SWARM: Table = Table {
     what: "[swarm]",
     keys: &[
-        Key::new("swarm.peers", LIST, r#"peers = ["192.0.2.1", "192.0.2.2"]"#),
-        Key::new("swarm.data_path_port", NUMBER, "data_path_port = 4789"),
+        Key::new("swarm.peers", LIST, r#"peers = ["192.0.2.1", "192.0.2.2"]"#).by_default("[]").means("The other nodes of a Swarm: management (2377/tcp), gossip (7946), VXLAN and ESP from these pass."),
+        Key::new("swarm.data_path_port", NUMBER, "data_path_port = 4789").by_default("4789").means("As given to `docker swarm init --data-path-port`."),
     ],
 };
 
 /// The keys of `[log]`.
-pub(super) static LOG: Table = Table {
+pub(crate) static LOG: Table = Table {
     what: "[log]",
     keys: &[
-        Key::new("log.drops", BOOLEAN, "drops = true"),
-        Key::new("log.rate", TEXT, r#"rate = "10/second""#),
+        Key::new("log.drops", BOOLEAN, "drops = true")
+            .by_default("false")
+            .means("Whether drops are written to the kernel's log."),
+        Key::new("log.rate", TEXT, r#"rate = "10/second""#)
+            .by_default(r#""10/second""#)
+            .means("How many lines at the most, for each rule that drops."),
     ],
 };
 
 /// The keys of `[engine]`.
-pub(super) static ENGINE: Table = Table {
+pub(crate) static ENGINE: Table = Table {
     what: "[engine]",
     keys: &[
-        Key::new("engine.backend", TEXT, r#"backend = "auto""#),
-        Key::new("engine.prefilter", BOOLEAN, "prefilter = true"),
+        Key::new("engine.backend", TEXT, r#"backend = "auto""#)
+            .by_default(r#""auto""#)
+            .means(r#"`"auto"`, `"nftables"` or `"iptables"`."#),
+        Key::new("engine.prefilter", BOOLEAN, "prefilter = true")
+            .by_default("true")
+            .means("Whether TCP SYNs that nothing could let through are dropped before connection tracking."),
     ],
 };
 
 /// A group; its name is the operator's.
-pub(super) static GROUP: Key = Key::new("groups", LIST, r#"office = ["192.0.2.0/24", "file:lists/vpn.txt"]"#);
+pub(crate) static GROUP: Key = Key::new("groups", LIST, r#"office = ["192.0.2.0/24", "file:lists/vpn.txt"]"#);

@@ -1,0 +1,19 @@
+# After an installation: nothing is enabled, nothing changes. After an upgrade: what was in force is applied again, without
+# a gap; where the new version refuses that, the rules of the version before stay.
+upgrade=/run/dockfw/upgrade
+
+if [ -d /run/systemd/system ]; then
+	systemctl daemon-reload >/dev/null 2>&1
+fi
+if [ -e "$upgrade" ]; then
+	rm -f "$upgrade"
+	/usr/sbin/dockfw apply || echo "dockfw: what the version before put in force stays in force" >&2
+elif [ "$1" -eq 1 ]; then
+	cat <<'STEPS'
+dockfw is installed, and filters nothing yet. Next:
+  1. put your own address and the ports to open into /etc/dockfw/dockfw.toml
+  2. dockfw apply --confirm 60s    (in force; taken back unless you confirm it)
+  3. systemctl enable dockfw       (in force from the next boot on)
+STEPS
+fi
+exit 0

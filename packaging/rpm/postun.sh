@@ -1,0 +1,8 @@
+# After a removal, only policy files that were edited are still there.
+if [ -d /run/systemd/system ]; then
+	systemctl daemon-reload >/dev/null 2>&1
+fi
+if [ "$1" -eq 0 ]; then
+	rm -rf /run/dockfw /var/lib/dockfw
+fi
+exit 0

@@ -1,0 +1,127 @@
+//! The reference of the policy file: what `docs/policy.md` and dockfw.toml(5) are written from.
+
+use std::fmt::Write;
+
+pub use crate::config::keys::{Key, Table};
+
+use crate::config::keys::{ALLOW, ENGINE, ICMP, INTERFACES, LOG, SWARM, TOP};
+
+/// A part of it.
+#[derive(Debug)]
+pub struct Section {
+    /// Its heading, in Markdown; none for the first.
+    pub heading: Option<&'static str>,
+    /// What is said before the keys.
+    pub blocks: &'static [Block],
+    /// The keys that it describes, by their tables. Keys without a meaning are left out.
+    pub tables: &'static [&'static Table],
+}
+
+/// What is said in a section.
+#[derive(Clone, Copy, Debug)]
+pub enum Block {
+    /// A paragraph, in Markdown that has nothing but `code` in it.
+    Text(&'static str),
+    /// Lines of a policy file.
+    Example(&'static str),
+}
+
+impl Section {
+    /// The keys that it describes.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.tables.iter().flat_map(|table| table.keys).filter(|key| !key.meaning.is_empty())
+    }
+}
+
+/// All sections.
+pub static SECTIONS: [Section; 5] = [
+    Section {
+        heading: None,
+        blocks: &[
+            Block::Text(
+                "\
+dockfw reads `/etc/dockfw/dockfw.toml` (`--config` names another) and merges `conf.d/*.toml` beside it in the order of their names: lists add
+up; a single value that is set twice is an error. Unknown keys are errors. `dockfw check` finds all mistakes at once.",
+            ),
+            Block::Example(
+                r#"trusted = ["203.0.113.7", "198.51.100.0/24", "2001:db8:10::/48", "office"]
+blocked = []
+
+[groups]
+office = ["192.0.2.0/24", "file:lists/vpn.txt"]
+
+[[allow]]
+name  = "ssh"
+ports = ["22/tcp"]
+to    = "host""#,
+            ),
+        ],
+        tables: &[],
+    },
+    Section {
+        heading: Some("Addresses"),
+        blocks: &[Block::Text(
+            "\
+`trusted`, `blocked`, groups, `from` and `peers` are lists of: single addresses, networks (`198.51.100.0/24`), ranges
+(`192.0.2.1-192.0.2.9`), names of groups, and `file:PATH`. A list file has one address, network or range a line, and `#` comments; its path
+is relative to the file that names it. Duplicates and overlaps are merged. A network with host bits set is an error.",
+        )],
+        tables: &[&TOP],
+    },
+    Section { heading: Some("`[[allow]]`: who may reach what"), blocks: &[], tables: &[&ALLOW] },
+    Section {
+        heading: Some("`[interfaces]`"),
+        blocks: &[Block::Text(
+            "An interface belongs to the first class that fits: `lo`, Docker's, exempt, filtered. A `*` at the end of a pattern stands for anything.",
+        )],
+        tables: &[&INTERFACES],
+    },
+    Section { heading: Some("The rest"), blocks: &[], tables: &[&ICMP, &SWARM, &LOG, &ENGINE] },
+];
+
+/// How a key is named in the reference: `[icmp] echo`.
+#[must_use]
+pub fn label(key: &Key) -> String {
+    match key.table() {
+        Some(table) => format!("[{table}] {}", key.name()),
+        None if key.is_table() => format!("[{}]", key.name()),
+        None => key.name().to_owned(),
+    }
+}
+
+/// The whole of `docs/policy.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from("# The policy file\n");
+    for section in &SECTIONS {
+        if let Some(heading) = section.heading {
+            write_into(&mut text, format_args!("\n## {heading}\n"));
+        }
+        for block in section.blocks {
+            match block {
+                Block::Text(paragraph) => write_into(&mut text, format_args!("\n{paragraph}\n")),
+                Block::Example(lines) => write_into(&mut text, format_args!("\n```toml\n{lines}\n```\n")),
+            }
+        }
+        write_keys(&mut text, section);
+    }
+    text
+}
+
+/// A table with a line for each key.
+fn write_keys(text: &mut String, section: &Section) {
+    let mut keys = section.keys().peekable();
+    if keys.peek().is_none() {
+        return;
+    }
+    text.push_str("\n| key | default | meaning |\n|---|---|---|\n");
+    for key in keys {
+        let default = key.default.map(|default| format!("`{default}`")).unwrap_or_default();
+        write_into(text, format_args!("| `{}` | {default} | {} |\n", label(key), key.meaning));
+    }
+}
+
+fn write_into(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a `String` can't fail.
+    let _ = text.write_fmt(arguments);
+}

@@ -1,0 +1,24 @@
+//! `dockfw completions`
+
+use std::io::{self, Write};
+
+use crate::cli::{Completions, Shell};
+use crate::exit::Exit;
+use crate::manual;
+
+/// The name under which shells know the program.
+const PROGRAM: &str = "dockfw";
+
+/// Writes the script by which a shell completes the command line.
+pub(crate) fn run(options: &Completions) -> anyhow::Result<Exit> {
+    let shell = match options.shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Fish => clap_complete::Shell::Fish,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+    };
+    // Through memory: written to a closed pipe, the generator would panic.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut manual::command(), PROGRAM, &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,56 @@
+//! dockfw.toml(5), from the same source as docs/policy.md.
+
+use clap_mangen::roff::{Inline, Roff, bold, roman};
+use dockfw_policy::reference::{self, Block, Key, SECTIONS, Section};
+
+/// The page, in roff.
+pub(super) fn page() -> Vec<u8> {
+    let mut roff = Roff::new();
+    roff.control("TH", ["dockfw.toml", "5", "", super::SOURCE, "File Formats"]);
+    roff.control("SH", ["NAME"]).text([roman("dockfw.toml - the policy of dockfw")]);
+    for section in &SECTIONS {
+        roff.control("SH", [heading(section).as_str()]);
+        section.blocks.iter().for_each(|block| write_block(&mut roff, *block));
+        section.keys().for_each(|key| write_key(&mut roff, key));
+    }
+    roff.control("SH", ["SEE ALSO"]).text([
+        bold("dockfw"),
+        roman("(8), "),
+        bold("dockfw-check"),
+        roman("(8)"),
+    ]);
+    roff.to_roff().into_bytes()
+}
+
+/// In capitals, as headings of the manual are (man-pages(7)), and without marks.
+fn heading(section: &Section) -> String {
+    section.heading.map_or("DESCRIPTION".into(), |heading| heading.replace('`', "").to_uppercase())
+}
+
+fn write_block(roff: &mut Roff, block: Block) {
+    match block {
+        Block::Text(paragraph) => roff.control("PP", []).text(inlines(paragraph)),
+        Block::Example(lines) => {
+            roff.control("PP", []).control("nf", []);
+            lines.lines().for_each(|line| drop(roff.text([roman(line)])));
+            roff.control("fi", [])
+        }
+    };
+}
+
+fn write_key(roff: &mut Roff, key: &Key) {
+    let mut head = vec![bold(reference::label(key))];
+    head.extend(key.default.map(|default| roman(format!(" (default: {default})"))));
+    roff.control("TP", []).text(head).text(inlines(key.meaning));
+}
+
+/// Text with `code` in it, which comes out bold.
+fn inlines(markdown: &str) -> Vec<Inline> {
+    let parts = markdown.split('`').enumerate();
+    parts
+        .map(|(index, part)| {
+            let part = part.replace('\n', " ");
+            if index % 2 == 0 { roman(part) } else { bold(part) }
+        })
+        .collect()
+}
