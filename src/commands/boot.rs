@@ -17,6 +17,7 @@ use crate::exit::{Exit, Stop};
 use crate::host::{capabilities, programs};
 use crate::lock::{self, Lock};
 use crate::records::{Now, Pending, RolledBack, Sources, State, Store, unix_seconds, wall_time};
+use crate::safety::lockout::shuts_everyone_out;
 use crate::talk::say;
 
 /// The port of SSH where sshd does not say its own (RFC 4253, 4).
@@ -63,6 +64,10 @@ fn file(config: &Path, store: &Store, state: &State, lock: &Lock) -> anyhow::Res
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
     let (policy, sources) = load_recorded(config, force)?;
     refuse_rolled_back(config, &sources, state)?;
+    if let Some(objection) = shuts_everyone_out(&policy).filter(|_| !force) {
+        // The example that the packages bring, for one, when the unit is enabled before anybody edited it.
+        return Err(Stop::new(Exit::Unsafe, objection).into());
+    }
     let policy = fit_to_host(policy);
     // What was chosen once, by an operator or by looking at the host, stays while it works.
     let chosen = match (policy.engine.backend, &state.confirmed) {

@@ -29,13 +29,17 @@ fn heading(section: &Section) -> String {
 
 fn write_block(roff: &mut Roff, block: Block) {
     match block {
-        Block::Text(paragraph) => roff.control("PP", []).text(inlines(paragraph)),
+        Block::Text(paragraph) => {
+            roff.control("PP", []).text(inlines(paragraph));
+        }
         Block::Example(lines) => {
             roff.control("PP", []).control("nf", []);
-            lines.lines().for_each(|line| drop(roff.text([roman(line)])));
-            roff.control("fi", [])
+            for line in lines.lines() {
+                roff.text([roman(line)]);
+            }
+            roff.control("fi", []);
         }
-    };
+    }
 }
 
 fn write_key(roff: &mut Roff, key: &Key) {

@@ -104,6 +104,15 @@ fn without_any_policy_only_ssh_is_open() {
 }
 
 #[test]
+fn an_unfinished_policy_does_not_come_up_unless_it_was_forced() {
+    let Some(host) = Host::raise("boot-unfinished") else { return };
+    host.desk.write("dockfw.toml", include_str!("../../packaging/dockfw.toml"));
+    host.script("dockfw apply").exits(6).says("trusts nobody and opens no port");
+    host.script("dockfw boot").exits(6).says("trusts nobody and opens no port").says("\"22/tcp\"");
+    host.script("dockfw apply --force; dockfw boot").exits(0).prints("in force (nftables)");
+}
+
+#[test]
 fn damaged_records_are_told_and_keep_nobody_from_applying() {
     let Some(host) = Host::with_two_policies("damaged") else { return };
     let state = "/var/lib/dockfw/state.json";

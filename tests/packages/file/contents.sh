@@ -1,0 +1,27 @@
+# Owners and modes.
+dpkg-deb -c "$(deb)" | grep -v ' root/root ' && die 'files that are not of root'
+dpkg-deb -c "$(deb)" | grep -Ev '^(drwxr-xr-x|-rw-r--r--) |^-rwxr-xr-x .* \./usr/sbin/dockfw$' && die 'odd modes'
+command -v rpm >/dev/null || skip 'no rpm here'
+form='[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES}\n]'
+rpm -qp --queryformat "$form" "$(rpm_file)" | grep -Ev '^-(rw-r--r--|rwxr-xr-x) root/root /' && die 'odd modes or owners'
+
+# The same files in both, but for where each family has them.
+of_deb() { dpkg-deb -c "$(deb)" | sed -n 's/^-.* \.\(\/.*\)/\1/p' | sed 's/vendor-completions/site-functions/'; }
+only_one_has='^/usr/share/(lintian|licenses)/|/doc/dockfw/(copyright|changelog.Debian.gz)$'
+of_deb | grep -Ev "$only_one_has" | sort >"$TEMP/deb"
+rpm -qpl "$(rpm_file)" | grep -Ev "$only_one_has" | sort | diff "$TEMP/deb" -
+for file in /usr/sbin/dockfw /etc/dockfw/dockfw.toml /usr/lib/systemd/system/dockfw.service \
+	/usr/share/man/man8/dockfw-apply.8.gz /usr/share/man/man5/dockfw.toml.5.gz; do
+	grep -qx "$file" "$TEMP/deb"
+done
+
+# Policy files survive upgrades.
+dpkg-deb -I "$(deb)" conffiles | grep -qx /etc/dockfw/dockfw.toml
+rpm -qp --configfiles "$(rpm_file)" | grep -qx /etc/dockfw/dockfw.toml
+
+# What they need, and that it is no more.
+dpkg-deb -f "$(deb)" Depends | grep -q 'libnftnl11 (>= 1.2'
+rpm -qp --requires "$(rpm_file)" | grep -q '^libnftnl.so.11'
+rpm -qp --requires "$(rpm_file)" | grep -Ev '^(/bin/sh|rpmlib\(|lib(nftnl|mnl|c|m|gcc_s)\.so\.|ld-linux|rtld\(|config\(dockfw\))' &&
+	die 'unexpected requirements'
+true

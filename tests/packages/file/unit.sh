@@ -1,0 +1,20 @@
+command -v systemd-analyze >/dev/null || skip 'no systemd-analyze here'
+dpkg-deb -x "$(deb)" "$TEMP/root"
+# A root needs the units that are referred to.
+for directory in /usr/lib/systemd /lib/systemd; do
+	[ ! -d "$directory/system" ] || { mkdir -p "$TEMP/root/$directory"; cp -rn "$directory/system" "$TEMP/root/$directory/"; }
+done
+unit=$TEMP/root/usr/lib/systemd/system/dockfw.service
+said=$(systemd-analyze verify --man=no --root="$TEMP/root" dockfw.service 2>&1) || die "$said"
+echo "$said" | grep dockfw && die 'the unit is faulty'
+# From 0 to 10, less is better. What is left is what a firewall does.
+systemd-analyze security --offline=true --threshold=25 "$unit" >"$TEMP/score"
+tail -n 1 "$TEMP/score" | sed 's/^/note: /'
+
+# In force before any interface is up, and put in force again by whatever flushes the rules.
+grep -q '^Before=network-pre.target docker.service' "$unit"
+grep -q '^Wants=network-pre.target' "$unit"
+fails grep -q '^ExecStop' "$unit"
+for other in nftables firewalld iptables; do
+	for key in After PartOf WantedBy; do grep -q "^$key=.*\\b$other.service" "$unit"; done
+done

@@ -1,0 +1,13 @@
+command -v rpm >/dev/null || skip 'no rpm here'
+rm -rf /etc/dockfw /var/lib/dockfw
+rpm --initdb
+all_files >/tmp/before
+rpm -i --nodeps "$(rpm_file)"
+write_policy 80
+dockfw apply
+rpm -e dockfw
+kernel_is_clean
+# rpm keeps a file that was edited under another name.
+[ "$(find /etc/dockfw -type f)" = /etc/dockfw/dockfw.toml.rpmsave ]
+rm -r /etc/dockfw
+all_files | diff /tmp/before -

@@ -1,0 +1,125 @@
+//! The packages: what is in them, and what they do to a system.
+//!
+//! `./dev package --test` builds them and names their directory in `DOCKFW_PACKAGES`. The cases are scripts: those in
+//! `file/` look at the packages on this machine, those in `host/` install them on a system of their own (see [`System`]).
+
+mod system;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+
+use dockfw_lab::Root;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use system::System;
+
+/// A case: its name and its script.
+type Case = (&'static str, &'static str);
+
+/// What every script begins with.
+const PRELUDE: &str = include_str!("prelude.sh");
+
+const FILE_CASES: [Case; 6] = [
+    ("debian-tools-find-no-fault", include_str!("file/lintian.sh")),
+    ("rpm-tools-find-no-fault", include_str!("file/rpmlint.sh")),
+    ("both-hold-the-same-files", include_str!("file/contents.sh")),
+    ("the-unit-is-valid-and-confined", include_str!("file/unit.sh")),
+    ("the-manual-has-no-faults", include_str!("file/manual.sh")),
+    ("shells-complete-the-command-line", include_str!("file/completions.sh")),
+];
+
+const DEB_CASES: [Case; 5] = [
+    ("an-installation-enables-nothing", include_str!("host/deb-install.sh")),
+    ("an-upgrade-applies-again-what-was-in-force", include_str!("host/deb-upgrade.sh")),
+    ("a-removal-takes-the-policy-out", include_str!("host/deb-remove.sh")),
+    ("a-purge-leaves-nothing", include_str!("host/deb-purge.sh")),
+    ("in-a-chroot-the-host-is-left-alone", include_str!("host/deb-chroot.sh")),
+];
+
+const RPM_CASES: [Case; 2] = [
+    ("an-upgrade-applies-again-what-was-in-force", include_str!("host/rpm-upgrade.sh")),
+    ("a-removal-leaves-nothing", include_str!("host/rpm-remove.sh")),
+];
+
+/// The releases of Debian whose libraries the .deb is for.
+const SUITES: [&str; 3] = ["bookworm", "trixie", "sid"];
+/// One that is too old for it.
+const TOO_OLD: &str = "bullseye";
+
+fn main() -> ExitCode {
+    let packages = env::var_os("DOCKFW_PACKAGES").map(PathBuf::from);
+    let mut trials = trials_of("file", &FILE_CASES, packages.as_deref(), |packages, script| {
+        Ok(on_this_machine(packages, script).output()?)
+    });
+    for suite in SUITES {
+        trials.extend(trials_of(suite, &DEB_CASES, packages.as_deref(), move |packages, script| {
+            let root = Root::prepare(suite)?;
+            System::on(root.directory(), packages)?.run(script)
+        }));
+    }
+    let refused = [("a-system-that-is-too-old-is-told", include_str!("host/deb-too-old.sh"))];
+    trials.extend(trials_of(TOO_OLD, &refused, packages.as_deref(), |packages, script| {
+        System::on(Root::prepare(TOO_OLD)?.directory(), packages)?.run(script)
+    }));
+    // This machine's root has an rpm.
+    trials.extend(trials_of("rpm", &RPM_CASES, packages.as_deref(), |packages, script| {
+        System::on(Path::new("/"), packages)?.run(script)
+    }));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Each case as a trial, to be run in this way.
+fn trials_of(
+    group: &str,
+    cases: &[Case],
+    packages: Option<&Path>,
+    run: impl Fn(&Path, &str) -> anyhow::Result<Output> + Copy + Send + 'static,
+) -> Vec<Trial> {
+    let trial = |(name, script): &Case| {
+        let (script, packages) = (*script, packages.map(Path::to_owned));
+        Trial::ignorable_test(format!("{group}::{name}"), move || {
+            let Some(packages) = packages else {
+                return Ok(Completion::ignored_with("no packages: ./dev package --test builds them"));
+            };
+            outcome(run(&packages, script))
+        })
+    };
+    cases.iter().map(trial).collect()
+}
+
+/// The exit code by which a script says on its last line why it can't run here.
+const SKIPPED: i32 = 77;
+
+fn outcome(ran: anyhow::Result<Output>) -> Result<Completion, Failed> {
+    let output = match ran {
+        Ok(output) => output,
+        Err(error) => return Ok(Completion::ignored_with(format!("{error:#}"))),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    match output.status.code() {
+        Some(0) => {
+            eprint!(
+                "{}",
+                said.lines().filter(|line| line.starts_with("note: ")).collect::<Vec<_>>().join("\n")
+            );
+            Ok(Completion::Completed)
+        }
+        Some(SKIPPED) => Ok(Completion::ignored_with(said.lines().last().unwrap_or_default())),
+        _ => Err(format!("{}\n{said}", output.status).into()),
+    }
+}
+
+fn on_this_machine(packages: &Path, script: &str) -> Command {
+    let mut command = shell(script);
+    command.env("PACKAGES", packages).env("SOURCE", env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// A shell that runs a script, with all that it says on its stdout.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-euc", &format!("exec 2>&1\n{PRELUDE}\n{script}")]);
+    command.env("LC_ALL", "C.UTF-8").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.stdin(std::process::Stdio::null());
+    command
+}
