@@ -1,4 +1,3 @@
 command -v rpmlint >/dev/null || skip 'no rpmlint here'
-said=$(rpmlint --config "$SOURCE/packaging/rpmlint.toml" "$(rpm_file)") || { echo "$said"; exit 1; }
-echo "$said"
-echo "$said" | grep -q ' 0 errors, 0 warnings'
+said=$(rpmlint --config "$SOURCE/packaging/rpmlint.toml" "$(rpm_file)") || die "$said"
+echo "$said" | grep -q ' 0 errors, 0 warnings' || die "$said"
