@@ -275,11 +275,17 @@ fn a_second_apply_that_fails_leaves_the_first_on_trial() {
 fn a_trial_that_can_not_begin_changes_nothing() {
     let Some(host) = Host::with_two_policies("no-begin") else { return };
     let refused = [
-        ("mount --bind /bin/false /usr/sbin/ipset; dockfw apply --backend iptables --confirm 1h", None),
-        ("umount /usr/sbin/ipset; mv /var/lib/dockfw/sources/* .; dockfw apply --confirm 1h", Some(1)),
-        ("echo x >/var/lib/dockfw/state.json; dockfw apply --confirm 1h", Some(1)),
-        ("mount -o remount,ro /var/lib; dockfw apply --confirm 1h", Some(1)),
-        ("mount -o remount,rw /var/lib; rm -r /var/lib/dockfw; dockfw apply --confirm 1h", Some(6)),
+        (
+            "mount --bind /bin/false /usr/sbin/ipset; dockfw apply --backend iptables --confirm 1h --detach",
+            None,
+        ),
+        (
+            "umount /usr/sbin/ipset; mv /var/lib/dockfw/sources/* .; dockfw apply --confirm 1h --detach",
+            Some(1),
+        ),
+        ("echo x >/var/lib/dockfw/state.json; dockfw apply --confirm 1h --detach", Some(1)),
+        ("mount -o remount,ro /var/lib; dockfw apply --confirm 1h --detach", Some(1)),
+        ("mount -o remount,rw /var/lib; rm -r /var/lib/dockfw; dockfw apply --confirm 1h --detach", Some(6)),
     ];
     for (script, code) in refused {
         let done = host.script(script);
@@ -347,7 +353,9 @@ fn an_apply_that_is_killed_half_way_is_taken_back_whole() {
     let waiter = Running::start(command.env("PATH", path));
     host.script("read -r here <here; kill -KILL $(cat waiter)").exits(0);
     waiter.ends(137);
-    host.script("! flock --nonblock /run/dockfw/lock true; echo >go").exits(0);
+    // The watcher stands in line behind the program. (/proc/locks leaves out locks whose owner has died.)
+    host.wait_for("grep lock /proc/$(pgrep -x dockfw)/wchan");
+    host.script("echo >go").exits(0);
     // The kernel keeps 15 characters of a name.
     host.wait_for("! pgrep -x ip6tables-resto");
     nobody_watches(&host);
