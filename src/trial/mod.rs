@@ -3,7 +3,7 @@
 //! The record of a trial is on the disk before the rules change, and two processes look after it. `apply --confirm` itself
 //! [waits](waiter) for the operator. The [watcher], a process in a session of its own, takes the policy back when the
 //! time is over or the one who waits is gone, however it went. Who of them comes second finds nothing to do: what is
-//! pending is looked up with the [lock](crate::lock) held. The lock is not held while they wait.
+//! pending is looked up with the [lock] held. The lock is not held while they wait.
 
 mod timer;
 mod vigil;
