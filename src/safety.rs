@@ -2,6 +2,8 @@
 //!
 //! Pure: the policy is held against facts of this host that others have read.
 
+pub(crate) mod host;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+use dockfw_policy::policy::Policy;
+
+use super::facts::{Gathered, gather};
 use super::{judge, load};
 use crate::cli::Check;
 use crate::exit::Exit;
-use crate::host::{docker, firewalls, persistence};
-use crate::safety;
+use crate::host::{docker, firewalls, netfilter, persistence};
+use crate::safety::{self, host::Host};
 
 /// What is said before the objections.
 const REFUSED: &str = "the policy is valid, but an apply would be refused here, for your safety";
@@ -17,6 +21,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let mut judgement = judge(&policy, || Ok(true))?;
     judgement.notes.extend(firewalls::notes());
     judgement.notes.extend(persistence::notes());
+    judgement.notes.extend(notes_of_host(&policy)?);
     if let Some(swarm) = docker::swarm().flatten() {
         let nodes = docker::nodes().unwrap_or_default();
         judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));
@@ -29,4 +34,19 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// What else on this host bears on the policy. What can't be read, for want of privileges, is passed over.
+fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<String>> {
+    let Gathered { facts, .. } = gather().context("can't read the host's interfaces")?;
+    let names = facts.links.iter().map(|link| &link.name);
+    let reverse_path = names.filter_map(|name| Some((name.clone(), netfilter::reverse_path_filter(name)?)));
+    let host = Host {
+        facts: &facts,
+        others: &netfilter::read(),
+        docker_uses_nftables: docker::uses_nftables(),
+        docker_chains: &dockfw_compat::docker_chains().unwrap_or_default(),
+        reverse_path: &reverse_path.collect(),
+    };
+    Ok(safety::host::notes(policy, host))
 }

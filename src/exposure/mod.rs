@@ -20,7 +20,7 @@ use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
 pub(crate) use reach::{Admitted, Reach, Who};
-pub(crate) use uncovered::{Uncovered, uncovered};
+pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered};
 
 /// Processes that hold a published port for Docker.
 const HOLDERS: [&str; 2] = ["docker-proxy", "dockerd"];

@@ -20,15 +20,19 @@ pub(crate) struct Uncovered {
 
 /// All of it.
 pub(crate) fn uncovered(policy: &Policy, facts: &Facts) -> Vec<Uncovered> {
-    let beside = facts.containers.iter().flat_map(|container| {
-        let addresses = container.addresses.iter();
-        addresses.filter_map(|(network, address)| beside(&container.name, network, *address, facts))
-    });
     let unfiltered = safety::unfiltered(policy, &facts.links).map(|link| Uncovered {
         what: format!("everything that is reached by {}", link.name),
         why: "nothing in [interfaces] names it, and `filtered` is not [\"*\"]: name it there".into(),
     });
-    beside.chain(unfiltered).collect()
+    beside_the_host(facts).chain(unfiltered).collect()
+}
+
+/// Containers that no policy can cover.
+pub(crate) fn beside_the_host(facts: &Facts) -> impl Iterator<Item = Uncovered> {
+    facts.containers.iter().flat_map(|container| {
+        let addresses = container.addresses.iter();
+        addresses.filter_map(|(network, address)| beside(&container.name, network, *address, facts))
+    })
 }
 
 /// A container beside the host, if it is: its packets never come by the host's rules.

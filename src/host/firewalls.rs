@@ -9,6 +9,9 @@ const FIREWALLS: [&str; 2] = ["firewalld", "ufw"];
 /// Where firewalld is configured (firewalld.conf(5)).
 const FIREWALLD_CONF: &str = "/etc/firewalld/firewalld.conf";
 
+/// Where firewalld keeps its direct rules (firewalld.direct(5)).
+const DIRECT_RULES: &str = "/etc/firewalld/direct.xml";
+
 /// Those that are running, as far as systemd knows.
 pub(crate) fn running() -> Vec<&'static str> {
     let is_active = |firewall: &str| {
@@ -26,18 +29,39 @@ pub(crate) fn notes() -> Vec<String> {
             format!("{firewall} is running: what it drops stays dropped, for trusted sources too")
         })
         .collect();
-    let conf = fs::read_to_string(FIREWALLD_CONF).unwrap_or_default();
-    if running.contains(&"firewalld") && is_strict(&conf) {
-        notes.push("firewalld's StrictForwardPorts is on: it rejects published ports that it has no forward-port for".into());
+    if running.contains(&"firewalld") {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        notes.extend(of_firewalld(&read(FIREWALLD_CONF), &read(DIRECT_RULES)));
     }
     notes
 }
 
-fn is_strict(conf: &str) -> bool {
-    let mut values = conf.lines().filter_map(|line| line.trim().strip_prefix("StrictForwardPorts="));
-    values
-        .next_back()
-        .is_some_and(|value| ["yes", "true"].contains(&value.trim().to_ascii_lowercase().as_str()))
+/// What its files mean.
+fn of_firewalld(conf: &str, direct: &str) -> Vec<String> {
+    let strict =
+        "firewalld's StrictForwardPorts is on: it rejects published ports that it has no forward-port for";
+    let flushes = "firewalld has direct rules, or uses iptables: when it reloads, it empties all tables of iptables, and \
+                   with them Docker's chains and those of dockfw's iptables engine; run dockfw apply after each reload, \
+                   or give up direct rules for policies of firewalld's";
+    let is_strict =
+        setting(conf, "StrictForwardPorts").is_some_and(|value| ["yes", "true"].contains(&value.as_str()));
+    let on_iptables = setting(conf, "FirewallBackend").is_some_and(|value| value == "iptables");
+    [is_strict.then_some(strict), (on_iptables || has_rules(direct)).then_some(flushes)]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A setting's last value, in small letters.
+fn setting(conf: &str, name: &str) -> Option<String> {
+    let mut values = conf.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
+    values.next_back().map(|value| value.trim().to_ascii_lowercase())
+}
+
+/// Whether there are any of the elements of firewalld.direct(5).
+fn has_rules(direct: &str) -> bool {
+    ["<chain ", "<rule ", "<passthrough "].iter().any(|element| direct.contains(element))
 }
 
 #[cfg(test)]
@@ -46,8 +70,18 @@ mod tests {
 
     #[test]
     fn strict_forward_ports_is_read() {
+        let is_strict = |conf| !of_firewalld(conf, "").is_empty();
         assert!(is_strict("# x\nStrictForwardPorts=yes\n"));
         assert!(!is_strict("#StrictForwardPorts=yes\nStrictForwardPorts=no\n"));
         assert!(!is_strict(""));
+    }
+
+    #[test]
+    fn what_makes_firewalld_empty_all_tables_is_read() {
+        let rule = "<direct>\n  <rule priority=\"0\" table=\"filter\" ipv=\"ipv4\" chain=\"INPUT\">-j DROP</rule>\n</direct>";
+        let notes = of_firewalld("", rule);
+        assert!(notes.len() == 1 && notes[0].contains("direct rules"), "{notes:?}");
+        assert_eq!(of_firewalld("FirewallBackend=iptables\n", "").len(), 1);
+        assert_eq!(of_firewalld("FirewallBackend=nftables\n", "<direct>\n</direct>"), [""; 0]);
     }
 }

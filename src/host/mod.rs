@@ -8,6 +8,7 @@ pub(crate) mod helpers;
 pub(crate) mod links;
 pub(crate) mod listeners;
 pub(crate) mod nat;
+pub(crate) mod netfilter;
 mod netlink;
 pub(crate) mod others;
 pub(crate) mod persistence;

@@ -86,6 +86,11 @@ impl<'a> Message<'a> {
         (*head.first()? == INET).then_some(Attributes(attributes))
     }
 
+    /// The family: `NFPROTO_*`.
+    pub(crate) fn family(&self) -> Option<u8> {
+        self.body.first().copied()
+    }
+
     /// The attributes, whatever the family.
     pub(crate) fn attributes(&self) -> Attributes<'a> {
         Attributes(self.body.get(FAMILY_HEAD..).unwrap_or_default())

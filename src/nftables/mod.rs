@@ -10,6 +10,7 @@ mod dump;
 mod elements;
 mod encode;
 mod ffi;
+pub(crate) mod foreign;
 mod message;
 mod operation;
 mod plan;

@@ -116,9 +116,21 @@ impl Socket {
         self.sequence
     }
 
-    /// Asks for something and hands over each object that is the answer.
+    /// Asks for something of the family `inet` and hands over each object that is the answer.
     pub(crate) fn request(
         &mut self,
+        kind: u16,
+        flags: u16,
+        fill: impl FnOnce(&mut Vec<u8>),
+        take: impl FnMut(Message<'_>),
+    ) -> Result<(), RequestError> {
+        self.request_of(message::INET, kind, flags, fill, take)
+    }
+
+    /// The same of any family: `NFPROTO_*`.
+    pub(crate) fn request_of(
+        &mut self,
+        family: u8,
         kind: u16,
         flags: u16,
         fill: impl FnOnce(&mut Vec<u8>),
@@ -128,7 +140,7 @@ impl Socket {
         let sequence = self.next_sequence();
         let kind = message::NFTABLES | kind;
         let mut request = Vec::new();
-        let head = Head { kind, flags, sequence, family: message::INET, resource: 0 };
+        let head = Head { kind, flags, sequence, family, resource: 0 };
         message::write(&mut request, head, fill);
         socket::send(self.fd.as_raw_fd(), &request, MsgFlags::empty()).map_err(|e| io_error(DOING, e))?;
         let is_dump = flags & message::DUMP == message::DUMP;

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod checks;
 mod containers;
 mod docker;
 mod explained;
@@ -142,6 +143,7 @@ pub(crate) const CASES: &[Case] = &[
     case("S1", "machines on a foreign bridge", interfaces::foreign_bridge),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
+    case("check", "check names what bears on the policy, and nothing else", checks::names_what_is_there),
     case("S1 S2 status", "status says who reaches what", status::says_who_reaches_what),
     case("status", "status says what answers", status::says_what_answers),
     case("status", "status notices what was changed behind its back", status::notices_changes),

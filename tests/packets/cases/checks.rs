@@ -1,0 +1,103 @@
+//! `dockfw check` names what on this host bears on the policy: each is really there, and nothing is named that is not.
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::wait_until;
+
+use super::SOURCES;
+use crate::world::{Setting, World};
+
+/// What is put on the host, what takes it away again, and what must be said of it.
+type Oddity = (&'static str, &'static str, &'static str);
+
+const ODDITIES: [Oddity; 8] = [
+    (
+        "docker network create --opt com.docker.network.bridge.name=shop0 shop",
+        "docker network rm shop",
+        "the network shop is on the bridge shop0, which nothing in [interfaces] docker fits",
+    ),
+    (
+        "docker network create --driver macvlan --subnet 192.0.2.0/24 --opt parent=eth0 beside
+         docker run --detach --name camera --network beside --ip 192.0.2.77 lab:latest /bin/busybox sleep 1000",
+        "docker rm --force camera; docker network rm beside",
+        "container camera at 192.0.2.77, on macvlan network beside (eth0): macvlan passes",
+    ),
+    (
+        "docker run --detach --name talker --network host lab:latest /bin/busybox nc -l -p 8091",
+        "docker rm --force talker",
+        "container talker is on the host's network and listens on 8091/tcp",
+    ),
+    (
+        "iptables -P INPUT DROP",
+        "iptables -P INPUT ACCEPT",
+        "drops by default: what it does not accept stays closed",
+    ),
+    (
+        "iptables -t raw -A PREROUTING -p udp --dport 5353 -j CT --notrack",
+        "iptables -t raw -D PREROUTING -p udp --dport 5353 -j CT --notrack",
+        "table raw of iptables takes packets out of connection tracking",
+    ),
+    ("sysctl -qw net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.all.rp_filter=0",
+        "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
+        "rp_filter is off for eth0"),
+    ("OTHER -t nat -N DOCKER", "OTHER -t nat -X DOCKER", "Docker's chains are in iptables-"),
+    ("docker network create --opt com.docker.network.bridge.name=br-fits fits", "docker network rm fits", ""),
+];
+
+/// Chains of nftables' own, by this machine's nft.
+const CHAINS: &str = "table inet strict {
+    chain in { type filter hook input priority 5; policy drop; accept; }
+    chain through { type filter hook forward priority 5; policy drop; accept; }
+    chain pre { type filter hook prerouting priority -300; udp dport 5354 notrack; }
+}";
+
+pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, SOURCES)?;
+    let usual = notes(world)?;
+    for (put, take, words) in ODDITIES {
+        run(world, put)?;
+        let noted = wait_until(std::time::Duration::from_secs(5), "for a note", || {
+            let notes = new_notes(world, &usual).ok()?;
+            let is_as_expected = if words.is_empty() {
+                notes.is_empty()
+            } else {
+                notes.len() == 1 && notes.iter().any(|note| note.contains(words))
+            };
+            is_as_expected.then_some(())
+        });
+        let found = new_notes(world, &usual);
+        run(world, take)?;
+        noted.with_context(|| format!("{put}: {found:#?}"))?;
+    }
+    let nft = |text: &str| world.lab.host.nft(text);
+    nft(CHAINS)?;
+    let found = new_notes(world, &usual);
+    nft("delete table inet strict")?;
+    let found = found?;
+    for words in [
+        "chain in of table inet strict drops",
+        "chain through of table inet strict drops",
+        "table inet strict takes",
+    ] {
+        ensure!(found.iter().filter(|note| note.contains(words)).count() == 1, "no {words:?} in {found:#?}");
+    }
+    ensure!(found.len() == 3, "{found:#?}");
+    ensure!(new_notes(world, &usual)?.is_empty(), "something was left");
+    Ok(())
+}
+
+/// The notes that were not there before.
+fn new_notes(world: &World<'_>, before: &[String]) -> Result<Vec<String>> {
+    Ok(notes(world)?.into_iter().filter(|note| !before.contains(note)).collect())
+}
+
+fn notes(world: &World<'_>) -> Result<Vec<String>> {
+    let output = world.lab.dockfw(&["check"])?;
+    let said = String::from_utf8(output.stderr)?;
+    Ok(said.lines().filter_map(|line| line.strip_prefix("dockfw: note: ")).map(str::to_owned).collect())
+}
+
+fn run(world: &World<'_>, script: &str) -> Result<()> {
+    let other =
+        if *world.lab.variant() == dockfw_lab::Variant::Nft { "iptables-legacy" } else { "iptables-nft" };
+    world.lab.on_host("sh", &["-ec", &script.replace("OTHER", other)]).map(drop)
+}
