@@ -1,7 +1,8 @@
 //! Walks a ruleset as a packet would, and says which rule decides and who gets through.
 //!
 //! Whether a rule's matches hold is asked in one place, without knowing who sent the packet: they do, they don't, or
-//! it depends on the source. [`explain`] knows the source and settles that; [`audience`] collects what it depends on.
+//! it depends on the source. [`explain`] knows the source and settles that; [`audience`](audience()) collects what it
+//! depends on.
 
 mod audience;
 mod matching;

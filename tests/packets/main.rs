@@ -61,7 +61,7 @@ fn trial(
     let name = format!("{lab_name}::{setting}::{}::{}", case.statements, case.name);
     let lab = lab.clone();
     Trial::ignorable_test(name, move || {
-        if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting)) {
+        if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting, lab.root.is_some())) {
             return Ok(Completion::ignored_with(reason));
         }
         let outcome = stage::on((lab, setting.engine), move |world| (case.run)(world, setting));
