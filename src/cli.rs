@@ -82,6 +82,13 @@ pub(crate) enum Verb {
     Show(Show),
     /// Tell whether the policy is in force, and what this host exposes to whom.
     Status(Status),
+    /// Write a policy of what the rules before dockfw let in.
+    ///
+    /// Those are the rules of the Ansible role iptables_docker, or of its manual method: the set ip_allow, the chain FILTERS,
+    /// and lines in DOCKER-USER. What each file is, is told by its content: an ip_allow.set or /etc/iptables/ipsets, a rules file
+    /// or what iptables-save prints, or Ansible variables. Name all that a host has: the set and the rules, or the
+    /// variables and the set. What is not carried over, and what changes, is said.
+    Import(Import),
     /// Take everything back out, as if dockfw had never run.
     Remove,
     /// Tell what this host has of what dockfw needs, and which engine it would choose.
@@ -224,6 +231,24 @@ pub(crate) struct Status {
     /// Show it again each second, with the rates of the counters, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
+}
+
+/// Options of `import`.
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// The files.
+    #[arg(required_unless_present = "live", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Read the rules and sets of this host instead, as iptables-save and ipset save print them.
+    #[arg(long, conflicts_with = "files")]
+    pub(crate) live: bool,
+    /// Leave out lines that can't be read, and say so, instead of importing nothing.
+    #[arg(long)]
+    pub(crate) lenient: bool,
+    /// Write dockfw.toml, and long lists in files of their own, to this directory, and not to stdout. No file is
+    /// overwritten.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Options of `probe`.

@@ -9,6 +9,7 @@ mod explain;
 mod exposure;
 mod files;
 mod host;
+mod import;
 mod lock;
 mod manual;
 mod nftables;
@@ -47,6 +48,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Explain(options) => commands::explain::run(&cli.config, options),
         Verb::Show(options) => commands::show::run(&cli.config, options),
         Verb::Status(options) => commands::status::run(&cli.config, options),
+        Verb::Import(options) => commands::import::run(options),
         Verb::Remove => commands::remove::run(),
         Verb::Probe(options) => commands::probe::run(options),
         Verb::Man(options) => commands::man::run(options),

@@ -9,6 +9,7 @@ pub(crate) mod diff;
 mod differences;
 pub(crate) mod explain;
 mod facts;
+pub(crate) mod import;
 mod lockout;
 pub(crate) mod man;
 pub(crate) mod probe;

@@ -15,6 +15,7 @@ mod desk;
 mod diff;
 mod explain;
 mod host;
+mod import;
 mod kernel;
 mod locks;
 mod old_kernels;

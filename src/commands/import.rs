@@ -1,0 +1,132 @@
+//! `dockfw import`
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use dockfw_compat::old;
+use dockfw_policy::{Files, LoadOptions, Loaded, load};
+
+use crate::cli::Import;
+use crate::exit::{Exit, Stop};
+use crate::files::Disk;
+use crate::import::{self, Imported, Input, MAX_SIZE, Options, Written};
+use crate::talk::say;
+
+/// The name of the policy file.
+const POLICY: &str = "dockfw.toml";
+
+/// Writes a policy of what the rules before dockfw let in.
+pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
+    let inputs = if options.live { live()? } else { read(&options.files)? };
+    let how = Options { lenient: options.lenient, files: options.output.is_some() };
+    let imported = import::import(&inputs, how);
+    let Imported { written, notes } = imported.map_err(|findings| {
+        let hint =
+            if findings.lenience_helps { "; --lenient leaves out lines that can't be read" } else { "" };
+        Stop::new(Exit::Usage, format!("nothing was imported{hint}\n{}", findings.to_string().trim_end()))
+    })?;
+    must_load(&written)?;
+    match &options.output {
+        Some(directory) => write_to(directory, &written)?,
+        None => io::stdout().lock().write_all(written.policy.as_bytes()).context("can't write the policy")?,
+    }
+    notes.iter().for_each(|note| say(format_args!("note: {note}")));
+    Ok(Exit::Done)
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+    paths.iter().map(|path| read_one(path)).collect()
+}
+
+fn read_one(path: &Path) -> anyhow::Result<Input> {
+    let name = path.display().to_string();
+    let stop = |message: String| Stop::new(Exit::Usage, message);
+    let bytes = Disk.read(path, MAX_SIZE + 1).map_err(|error| stop(format!("can't read {name}: {error}")))?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(stop(format!("{name} has more than {} MiB; split it", MAX_SIZE >> 20)).into());
+    }
+    Ok(Input { name, bytes })
+}
+
+/// The rules and the sets of this host.
+fn live() -> anyhow::Result<Vec<Input>> {
+    let (rules, sets) = old::live()?;
+    let rules = rules.into_iter().filter(|(_, text)| text.contains("! --match-set "));
+    let rules =
+        rules.map(|(variant, text)| Input { name: format!("iptables-{variant}-save"), bytes: text.into() });
+    let rules: Vec<_> = rules.collect();
+    if rules.is_empty() {
+        let message =
+            "no rule of this host asks a set: the old layout is not in force here; name its files instead";
+        return Err(Stop::new(Exit::Failed, message).into());
+    }
+    let sets = (!sets.trim().is_empty()).then(|| Input { name: "ipset save".into(), bytes: sets.into() });
+    Ok(rules.into_iter().chain(sets).collect())
+}
+
+/// What was written, as files.
+struct Memory(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Files for Memory {
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let length = usize::try_from(limit).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(bytes.get(..length).unwrap_or_default().to_vec())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(vec![])
+    }
+}
+
+/// Loads the policy as `apply` would.
+fn must_load(written: &Written) -> anyhow::Result<()> {
+    let lists = written.lists.iter().map(|(name, text)| (PathBuf::from(name), text.clone().into_bytes()));
+    let policy = (PathBuf::from(POLICY), written.policy.clone().into_bytes());
+    let files = Memory(lists.chain([policy]).collect());
+    match load(Path::new(POLICY), &files, LoadOptions::default()) {
+        Ok(Loaded { warnings, .. }) if warnings.is_empty() => Ok(()),
+        Ok(Loaded { warnings, .. }) => {
+            eprintln!("{}", warnings.render(false));
+            Ok(())
+        }
+        Err(rejected) => {
+            Err(anyhow!("the policy that was to be written is wrong; nothing was written\n{rejected}"))
+        }
+    }
+}
+
+/// Writes the files, none of which may be there; the policy last, so that it never names a list that is not.
+fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
+    let policy = (POLICY.to_owned(), written.policy.clone());
+    let files: Vec<_> = written.lists.iter().cloned().chain([policy]).collect();
+    for (name, _) in &files {
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok() {
+            bail!(
+                "{} is there already; nothing was written: move it away, or name another directory",
+                path.display()
+            );
+        }
+    }
+    for (name, text) in &files {
+        let path = directory.join(name);
+        write_new(&path, text).with_context(|| format!("can't write {}", path.display()))?;
+        say(format_args!("wrote {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Who may connect is nobody's business but root's.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+    }
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

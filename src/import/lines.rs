@@ -1,0 +1,52 @@
+//! The lines of a text that is one entry a line.
+
+use std::rc::Rc;
+
+use super::Input;
+use super::findings::{Fault, Findings, Place, quoted};
+use crate::text::printable;
+
+/// The longest line: a rule with the fifteen ports that multiport takes is far shorter.
+const MAX_LINE: usize = 4096;
+
+/// The name of a text, as it can be shown.
+pub(super) fn shown_name(input: &Input) -> Rc<str> {
+    printable(&input.name).into()
+}
+
+/// The text without the byte order mark of editors of Windows.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
+/// The lines that are neither empty nor comments, without the blanks around them. Those that are no text are named.
+pub(super) fn of<'a>(input: &'a Input, findings: &mut Findings) -> Vec<(Place, &'a str)> {
+    let file = shown_name(input);
+    let mut found = Vec::new();
+    for (index, line) in without_mark(&input.bytes).split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let place = Place::new(&file, index + 1);
+        match as_text(line) {
+            Ok(text) => found.push((place, text)),
+            Err((what, help)) => findings.unreadable(Fault::new(&place, what, help)),
+        }
+    }
+    found
+}
+
+fn as_text(line: &[u8]) -> Result<&str, (String, &'static str)> {
+    if line.len() > MAX_LINE {
+        let what = format!("this line has {} bytes", line.len());
+        return Err((what, "no line of a set or of rules is as long: write one entry a line"));
+    }
+    match std::str::from_utf8(line) {
+        Ok(text) if text.contains(|c: char| c.is_control() && c != '\t') => {
+            Err((format!("a control character in {}", quoted(text)), "take it out"))
+        }
+        Ok(text) => Ok(text),
+        Err(_) => Err(("this line is not UTF-8".into(), "save the file as UTF-8")),
+    }
+}

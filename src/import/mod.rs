@@ -1,0 +1,91 @@
+//! From the rules of the old layout (the Ansible role `iptables_docker`, and its manual method) to a policy.
+//!
+//! Pure: texts in, a policy out, or all that is wrong with the texts. [`kind`] tells what a text is, [`sets`], [`rules`] and
+//! [`variables`] read one each, [`layout`] holds what they found, and [`policy`] writes it down. What was open by
+//! mistake is closed, and said; what can't be carried over is said, and where that would let somebody in whom the old
+//! rules dropped, it is an error.
+
+mod findings;
+mod kind;
+mod layout;
+mod lines;
+mod policy;
+mod rules;
+mod sets;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+use kind::Kind;
+use layout::Layout;
+use rules::Rules;
+use sets::Sets;
+use variables::Variables;
+
+pub(crate) use findings::Findings;
+pub(crate) use policy::Written;
+
+/// The biggest file that is read: the variables or the set of the biggest list have fewer bytes.
+pub(crate) const MAX_SIZE: u64 = 64 * 1024 * 1024;
+
+/// A text to import.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    /// Where it comes from, as the operator named it.
+    pub(crate) name: String,
+    /// The text.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What to do with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// Leave lines out that can't be read.
+    pub(crate) lenient: bool,
+    /// Put long lists into files of their own.
+    pub(crate) files: bool,
+}
+
+/// A policy, and what is to be said of it.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    /// The policy.
+    pub(crate) written: Written,
+    /// What was not carried over, and what changes.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+struct Read {
+    sets: Vec<Sets>,
+    rules: Vec<Rules>,
+    variables: Vec<Variables>,
+}
+
+/// Makes a policy of texts, or says what is wrong with them.
+pub(crate) fn import(inputs: &[Input], options: Options) -> Result<Imported, Findings> {
+    let mut findings = Findings::new(options.lenient);
+    let mut read = Read::default();
+    for input in inputs {
+        read.add(input, &mut findings);
+    }
+    let layout = Layout::of(read, &mut findings);
+    if !findings.faults.is_empty() {
+        return Err(findings);
+    }
+    let written = policy::write(inputs, &layout, options.files);
+    let notes = layout.changes.iter().cloned().chain(findings.into_notes()).collect();
+    Ok(Imported { written, notes })
+}
+
+impl Read {
+    fn add(&mut self, input: &Input, findings: &mut Findings) {
+        match kind::of(&input.bytes) {
+            Ok(Kind::Sets) => self.sets.push(sets::read(input, findings)),
+            Ok(Kind::Rules) => self.rules.extend(rules::read(input, findings)),
+            Ok(Kind::Variables) => self.variables.extend(variables::read(input, findings)),
+            Err(unknown) => findings.refuse(unknown.fault(input)),
+        }
+    }
+}

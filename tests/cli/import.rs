@@ -1,0 +1,154 @@
+//! `import`: the policies that the old layout's files become, what is said, and what is written where.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::desk::{Desk, Done};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old-layout");
+
+fn desk(test: &str) -> Desk {
+    let desk = Desk::new(&format!("import-{test}"));
+    for entry in fs::read_dir(FIXTURES).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        desk.write(path.file_name().unwrap().to_str().unwrap(), fs::read(&path).unwrap());
+    }
+    desk
+}
+
+fn import(desk: &Desk, arguments: &str) -> Done {
+    desk.dockfw(&[&["import"][..], &arguments.split(' ').collect::<Vec<_>>()].concat())
+}
+
+/// What is printed is what lies beside the files; `UPDATE_GOLDEN=1` rewrites that.
+#[test]
+fn the_old_layouts_files_become_these_policies() {
+    let desk = desk("golden");
+    for (arguments, expected) in [
+        ("default.rules default.centos.set", "default.rules.toml"),
+        ("default.rules default.ubuntu.set", "default.ubuntu.toml"),
+        ("default.yml", "default.yml.toml"),
+        ("example.rules example.centos.set", "example.rules.toml"),
+        ("example.yml example.ubuntu.set", "example.yml.toml"),
+        ("manual.set manual.rules", "manual.toml"),
+    ] {
+        let done = import(&desk, arguments);
+        done.exits(0);
+        let path = Path::new(FIXTURES).join("expected").join(expected);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &done.stdout).unwrap();
+        }
+        assert_eq!(done.stdout, fs::read_to_string(&path).unwrap_or_default(), "{arguments}");
+        desk.write("dockfw.toml", &done.stdout);
+        let checked = desk.dockfw(&["show"]);
+        checked.exits(0);
+        assert!(checked.stderr.is_empty(), "{checked}");
+    }
+}
+
+#[test]
+fn both_forms_of_the_set_mean_the_same() {
+    let desk = desk("forms");
+    let policy = |arguments: &str| {
+        let done = import(&desk, arguments);
+        let lines = done.exits(0).stdout.lines().filter(|line| !line.starts_with('#'));
+        let lines = lines.map(|line| line.split("  #").next().unwrap().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    for name in ["default", "example"] {
+        let centos = policy(&format!("{name}.rules {name}.centos.set"));
+        assert_eq!(policy(&format!("{name}.rules {name}.ubuntu.set")), centos);
+        assert_eq!(policy(&format!("{name}.yml")), centos, "the variables say the same");
+    }
+}
+
+#[test]
+fn what_changes_is_said_and_data_stays_alone_on_stdout() {
+    let desk = desk("talk");
+    let done = import(&desk, "default.rules default.centos.set");
+    done.exits(0).says("note: IPv6 was not filtered").says("172.17.0.0/16, 172.18.0.0/16");
+    assert!(
+        done.stdout.starts_with("# What the rules before dockfw let in") && !done.stdout.contains("dockfw: "),
+        "{done}"
+    );
+}
+
+#[test]
+fn files_that_are_none_of_it_are_refused_with_advice() {
+    let desk = desk("wrong");
+    desk.write("list", "Name: ip_allow\nType: hash:ip\n");
+    desk.write("junk.set", "create ip_allow hash:ip\r\nadd ip_allow 10.0.0.1\r\nhello\r\n");
+    desk.write("empty", "");
+    for (arguments, parts) in [
+        ("list", ["list:1: can't tell what this is", "import what `ipset save` prints"]),
+        ("empty", ["empty:1: the file is empty", "can be imported"]),
+        ("missing", ["can't read missing", ""]),
+        ("junk.set", ["junk.set:3: \"hello\" is not a line of a set", "--lenient leaves out lines"]),
+        (".", ["can't read .", ""]),
+    ] {
+        let done = import(&desk, arguments);
+        done.exits(2).is_silent();
+        for part in parts {
+            done.says(part);
+        }
+    }
+    import(&desk, "--lenient junk.set")
+        .exits(0)
+        .prints("\"10.0.0.1\",  # junk.set:2")
+        .says("left out junk.set:3");
+    desk.dockfw(&["import"]).exits(2).says("FILE");
+    desk.dockfw(&["import", "--live", "x"]).exits(2).says("--live");
+}
+
+#[test]
+fn sixty_thousand_entries_are_written_as_a_list_beside_the_policy() {
+    let desk = desk("many");
+    let entries = (0..60_000_u32)
+        .map(|n| format!("add ip_allow {}\r\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 2)));
+    desk.write("many.set", format!("create -exist ip_allow hash:ip\r\n{}", entries.collect::<String>()));
+    let done = import(&desk, "--output new/etc default.rules many.set");
+    done.exits(0).is_silent().says("wrote new/etc/lists/trusted.txt").says("wrote new/etc/dockfw.toml");
+    let mode = fs::metadata(desk.0.join("new/etc/dockfw.toml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let list = fs::read_to_string(desk.0.join("new/etc/lists/trusted.txt")).unwrap();
+    assert_eq!(list.lines().count(), 60_000);
+    for name in ["dockfw.toml", "lists/trusted.txt"] {
+        desk.write(name, fs::read(desk.0.join("new/etc").join(name)).unwrap());
+    }
+    desk.dockfw(&["show", "--format", "json"]).exits(0).prints("11.1.212.190");
+    // Once more: what is there is not overwritten, and nothing else is written.
+    fs::remove_file(desk.0.join("new/etc/dockfw.toml")).unwrap();
+    let again = import(&desk, "--output new/etc default.rules many.set");
+    again.exits(1).says("new/etc/lists/trusted.txt is there already; nothing was written");
+    assert!(!desk.0.join("new/etc/dockfw.toml").exists());
+}
+
+#[test]
+fn the_rules_of_this_host_are_imported_with_live() {
+    for variant in ["legacy", "nft"] {
+        let Some(desk) = Desk::with_namespaces(&format!("import-live-{variant}")) else { return };
+        let script = format!(
+            "fails dockfw import --live
+             ipset restore <{FIXTURES}/example.ubuntu.set
+             ipset create f2b hash:ip
+             iptables-{variant} -N DOCKER-USER
+             iptables-{variant}-restore --noflush <{FIXTURES}/example.rules
+             iptables-{variant} -I INPUT -j FILTERS
+             iptables-{variant} -A INPUT -s 192.0.2.66 -j DROP
+             dockfw import --live | sed 's/  #.*//; /^#/d' >live
+             dockfw import {FIXTURES}/example.rules {FIXTURES}/example.centos.set | sed 's/  #.*//; /^#/d' >files
+             sort live >live.sorted; sort files >files.sorted
+             cmp live.sorted files.sorted
+             dockfw import --live | grep -c '# iptables-{variant}-save:'"
+        );
+        let done = desk.script(&script);
+        done.exits(0)
+            .says("no rule of this host asks a set")
+            .says("the set \"f2b\" is not asked by the old layout");
+    }
+}
