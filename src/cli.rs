@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::policy::Backend;
@@ -103,7 +104,7 @@ pub(crate) enum Verb {
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     /// Which engine; the policy's `[engine] backend` unless given.
-    #[arg(long, value_name = "ENGINE", value_parser = parse_backend)]
+    #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
     /// Say what would change, and change nothing.
     #[arg(long)]
@@ -162,7 +163,7 @@ pub(crate) struct Check {
 #[derive(Args, Debug)]
 pub(crate) struct Diff {
     /// Which engine; the policy's `[engine] backend` unless given.
-    #[arg(long, value_name = "ENGINE", value_parser = parse_backend)]
+    #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
     /// Compare every address, also in sets of more than 100,000, where a digest has to do otherwise. That may take a
     /// minute.
@@ -189,7 +190,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(crate) to: Option<IpAddr>,
     /// Which engine; the one that `apply` would use unless given.
-    #[arg(long, value_name = "ENGINE", value_parser = parse_backend)]
+    #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
     /// Write JSON.
     #[arg(long)]
@@ -289,9 +290,13 @@ pub(crate) enum Shell {
     Zsh,
 }
 
-fn parse_backend(text: &str) -> Result<Backend, String> {
-    let backend = Backend::ALL.into_iter().find(|backend| backend.name() == text);
-    backend.ok_or_else(|| "the engines are auto, nftables and iptables".into())
+/// By a list of its own rather than as a `ValueEnum`: the names are the policy's.
+fn backend_parser() -> impl TypedValueParser<Value = Backend> {
+    let names = PossibleValuesParser::new(Backend::ALL.map(Backend::name));
+    names.try_map(|typed| {
+        let backend = Backend::ALL.into_iter().find(|backend| backend.name() == typed);
+        backend.ok_or_else(|| format!("there is no engine {typed}"))
+    })
 }
 
 /// One address, spelt and refused as in a policy file.

@@ -114,7 +114,7 @@ fn the_command_line_is_checked() {
     for (arguments, part) in [
         (&["aply"][..], "'apply'"),
         (&[], "Usage"),
-        (&["apply", "--backend", "pf"], "the engines are auto, nftables and iptables"),
+        (&["apply", "--backend", "pf"], "possible values: auto, nftables, iptables"),
         (&["apply", "--exit-code"], "--dry-run"),
         (&["status", "--confg", "x"], "'--config'"),
     ] {

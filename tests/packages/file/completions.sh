@@ -7,8 +7,8 @@ complete() {
 		printf "%s\n" "${COMPREPLY[@]}"' "$share/bash-completion/completions/dockfw" "$@"
 }
 [ "$(complete dockfw ap)" = apply ]
-complete dockfw apply -- | grep -qx -- --dry-run
-complete dockfw apply --backend '' | grep -qx nftables
+complete dockfw apply -- | grep -qx -- --dry-run || die 'bash offers no options'
+complete dockfw apply --backend '' | grep -qx nftables || die 'bash offers no values'
 if command -v zsh >/dev/null; then zsh -n "$share/zsh/vendor-completions/_dockfw"; fi
 if command -v fish >/dev/null; then
 	fish -c "source $share/fish/vendor_completions.d/dockfw.fish; complete --do-complete 'dockfw ap'" | grep -q ^apply

@@ -8,7 +8,7 @@ unit=$TEMP/root/usr/lib/systemd/system/dockfw.service
 said=$(systemd-analyze verify --man=no --root="$TEMP/root" dockfw.service 2>&1) || die "$said"
 echo "$said" | grep dockfw && die 'the unit is faulty'
 # From 0 to 10, less is better. What is left is what a firewall does.
-systemd-analyze security --offline=true --threshold=25 "$unit" >"$TEMP/score"
+systemd-analyze security --offline=true --threshold=30 "$unit" >"$TEMP/score" || die "$(cat "$TEMP/score")"
 tail -n 1 "$TEMP/score" | sed 's/^/note: /'
 
 # In force before any interface is up, and put in force again by whatever flushes the rules.

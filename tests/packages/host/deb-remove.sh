@@ -4,6 +4,7 @@ dockfw apply
 dpkg -r dockfw
 kernel_is_clean
 grep -q '80/tcp' /etc/dockfw/dockfw.toml || die 'the policy file is gone'
-left=$(find / -xdev -path /var/lib/dpkg -prune -o -name '*dockfw*' -print)
-[ "$left" = /etc/dockfw"
-"/etc/dockfw/dockfw.toml ] || die "left behind: $left"
+# What Debian keeps of a unit until the purge: that it is masked.
+[ "$(readlink /etc/systemd/system/dockfw.service)" = /dev/null ]
+left=$(find / -xdev -path /var/lib/dpkg -prune -o -path /var/lib/systemd -prune -o -name '*dockfw*' -type f -print)
+[ "$left" = /etc/dockfw/dockfw.toml ] || die "left behind: $left"

@@ -1,6 +1,8 @@
 command -v rpm >/dev/null || skip 'no rpm here'
 rm -rf /etc/dockfw /var/lib/dockfw
 rpm --initdb
+# These are another package's where rpm is at home.
+mkdir -p /usr/share/licenses /usr/share/zsh/site-functions
 all_files >/tmp/before
 rpm -i --nodeps "$(rpm_file)"
 write_policy 80
