@@ -22,9 +22,11 @@ pub(super) fn page() -> Vec<u8> {
     roff.to_roff().into_bytes()
 }
 
-/// In capitals, as headings of the manual are (man-pages(7)), and without marks.
+/// In capitals, as headings of the manual are (man-pages(7)), but for what is typed.
 fn heading(section: &Section) -> String {
-    section.heading.map_or("DESCRIPTION".into(), |heading| heading.replace('`', "").to_uppercase())
+    let Some(heading) = section.heading else { return "DESCRIPTION".into() };
+    let parts = heading.split('`').enumerate();
+    parts.map(|(index, part)| if index % 2 == 0 { part.to_uppercase() } else { part.to_owned() }).collect()
 }
 
 fn write_block(roff: &mut Roff, block: Block) {

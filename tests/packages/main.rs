@@ -28,8 +28,9 @@ const FILE_CASES: [Case; 6] = [
     ("shells-complete-the-command-line", include_str!("file/completions.sh")),
 ];
 
-const DEB_CASES: [Case; 5] = [
+const DEB_CASES: [Case; 6] = [
     ("an-installation-enables-nothing", include_str!("host/deb-install.sh")),
+    ("the-unit-boots-with-what-it-may", include_str!("host/deb-boot.sh")),
     ("an-upgrade-applies-again-what-was-in-force", include_str!("host/deb-upgrade.sh")),
     ("a-removal-takes-the-policy-out", include_str!("host/deb-remove.sh")),
     ("a-purge-leaves-nothing", include_str!("host/deb-purge.sh")),
