@@ -115,7 +115,13 @@ fn unmapped(address: IpAddr, v6_only: bool) -> (IpAddr, bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::net::{SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, bind, getsockname, listen, setsockopt,
+        socket, sockopt,
+    };
 
     use super::*;
 
@@ -152,6 +158,16 @@ mod tests {
         assert_eq!(find(Transport::Udp, connected.local_addr().unwrap().port()), []);
     }
 
+    /// A listening socket for IPv6 alone.
+    fn v6_only() -> OwnedFd {
+        let fd = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true).unwrap();
+        let any = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+        bind(fd.as_raw_fd(), &any).unwrap();
+        listen(&fd, Backlog::MAXCONN).unwrap();
+        fd
+    }
+
     #[test]
     fn an_ipv6_socket_takes_ipv4_unless_it_says_otherwise() {
         // std's sockets take both.
@@ -161,6 +177,10 @@ mod tests {
         };
         let found = find(Transport::Tcp, both.local_addr().unwrap().port());
         assert!(found[0].answers([192, 0, 2, 1].into()) && found[0].answers(Ipv6Addr::LOCALHOST.into()));
+        let alone = v6_only();
+        let port = getsockname::<SockaddrIn6>(alone.as_raw_fd()).unwrap().port();
+        let found = find(Transport::Tcp, port);
+        assert!(!found[0].answers([192, 0, 2, 1].into()) && found[0].answers(Ipv6Addr::LOCALHOST.into()));
         let any = IpAddr::from(Ipv6Addr::UNSPECIFIED);
         assert_eq!(unmapped(any, true), (any, false));
         assert_eq!(unmapped("::ffff:192.0.2.1".parse().unwrap(), false), ([192, 0, 2, 1].into(), true));
