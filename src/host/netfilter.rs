@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Hook;
 use nix::libc;
 
@@ -11,18 +12,15 @@ use super::programs::said;
 use crate::nftables::foreign;
 use crate::text::printable;
 
-/// The programs that write iptables' rules down, with what they call themselves here. None of them is told a table,
-/// which would create it.
-const SAVERS: [(&str, &str); 6] = [
-    ("iptables-save", "iptables"),
-    ("ip6tables-save", "ip6tables"),
-    ("iptables-nft-save", "iptables"),
-    ("ip6tables-nft-save", "ip6tables"),
-    ("iptables-legacy-save", "iptables"),
-    ("ip6tables-legacy-save", "ip6tables"),
+/// The programs that write iptables' rules down. None of them is told a table, which would create it.
+const SAVERS: [(&str, Family); 6] = [
+    ("iptables-save", Family::Ipv4),
+    ("ip6tables-save", Family::Ipv6),
+    ("iptables-nft-save", Family::Ipv4),
+    ("ip6tables-nft-save", Family::Ipv6),
+    ("iptables-legacy-save", Family::Ipv4),
+    ("ip6tables-legacy-save", Family::Ipv6),
 ];
-/// How a saved ruleset begins that lies in nf_tables, where netlink tells of its chains.
-const IN_NF_TABLES: &str = "(nf_tables)";
 /// The ways in which a rule of iptables takes packets out of connection tracking (iptables-extensions(8)).
 const NOTRACK: [&str; 2] = [" -j NOTRACK", " --notrack"];
 
@@ -44,16 +42,16 @@ pub(crate) struct Dropping {
     pub(crate) chain: String,
     /// Its table, in words.
     pub(crate) table: String,
-    /// Whether it is iptables' own.
-    pub(crate) is_of_iptables: bool,
+    /// Its family, where it is iptables' own.
+    pub(crate) of_iptables: Option<Family>,
 }
 
 /// Reads it. What can't be read, for want of privileges or of programs, is not there.
 pub(crate) fn read() -> Others {
     let mut others = in_nf_tables();
-    for (program, name) in SAVERS {
+    for (program, family) in SAVERS {
         let text = said(program, &[]).unwrap_or_default();
-        others.add_saved(name, &text);
+        others.add_saved(family, &text);
     }
     others
 }
@@ -66,7 +64,11 @@ fn in_nf_tables() -> Others {
     let dropping = foreign.dropping.into_iter().filter_map(|chain| {
         Some(Dropping {
             hook: hook_of(chain.hook)?,
-            is_of_iptables: ["ip filter", "ip6 filter"].contains(&chain.table.as_str()),
+            of_iptables: match chain.table.as_str() {
+                "ip filter" => Some(Family::Ipv4),
+                "ip6 filter" => Some(Family::Ipv6),
+                _ => None,
+            },
             table: format!("table {}", chain.table),
             chain: chain.chain,
         })
@@ -86,10 +88,10 @@ fn hook_of(number: u32) -> Option<Hook> {
 }
 
 impl Others {
-    /// Adds what a saved ruleset has to tell that netlink has not.
-    fn add_saved(&mut self, program: &str, text: &str) {
+    /// Adds what a saved ruleset has to tell that is not known yet: what lies in nf_tables is listed by netlink too.
+    fn add_saved(&mut self, family: Family, text: &str) {
+        let program = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
         let mut table = "";
-        let is_legacy = !text.lines().next().unwrap_or_default().contains(IN_NF_TABLES);
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
@@ -98,13 +100,13 @@ impl Others {
             if NOTRACK.iter().any(|end| line.starts_with("-A ") && line.contains(end)) {
                 self.untracking.insert(place());
             }
-            let dropping = is_legacy.then(|| dropping_chain(table, line)).flatten();
-            self.dropping.extend(dropping.map(|(hook, chain)| Dropping {
-                hook,
-                chain: chain.into(),
-                table: place(),
-                is_of_iptables: true,
-            }));
+            let is_known = |hook| {
+                self.dropping.iter().any(|known| (known.hook, known.of_iptables) == (hook, Some(family)))
+            };
+            if let Some((hook, chain)) = dropping_chain(table, line).filter(|(hook, _)| !is_known(*hook)) {
+                let of_iptables = Some(family);
+                self.dropping.insert(Dropping { hook, chain: chain.into(), table: place(), of_iptables });
+            }
         }
     }
 }
@@ -141,25 +143,32 @@ mod tests {
     #[test]
     fn a_saved_ruleset_tells_who_drops_and_who_untracks() {
         let mut others = Others::default();
-        others.add_saved("iptables", LEGACY);
+        others.add_saved(Family::Ipv4, LEGACY);
         let chains: Vec<_> = others.dropping.iter().map(|one| (one.hook, one.chain.as_str())).collect();
         assert_eq!(chains, [(Hook::Input, "INPUT")]);
         assert!(others.untracking.contains("table raw of iptables"), "{others:?}");
     }
 
     #[test]
-    fn chains_in_nf_tables_are_told_by_netlink_alone() {
-        let mut others = Others::default();
-        others.add_saved("iptables", &LEGACY.replace("v1.8.9 on", "v1.8.9 (nf_tables) on"));
-        assert_eq!(others.dropping, BTreeSet::new());
-        assert!(!others.untracking.is_empty());
+    fn a_chain_that_netlink_told_of_is_not_told_twice() {
+        let chain = Dropping {
+            hook: Hook::Input,
+            chain: "INPUT".into(),
+            table: "table ip filter".into(),
+            of_iptables: Some(Family::Ipv4),
+        };
+        let mut others = Others { dropping: [chain].into(), ..Others::default() };
+        others.add_saved(Family::Ipv4, LEGACY);
+        assert_eq!(others.dropping.len(), 1, "{others:?}");
+        others.add_saved(Family::Ipv6, LEGACY);
+        assert_eq!(others.dropping.len(), 2, "{others:?}");
     }
 
     #[test]
     fn nonsense_is_nothing() {
         let mut others = Others::default();
         for text in ["", "*", ":", ":INPUT", "*filter\n:INPUT DROP", "-A"] {
-            others.add_saved("iptables", text);
+            others.add_saved(Family::Ipv4, text);
         }
         assert_eq!(others, Others::default());
     }

@@ -73,9 +73,9 @@ fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = String> {
 
 /// Whoever drops by default closes what the policy opens.
 fn closed_by_others(chain: &Dropping, host: Host<'_>) -> Option<String> {
-    let Dropping { hook, chain: name, table, is_of_iptables } = chain;
+    let Dropping { hook, chain: name, table, of_iptables } = chain;
     let what = format!("chain {name} of {table} drops by default");
-    match (hook, is_of_iptables, host.docker_uses_nftables) {
+    match (hook, of_iptables.is_some(), host.docker_uses_nftables) {
         // Docker's own doing, whose rules accept what it publishes.
         (Hook::Forward, true, Some(false) | None) => None,
         (Hook::Forward, true, Some(true)) => Some(format!(
@@ -137,6 +137,7 @@ mod tests {
     use crate::host::docker::{Container, Network};
     use crate::host::listeners::Listener;
     use crate::host::processes::Holder;
+    use dockfw_policy::address::Family;
     use dockfw_policy::service::Transport;
 
     /// What is said of a host with these facts.
@@ -172,7 +173,8 @@ mod tests {
     }
 
     fn dropping(hook: Hook, is_of_iptables: bool) -> Others {
-        let chain = Dropping { hook, chain: "c".into(), table: "table t".into(), is_of_iptables };
+        let of_iptables = is_of_iptables.then_some(Family::Ipv4);
+        let chain = Dropping { hook, chain: "c".into(), table: "table t".into(), of_iptables };
         Others { dropping: [chain].into(), ..Others::default() }
     }
 
