@@ -49,15 +49,39 @@ impl Protocols {
 /// One option with its values.
 pub(crate) type Clause = Vec<String>;
 
-/// The options of a rule, sorted; `-m` says nothing that they don't.
+/// The modules of which an option says that they are there: protocols' own, and those that the engine's rules use.
+/// Any other may ask for something without an option, as `-m socket` does.
+const SAID_BY_OPTIONS: [&str; 15] = [
+    "tcp",
+    "udp",
+    "udplite",
+    "sctp",
+    "dccp",
+    "icmp",
+    "icmp6",
+    "icmpv6",
+    "addrtype",
+    "comment",
+    "conntrack",
+    "limit",
+    "multiport",
+    "pkttype",
+    "set",
+];
+
+/// The options of a rule, sorted; without the `-m` that say nothing that they don't.
 pub(crate) fn normal(words: &[String], protocols: &Protocols) -> Vec<Clause> {
     let mut clauses = clauses(words);
-    clauses.retain(|clause| option(clause) != "-m");
+    clauses.retain(|clause| !is_said_by_options(clause));
     for clause in &mut clauses {
         normalise(clause, protocols);
     }
     clauses.sort();
     clauses
+}
+
+fn is_said_by_options(clause: &Clause) -> bool {
+    matches!(clause.as_slice(), [option, module] if option == "-m" && SAID_BY_OPTIONS.contains(&module.as_str()))
 }
 
 /// The comment of a rule.
@@ -143,6 +167,7 @@ mod tests {
             ("-i eth0 ! -s 192.0.2.1", "! -i eth0 -s 192.0.2.1"),
             ("-s 192.0.2.1/31", "-s 192.0.2.1/32"),
             ("-j FILTERS", "-g FILTERS"),
+            ("-m socket -j RETURN", "-j RETURN"),
         ] {
             assert_ne!(of(one), of(other), "{one}");
         }

@@ -106,6 +106,8 @@ fn what_others_changed_is_found_and_put_right() {
             "-I DOCKFW-PRE -s 192.0.2.77 -j RETURN",
             "-t raw -F PREROUTING",
             "-t raw -F DOCKFW-RAW",
+            // A match without options.
+            "-R FILTERS 1 -m socket -j DOCKFW-PRE",
             "-N FILTERS-77",
         ] {
             bench.apply(&wanted);
