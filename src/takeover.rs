@@ -1,7 +1,8 @@
 //! Taking over from the rules of the old layout: the Ansible role's and the manual method's.
 //!
 //! The new policy is in force before the old rules go, and in between both decide: a packet that either drops is dropped.
-//! What is taken out is kept in the records, so that a policy that is taken back leaves the host with its old rules
+//! Only the chain FILTERS changes hands at once where the engine needs its name.
+//! What is taken out is [kept](Takeover::keep) in the records before anything changes, so that a policy that is taken back leaves the host with its old rules
 //! again, and not without any; so does `dockfw remove`. The set of the old rules stays for that until it is
 //! [retired](retire).
 
@@ -18,6 +19,9 @@ use crate::talk::say;
 
 /// The variants of iptables.
 const VARIANTS: [&str; 2] = ["legacy", "nft"];
+
+/// Why nothing is applied where the old rules can't be kept.
+const UNKEPT: &str = "not applied: the old rules could not be kept, so that no way would lead back to them";
 
 /// The old rules that are there.
 pub(crate) struct Takeover {
@@ -36,10 +40,15 @@ impl Takeover {
         parts.map(|(variant, part)| difference(variant, part)).collect()
     }
 
-    /// Takes them out, now that the new policy is in force. Returns what is gone.
-    pub(crate) fn carry_out(&self, store: &Store) -> anyhow::Result<Vec<Difference>> {
+    /// Keeps them in the records. This must come before the policy is put in force: the chain FILTERS may be replaced then.
+    pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
+        self.found.iter().try_for_each(|rules| keep(rules, store)).context(UNKEPT)
+    }
+
+    /// Takes them out, now that they are kept and the new policy is in force. Returns what is gone.
+    pub(crate) fn carry_out(&self) -> anyhow::Result<Vec<Difference>> {
         for rules in &self.found {
-            take_out(rules, store)
+            old::take_out(rules.variant)
                 .context("the policy is in force, but so are the old rules: they could not be taken out")?;
         }
         Ok(self.differences())
@@ -53,10 +62,14 @@ impl Takeover {
     }
 }
 
-fn take_out(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
-    let kept = store.keep_old_rules(rules.variant, &rules.put_back)?;
-    old::take_out(rules.variant)?;
-    log::info!("the old rules of iptables-{} are kept in {}", rules.variant, kept.display());
+/// What was kept before stays: after a take-over that was cut short, part of it may be nowhere else.
+fn keep(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
+    let text = match store.old_rules(rules.variant)? {
+        Some(before) => old::merge(&rules.put_back, &before),
+        None => rules.put_back.clone(),
+    };
+    let place = store.keep_old_rules(rules.variant, &text)?;
+    log::info!("the old rules of iptables-{} are kept in {}", rules.variant, place.display());
     Ok(())
 }
 

@@ -92,8 +92,9 @@ fn for_good(
     retire_old: bool,
     lock: &Lock,
 ) -> anyhow::Result<Exit> {
+    takeover.keep(store)?;
     let mut changes = candidate.put_in_force(lock)?;
-    changes.extend(takeover.carry_out(store)?);
+    changes.extend(takeover.carry_out()?);
     say_changes(&candidate.chosen, &changes);
     candidate.keep(store).context(UNRECORDED)?;
     if retire_old {
@@ -112,8 +113,9 @@ fn on_trial(
     options: &Apply,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
+    takeover.keep(&store)?;
     let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
-    match takeover.carry_out(&store) {
+    match takeover.carry_out() {
         Ok(gone) => changes.extend(gone),
         // Both sets of rules decide, which shuts more out, and nothing in: no reason to end the trial.
         Err(error) => say(format_args!("{error:#}")),

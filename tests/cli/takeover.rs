@@ -81,6 +81,47 @@ fn remove_brings_the_old_rules_back() {
 }
 
 #[test]
+fn where_the_old_rules_can_not_be_kept_nothing_changes() {
+    for how in ["", "--confirm 1h --detach"] {
+        let script = format!(
+            "saved >before
+             mount -o remount,ro /var/lib
+             dockfw apply --backend ENGINE {how} && exit 1
+             saved | cmp before - >&2"
+        );
+        on_all("read-only", &script, |done| {
+            done.exits(0).says("not applied: the old rules could not be kept");
+        });
+    }
+}
+
+/// A program that kills the dockfw that started it once it has changed rules.
+const KILLER: &str = r#"
+    real=$(readlink /run/bin/iptables-restore)
+    rm /run/bin/iptables-restore
+    printf '#!/bin/sh\n%s "$@" || exit\ncase "$*" in *--test*|*--help*|*--version*) exit;; esac\n' $real >/run/bin/iptables-restore
+    echo 'rm /run/kill 2>/dev/null && kill -9 $PPID; exit 0' >>/run/bin/iptables-restore
+    chmod +x /run/bin/iptables-restore"#;
+
+#[test]
+fn an_apply_that_is_killed_halfway_does_not_lose_the_old_rules() {
+    for next in ["", "dockfw apply --backend ENGINE >&2"] {
+        let script = format!(
+            "saved >before
+             {KILLER}
+             touch /run/kill
+             dockfw apply --backend ENGINE >&2 || echo killed: $?
+             {next}
+             dockfw remove
+             saved | cmp before - >&2"
+        );
+        on_all("killed", &script, |done| {
+            done.exits(0).prints("killed: 137\n").prints("the old rules, which dockfw had taken over from");
+        });
+    }
+}
+
+#[test]
 fn remove_without_an_apply_leaves_the_old_rules() {
     on_all("untouched", "saved >before; dockfw remove; saved | cmp before - >&2", |done| {
         done.exits(0).prints("nothing of dockfw was there");

@@ -18,7 +18,8 @@ pub(super) struct Layout {
     filters: Vec<Rule>,
     /// The rules of others that lead to FILTERS, with their chains.
     jumps: Vec<(String, Rule)>,
-    /// Those in DOCKER-USER, with their places in it, from 1.
+    /// Those in DOCKER-USER, with their places in it, from 1. This engine's own jump has no place: it goes before they
+    /// come back, or makes room.
     user: Vec<(usize, Rule)>,
 }
 
@@ -43,9 +44,9 @@ impl Layout {
             layout.jumps = jumps_into(table, |name| name == INPUT);
         }
         if asks_the_set(table, DOCKER_USER) {
-            let rules =
-                table.rules(DOCKER_USER).iter().enumerate().map(|(index, rule)| (index + 1, rule.clone()));
-            layout.user = rules.filter(|(_, rule)| is_old_user_rule(rule)).collect();
+            let user = rules_of_others(table, DOCKER_USER).enumerate();
+            let user = user.map(|(index, rule)| (index + 1, rule.clone()));
+            layout.user = user.filter(|(_, rule)| is_old_user_rule(rule)).collect();
         }
         (layout != Self::default()).then_some(layout)
     }
@@ -88,7 +89,7 @@ impl Layout {
         }
         for (chain, rule) in &self.jumps {
             let place =
-                table.rules(chain).iter().position(|other| other == rule).map_or(1, |index| index + 1);
+                rules_of_others(table, chain).position(|other| other == rule).map_or(1, |index| index + 1);
             lines.push(insertion(chain, place, &rule.words));
         }
         let user = self.user.iter().map(|(place, rule)| insertion(DOCKER_USER, *place, &rule.words));
@@ -96,6 +97,10 @@ impl Layout {
         lines.push("COMMIT\n".into());
         lines.join("\n")
     }
+}
+
+fn rules_of_others<'a>(table: &'a Table, chain: &str) -> impl Iterator<Item = &'a Rule> {
+    table.rules(chain).iter().filter(|rule| !leads_to_own(rule))
 }
 
 /// The last line, which lets the rest go on, stays: Docker before 28.2 made one like it.
@@ -107,15 +112,41 @@ fn insertion(chain: &str, place: usize, words: &[String]) -> String {
     format!("-I {chain} {place} {}", text::line(words))
 }
 
+/// What brings back all that two texts of [`Layout::put_back`] do. Where both have rules of a part, the newer ones count;
+/// a take-over that was cut short leaves only one part to be found.
+pub(super) fn merged(newer: &str, older: &str) -> String {
+    let mut lines = vec!["*filter"];
+    for is_part in [is_of_filters, is_of_user] {
+        let (newer, older) = (part(newer, is_part), part(older, is_part));
+        lines.extend(if newer.is_empty() { older } else { newer });
+    }
+    lines.push("COMMIT\n");
+    lines.join("\n")
+}
+
+fn part(text: &str, is_part: fn(&str) -> bool) -> Vec<&str> {
+    text.lines().filter(|line| is_part(line)).collect()
+}
+
+fn is_of_filters(line: &str) -> bool {
+    !matches!(line, "*filter" | "COMMIT") && !is_of_user(line)
+}
+
+fn is_of_user(line: &str) -> bool {
+    let parts = words(line);
+    let rule = insertion_of(&parts).filter(|(chain, ..)| *chain == DOCKER_USER);
+    rule.is_some_and(|(.., rule)| OldRule::read(rule).is_some_and(|old| old != OldRule::Return))
+}
+
 /// The lines that bring back what `saved` holds, on a host whose table now is this one. A jump of this engine's keeps its
 /// place before the rules that come back: until it goes, both decide.
 pub(super) fn restoration(saved: &str, table: &Table) -> Vec<String> {
-    let mut lengths = BTreeMap::new();
-    saved.lines().filter_map(|line| adapted(line, table, &mut lengths)).collect()
+    let mut ends = BTreeMap::new();
+    saved.lines().filter_map(|line| adapted(line, table, &mut ends)).collect()
 }
 
 /// One line, with its place fitted to what is there; nothing for what is there already.
-fn adapted(line: &str, table: &Table, lengths: &mut BTreeMap<String, usize>) -> Option<String> {
+fn adapted(line: &str, table: &Table, ends: &mut BTreeMap<String, usize>) -> Option<String> {
     let parts = words(line);
     let Some((chain, place, rule)) = insertion_of(&parts) else { return Some(line.into()) };
     let live = table.rules(chain);
@@ -128,9 +159,10 @@ fn adapted(line: &str, table: &Table, lengths: &mut BTreeMap<String, usize>) -> 
         return None;
     }
     let own = live.iter().take_while(|rule| leads_to_own(rule)).count();
-    let length = lengths.entry(chain.into()).or_insert(live.len());
-    let place = (place + own).min(*length + 1);
-    *length += 1;
+    let end =
+        ends.entry(chain.into()).or_insert_with(|| live.iter().take_while(|rule| !is_end(rule)).count() + 1);
+    let place = (place + own).min(*end);
+    *end += 1;
     Some(insertion(chain, place, rule))
 }
 
@@ -140,6 +172,11 @@ fn insertion_of(parts: &[String]) -> Option<(&str, usize, &[String])> {
         [insert, chain, place, rule @ ..] if insert == "-I" => Some((chain, place.parse().ok()?, rule)),
         _ => None,
     }
+}
+
+/// Whether no packet comes to the rules behind it.
+fn is_end(rule: &Rule) -> bool {
+    rule.words == ["-j", "RETURN"]
 }
 
 fn leads_to_own(rule: &Rule) -> bool {
@@ -202,8 +239,12 @@ mod tests {
         let expected = ["INPUT 2", "DOCKER-USER 2", "DOCKER-USER 3", "DOCKER-USER 5"];
         assert_eq!(places(restoration(&saved, &table(without))), expected);
         let shorter = without.replace("-A DOCKER-USER -j f2b\n-A DOCKER-USER -d 192.0.2.9/32 -j DROP\n", "");
-        let expected = ["INPUT 2", "DOCKER-USER 2", "DOCKER-USER 3", "DOCKER-USER 4"];
-        assert_eq!(places(restoration(&saved, &table(&shorter))), expected);
+        let expected = ["INPUT 2", "DOCKER-USER 1", "DOCKER-USER 2", "DOCKER-USER 3"];
+        assert_eq!(
+            places(restoration(&saved, &table(&shorter))),
+            expected,
+            "before the rule that ends the chain"
+        );
         assert_eq!(places(restoration(&saved, &old)), [""; 0], "it is there already");
     }
 
@@ -216,5 +257,25 @@ mod tests {
         let lines = restoration(&saved, &table(taken));
         assert!(lines.contains(&"-I DOCKER-USER 3 -i docker0 -j RETURN".to_owned()), "{lines:?}");
         assert!(!lines.iter().any(|line| line.starts_with("-I INPUT")), "{lines:?}");
+    }
+
+    #[test]
+    fn the_jump_of_this_engine_takes_no_place() {
+        let with_own = OLD.replacen("-A DOCKER-USER", "-A DOCKER-USER -j DOCKFW-USER\n-A DOCKER-USER", 1);
+        let saved = |text: &str| Layout::of(&table(text)).unwrap().put_back(&table(text));
+        assert_eq!(saved(&with_own), saved(OLD));
+    }
+
+    #[test]
+    fn what_was_kept_stays_where_less_is_found() {
+        let put_back = |text: &str| Layout::of(&table(text)).unwrap().put_back(&table(text));
+        let all = put_back(OLD);
+        let user = put_back(
+            &OLD.replace("-m set ! --match-set ip_allow src -j DROP\n-A FILTERS -j RETURN", "-j DROP"),
+        );
+        assert!(!user.contains("FILTERS"), "{user}");
+        assert_eq!(merged(&user, &all), all);
+        let newer = all.replace("192.0.2.7", "192.0.2.8").replace("docker0", "docker1");
+        assert_eq!(merged(&newer, &all), newer, "what is there now counts");
     }
 }

@@ -80,6 +80,11 @@ pub fn put_back(variant: &str, saved: &str) -> Result<(), EngineError> {
     tools.restore(&restore(layout::restoration(saved, &table)), false)
 }
 
+/// What brings back what both do: `newer`, and of `older` the chains that `newer` has nothing of.
+pub fn merge(newer: &str, older: &str) -> String {
+    layout::merged(newer, older)
+}
+
 /// Destroys the set of the old layout. Returns whether it was there.
 pub fn destroy_set() -> Result<bool, EngineError> {
     let Some(ipset) = find_program("ipset").filter(|_| is_set_there()) else { return Ok(false) };
