@@ -16,7 +16,7 @@ use crate::engines::{self, Chosen};
 use crate::exit::{Exit, Stop};
 use crate::host::{capabilities, programs};
 use crate::lock::{self, Lock};
-use crate::records::{Now, Pending, RolledBack, Sources, State, Store, unix_seconds, wall_time};
+use crate::records::{Now, Pending, Record, RolledBack, Sources, State, Store, unix_seconds, wall_time};
 use crate::safety::lockout::shuts_everyone_out;
 use crate::talk::say;
 
@@ -35,7 +35,9 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
         Err(error) => (State::default(), Some(error)),
     };
     let settled = settle(state.clone())?;
-    match file(config, &store, &settled, &lock) {
+    // Damaged records may be of a policy that was rolled back: they are left to an apply by hand.
+    let keep_in = damage.is_none().then_some(&store);
+    match file(config, keep_in, &settled, &lock) {
         Ok(()) => damage.map_or(Ok(Exit::Done), |damage| Err(damage.into())),
         Err(error) => {
             fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
@@ -58,8 +60,8 @@ fn settle(state: State) -> anyhow::Result<State> {
     Ok(state.roll_back(why, unix_seconds()))
 }
 
-/// Puts the policy of the file in force, unless it is the one that was rolled back.
-fn file(config: &Path, store: &Store, state: &State, lock: &Lock) -> anyhow::Result<()> {
+/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it.
+fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<()> {
     // What an operator once forced is not to be lost by a restart.
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
     let (policy, sources) = load_recorded(config, force)?;
@@ -80,7 +82,7 @@ fn file(config: &Path, store: &Store, state: &State, lock: &Lock) -> anyhow::Res
     candidate.put_in_force(lock)?;
     println!("in force ({})", candidate.chosen.engine.name());
     // Early in a boot, /var may not be writable yet. The record would be of what is in the file anyway.
-    if let Err(error) = candidate.keep(store) {
+    if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
         say(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
     Ok(())
@@ -88,9 +90,10 @@ fn file(config: &Path, store: &Store, state: &State, lock: &Lock) -> anyhow::Res
 
 fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow::Result<()> {
     let digest = sources.seal().ok();
-    let is_it = |rolled_back: &&RolledBack| {
-        digest.as_ref().is_some_and(|sources| sources.digest() == rolled_back.policy.digest)
-    };
+    let is_of = |record: &Record| digest.as_ref().is_some_and(|sources| sources.digest() == record.digest);
+    // The confirmed policy may have been on trial with another engine.
+    let is_confirmed = state.confirmed.as_ref().is_some_and(is_of);
+    let is_it = |rolled_back: &&RolledBack| is_of(&rolled_back.policy) && !is_confirmed;
     let Some(RolledBack { why, at, .. }) = state.rolled_back.as_ref().filter(is_it) else { return Ok(()) };
     let message = format!(
         "{} was rolled back at {} ({why}); change it, or put it in force by hand: dockfw apply",

@@ -20,9 +20,14 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let lock = lock::take()?;
     let store = Store::of_host();
     let state = store.read()?;
-    let state = match state.pending {
-        Some(_) => enact::take_back(&store, state, WHY, &lock)?,
-        None => step_back(&store, state, &lock)?,
+    let state = match (&state.pending, &state.rolled_back) {
+        (Some(_), _) => enact::take_back(&store, state, WHY, &lock)?,
+        // To go back once more would lose the policy in force, which no other record leads to.
+        (None, Some(rolled_back)) if state.previous.is_some() => {
+            println!("rolled back already, at {}: {}", wall_time(rolled_back.at), rolled_back.why);
+            return Ok(Exit::Done);
+        }
+        (None, _) => step_back(&store, state, &lock)?,
     };
     match state.confirmed {
         Some(policy) => {

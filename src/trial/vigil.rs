@@ -30,6 +30,8 @@ pub(super) enum Event {
     Records,
     /// There is something to read from the other thing.
     Input(PollFlags),
+    /// Nobody reads what is said any more.
+    Unheard,
     /// None of these for as long as was asked for.
     Nothing,
 }
@@ -63,11 +65,18 @@ impl Vigil {
         self.timer.set(Duration::from_millis(deadline_ms))
     }
 
-    /// Waits for the next event, `input` being the thing of one's own.
-    pub(super) fn next(&self, input: Option<BorrowedFd<'_>>, timeout: PollTimeout) -> io::Result<Event> {
+    /// Waits for the next event, `input` being the thing of one's own, and `output` where one talks to.
+    pub(super) fn next(
+        &self,
+        input: Option<BorrowedFd<'_>>,
+        output: Option<BorrowedFd<'_>>,
+        timeout: PollTimeout,
+    ) -> io::Result<Event> {
         let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds =
             vec![watch(self.signals.as_fd()), watch(self.records.as_fd()), watch(self.timer.as_fd())];
+        // That the other end is gone is told without being asked for.
+        fds.extend(output.map(|fd| PollFd::new(fd, PollFlags::empty())));
         fds.extend(input.map(watch));
         match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::Error::EINTR) => {}
@@ -84,9 +93,14 @@ impl Vigil {
             self.records.read_events()?;
             return Ok(Event::Records);
         }
-        Ok(match happened(2) {
-            Some(_) => Event::Deadline,
-            None => happened(3).map_or(Event::Nothing, Event::Input),
+        if happened(2).is_some() {
+            return Ok(Event::Deadline);
+        }
+        let of_input = 3 + usize::from(output.is_some());
+        Ok(match happened(of_input) {
+            Some(flags) => Event::Input(flags),
+            None if output.is_some() && happened(3).is_some() => Event::Unheard,
+            None => Event::Nothing,
         })
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFlags, PollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{FlushArg, tcflush};
 use nix::unistd::{getpgrp, read, tcgetpgrp};
@@ -35,25 +35,34 @@ struct Keyboard {
 }
 
 impl Keyboard {
-    /// None where the terminal listens to another program: what is typed there is not for us.
+    /// None where what comes is not for us: the terminal listens to another program, or a file or a pipe had something to
+    /// say before the policy was in force, as the rest of a script has.
     fn find() -> Option<Self> {
         let stdin = io::stdin();
         let is_terminal = stdin.is_terminal();
-        if is_terminal && tcgetpgrp(&stdin).is_ok_and(|foreground| foreground != getpgrp()) {
+        if !is_terminal {
+            let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+            let is_silent = poll(&mut waiting, PollTimeout::ZERO).is_ok_and(|ready| ready == 0);
+            return is_silent.then_some(Self { is_terminal });
+        }
+        if tcgetpgrp(&stdin).is_ok_and(|foreground| foreground != getpgrp()) {
             return None;
         }
-        if is_terminal {
-            // What was typed, or pasted, before the policy was in force is no answer.
-            let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
-        }
+        // What was typed, or pasted, before is no answer.
+        let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
         Some(Self { is_terminal })
     }
 
     fn read(&self, flags: PollFlags) -> Typed {
         let mut buffer = [0; 64];
-        match read(io::stdin(), &mut buffer) {
-            Ok(size) if buffer.iter().take(size).any(|byte| *byte == b'\n') => Typed::Enter,
-            Ok(1..) | Err(Errno::EAGAIN | Errno::EINTR) => Typed::Something,
+        let result = read(io::stdin(), &mut buffer);
+        let typed = buffer.get(..result.unwrap_or(0)).unwrap_or_default();
+        match result {
+            Ok(_) if typed == b"\n" || self.is_terminal && typed.contains(&b'\n') => Typed::Enter,
+            Err(Errno::EAGAIN | Errno::EINTR) => Typed::Something,
+            Ok(1..) if self.is_terminal => Typed::Something,
+            // What else comes by a pipe is for someone else.
+            Ok(1..) => Typed::End,
             Ok(_) | Err(_) if self.is_terminal && flags.contains(PollFlags::POLLHUP) => Typed::HungUp,
             // Ctrl-D
             Ok(_) if self.is_terminal => Typed::Something,
@@ -73,10 +82,12 @@ impl Trial {
             let Some(pending) = state.pending_of(&self.id) else { break outcome(&state, &self.id) };
             self.vigil.set_deadline(pending.deadline_ms)?;
             if is_terminal {
-                show(pending.time_left(&Now::read()?));
+                show(pending.time_left(&Now::read()?), keyboard.is_some());
             }
             let stdin = io::stdin();
-            let event = self.vigil.next(keyboard.as_ref().map(|_| stdin.as_fd()), tick)?;
+            let stderr = io::stderr();
+            let input = keyboard.as_ref().map(|_| stdin.as_fd());
+            let event = self.vigil.next(input, Some(stderr.as_fd()), tick)?;
             let outcome = self.answer(event, &mut keyboard)?;
             if outcome != Outcome::Pending {
                 break outcome;
@@ -93,6 +104,7 @@ impl Trial {
         match event {
             Event::Deadline => time_out(&self.store, &self.id),
             Event::Signal(signal) => roll_back(cause(signal)),
+            Event::Unheard => roll_back("whoever listened to dockfw apply is gone"),
             Event::Records | Event::Nothing => Ok(Outcome::Pending),
             Event::Input(flags) => {
                 match keyboard.as_ref().map_or(Typed::End, |keyboard| keyboard.read(flags)) {
@@ -130,10 +142,13 @@ fn end(outcome: Outcome) -> anyhow::Result<Exit> {
 }
 
 /// On a terminal, one line that counts down.
-fn show(left: Option<Duration>) {
+fn show(left: Option<Duration>, has_keyboard: bool) {
     let left = left.unwrap_or_default().as_secs();
-    let _ =
-        write!(io::stderr(), "\r\x1b[Kdockfw: {left} s left: Enter keeps the policy, Ctrl-C takes it back ");
+    let keeps = if has_keyboard { "Enter" } else { "dockfw confirm" };
+    let _ = write!(
+        io::stderr(),
+        "\r\x1b[Kdockfw: {left} s left: {keeps} keeps the policy, Ctrl-C takes it back "
+    );
 }
 
 fn clear() {

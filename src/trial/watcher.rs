@@ -119,13 +119,13 @@ fn wait(
             let Some(pending) = state.pending_of(id) else { return Ok(None) };
             vigil.set_deadline(pending.deadline_ms)?;
         }
-        match vigil.next(lifeline.as_ref().map(File::as_fd), PollTimeout::NONE)? {
+        match vigil.next(lifeline.as_ref().map(File::as_fd), None, PollTimeout::NONE)? {
             Event::Deadline => return Ok(Some(Cause::TimeOut)),
             Event::Signal(signal) => return Ok(Some(Cause::Signal(signal))),
             Event::Input(_) if lifeline.take().as_mut().and_then(heard) != Some(DETACHED) => {
                 return Ok(Some(Cause::Alone));
             }
-            Event::Input(_) | Event::Records | Event::Nothing => {}
+            Event::Input(_) | Event::Records | Event::Unheard | Event::Nothing => {}
         }
     }
 }

@@ -125,7 +125,7 @@ fn damaged_records_are_told_and_keep_nobody_from_applying() {
     }
     host.script("dockfw boot").exits(1).says("is damaged");
     assert_eq!(host.in_force(), ["444"], "it is in force all the same");
-    host.script("dockfw boot").exits(0);
+    host.script("dockfw boot").exits(1).says("is damaged");
     host.script(&format!("echo x >{state}; dockfw apply")).exits(0).says("is damaged").says("written anew");
     host.script("dockfw confirm").exits(0);
 }

@@ -112,6 +112,39 @@ fn the_end_of_a_pipe_is_no_enter_and_a_line_is() {
     was_kept(&host);
 }
 
+/// The rest of a script that a shell reads from its stdin, say.
+#[test]
+fn what_waits_in_a_pipe_is_for_someone_else() {
+    let Some(host) = Host::with_two_policies("rest") else { return };
+    let script = "printf '\\n\\nrest\\n' | { dockfw apply --confirm 1s >/dev/null || echo code $?; cat; }";
+    host.script(script).exits(0).prints("code 7").prints("rest");
+    was_taken_back(&host, "nobody confirmed it in time");
+}
+
+/// What is left of a session without a terminal: a pipe that nobody reads.
+#[test]
+fn when_nobody_listens_any_more_it_is_taken_back() {
+    let Some((host, mut waiter)) = trial("unheard") else { return };
+    waiter.hang_up();
+    waiter.ends(7);
+    was_taken_back(&host, "whoever listened to dockfw apply is gone");
+}
+
+#[test]
+fn a_policy_that_was_rolled_back_is_not_rolled_back_twice() {
+    let Some(host) = Host::with_two_policies("twice") else { return };
+    host.script("dockfw apply").exits(0);
+    host.script(&format!("dockfw {APPLY} --detach")).exits(0);
+    host.script("dockfw apply --confirm 1h --detach").exits(0);
+    assert_eq!(host.in_force(), ["444"]);
+    host.script("sed s/444/445/ dockfw.toml >new; mv new dockfw.toml; dockfw apply --confirm 1h --detach")
+        .exits(0);
+    assert_eq!(host.in_force(), ["445"]);
+    host.script("dockfw rollback").exits(0);
+    host.script("dockfw rollback").exits(0).prints("rolled back already");
+    assert_eq!(host.in_force(), ["444"]);
+}
+
 #[test]
 fn when_the_time_is_over_it_is_taken_back() {
     let Some(host) = Host::with_two_policies("time-out") else { return };
