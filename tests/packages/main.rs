@@ -37,7 +37,8 @@ const DEB_CASES: [Case; 6] = [
     ("in-a-chroot-the-host-is-left-alone", include_str!("host/deb-chroot.sh")),
 ];
 
-const RPM_CASES: [Case; 2] = [
+const RPM_CASES: [Case; 3] = [
+    ("the-fail-safe-knows-the-port-of-ssh", include_str!("host/rpm-failsafe.sh")),
     ("an-upgrade-applies-again-what-was-in-force", include_str!("host/rpm-upgrade.sh")),
     ("a-removal-leaves-nothing", include_str!("host/rpm-remove.sh")),
 ];

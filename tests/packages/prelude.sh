@@ -47,7 +47,7 @@ all_files() {
 older_deb() {
 	dpkg-deb -R "$(deb)" /tmp/older
 	sed -i 's/^Version: .*/Version: 0.0.1-1/' /tmp/older/DEBIAN/control
-	dpkg-deb -b /tmp/older /tmp/older.deb >/dev/null
+	dpkg-deb -Zgzip -z1 -b /tmp/older /tmp/older.deb >/dev/null
 	rm -r /tmp/older
 	echo /tmp/older.deb
 }
