@@ -142,7 +142,11 @@ fn is_of_user(line: &str) -> bool {
 /// place before the rules that come back: until it goes, both decide.
 pub(super) fn restoration(saved: &str, table: &Table) -> Vec<String> {
     let mut ends = BTreeMap::new();
-    saved.lines().filter_map(|line| adapted(line, table, &mut ends)).collect()
+    // Where the old layout has its chain again, that one may have been changed since.
+    let is_rule_of_filters =
+        |line: &str| words(line).get(1).is_some_and(|chain| chain == INPUT) || line.starts_with(':');
+    let lines = saved.lines().filter(|line| !(is_old_filters(table) && is_rule_of_filters(line)));
+    lines.filter_map(|line| adapted(line, table, &mut ends)).collect()
 }
 
 /// One line, with its place fitted to what is there; nothing for what is there already.
@@ -245,7 +249,8 @@ mod tests {
             expected,
             "before the rule that ends the chain"
         );
-        assert_eq!(places(restoration(&saved, &old)), [""; 0], "it is there already");
+        let changed = table(&OLD.replace("192.0.2.7", "192.0.2.8"));
+        assert_eq!(restoration(&saved, &changed), ["*filter", "COMMIT"], "it is there already");
     }
 
     #[test]

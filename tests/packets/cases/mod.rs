@@ -10,6 +10,7 @@ mod host;
 mod interfaces;
 mod live;
 mod moves;
+mod old;
 mod random;
 mod status;
 mod trials;
@@ -141,6 +142,17 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case("S9 S13", "a policy that nobody confirms is taken back, and its engine with it", trials::taken_back)
         .host_only("a loader of the lab's starts dockfw there, so that it can't start its watcher"),
+    case(
+        "S1 S2 S3 S4 S7 S8",
+        "policies imported from the old layout decide as that did",
+        old::imported_policies_decide_as_before,
+    ),
+    case(
+        "S9 S13",
+        "connections outlive the take-over from the old layout, and the way back",
+        old::nothing_breaks,
+    ),
+    case("S13", "a take-over from the old layout that is killed opens nothing", old::killed_at_any_moment),
     case("S15", "blocked beats trusted beats allow", live::blocked_beats_all),
     case("S15", "a source is blocked in the middle of a download", live::a_blocked_source_in_the_middle),
     case("S16", "remove leaves the rules of others as they were", foreign::remove_leaves_nothing),
