@@ -43,6 +43,15 @@ const RPM_CASES: [Case; 3] = [
     ("a-removal-leaves-nothing", include_str!("host/rpm-remove.sh")),
 ];
 
+/// Those for old systems, beside what the others must do too.
+const OLD_FILE_CASES: [Case; 2] = [
+    ("no-symbol-is-newer-than-glibc-2.17", include_str!("file/old-symbols.sh")),
+    ("old-package-managers-can-read-them", include_str!("file/old-formats.sh")),
+];
+
+const OLD_CASES: [Case; 1] =
+    [("both-engines-work-without-the-system's-libraries", include_str!("host/old-engines.sh"))];
+
 /// The releases of Debian whose libraries the .deb is for.
 const SUITES: [&str; 3] = ["bookworm", "trixie", "sid"];
 /// One that is too old for it.
@@ -67,7 +76,25 @@ fn main() -> ExitCode {
     trials.extend(trials_of("rpm", &RPM_CASES, packages.as_deref(), |packages, script| {
         System::on(Path::new("/"), packages)?.run(script)
     }));
+    trials.extend(trials_of_old(packages.as_deref()));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Those of the packages for old systems: for Debian 11 as well, which is too old for the others.
+fn trials_of_old(packages: Option<&Path>) -> Vec<Trial> {
+    let old = packages.map(|packages| packages.join("old"));
+    let mut trials = trials_of("old", &OLD_FILE_CASES, old.as_deref(), |old, script| {
+        Ok(on_this_machine(old, script).output()?)
+    });
+    for cases in [DEB_CASES.as_slice(), OLD_CASES.as_slice()] {
+        trials.extend(trials_of("old", cases, old.as_deref(), |old, script| {
+            System::on(Root::prepare(TOO_OLD)?.directory(), old)?.run(script)
+        }));
+    }
+    trials.extend(trials_of("old-rpm", &RPM_CASES, old.as_deref(), |old, script| {
+        System::on(Path::new("/"), old)?.run(script)
+    }));
+    trials
 }
 
 /// Each case as a trial, to be run in this way.
