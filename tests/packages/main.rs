@@ -43,8 +43,10 @@ const RPM_CASES: [Case; 3] = [
     ("a-removal-leaves-nothing", include_str!("host/rpm-remove.sh")),
 ];
 
-/// Those for old systems, beside what the others must do too.
-const OLD_FILE_CASES: [Case; 2] = [
+/// Those for old systems, which are installed and removed as the others are.
+const OLD_FILE_CASES: [Case; 4] = [
+    ("debian-tools-find-no-fault", include_str!("file/lintian.sh")),
+    ("rpm-tools-find-no-fault", include_str!("file/rpmlint.sh")),
     ("no-symbol-is-newer-than-glibc-2.17", include_str!("file/old-symbols.sh")),
     ("old-package-managers-can-read-them", include_str!("file/old-formats.sh")),
 ];
@@ -82,7 +84,8 @@ fn main() -> ExitCode {
 
 /// Those of the packages for old systems: for Debian 11 as well, which is too old for the others.
 fn trials_of_old(packages: Option<&Path>) -> Vec<Trial> {
-    let old = packages.map(|packages| packages.join("old"));
+    // They are built for x86_64 alone.
+    let old = packages.map(|packages| packages.join("old")).filter(|old| old.is_dir());
     let mut trials = trials_of("old", &OLD_FILE_CASES, old.as_deref(), |old, script| {
         Ok(on_this_machine(old, script).output()?)
     });

@@ -21,12 +21,10 @@ rpm -qpl "$PACKAGES"/../dockfw-[0-9]*.rpm | sort >"$TEMP/current"
 [ -z "$(comm -13 "$TEMP/old" "$TEMP/current")" ] || die 'files are missing'
 comm -23 "$TEMP/old" "$TEMP/current" >"$TEMP/more"
 diff - "$TEMP/more" <<'FILES'
-/usr/lib/dockfw
 /usr/lib/dockfw/libmnl.so.0
 /usr/lib/dockfw/libnftnl.so.11
 /usr/lib/modules-load.d/dockfw.conf
-/usr/share/doc/dockfw/libraries
-/usr/share/doc/dockfw/libraries/libmnl0
-/usr/share/doc/dockfw/libraries/libnftnl11
+/usr/share/doc/dockfw/copyright.libmnl0
+/usr/share/doc/dockfw/copyright.libnftnl11
 FILES
 dpkg-deb -c "$(deb)" | sed -n 's|^.* \.\(/.*[^/]\)/*$|\1|p' | grep -Fxf "$TEMP/more" | sort | diff "$TEMP/more" -
