@@ -37,10 +37,10 @@ kernel_is_clean() { [ -z "$(nft list tables | grep dockfw)" ]; }
 # The number that the kernel gave the table: another one after it was taken out, be it for a moment.
 table_handle() { nft -a list table inet dockfw | sed -n '1s/.*# handle //p'; }
 
-# What is on the system, but for what the package manager writes down.
+# What is on the system where packages put something, but for what the package manager writes down. Not all of it: the
+# root below may be that of the machine, on which others are at work.
 all_files() {
-	find / -xdev \( -path /var/lib/dpkg -o -path /var/lib/rpm -o -path /var/log -o -path /var/cache -o -path /tmp \) \
-		-prune -o -print | sort
+	find /etc /opt /run /srv /usr /var/lib -xdev \( -path /var/lib/dpkg -o -path /var/lib/rpm \) -prune -o -print | sort
 }
 
 # Packs the .deb again as an older version.
