@@ -88,16 +88,22 @@ pub(crate) fn put_in_force(chosen: &Chosen, policy: Policy, lock: &Lock) -> anyh
     Ok(())
 }
 
-/// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
-/// new state.
-pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
-    match &state.confirmed {
-        Some(confirmed) => restore(store, confirmed, lock)?,
+/// Puts what is confirmed in force again, or nothing where no policy is.
+pub(crate) fn go_back(store: &Store, confirmed: Option<&Record>, lock: &Lock) -> anyhow::Result<()> {
+    match confirmed {
+        Some(confirmed) => restore(store, confirmed, lock),
         None => {
             takeover::put_back(store, lock)?;
             engines::remove(lock)?;
+            Ok(())
         }
     }
+}
+
+/// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
+/// new state.
+pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
+    go_back(store, state.confirmed.as_ref(), lock)?;
     let state = state.roll_back(why, unix_seconds());
     store.write(&state)?;
     Ok(state)

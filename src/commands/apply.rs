@@ -17,7 +17,7 @@ use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::records::{Now, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
-use crate::talk::say;
+use crate::talk::{answer, say, tell};
 use crate::trial::{self, Length};
 
 /// From so many addresses on, loading takes long enough to be announced.
@@ -47,14 +47,17 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let takeover = Takeover::find()?;
     if options.dry_run {
-        return dry_run(&chosen, &ruleset, &takeover, options.exit_code);
+        let found = what_would_change(&chosen, &ruleset, &takeover)?;
+        // Whoever reads it may take a while, as a pager does, and nobody else is to wait for that.
+        drop(lock);
+        return say_what_would_change(&found, options.exit_code);
     }
     announce(&ruleset);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
     let store = Store::of_host();
     match trial_of(&store, &candidate, options)? {
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
-        None => for_good(&store, &candidate, &takeover, options.retire_old, &lock),
+        None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
     }
 }
 
@@ -90,16 +93,19 @@ fn for_good(
     candidate: &Candidate<'_>,
     takeover: &Takeover,
     retire_old: bool,
-    lock: &Lock,
+    lock: Lock,
 ) -> anyhow::Result<Exit> {
     takeover.keep(store)?;
-    let mut changes = candidate.put_in_force(lock)?;
-    changes.extend(takeover.carry_out()?);
-    say_changes(&candidate.chosen, &changes);
-    candidate.keep(store).context(UNRECORDED)?;
+    let mut changes = candidate.put_in_force(&lock)?;
+    let taken_over = takeover.carry_out();
+    let recorded = candidate.keep(store).context(UNRECORDED);
+    changes.extend(taken_over?);
+    recorded?;
     if retire_old {
         takeover::retire(store)?;
     }
+    drop(lock);
+    say_changes(&candidate.chosen, &changes);
     takeover.notes().iter().for_each(|note| say(format_args!("note: {note}")));
     Ok(Exit::Done)
 }
@@ -138,15 +144,23 @@ fn on_trial(
     trial.wait()
 }
 
-fn dry_run(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover, exit_code: bool) -> anyhow::Result<Exit> {
+fn what_would_change(
+    chosen: &Chosen,
+    ruleset: &Ruleset,
+    takeover: &Takeover,
+) -> Result<Vec<Difference>, EngineError> {
     chosen.engine.check(ruleset)?;
     let mut found = chosen.differences(ruleset)?;
     found.extend(takeover.differences());
+    Ok(found)
+}
+
+fn say_what_would_change(found: &[Difference], exit_code: bool) -> anyhow::Result<Exit> {
     if found.is_empty() {
-        println!("in force already; nothing would change");
+        answer("in force already; nothing would change")?;
         return Ok(Exit::Done);
     }
-    differences::print(&found);
+    answer(differences::text(found))?;
     Ok(if exit_code { Exit::NotInForce } else { Exit::Done })
 }
 
@@ -161,9 +175,9 @@ fn announce(ruleset: &Ruleset) {
 fn say_changes(chosen: &Chosen, changes: &[Difference]) {
     let engine = chosen.engine.name();
     if changes.is_empty() {
-        println!("in force already ({engine}); nothing changed");
+        tell(format_args!("in force already ({engine}); nothing changed"));
         return;
     }
-    differences::print(changes);
-    println!("in force ({engine})");
+    tell(differences::text(changes));
+    tell(format_args!("in force ({engine})"));
 }

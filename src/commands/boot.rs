@@ -18,7 +18,7 @@ use crate::host::{capabilities, programs};
 use crate::lock::{self, Lock};
 use crate::records::{Now, Pending, Record, RolledBack, Sources, State, Store, unix_seconds, wall_time};
 use crate::safety::lockout::shuts_everyone_out;
-use crate::talk::say;
+use crate::talk::{say, tell};
 
 /// The port of SSH where sshd does not say its own (RFC 4253, 4).
 const SSH: u16 = 22;
@@ -80,7 +80,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
     candidate.put_in_force(lock)?;
-    println!("in force ({})", candidate.chosen.engine.name());
+    tell(format_args!("in force ({})", candidate.chosen.engine.name()));
     // Early in a boot, /var may not be writable yet. The record would be of what is in the file anyway.
     if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
         say(format_args!("the policy is in force, but could not be recorded: {error:#}"));

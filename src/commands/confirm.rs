@@ -6,6 +6,7 @@ use dockfw_policy::engine::EngineError;
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::records::{RolledBack, Store};
+use crate::talk::tell;
 use crate::trial::{self, Outcome};
 
 /// Keeps the policy that is on trial.
@@ -19,14 +20,14 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         (Some(pending), _) => trial::confirm(&store, &pending.policy.id)?,
         (None, Some(RolledBack { why, .. })) => Outcome::RolledBack(why.clone()),
         (None, None) if state.confirmed.is_some() => {
-            println!("nothing is on trial: the last policy is confirmed already");
+            tell("nothing is on trial: the last policy is confirmed already");
             return Ok(Exit::Done);
         }
         (None, None) => bail!("nothing is on trial, and no policy was ever applied"),
     };
     match outcome {
         Outcome::Confirmed => {
-            println!("confirmed");
+            tell("confirmed");
             Ok(Exit::Done)
         }
         Outcome::RolledBack(why) => {

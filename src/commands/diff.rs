@@ -12,6 +12,7 @@ use crate::engines::{self, Chosen};
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::takeover::Takeover;
+use crate::talk::answer;
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -35,18 +36,14 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     let mut found = chosen.differences(&engines::compile_for(engine, &policy))?;
     found.extend(Takeover::find()?.differences());
     let report = Report { engine, differs: !found.is_empty(), differences: found };
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
-    }
+    answer(if options.json { serde_json::to_string_pretty(&report)? } else { text(&report) })?;
     Ok(if report.differs { Exit::NotInForce } else { Exit::Done })
 }
 
-fn print(report: &Report) {
+fn text(report: &Report) -> String {
     if report.differs {
-        differences::print(&report.differences);
+        differences::text(&report.differences)
     } else {
-        println!("no differences ({})", report.engine);
+        format!("no differences ({})", report.engine)
     }
 }

@@ -5,12 +5,12 @@ use std::io::IsTerminal;
 
 use dockfw_policy::difference::{Difference, DifferenceKind, Elements};
 
-/// Prints differences, in colour on a terminal.
-pub(super) fn print(differences: &[Difference]) {
+/// Differences as they are written to stdout: in colour where that is a terminal.
+pub(super) fn text(differences: &[Difference]) -> String {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    for line in differences.iter().flat_map(lines) {
-        println!("{}", if colour { coloured(&line) } else { line });
-    }
+    let lines = differences.iter().flat_map(lines);
+    let shown = lines.map(|line| if colour { coloured(&line) } else { line });
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 /// A difference as lines, the details indented below it.

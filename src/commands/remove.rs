@@ -6,6 +6,7 @@ use dockfw_policy::engine::EngineError;
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::records::Store;
+use crate::talk::tell;
 use crate::{engines, lock, takeover};
 
 /// Takes everything of dockfw out of the kernel, whichever engine put it there, and forgets its records.
@@ -18,11 +19,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let is_back = takeover::put_back(&store, &lock)?;
     let was_there = engines::remove(&lock)?;
     store.remove().context("dockfw filters nothing any more, but its records are still there")?;
+    drop(lock);
     let said =
         if was_there { "removed: dockfw filters nothing any more" } else { "nothing of dockfw was there" };
-    println!("{said}");
+    tell(said);
     if is_back {
-        println!("the old rules, which dockfw had taken over from, are in force again");
+        tell("the old rules, which dockfw had taken over from, are in force again");
     }
     Ok(Exit::Done)
 }

@@ -3,6 +3,8 @@
 pub(crate) mod decide;
 pub(crate) mod facts;
 
+use std::io;
+
 use dockfw_compat::{Facts, Iptables};
 use dockfw_policy::compile::{self, compile};
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
@@ -104,11 +106,24 @@ impl Chosen {
         changes.extend(self.foreign());
         // Only now that the new engine's rules are in force: between the two there is no moment without.
         if let Some(other) = &self.other {
-            other.remove()?;
+            other.remove().map_err(|error| not_removed(self.engine.name(), other.name(), error))?;
             say(format_args!("moved from the {} engine to {}", other.name(), self.engine.name()));
         }
         Ok(changes)
     }
+}
+
+/// The new engine's rules are in force, and so are the old ones: no reason of the old engine's may claim that nothing was changed.
+fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
+    let source = match error {
+        EngineError::Refused(refusals) => {
+            io::Error::other(refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        error => io::Error::other(error),
+    };
+    let doing =
+        format!("the policy is in force by {engine}, but the rules of {other} could not be taken out");
+    EngineError::Io { doing, source }
 }
 
 fn share(lock: &Lock) -> Result<(), EngineError> {

@@ -19,7 +19,8 @@ use crate::enact::{self, Candidate};
 use crate::engines::Chosen;
 use crate::exit::{Exit, Stop};
 use crate::lock::{self, Lock};
-use crate::records::{Now, Pending, State, Store};
+use crate::records::{Now, Pending, Sealed, State, Store};
+use crate::talk::say;
 use vigil::Vigil;
 use watcher::Watcher;
 
@@ -85,12 +86,19 @@ pub(crate) fn begin(
             deadline_ms,
         })
     };
+    let before = Before::read(&store, state.clone());
     store.write(&pending(Now::read()?))?;
     watcher.arm()?;
     let changes = match candidate.put_in_force(lock) {
         Ok(changes) => changes,
         Err(error) => {
-            withdraw(&store, state, &id, watcher)?;
+            match before.put_back(&store, &id, lock) {
+                Ok(()) => watcher.detach(),
+                // It is on trial still; the watcher, which is dropped here, does not leave off.
+                Err(error) => {
+                    say(format_args!("can't undo the failed apply yet, but will try again: {error:#}"));
+                }
+            }
             return Err(error.into());
         }
     };
@@ -115,12 +123,32 @@ fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::
     Ok(())
 }
 
-/// The policy could not be put in force: what was before, is. Where that is on trial itself, the new watcher looks after
-/// it, for the one before may have left.
-fn withdraw(store: &Store, state: State, id: &str, watcher: Watcher) -> anyhow::Result<()> {
-    store.write(&state.hand_over(id))?;
-    watcher.detach();
-    Ok(())
+/// What was before a trial.
+struct Before {
+    state: State,
+    /// Of the policy that was on trial before; with the new record, the store forgets them.
+    sources: Option<Sealed>,
+}
+
+impl Before {
+    fn read(store: &Store, state: State) -> Self {
+        let on_trial = state.pending.as_ref();
+        let sources = on_trial.and_then(|pending| store.sources(&pending.policy).ok()?.seal().ok());
+        Self { state, sources }
+    }
+
+    /// The policy could not be put in force, or not all of it: what was before is again. Where that is on trial itself, the new
+    /// watcher looks after it, for the one before may have left.
+    fn put_back(self, store: &Store, id: &str, lock: &Lock) -> anyhow::Result<()> {
+        if let Some(sources) = &self.sources {
+            store.keep(sources)?;
+        }
+        match &self.state.pending {
+            Some(pending) => enact::restore(store, &pending.policy, lock)?,
+            None => enact::go_back(store, self.state.confirmed.as_ref(), lock)?,
+        }
+        Ok(store.write(&self.state.hand_over(id))?)
+    }
 }
 
 impl Trial {

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Command, Stdio};
 use std::thread;
@@ -30,6 +30,11 @@ const PROGRAM: &str = "/proc/self/exe";
 const NAME: &str = "dockfw";
 /// Where a process writes its name, which would be that of the link (proc_pid_comm(5)).
 const OWN_NAME: &str = "/proc/self/comm";
+
+/// The descriptors that a process has open (proc_pid_fd(5)).
+const OPEN: &str = "/proc/self/fd";
+/// The last of the three that every program has (stderr(3)).
+const STDERR: RawFd = 2;
 
 /// What the watcher says when it is ready.
 const READY: u8 = b'r';
@@ -85,6 +90,7 @@ enum Cause {
 
 /// What a watcher does.
 pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
+    close_inherited();
     // Whoever starts it by hand may be the leader of a group, which can't leave its session.
     let _ = nix::unistd::setsid();
     let _ = fs::write(OWN_NAME, NAME);
@@ -104,6 +110,18 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Closes what the one who waits was given by others: a lock of theirs, for one, is not to be held until the end of the
+/// trial. Of its own, the watcher has nothing open yet but stdin, stdout and stderr.
+fn close_inherited() {
+    let names: Vec<_> =
+        fs::read_dir(OPEN).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    let numbers = names.iter().filter_map(|name| name.to_str()?.parse::<RawFd>().ok());
+    for number in numbers.filter(|number| *number > STDERR) {
+        // One of them was that of the directory itself, which is closed already.
+        let _ = nix::unistd::close(number);
+    }
 }
 
 /// Waits for a cause to take the policy back. There is none any more where it is not on trial.

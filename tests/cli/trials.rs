@@ -395,6 +395,63 @@ fn an_apply_that_is_killed_half_way_is_taken_back_whole() {
     assert_eq!((host.in_force(), host.engines()), (vec!["443"], vec!["nftables"]));
 }
 
+/// Refuses to change rules of IPv4, once those of IPv6 are changed; only to judge them is fine.
+const REFUSES: &str = "#!/bin/sh
+case \"$*\" in *--test*) ;; *) ! mkdir refused 2>/dev/null || exit 4 ;; esac
+exec /usr/sbin/${0##*/} \"$@\"
+";
+
+#[test]
+fn an_apply_that_fails_half_way_is_undone_at_once() {
+    let Some(host) = Host::raise("half-failed") else { return };
+    host.script("dockfw apply --backend iptables").exits(0);
+    host.write_policy("444");
+    host.desk.write("bin/iptables-restore", REFUSES);
+    host.script("chmod 755 bin/*").exits(0);
+    let apply = "PATH=$PWD/bin:$PATH dockfw apply --backend iptables --confirm 1h --detach";
+    assert_ne!(host.script(apply).code(), Some(0));
+    host.script("test -d refused").exits(0);
+    assert_eq!(host.in_force(), ["443"]);
+    nobody_watches(&host);
+    host.script("dockfw status").exits(7);
+    host.write_policy("443");
+    host.script("dockfw status").exits(0);
+}
+
+#[test]
+fn what_nobody_reads_is_done_and_recorded_all_the_same() {
+    let Some(host) = Host::with_two_policies("unread") else { return };
+    host.script("dockfw apply --confirm 1h --detach >/dev/full").exits(0);
+    host.script("dockfw confirm >/dev/full").exits(0);
+    assert_eq!(host.in_force(), ["444"]);
+    host.write_policy("445");
+    host.script("dockfw apply >/dev/full; dockfw diff >/dev/null; dockfw rollback").exits(0);
+    assert_eq!(host.in_force(), ["444"], "to the one before the last");
+    host.script("dockfw diff >/dev/full").exits(1);
+    host.script("dockfw remove >/dev/full").exits(0);
+}
+
+#[test]
+fn whoever_reads_slowly_keeps_nobody_waiting() {
+    let Some(host) = Host::with_two_policies("slow-reader") else { return };
+    // More than a pipe holds.
+    let many: Vec<_> = (0..9000).map(|n| format!("\"10.{}.{}.1\"", n / 200, n % 200)).collect();
+    let policy = format!("trusted = [{}]\n", many.join(", "));
+    host.desk.write("many/dockfw.toml", policy);
+    let script = "mkfifo slow; \"$DOCKFW\" --config many/dockfw.toml apply --dry-run --force >slow & exec <slow; head -c 1 >/dev/null
+                  flock --timeout 10 /run/dockfw/lock true";
+    host.script(script).exits(0);
+}
+
+#[test]
+fn the_watcher_holds_no_lock_of_others() {
+    let Some(host) = Host::with_two_policies("their-lock") else { return };
+    let apply = "\"$DOCKFW\" --config dockfw.toml apply --confirm 1h --detach";
+    host.script(&format!("flock theirs {apply}; flock --nonblock theirs true")).exits(0);
+    host.script("dockfw rollback").exits(0);
+    nobody_watches(&host);
+}
+
 #[test]
 fn remove_ends_a_trial() {
     let Some((host, waiter)) = trial("remove") else { return };
