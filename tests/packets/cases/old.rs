@@ -67,7 +67,7 @@ impl Old {
 /// Takes dockfw out, and whatever is there of the old layout.
 fn clear(world: &World<'_>) -> Result<()> {
     world.remove()?;
-    let script = "iptables -D INPUT -j FILTERS && iptables -F FILTERS && iptables -X FILTERS
+    let script = "while iptables -D INPUT -j FILTERS; do :; done; iptables -F FILTERS; iptables -X FILTERS
                   iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN; ipset destroy ip_allow";
     world.lab.on_host("sh", &["-c", script]).map(drop)
 }
