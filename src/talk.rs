@@ -20,7 +20,12 @@ pub(crate) fn tell(line: impl Display) {
 /// Writes to stdout what a verb was asked for and changes nothing to find out, with a newline behind it. Whoever reads
 /// may have heard enough; all else is an error.
 pub(crate) fn answer(text: impl Display) -> io::Result<()> {
-    match writeln!(io::stdout(), "{text}") {
+    write(&format!("{text}\n"))
+}
+
+/// The same, just as it is.
+pub(crate) fn write(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

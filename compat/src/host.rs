@@ -73,7 +73,7 @@ impl Tools {
     pub(crate) fn find(variant: Variant, infix: &str) -> Option<Self> {
         let mut programs = BTreeMap::new();
         for family in families() {
-            let base = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
+            let base = base_name(family);
             let pair = [find(&format!("{base}{infix}-save"))?, find(&format!("{base}{infix}-restore"))?];
             programs.insert(family, pair);
         }
@@ -137,6 +137,14 @@ impl Tools {
 
 fn missing(program: &str) -> EngineError {
     EngineError::Unsupported(format!("the program {program} is not there"))
+}
+
+/// What the names of a family's programs begin with.
+pub(crate) fn base_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables",
+        Family::Ipv6 => "ip6tables",
+    }
 }
 
 /// The families that the kernel has: IPv6 may be disabled at boot.

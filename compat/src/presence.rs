@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 
-use crate::host::may_have_legacy_tables;
+use crate::host::{base_name, may_have_legacy_tables};
 use crate::run::{at_once, find, run};
 use crate::saved::Tables;
 use crate::sets;
@@ -42,7 +42,7 @@ impl Question {
 
 /// The programs that list rules of a family: of each variant that may have any, or the only one that there is.
 fn programs(family: Family) -> Vec<PathBuf> {
-    let base = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
+    let base = base_name(family);
     let (legacy, nft) = (find(&format!("{base}-legacy-save")), find(&format!("{base}-nft-save")));
     if legacy.is_none() && nft.is_none() {
         return find(&format!("{base}-save")).into_iter().collect();

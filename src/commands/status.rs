@@ -3,7 +3,7 @@
 mod text;
 mod watch;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use anyhow::Context;
@@ -21,7 +21,7 @@ use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
 use crate::host::capabilities;
 use crate::records::{Now, Sources, Store, Summary};
 use crate::safety;
-use crate::talk::say;
+use crate::talk::{say, write};
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -68,14 +68,6 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     };
     write(&text)?;
     Ok(report.exit(options.strict))
-}
-
-/// Writes all at once. Whoever reads may have heard enough.
-fn write(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }
 
 impl Report {

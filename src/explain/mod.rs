@@ -13,11 +13,10 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::{Hook, Match, Ruleset};
 use dockfw_policy::service::Service;
-use dockfw_policy::walk::{self, Decision, Interface, Packet, Sender, Verdict};
+use dockfw_policy::walk::{self, Decision, Packet, Sender, Verdict};
 use serde::Serialize;
 
 use crate::exposure::{Facts, Rules};
-use crate::host::links::Link;
 use crate::host::routes::Route;
 
 pub(crate) use docker::Objection;
@@ -121,7 +120,7 @@ pub(crate) fn explain(
     let target = target::target(&situation, question, facts, others);
     let packet = Packet {
         sender: Sender { address: question.from, is_own: situation.from_is_own },
-        path: target.path(&situation, question, |link| interface(rules, link)),
+        path: target.path(&situation, question, |link| rules.interface(link)),
     };
     let decisions = walk::explain_path(rules.ruleset, &packet);
     let verdict = decisions.last().map_or(Verdict::Pass, |decision| decision.verdict);
@@ -143,10 +142,6 @@ pub(crate) fn explain(
         target,
         others: objections,
     })
-}
-
-fn interface(rules: Rules<'_>, link: &Link) -> Interface {
-    Interface { name: link.name.clone(), is_bridge: link.is_bridge() || rules.by_name_alone }
 }
 
 fn told(ruleset: &Ruleset, decision: &Decision<'_>, packet: &Packet) -> HookVerdict {

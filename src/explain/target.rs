@@ -3,22 +3,17 @@
 use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::service::{Service, Transport};
+use dockfw_policy::service::Service;
 use dockfw_policy::walk::{Connection, Interface, Path, Payload, Translation};
 use serde::Serialize;
 
 use super::situation::{Situation, is_link_local};
 use super::{Others, Question};
-use crate::exposure::Facts;
-use crate::host::docker::{Container, Driver, Published};
+use crate::exposure::{Facts, Port};
+use crate::host::docker::{Container, Driver, MESH_BRIDGE, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
-/// The bridge that Swarm's mesh leads to.
-const MESH: &str = "docker_gwbridge";
-/// Stands for any port that a client sends from: one of those that Linux itself chooses
-/// (net.ipv4.ip_local_port_range), none that a policy speaks of.
-const CLIENT_PORT: u16 = 50_000;
 /// Echo request (RFC 792, RFC 4443), and the protocols that it is of.
 const ECHO_REQUEST: [(Family, u8, u8); 2] = [(Family::Ipv4, 1, 8), (Family::Ipv6, 58, 128)];
 
@@ -100,12 +95,7 @@ impl Target {
 /// Whatever opens a connection.
 fn payload(service: Service, to: IpAddr) -> Payload {
     match service {
-        Service::Ports(transport, range) => Payload::Ports {
-            transport,
-            source: CLIENT_PORT,
-            destination: range.first(),
-            opens: transport == Transport::Tcp,
-        },
+        Service::Ports(transport, range) => Port { number: range.first(), transport }.opening(),
         Service::Protocol(number) => {
             let echo = ECHO_REQUEST.iter().find(|(family, protocol, _)| {
                 *protocol == number && (*family == Family::Ipv4) == to.is_ipv4()
@@ -179,7 +169,7 @@ fn at_published(
 fn way_to(published: &Published, address: IpAddr, facts: &Facts, others: &dyn Others) -> Option<Link> {
     let link = |is_it: &dyn Fn(&Link) -> bool| facts.links.iter().find(|link| is_it(link)).cloned();
     if published.is_meshed {
-        return link(&|link| link.name == MESH);
+        return link(&|link| link.name == MESH_BRIDGE);
     }
     let index = others.route(address, None)?.interface;
     link(&|link| link.index == index)

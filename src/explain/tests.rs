@@ -6,6 +6,7 @@ use dockfw_policy::{Files, LoadOptions};
 
 use super::*;
 use crate::host::docker::{Container, Driver, Network, Published};
+use crate::host::links::Link;
 
 const OUTSIDE: u32 = 2;
 const DOCKER0: u32 = 3;

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::service::Transport;
-use dockfw_policy::walk::Translation;
+use dockfw_policy::walk::{Interface, Payload, Translation};
 use serde::{Serialize, Serializer};
 
 use crate::host::docker::{Container, Network, Published};
@@ -24,6 +24,10 @@ pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered};
 
 /// Processes that hold a published port for Docker.
 const HOLDERS: [&str; 2] = ["docker-proxy", "dockerd"];
+
+/// Stands for any port that a client sends from: one of those that Linux itself chooses (net.ipv4.ip_local_port_range),
+/// none that a policy speaks of, and none of DHCP's and its kin (below 1024).
+const CLIENT_PORT: u16 = 50_000;
 
 /// What this host is and runs.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +51,13 @@ pub(crate) struct Rules<'a> {
     pub(crate) ruleset: &'a Ruleset,
     /// Whether the engine goes by the names of interfaces alone, and not by their kind.
     pub(crate) by_name_alone: bool,
+}
+
+impl Rules<'_> {
+    /// An interface as the engine knows it.
+    pub(crate) fn interface(&self, link: &Link) -> Interface {
+        Interface { name: link.name.clone(), is_bridge: link.is_bridge() || self.by_name_alone }
+    }
 }
 
 /// A port of this host at which something answers.
@@ -76,6 +87,18 @@ pub(crate) struct Port {
     pub(crate) number: u16,
     /// The protocol.
     pub(crate) transport: Transport,
+}
+
+impl Port {
+    /// What opens a connection to it.
+    pub(crate) fn opening(self) -> Payload {
+        Payload::Ports {
+            transport: self.transport,
+            source: CLIENT_PORT,
+            destination: self.number,
+            opens: self.transport == Transport::Tcp,
+        }
+    }
 }
 
 impl std::fmt::Display for Port {

@@ -5,20 +5,14 @@ use std::net::IpAddr;
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::compile::names;
 use dockfw_policy::policy::Place;
-use dockfw_policy::ruleset::InterfaceList;
-use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
-    Admission, Audience, Connection, Interface, Path, Payload, SourceCondition, Translation, audience,
+    Admission, Audience, Connection, Interface, Path, SourceCondition, Translation, audience,
 };
 use serde::{Serialize, Serializer};
 
-use super::{Door, Exposed, Kind, Port, Rules, placeholder};
+use super::{Door, Exposed, Kind, Rules, placeholder};
+use crate::host::docker::MESH_BRIDGE;
 use crate::host::links::Link;
-
-/// The bridge that Swarm's mesh leads to.
-const MESH: &str = "docker_gwbridge";
-/// Stands for any port that a client sends from. DHCP's and its kin are no clients' (below 1024).
-const CLIENT_PORT: u16 = 50_000;
 
 /// Who may reach a port by these interfaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,8 +79,8 @@ impl<'a> Origins<'a> {
         let ruleset = rules.ruleset;
         let is_inside = |link: &Link| {
             let lists = ruleset.interfaces.iter().filter(|list| list.bridges_only);
-            let interface = interface(rules, link);
-            lists.into_iter().any(|list| is_of(list, &interface))
+            let interface = rules.interface(link);
+            lists.into_iter().any(|list| interface.is_of(list))
         };
         let outer = links.iter().filter(|link| link.is_up && link.name != "lo" && link.controller.is_none());
         let mut outside: Vec<Vec<&Link>> = Vec::new();
@@ -99,7 +93,7 @@ impl<'a> Origins<'a> {
                 None => outside.push(vec![link]),
             }
         }
-        let inside = links.iter().find(|link| is_inside(link)).map(|link| interface(rules, link));
+        let inside = links.iter().find(|link| is_inside(link)).map(|link| rules.interface(link));
         Self { rules, links, outside, inside }
     }
 
@@ -125,7 +119,7 @@ impl<'a> Origins<'a> {
         let bound = door.interface;
         let open = links.iter().filter(|link| bound.is_none_or(|bound| bound.index == link.index));
         let open: Vec<_> = open.collect();
-        let incoming = interface(self.rules, open.first()?);
+        let incoming = self.rules.interface(open.first()?);
         let audience = self.audience(door, door.translated, incoming);
         Some(Reach {
             interfaces: open.into_iter().map(|link| link.name.clone()).collect(),
@@ -141,7 +135,7 @@ impl<'a> Origins<'a> {
     ) -> Audience<'a> {
         let path = Path {
             destination: if door.address.is_unspecified() { placeholder(door.family) } else { door.address },
-            payload: opening(door.port),
+            payload: door.port.opening(),
             translated,
             incoming,
             outgoing: translated.map(|to| self.way_to(door.kind, to.address)),
@@ -157,13 +151,13 @@ impl<'a> Origins<'a> {
             around.filter_map(AddressRange::prefix).max()
         };
         let found = match kind {
-            Kind::Mesh => self.links.iter().find(|link| link.name == MESH),
+            Kind::Mesh => self.links.iter().find(|link| link.name == MESH_BRIDGE),
             Kind::Process | Kind::Published => {
                 self.links.iter().filter(|link| closest(link).is_some()).max_by_key(closest)
             }
         };
         let nowhere = || Interface { name: String::new(), is_bridge: false };
-        found.map_or_else(nowhere, |link| interface(self.rules, link))
+        found.map_or_else(nowhere, |link| self.rules.interface(link))
     }
 
     fn admitted(&self, audience: &Audience<'_>) -> Vec<Admitted> {
@@ -185,26 +179,8 @@ impl<'a> Origins<'a> {
 
 /// How the rules sort an interface: which of their lists it is of.
 fn class(rules: Rules<'_>, link: &Link) -> Vec<bool> {
-    let interface = interface(rules, link);
-    rules.ruleset.interfaces.iter().map(|list| is_of(list, &interface)).collect()
-}
-
-fn interface(rules: Rules<'_>, link: &Link) -> Interface {
-    Interface { name: link.name.clone(), is_bridge: link.is_bridge() || rules.by_name_alone }
-}
-
-fn is_of(list: &InterfaceList, interface: &Interface) -> bool {
-    (interface.is_bridge || !list.bridges_only)
-        && list.patterns.iter().any(|pattern| pattern.matches(&interface.name))
-}
-
-fn opening(port: Port) -> Payload {
-    Payload::Ports {
-        transport: port.transport,
-        source: CLIENT_PORT,
-        destination: port.number,
-        opens: port.transport == Transport::Tcp,
-    }
+    let interface = rules.interface(link);
+    rules.ruleset.interfaces.iter().map(|list| interface.is_of(list)).collect()
 }
 
 /// Of several conditions that must all hold, the narrowest names those who are let in.

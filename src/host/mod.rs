@@ -15,4 +15,5 @@ pub(crate) mod persistence;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod routes;
+mod saved;
 pub(crate) mod session;

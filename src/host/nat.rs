@@ -5,32 +5,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 use serde::Deserialize;
 
 use super::docker::Published;
 use super::programs::said;
+use super::saved;
 
 /// Docker's chain for published ports, in any variant of iptables.
 const DOCKER: &str = "DOCKER";
 /// Its chain for those of Swarm's mesh.
 const MESH: &str = "DOCKER-INGRESS";
-/// The programs that write rules down. None of them is told a table, which would create it.
-const SAVERS: [&str; 6] = [
-    "iptables-save",
-    "ip6tables-save",
-    "iptables-nft-save",
-    "ip6tables-nft-save",
-    "iptables-legacy-save",
-    "ip6tables-legacy-save",
-];
-/// The families of nf_tables.
-const NFT_FAMILIES: [&str; 2] = ["ip", "ip6"];
 
 /// All published ports that rules translate, each once.
 pub(crate) fn published() -> Vec<Published> {
-    let mut published: Vec<_> = SAVERS.iter().flat_map(|program| saved_by(program)).collect();
-    published.extend(NFT_FAMILIES.iter().flat_map(|family| in_dockers_own_table(family)));
+    let mut published: Vec<_> =
+        saved::everywhere().flat_map(|(family, text)| translated(&text, family)).collect();
+    published.extend(Family::BOTH.into_iter().flat_map(in_dockers_own_table));
     published.sort();
     published.dedup();
     published
@@ -41,10 +33,16 @@ pub(crate) fn meshed() -> Vec<Published> {
     published().into_iter().filter(|published| published.is_meshed).collect()
 }
 
-fn saved_by(program: &str) -> Vec<Published> {
-    let unspecified = if program.starts_with("ip6") { "::" } else { "0.0.0.0" };
-    let text = said(program, &[]).unwrap_or_default();
-    text.lines().filter_map(|line| translated_by(line, unspecified)).collect()
+fn translated(text: &str, family: Family) -> Vec<Published> {
+    text.lines().filter_map(|line| translated_by(line, unspecified(family))).collect()
+}
+
+/// The address that stands for all of a family.
+fn unspecified(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "0.0.0.0",
+        Family::Ipv6 => "::",
+    }
 }
 
 /// The published port that a line of `iptables-save` translates, if it does.
@@ -73,12 +71,13 @@ fn transport(name: &str) -> Option<Transport> {
 }
 
 /// What Docker's nftables backend has. As JSON or not at all: listings are no interface, and nft 1.0.6 crashes on some.
-fn in_dockers_own_table(family: &str) -> Vec<Published> {
-    let chain = ["list", "chain", family, "docker-bridges", "nat-prerouting-and-output"];
+fn in_dockers_own_table(family: Family) -> Vec<Published> {
+    let of_nft = if family == Family::Ipv4 { "ip" } else { "ip6" };
+    let chain = ["list", "chain", of_nft, "docker-bridges", "nat-prerouting-and-output"];
     let text = said("nft", &[["-j"].as_slice(), &chain].concat()).unwrap_or_default();
     let listing: Listing = serde_json::from_str(&text).unwrap_or_default();
-    let unspecified = if family == "ip6" { "::" } else { "0.0.0.0" };
-    listing.nftables.iter().filter_map(|entry| entry.rule.as_ref()?.published(unspecified)).collect()
+    let rules = listing.nftables.iter().filter_map(|entry| entry.rule.as_ref());
+    rules.filter_map(|rule| rule.published(unspecified(family))).collect()
 }
 
 /// A listing of nft's (libnftables-json(5)): of all of it, what matters here.

@@ -8,19 +8,10 @@ use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Hook;
 use nix::libc;
 
-use super::programs::said;
+use super::saved;
 use crate::nftables::foreign;
 use crate::text::printable;
 
-/// The programs that write iptables' rules down. None of them is told a table, which would create it.
-const SAVERS: [(&str, Family); 6] = [
-    ("iptables-save", Family::Ipv4),
-    ("ip6tables-save", Family::Ipv6),
-    ("iptables-nft-save", Family::Ipv4),
-    ("ip6tables-nft-save", Family::Ipv6),
-    ("iptables-legacy-save", Family::Ipv4),
-    ("ip6tables-legacy-save", Family::Ipv6),
-];
 /// The ways in which a rule of iptables takes packets out of connection tracking (iptables-extensions(8)).
 const NOTRACK: [&str; 2] = [" -j NOTRACK", " --notrack"];
 
@@ -49,8 +40,7 @@ pub(crate) struct Dropping {
 /// Reads it. What can't be read, for want of privileges or of programs, is not there.
 pub(crate) fn read() -> Others {
     let mut others = in_nf_tables();
-    for (program, family) in SAVERS {
-        let text = said(program, &[]).unwrap_or_default();
+    for (family, text) in saved::everywhere() {
         others.add_saved(family, &text);
     }
     others

@@ -6,6 +6,7 @@ use dockfw_policy::address::Family;
 use serde_json::Value;
 
 use super::programs::said;
+use super::saved;
 
 /// Whether the policy of iptables' FORWARD is DROP, or nothing where that can't be read.
 pub(crate) fn forward_drops(family: Family) -> Option<bool> {
@@ -24,13 +25,9 @@ pub(crate) fn direct_is_dropped(address: IpAddr) -> Option<bool> {
     }
 }
 
-/// All rules of a family, by the iptables that Docker finds as well. No table is named: that would make it.
+/// Where there is no table filter, nothing can be read.
 fn saved(family: Family) -> Option<String> {
-    let program = match family {
-        Family::Ipv4 => "iptables-save",
-        Family::Ipv6 => "ip6tables-save",
-    };
-    said(program, &[]).filter(|text| text.contains("*filter"))
+    saved::where_docker_looks(family).filter(|text| text.contains("*filter"))
 }
 
 fn table<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {

@@ -12,7 +12,7 @@ use dockfw_policy::{Files, LoadOptions, load};
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
-use crate::host::{Tools, Variant};
+use crate::host::{Tools, Variant, base_name};
 use crate::normal::Protocols;
 use crate::run::find;
 
@@ -90,7 +90,7 @@ impl Bench {
     }
 
     fn family(&self, family: Family, arguments: &str) {
-        let base = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
+        let base = base_name(family);
         sh(&format!("{base}-{} {arguments}", self.host.tools.variant.name()));
     }
 

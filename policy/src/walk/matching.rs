@@ -96,10 +96,7 @@ impl View<'_> {
     }
 
     fn is_of(&self, interface: &Interface, list: &SetName) -> bool {
-        self.ruleset.interface_list(list).is_some_and(|list| {
-            (interface.is_bridge || !list.bridges_only)
-                && list.patterns.iter().any(|pattern| pattern.matches(&interface.name))
-        })
+        self.ruleset.interface_list(list).is_some_and(|list| interface.is_of(list))
     }
 
     /// Only what is forwarded goes out by an interface, and which one is known once it was routed.

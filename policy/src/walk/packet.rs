@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::address::Family;
-use crate::ruleset::{Hook, PortField};
+use crate::ruleset::{Hook, InterfaceList, PortField};
 use crate::service::Transport;
 
 /// IANA's number of ICMP.
@@ -82,6 +82,14 @@ pub struct Interface {
     pub name: String,
     /// Whether it is a kernel bridge. An engine that knows interfaces by their names alone takes each for one.
     pub is_bridge: bool,
+}
+
+impl Interface {
+    /// Whether a list of interfaces has it.
+    pub fn is_of(&self, list: &InterfaceList) -> bool {
+        (self.is_bridge || !list.bridges_only)
+            && list.patterns.iter().any(|pattern| pattern.matches(&self.name))
+    }
 }
 
 /// What connection tracking thinks of a packet.

@@ -118,17 +118,10 @@ impl Row<'_> {
     }
 
     fn cells(&self) -> [String; 5] {
-        let names: Vec<_> = self.families.iter().map(|family| family_name(*family)).collect();
+        let names: Vec<_> = self.families.iter().map(|family| family.name()).collect();
         let address =
             if self.one.address.is_unspecified() { "all".into() } else { self.one.address.to_string() };
         [self.one.port.to_string(), names.join("+"), address, who(self.one), what(self.one)]
-    }
-}
-
-fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }
 

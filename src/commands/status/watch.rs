@@ -10,8 +10,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 
-use super::{Report, text, write};
+use super::{Report, text};
 use crate::exit::Exit;
+use crate::talk::write;
 
 /// From one look to the next.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -17,6 +17,9 @@ use crate::text::printable;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
 
+/// The bridge that Swarm's mesh leads to.
+pub(crate) const MESH_BRIDGE: &str = "docker_gwbridge";
+
 /// The running containers, or nothing where Docker does not answer.
 pub(crate) fn containers() -> Option<Vec<Container>> {
     let answer: Vec<containers::Answer> = ask("/containers/json")?;
