@@ -10,6 +10,8 @@ use super::opening;
 use crate::expect::Expectations;
 use crate::world::{Engine, Setting, World};
 
+/// Held by whatever changes rules.
+const LOCK: &str = "/run/dockfw/lock";
 /// A host process and a published port that stream and echo.
 const STREAMS: [u16; 2] = [2222, 8444];
 
@@ -278,13 +280,15 @@ pub(super) fn time_of_apply(world: &World<'_>, setting: Setting, policies: &[Str
     Ok(shortest)
 }
 
-/// Lets an apply run for so long, then kills it. Returns whether it had ended before.
+/// Lets an apply run for so long, then kills it, and waits for the programs that it had started: one of them may be about
+/// to change the rules. Returns whether it had ended before.
 pub(super) fn apply_for(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<bool> {
     let mut apply = world.spawn_apply(setting, policy)?;
     let ended = wait_until(delay, "for the apply to end by itself", || apply.try_wait().ok().flatten());
     if ended.is_err() {
         apply.kill()?;
         apply.wait()?;
+        world.lab.on_host("flock", &["--timeout", "10", LOCK, "true"])?;
     }
     Ok(ended.is_ok())
 }
