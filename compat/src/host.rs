@@ -21,8 +21,14 @@ use crate::wanted::Wanted;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait before the next try.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What programs say when someone else was faster. It passes.
-const BUSY: [&str; 3] = ["xtables lock", "Resource temporarily unavailable", "Device or resource busy"];
+/// What programs say when someone else was faster. It passes. The last is said of a set, not of a rule that names it:
+/// whoever lists sets holds each one for a moment (ref_netlink in linux/net/netfilter/ipset/ip_set_core.c).
+const BUSY: [&str; 4] = [
+    "xtables lock",
+    "Resource temporarily unavailable",
+    "Device or resource busy",
+    "it is in use by a kernel component",
+];
 /// How long the kernel may take to let go of sets: it releases the rules of a transaction after the fact.
 const RELEASE: Duration = Duration::from_secs(2);
 
@@ -233,6 +239,13 @@ fn line_number(text: &str) -> Option<usize> {
     })
 }
 
+/// A text without its first lines.
+fn after_lines(text: &str, count: usize) -> &str {
+    let mut ends = text.match_indices('\n').map(|(at, newline)| at + newline.len());
+    let start = count.checked_sub(1).and_then(|last| ends.nth(last)).unwrap_or(0);
+    text.get(start..).unwrap_or_default()
+}
+
 /// What of this host the engine works with.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
@@ -275,7 +288,7 @@ impl Host {
 
     /// What is there.
     pub(crate) fn read(&self) -> Result<Live, EngineError> {
-        let sets = || Ok(saved::own_sets(&self.run_ipset(&["save"], "")?.stdout));
+        let sets = || Ok(saved::own_sets(&self.run_ipset(&["save"])?.stdout));
         self.read_with(sets)
     }
 
@@ -284,7 +297,7 @@ impl Host {
         let elements =
             |name: &str| wanted.sets.iter().find(|set| set.name == name).map(|set| set.networks.clone());
         self.read_with(|| {
-            let answer = self.run_ipset(&["list", "-n"], "")?;
+            let answer = self.run_ipset(&["list", "-n"])?;
             let own = answer.stdout.lines().filter(|name| sets::is_own(name));
             Ok(own.map(|name| (name.to_owned(), elements(name))).collect())
         })
@@ -300,8 +313,17 @@ impl Host {
     }
 
     /// Runs `ipset`, which must succeed.
-    fn run_ipset(&self, arguments: &[&str], input: &str) -> Result<Answer, EngineError> {
-        let answer = patiently(|| run(&self.ipset, arguments, input))?;
+    fn run_ipset(&self, arguments: &[&str]) -> Result<Answer, EngineError> {
+        self.ipset_says(arguments, || run(&self.ipset, arguments, ""))
+    }
+
+    /// What a run of `ipset` with these arguments says, which must succeed.
+    fn ipset_says(
+        &self,
+        arguments: &[&str],
+        attempt: impl FnMut() -> Result<Answer, EngineError>,
+    ) -> Result<Answer, EngineError> {
+        let answer = patiently(attempt)?;
         if answer.status.success() {
             return Ok(answer);
         }
@@ -311,12 +333,19 @@ impl Host {
         }))
     }
 
-    /// Makes and fills sets.
+    /// Makes and fills sets. Where others hold one of them, goes on at the line that had to wait: those before it are done.
     pub(crate) fn restore_sets(&self, text: &str) -> Result<(), EngineError> {
         if text.is_empty() {
             return Ok(());
         }
-        self.run_ipset(&["restore"], text).map(drop)
+        let mut rest = text;
+        self.ipset_says(&["restore"], || {
+            let answer = run(&self.ipset, &["restore"], rest)?;
+            let done = line_number(&answer.stderr).map_or(0, |line| line.saturating_sub(1));
+            rest = after_lines(rest, done);
+            Ok(answer)
+        })
+        .map(drop)
     }
 
     /// Destroys sets. One that is in use for longer stays for the next time. Returns those that are gone.
@@ -437,5 +466,12 @@ mod tests {
         assert_eq!(line_number("iptables-restore v1.4.21: x\nError occurred at line: 3\nTry"), Some(3));
         assert_eq!(line_number("line 5: RULE_APPEND failed (No such file): rule in chain A"), Some(5));
         assert_eq!(line_number("no line is named"), None);
+        assert_eq!(line_number("ipset v6.29: Error in line 2: Set cannot be created"), Some(2));
+    }
+
+    #[test]
+    fn a_text_goes_on_behind_the_lines_that_are_done() {
+        let rest = [0, 1, 2, 3, 4].map(|count| after_lines("a\nb\nc\n", count));
+        assert_eq!(rest, ["a\nb\nc\n", "b\nc\n", "c\n", "", "a\nb\nc\n"]);
     }
 }

@@ -137,6 +137,32 @@ fn what_is_left_in_the_other_variant_is_taken_out() {
     });
 }
 
+/// Whoever lists sets holds each of them for as long as it takes to read it.
+#[test]
+fn whoever_lists_the_sets_meanwhile_breaks_nothing() {
+    on_both(|bench| {
+        let many: String = (0..20_000_u32)
+            .map(|n| format!(",\n\"{}\"", std::net::Ipv4Addr::from(0x0b00_0000 + n * 2)))
+            .collect();
+        let policies = ["198.51.100.1", "198.51.100.2"]
+            .map(|address| wanted(&format!("trusted = [\"{address}\", \"2001:db8::10\"{many}]")));
+        bench.apply(&policies[1]);
+        let mut lister = Command::new("sh");
+        let mut lister =
+            lister.args(["-c", "while :; do ipset list >/dev/null; done"]).spawn().expect("a shell");
+        let applied: Vec<_> =
+            policies.iter().cycle().take(10).map(|wanted| apply(&bench.host, wanted)).collect();
+        lister.kill().expect("it ran to the end");
+        lister.wait().expect("it was killed");
+        for result in applied {
+            assert!(!result.expect("applied").is_empty());
+        }
+        bench.apply(&policies[0]);
+        assert_eq!(bench.differences(&policies[0]), [""; 0]);
+        assert_eq!(sh("ipset list -n").lines().count(), 2);
+    });
+}
+
 #[test]
 fn a_refusal_names_the_rule_and_changes_nothing() {
     on_both(|bench| {
