@@ -63,6 +63,16 @@ impl Host {
         Some(Self { directory, path, refuses_nf_tables: false, hides_programs: programs.is_empty() })
     }
 
+    fn with_iptables(self, variant: &str) -> Self {
+        for family in ["iptables", "ip6tables"] {
+            for program in ["", "-save", "-restore"] {
+                let real = format!("/usr/sbin/{family}-{variant}{program}");
+                symlink(real, self.path.join(format!("{family}{program}"))).unwrap();
+            }
+        }
+        self
+    }
+
     fn with_old_iptables(self) -> Self {
         for family in ["iptables", "ip6tables"] {
             for program in ["", "-save", "-restore"] {
@@ -149,12 +159,7 @@ fn compat_where_iptables_is_older_than_1_8() {
 fn native_with_iptables_of_either_variant() {
     for variant in ["legacy", "nft"] {
         let Some(host) = Host::new(&LEGACY) else { return };
-        for family in ["iptables", "ip6tables"] {
-            for program in ["", "-save", "-restore"] {
-                let real = format!("/usr/sbin/{family}-{variant}{program}");
-                symlink(real, host.path.join(format!("{family}{program}"))).unwrap();
-            }
-        }
+        let host = host.with_iptables(variant);
         assert_eq!(host.engine_of_probe(), "nftables");
         let output = host.run("dockfw apply --backend auto; dockfw status");
         assert!(
@@ -163,6 +168,20 @@ fn native_with_iptables_of_either_variant() {
             said(&output)
         );
     }
+}
+
+/// An apply that was interrupted before any rule was there is no reason to keep its engine.
+#[test]
+fn native_where_an_interrupted_apply_of_compat_left_only_sets() {
+    let Some(host) = Host::new(&LEGACY) else { return };
+    let host = host.with_iptables("legacy");
+    let leave = "dockfw apply --backend iptables; ipset save >sets; dockfw remove; ipset restore <sets";
+    let output = host.run(&format!(
+        "{leave}; dockfw apply --backend auto; dockfw status; dockfw diff; ipset list -n | sed 's/^/left: /'"
+    ));
+    let said = said(&output);
+    assert!(output.status.success() && said.contains("in force (nftables)"), "{said}");
+    assert!(!said.contains("moved from") && !said.contains("left: "), "{said}");
 }
 
 #[test]
@@ -174,13 +193,7 @@ fn native_without_any_iptables() {
 #[test]
 fn compat_where_the_kernel_refuses_nf_tables() {
     let Some(host) = Host::new(&LEGACY) else { return };
-    for family in ["iptables", "ip6tables"] {
-        for program in ["", "-save", "-restore"] {
-            let real = format!("/usr/sbin/{family}-legacy{program}");
-            symlink(real, host.path.join(format!("{family}{program}"))).unwrap();
-        }
-    }
-    let host = Host { refuses_nf_tables: true, ..host };
+    let host = Host { refuses_nf_tables: true, ..host.with_iptables("legacy") };
     assert_eq!(host.engine_of_probe(), "iptables");
     let output = host.run("dockfw apply --backend auto; dockfw status");
     assert!(output.status.success() && said(&output).contains("in force (iptables)"), "{}", said(&output));

@@ -12,7 +12,7 @@ use crate::host::{Host, Tools};
 use crate::lower::{counter_of, lower};
 use crate::normal::comment;
 use crate::plan::{Live, Plan, Restore, plan, removal};
-use crate::presence::is_present;
+use crate::presence::presence;
 use crate::probe;
 use crate::run::both;
 use crate::sets;
@@ -46,7 +46,7 @@ impl Engine for Iptables {
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
         match ruleset {
             Some(ruleset) => read(&Host::find(&self.facts)?, &lowered(ruleset)?),
-            None => Ok(State { present: is_present()?, ..State::default() }),
+            None => Ok(State { presence: presence()?, ..State::default() }),
         }
     }
 
@@ -115,7 +115,7 @@ fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     let mut differences = plan(&live, wanted, &host.protocols).differences;
     differences.extend(left_in_other(host).iter().map(|(other, restore)| left_over(other, restore)));
     Ok(State {
-        present: live.is_present(),
+        presence: live.presence(),
         differences,
         unfit: host.unfit.clone(),
         counters: counters(&live),

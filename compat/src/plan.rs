@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use dockfw_policy::address::Family;
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
+use dockfw_policy::engine::Presence;
 use dockfw_policy::ruleset::Origin;
 use ipnetwork::IpNetwork;
 
 use crate::jumps::{self, JUMPS, Jump};
 use crate::normal::{Clause, Protocols, comment, normal};
 use crate::old::is_old_filters;
+use crate::presence::presence_of;
 use crate::saved::{self, Table, Tables};
 use crate::sets;
 use crate::text;
@@ -38,9 +40,9 @@ impl Live {
         found.map(|(family, _)| *family)
     }
 
-    /// Whether anything of the engine is there.
-    pub(crate) fn is_present(&self) -> bool {
-        !self.sets.is_empty() || self.families.values().any(Tables::have_own)
+    /// How much of the engine is there.
+    pub(crate) fn presence(&self) -> Presence {
+        presence_of(self.families.values().any(Tables::have_own), !self.sets.is_empty())
     }
 }
 

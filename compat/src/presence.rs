@@ -1,10 +1,10 @@
-//! Whether anything of the engine is on the host, asked of as few programs as can be: every apply of the other engine
+//! How much of the engine is on the host, asked of as few programs as can be: every apply of the other engine
 //! asks it.
 
 use std::path::PathBuf;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::engine::EngineError;
+use dockfw_policy::engine::{EngineError, Presence};
 
 use crate::host::{base_name, may_have_legacy_tables};
 use crate::run::{at_once, find, run};
@@ -13,14 +13,24 @@ use crate::sets;
 
 /// Looks in both variants of iptables, and for sets: all at once.
 /// What can't be read holds nothing of ours.
-pub(crate) fn is_present() -> Result<bool, EngineError> {
+pub(crate) fn presence() -> Result<Presence, EngineError> {
     let saves = Family::BOTH.into_iter().flat_map(programs);
     let questions = saves.map(Question::Rules).chain(find("ipset").map(Question::Sets));
-    let answers = at_once(questions, |question| question.is_yes());
-    answers.into_iter().try_fold(false, |found, answer| Ok(found | answer?))
+    let answers = at_once(questions, |question| question.answer());
+    let found: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;
+    Ok(presence_of(found.contains(&Presence::Rules), found.contains(&Presence::Leftovers)))
 }
 
-/// Whether something of ours is among what a program lists.
+/// Sets alone judge no packet.
+pub(crate) fn presence_of(rules: bool, sets: bool) -> Presence {
+    match (rules, sets) {
+        (true, _) => Presence::Rules,
+        (false, true) => Presence::Leftovers,
+        (false, false) => Presence::Nothing,
+    }
+}
+
+/// What of ours is among what a program lists.
 enum Question {
     /// Of `iptables-save` and its like.
     Rules(PathBuf),
@@ -29,13 +39,17 @@ enum Question {
 }
 
 impl Question {
-    fn is_yes(&self) -> Result<bool, EngineError> {
+    fn answer(&self) -> Result<Presence, EngineError> {
         match self {
             Self::Rules(save) => {
                 let answer = run(save, &["-c"], "")?;
-                Ok(answer.status.success() && Tables::parse(&answer.stdout).have_own())
+                let have_own = answer.status.success() && Tables::parse(&answer.stdout).have_own();
+                Ok(presence_of(have_own, false))
             }
-            Self::Sets(ipset) => Ok(run(ipset, &["list", "-n"], "")?.stdout.lines().any(sets::is_own)),
+            Self::Sets(ipset) => {
+                let names = run(ipset, &["list", "-n"], "")?.stdout;
+                Ok(presence_of(false, names.lines().any(sets::is_own)))
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ pub trait Engine {
     fn apply(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError>;
 
     /// What of this engine is on the host, compared with `ruleset`: the differences are those that an apply would take
-    /// away. Without a ruleset, only whether anything is there has to be told.
+    /// away. Without a ruleset, only how much is there has to be told.
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError>;
 
     /// Takes everything of this engine out again. Returns whether there was anything.
@@ -44,8 +44,8 @@ pub struct Requirement {
 /// What of an engine is on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct State {
-    /// Whether anything of the engine is there.
-    pub present: bool,
+    /// How much of the engine is there.
+    pub presence: Presence,
     /// How what is there differs from the ruleset that it was compared with; empty: not at all.
     pub differences: Vec<Difference>,
     /// Why packets do not meet what is there, if so.
@@ -59,8 +59,23 @@ pub struct State {
 impl State {
     /// Whether the ruleset that it was compared with is what packets meet.
     pub fn is_in_force(&self) -> bool {
-        self.present && self.unfit.is_none() && self.differences.iter().all(Difference::is_harmless)
+        self.presence == Presence::Rules
+            && self.unfit.is_none()
+            && self.differences.iter().all(Difference::is_harmless)
     }
+}
+
+/// How much of an engine is on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// Nothing at all.
+    #[default]
+    Nothing,
+    /// What judges no packet: sets that an interrupted apply left behind, and no rules.
+    Leftovers,
+    /// Rules.
+    Rules,
 }
 
 /// A counter's value.

@@ -39,7 +39,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     }
     let lock = lock::take()?;
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
-    let judgement = judge(&policy, || Ok(!chosen.is_anything_there()?))?;
+    let judgement = judge(&policy, || Ok(!chosen.is_any_there()?))?;
     judgement.say_notes();
     if let Some(refusal) = judgement.refusal(REFUSED).filter(|_| !options.force) {
         return Err(refusal.into());

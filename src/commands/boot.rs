@@ -76,7 +76,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
         (Backend::Auto, Some(confirmed)) => Chosen::preferring(confirmed.engine)?,
         (backend, _) => Chosen::by(backend, false)?,
     };
-    judge(&policy, || Ok(!chosen.is_anything_there()?))?.say_all();
+    judge(&policy, || Ok(!chosen.is_any_there()?))?.say_all();
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
     candidate.put_in_force(lock)?;

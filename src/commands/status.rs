@@ -94,7 +94,7 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
 fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let mut present = Vec::new();
     for engine in engines::all(verify) {
-        if engines::is_present(engine.as_ref())? {
+        if engines::has_rules(engine.as_ref())? {
             present.push(engine);
         }
     }

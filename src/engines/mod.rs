@@ -8,7 +8,7 @@ use std::io;
 use dockfw_compat::{Facts, Iptables};
 use dockfw_policy::compile::{self, compile};
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
-use dockfw_policy::engine::{Engine, EngineError, Requirement};
+use dockfw_policy::engine::{Engine, EngineError, Presence, Requirement};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 
@@ -47,8 +47,10 @@ fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
 pub(crate) struct Chosen {
     /// The engine.
     pub(crate) engine: Box<dyn Engine>,
-    /// The other one, where rules of it are on the host.
-    pub(crate) other: Option<Box<dyn Engine>>,
+    /// The other one.
+    pub(crate) other: Box<dyn Engine>,
+    /// How much of the other one is on the host.
+    left: Presence,
 }
 
 impl Chosen {
@@ -56,8 +58,8 @@ impl Chosen {
     pub(crate) fn by(backend: Backend, verify: bool) -> Result<Self, EngineError> {
         let engine = choose(backend, verify)?;
         let other = other_than(engine.as_ref());
-        let is_there = is_present(other.as_ref())?;
-        Ok(Self { engine, other: is_there.then_some(other) })
+        let left = presence(other.as_ref())?;
+        Ok(Self { engine, other, left })
     }
 
     /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
@@ -72,9 +74,9 @@ impl Chosen {
         Ok(decide::missing(&requirements(self.engine.as_ref())?).is_empty())
     }
 
-    /// Whether anything of dockfw is on the host, of either engine.
-    pub(crate) fn is_anything_there(&self) -> Result<bool, EngineError> {
-        Ok(self.other.is_some() || is_present(self.engine.as_ref())?)
+    /// Whether rules of dockfw are on the host, of either engine.
+    pub(crate) fn is_any_there(&self) -> Result<bool, EngineError> {
+        Ok(self.left == Presence::Rules || has_rules(self.engine.as_ref())?)
     }
 
     /// The engine as `--backend` names it.
@@ -91,8 +93,12 @@ impl Chosen {
 
     /// Everything that the other engine has on the host: never what is wanted.
     fn foreign(&self) -> Option<Difference> {
-        let name = self.other.as_ref()?.name().into();
-        Some(Difference::new(DifferenceKind::Foreign, Part::Engine { name }))
+        let kind = match self.left {
+            Presence::Nothing => return None,
+            Presence::Leftovers => DifferenceKind::Leftover,
+            Presence::Rules => DifferenceKind::Foreign,
+        };
+        Some(Difference::new(kind, Part::Engine { name: self.other.name().into() }))
     }
 
     /// Puts a policy in force. Returns the differences that are no more.
@@ -105,11 +111,19 @@ impl Chosen {
         let mut changes = self.engine.apply(ruleset)?;
         changes.extend(self.foreign());
         // Only now that the new engine's rules are in force: between the two there is no moment without.
-        if let Some(other) = &self.other {
-            other.remove().map_err(|error| not_removed(self.engine.name(), other.name(), error))?;
-            say(format_args!("moved from the {} engine to {}", other.name(), self.engine.name()));
+        if self.left != Presence::Nothing {
+            self.remove_other()?;
         }
         Ok(changes)
+    }
+
+    fn remove_other(&self) -> Result<(), EngineError> {
+        let [engine, other] = [self.engine.name(), self.other.name()];
+        self.other.remove().map_err(|error| not_removed(engine, other, error))?;
+        if self.left == Presence::Rules {
+            say(format_args!("moved from the {other} engine to {engine}"));
+        }
+        Ok(())
     }
 }
 
@@ -189,21 +203,26 @@ fn requirements(engine: &dyn Engine) -> Result<Vec<Requirement>, EngineError> {
     }
 }
 
-/// The first engine of which something is there.
+/// The first engine of which rules are there.
 fn in_force(engines: &[Box<dyn Engine>]) -> Result<Option<&'static str>, EngineError> {
     for engine in engines {
-        if is_present(engine.as_ref())? {
+        if has_rules(engine.as_ref())? {
             return Ok(Some(engine.name()));
         }
     }
     Ok(None)
 }
 
-/// Whether anything of an engine is on the host. Of one that the host can't have, nothing is.
-pub(crate) fn is_present(engine: &dyn Engine) -> Result<bool, EngineError> {
+/// Whether rules of an engine are on the host.
+pub(crate) fn has_rules(engine: &dyn Engine) -> Result<bool, EngineError> {
+    Ok(presence(engine)? == Presence::Rules)
+}
+
+/// How much of an engine is on the host. Of one that the host can't have, nothing is.
+fn presence(engine: &dyn Engine) -> Result<Presence, EngineError> {
     match engine.read(None) {
-        Ok(state) => Ok(state.present),
-        Err(EngineError::Unsupported(_)) => Ok(false),
+        Ok(state) => Ok(state.presence),
+        Err(EngineError::Unsupported(_)) => Ok(Presence::Nothing),
         Err(error) => Err(error),
     }
 }

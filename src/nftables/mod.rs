@@ -27,7 +27,7 @@ mod words;
 use std::cell::OnceCell;
 
 use dockfw_policy::difference::Difference;
-use dockfw_policy::engine::{Count, Engine, EngineError, Requirement, SetState, State};
+use dockfw_policy::engine::{Count, Engine, EngineError, Presence, Requirement, SetState, State};
 use dockfw_policy::nft::{Features, Table, lower};
 use dockfw_policy::ruleset::Ruleset;
 
@@ -185,7 +185,10 @@ impl Engine for Nftables {
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
         let Some(ruleset) = ruleset else { return self.read_wanted(None) };
         let state = self.read_wanted(Some(&encode(&lower(ruleset, Features::ALL))?))?;
-        if !state.present || state.differences.is_empty() || self.features()? == Features::ALL {
+        if state.presence == Presence::Nothing
+            || state.differences.is_empty()
+            || self.features()? == Features::ALL
+        {
             return Ok(state);
         }
         self.read_wanted(Some(&encode(&lower(ruleset, self.features()?))?))
@@ -216,7 +219,7 @@ impl Nftables {
 fn state(live: &Live) -> State {
     let counters = live.objects.iter().filter(|object| object.kind == uapi::object::COUNTER);
     State {
-        present: true,
+        presence: Presence::Rules,
         differences: Vec::new(),
         unfit: None,
         counters: counters

@@ -115,7 +115,7 @@ fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::
                 "not applied: the way back is broken; apply what is in force now without --confirm first",
             )?;
         }
-        None if state.pending.is_none() && chosen.is_anything_there()? => {
+        None if state.pending.is_none() && chosen.is_any_there()? => {
             return Err(Stop::new(Exit::Unsafe, NO_WAY_BACK).into());
         }
         None => {}

@@ -12,6 +12,8 @@ use dockfw_policy::{Files, LoadOptions, load};
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
+use dockfw_policy::engine::Presence;
+
 use crate::host::{Tools, Variant, base_name};
 use crate::normal::Protocols;
 use crate::run::find;

@@ -197,7 +197,7 @@ fn what_is_there_is_read_without_a_ruleset() {
     in_namespace(|| {
         apply(&small());
         let state = Nftables::default().read(None).unwrap();
-        assert!(state.present && state.differences.is_empty());
+        assert!(state.presence == Presence::Rules && state.differences.is_empty());
         let sets: Vec<_> = state.sets.iter().map(|set| (set.name.as_str(), set.elements)).collect();
         assert_eq!(sets, [("hosts4", Some(2)), ("nets4", Some(6))]);
     });

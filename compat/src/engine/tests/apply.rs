@@ -76,6 +76,21 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
 }
 
 #[test]
+fn sets_without_rules_are_left_over() {
+    on_both(|bench| {
+        let found = || [presence().unwrap(), bench.host.read().unwrap().presence()];
+        assert_eq!(found(), [Presence::Nothing; 2]);
+        let filled = Step::ALL.iter().position(|step| *step == Step::FillAndJudge).unwrap() + 1;
+        bench.apply_partly(&full(), filled);
+        assert_eq!(found(), [Presence::Leftovers; 2]);
+        bench.apply_partly(&full(), Step::ALL.len());
+        assert_eq!(found(), [Presence::Rules; 2]);
+        remove(&bench.host).unwrap();
+        assert_eq!(found(), [Presence::Nothing; 2]);
+    });
+}
+
+#[test]
 fn a_half_filled_set_is_never_taken_for_a_full_one() {
     on_both(|bench| {
         let wanted = trusting("198.51.100.1");
