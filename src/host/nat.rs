@@ -1,5 +1,5 @@
-//! Published ports as the live rules of address translation have them, for when Docker itself does not say: it is
-//! stopped, and its containers live on, or it is a Swarm's worker.
+//! Published ports as the live rules of address translation have them: where they lead to, and which there are when Docker
+//! itself does not say, because it is stopped, and its containers live on, or because it is a Swarm's worker.
 //!
 //! Docker's rules are no interface: what is read here is shown, and decides nothing.
 

@@ -169,6 +169,7 @@ pub(crate) const CASES: &[Case] = &[
     case("status", "status notices what was changed behind its back", status::notices_changes),
     case("status", "status notices Docker in the other iptables", status::notices_the_other_variant),
     case("status", "status lists what no rule covers", status::lists_what_no_rule_covers),
+    case("status", "status knows where docker-proxy answers", status::knows_where_docker_proxy_answers),
     case(
         "status",
         "status knows published ports without Docker",

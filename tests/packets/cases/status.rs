@@ -264,6 +264,24 @@ pub(super) fn lists_what_no_rule_covers(world: &World<'_>, setting: Setting) -> 
     Ok(())
 }
 
+/// Where Docker has no rule for a published port, docker-proxy answers, and other rules of the policy decide. ip6tables-legacy
+/// 1.8.9 has Docker leave some out.
+pub(super) fn knows_where_docker_proxy_answers(world: &World<'_>, setting: Setting) -> Result<()> {
+    let container = "[[allow]]\nname = \"own\"\nports = [\"80/tcp\", \"80/udp\"]\nto = \"container\"\n";
+    world.apply(setting, &format!("{SOURCES}\n{container}"))?;
+    let script = |script: &str| world.lab.on_host("sh", &["-ec", script]).map(drop);
+    script(
+        "ip6tables-save -t nat >/run/nat
+         grep -v -- '--dport 8080 ' /run/nat | ip6tables-restore --table nat",
+    )?;
+    let agreement = Look::at(world, &[]).and_then(|look| {
+        ensure!(!look.admits("8080/tcp", world.at(8080)[1], &["everyone"])?, "{:#}", look.report["exposed"]);
+        agrees(world, &look)
+    });
+    script("ip6tables-restore --table nat </run/nat")?;
+    agreement
+}
+
 /// While Docker is stopped and its containers live on, the rules say what is published.
 pub(super) fn knows_published_ports_without_docker(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, &opening(&["8080"], "docker"))?;
