@@ -10,17 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use dockfw_lab::{Lab, LabOptions, Machine, Programs, Variant, patience, run, wait_until};
+use dockfw_lab::{Lab, LabOptions, Machine, Programs, Sshd, Variant, patience};
 use tempfile::TempDir;
 
 const DOCKFW: &str = env!("CARGO_BIN_EXE_dockfw");
-const SSHD: &str = "/usr/sbin/sshd";
 /// How long anything may take that a session is asked to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing answers where nothing will. On the lab's network an answer takes less than a millisecond.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How long a connection may take that is expected to come about.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// The engines, as `--backend` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +38,7 @@ impl fmt::Display for Engine {
 
 /// Whether this machine has what it takes.
 pub(crate) fn possible() -> Result<()> {
-    ensure!(fs::exists(SSHD)?, "no {SSHD} on this machine");
+    Sshd::check()?;
     Programs::check(&Variant::Nft)
 }
 
@@ -50,26 +47,14 @@ pub(crate) struct Bench {
     pub(crate) lab: Lab,
     pub(crate) engine: Engine,
     files: TempDir,
-    sshd: Child,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // It may have ended by itself, which its cases have then complained of.
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
-    }
+    sshd: Sshd,
 }
 
 impl Bench {
     pub(crate) fn raise(engine: Engine) -> Result<Self> {
         let lab = Lab::raise(LabOptions { dockfw: Some(DOCKFW.into()), ..LabOptions::default() })?;
-        let files = tempfile::tempdir()?;
-        let sshd = start_sshd(&lab, &files)?;
-        let bench = Self { lab, engine, files, sshd };
-        let host = bench.lab.host.v4.into();
-        wait_until(CONNECT, "for sshd", || bench.knock(&bench.lab.trusted, host).ok())?;
-        Ok(bench)
+        let sshd = Sshd::start(&lab.host, lab.path())?;
+        Ok(Self { lab, engine, files: tempfile::tempdir()?, sshd })
     }
 
     /// Writes the policy that the next apply reads.
@@ -83,12 +68,6 @@ impl Bench {
         format!("{DOCKFW} --config {} apply --backend {} {options}", policy.display(), self.engine)
     }
 
-    /// Opens a TCP connection to sshd, and keeps silent.
-    pub(crate) fn knock(&self, from: &Machine, to: IpAddr) -> Result<TcpStream> {
-        let at = SocketAddr::new(to, 22);
-        Ok(from.run(|| TcpStream::connect_timeout(&at, CONNECT * patience()))?)
-    }
-
     /// Whether nothing answers at sshd's port.
     pub(crate) fn is_shut(&self, from: &Machine, to: IpAddr) -> bool {
         let at = SocketAddr::new(to, 22);
@@ -97,39 +76,15 @@ impl Bench {
 
     /// Logs in at an address of the host.
     pub(crate) fn login(&self, from: &Machine, to: &str) -> Result<Session> {
-        let mut command = from.command("ssh");
-        let key = self.files.path().join("client");
-        command.args(["-F", "none", "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
-        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-i"]).arg(key);
+        let mut command = self.sshd.client(from);
         command.args([&format!("root@{to}"), "sh"]);
-        Session::start(command, &self.lab)
+        Session::start(command)
     }
 
     /// A shell on the host that nobody logged in to, as at its console.
     pub(crate) fn console(&self) -> Result<Session> {
-        Session::start(self.lab.command("sh"), &self.lab)
+        Session::start(self.lab.command("sh"))
     }
-}
-
-fn start_sshd(lab: &Lab, files: &TempDir) -> Result<Child> {
-    let directory = files.path();
-    for name in ["host", "client"] {
-        let mut keygen = Command::new("ssh-keygen");
-        run(keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(directory.join(name)))?;
-    }
-    // It gives up its privileges into there.
-    fs::create_dir_all("/run/sshd")?;
-    let config = directory.join("sshd_config");
-    let text = format!(
-        "ListenAddress 0.0.0.0\nListenAddress ::\nHostKey {0}/host\nAuthorizedKeysFile {0}/client.pub\nPidFile none\n\
-         StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n",
-        directory.display()
-    );
-    fs::write(&config, text)?;
-    let mut sshd = lab.host.command(SSHD);
-    sshd.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null());
-    sshd.stderr(fs::File::create(directory.join("sshd.log"))?);
-    sshd.spawn().context("cannot start sshd")
 }
 
 /// A shell on the host, which is told what to run line by line.
@@ -160,16 +115,14 @@ impl Done {
 }
 
 impl Session {
-    fn start(mut command: Command, lab: &Lab) -> Result<Self> {
+    fn start(mut command: Command) -> Result<Self> {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = piped.spawn().context("cannot start a session")?;
         let stdin = child.stdin.take().context("no way in")?;
         let stdout = BufReader::new(child.stdout.take().context("no way out")?);
         let (sender, lines) = channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut session = Self { child, stdin, lines };
-        session.run(&format!("export PATH={}", lab.path().display()))?.exits(0)?;
-        Ok(session)
+        Ok(Self { child, stdin, lines })
     }
 
     /// Runs a command to its end.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use dockfw_lab::{Machine, wait_until};
+use dockfw_lab::{Machine, knock, wait_until};
 
 use crate::bench::{Bench, Session};
 
@@ -108,7 +108,7 @@ fn reparented(bench: &Bench) -> Result<()> {
 
 fn scanner(bench: &Bench) -> Result<()> {
     let host = bench.lab.host.v4.into();
-    let scans = [&bench.lab.untrusted, &bench.lab.blocked].map(|machine| bench.knock(machine, host));
+    let scans = [&bench.lab.untrusted, &bench.lab.blocked].map(|machine| knock(machine, host));
     let _held = scans.into_iter().collect::<Result<Vec<_>>>()?;
     bench.policy(CLOSED)?;
     let mut session = bench.login(&bench.lab.trusted, "192.0.2.1")?;

@@ -31,7 +31,7 @@ pub(crate) fn make_private() -> Result<()> {
     for directory in ["/run/netns", "/run/lock", WORK] {
         fs::create_dir_all(directory).with_context(|| format!("cannot create {directory}"))?;
     }
-    LAYERED.into_iter().filter(|directory| Path::new(directory).is_dir()).try_for_each(layer)
+    LAYERED.into_iter().try_for_each(layer)
 }
 
 /// An empty dockerd data root. Of its own file system even here: overlay2 cannot lie on an overlay.
@@ -48,7 +48,11 @@ pub(crate) fn tmpfs(target: impl AsRef<Path>) -> Result<()> {
         .with_context(|| format!("cannot mount a tmpfs on {}", target.display()))
 }
 
-fn layer(target: &str) -> Result<()> {
+/// Keeps what is changed in a directory of the machine, if it has it, in memory from here on.
+pub fn layer(target: &str) -> Result<()> {
+    if !Path::new(target).is_dir() {
+        return Ok(());
+    }
     let name = target.trim_start_matches('/').replace('/', "-");
     let target = Path::new(target);
     overlay(target, &Path::new(WORK).join("layers").join(name), target)
