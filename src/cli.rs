@@ -250,6 +250,9 @@ pub(crate) struct Import {
     /// overwritten.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) output: Option<PathBuf>,
+    /// Write JSON, with the keys of the policy file.
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) json: bool,
 }
 
 /// Options of `probe`.

@@ -14,7 +14,7 @@ use crate::cli::Import;
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
 use crate::import::{self, Imported, Input, MAX_SIZE, Options, Written};
-use crate::talk::say;
+use crate::talk::{answer, say};
 
 /// The name of the policy file.
 const POLICY: &str = "dockfw.toml";
@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     let inputs = if options.live { live()? } else { read(&options.files)? };
     let how = Options { lenient: options.lenient, files: options.output.is_some() };
     let imported = import::import(&inputs, how);
-    let Imported { written, notes } = imported.map_err(|findings| {
+    let Imported { written, document, notes } = imported.map_err(|findings| {
         let hint =
             if findings.lenience_helps { "; --lenient leaves out lines that can't be read" } else { "" };
         Stop::new(Exit::Usage, format!("nothing was imported{hint}\n{}", findings.to_string().trim_end()))
@@ -32,6 +32,7 @@ pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     must_load(&written)?;
     match &options.output {
         Some(directory) => write_to(directory, &written)?,
+        None if options.json => answer(serde_json::to_string_pretty(&document)?)?,
         None => io::stdout().lock().write_all(written.policy.as_bytes()).context("can't write the policy")?,
     }
     notes.iter().for_each(|note| say(format_args!("note: {note}")));

@@ -1,10 +1,11 @@
 //! From the rules of the old layout (the Ansible role `iptables_docker`, and its manual method) to a policy.
 //!
 //! Pure: texts in, a policy out, or all that is wrong with the texts. [`kind`] tells what a text is, [`sets`], [`rules`] and
-//! [`variables`] read one each, [`layout`] holds what they found, and [`policy`] writes it down. What was open by
+//! [`variables`] read one each, [`layout`] holds what they found, and [`policy`] writes it down, or [`document`] for programs. What was open by
 //! mistake is closed, and said; what can't be carried over is said, and where that would let somebody in whom the old
 //! rules dropped, it is an error.
 
+mod document;
 mod findings;
 mod kind;
 mod layout;
@@ -22,6 +23,7 @@ use rules::Rules;
 use sets::Sets;
 use variables::Variables;
 
+pub(crate) use document::Document;
 pub(crate) use findings::Findings;
 pub(crate) use policy::Written;
 
@@ -51,6 +53,8 @@ pub(crate) struct Options {
 pub(crate) struct Imported {
     /// The policy.
     pub(crate) written: Written,
+    /// The same for programs.
+    pub(crate) document: Document,
     /// What was not carried over, and what changes.
     pub(crate) notes: Vec<String>,
 }
@@ -76,7 +80,7 @@ pub(crate) fn import(inputs: &[Input], options: Options) -> Result<Imported, Fin
     }
     let written = policy::write(inputs, &layout, options.files);
     let notes = layout.changes.iter().cloned().chain(findings.into_notes()).collect();
-    Ok(Imported { written, notes })
+    Ok(Imported { written, document: Document::of(&layout), notes })
 }
 
 impl Read {

@@ -14,6 +14,13 @@ const LONG: usize = 100;
 /// The longest remark in a list's line, of which a policy reads 256 bytes at the most.
 const MAX_REMARK: usize = 120;
 
+/// The names of the rules.
+pub(super) const ON_HOST: &str = "open on the host";
+pub(super) const IN_CONTAINERS: &str = "open in containers";
+pub(super) const CONTAINERS_TO_HOST: &str = "containers to the host";
+/// What the last of them opens.
+pub(super) const ALL_PORTS: [&str; 2] = ["1-65535/tcp", "1-65535/udp"];
+
 /// A policy as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -93,20 +100,15 @@ impl Text {
     }
 
     fn rules(&mut self, layout: &Layout) {
-        self.rule(
-            "\n# Processes of the host that everyone reaches.",
-            "open on the host",
-            &layout.host,
-            "host",
-        );
+        self.rule("\n# Processes of the host that everyone reaches.", ON_HOST, &layout.host, "host");
         let comment = "\n# Containers' own ports that everyone reaches, as the rules in DOCKER-USER saw them: behind `-p 8080:80`, 80.";
-        self.rule(comment, "open in containers", &layout.containers, "container");
+        self.rule(comment, IN_CONTAINERS, &layout.containers, "container");
         if let Some(place) = &layout.open_to_containers {
             self.line(format_args!(
                 "\n# Containers reached everything on the host, because only some interfaces were filtered ({}).\n\
                  # Take this rule out if they need nothing there.\n\
-                 [[allow]]\nname  = \"containers to the host\"\nfrom  = [\"containers\"]\n\
-                 ports = [\"1-65535/tcp\", \"1-65535/udp\"]\nto    = \"host\"",
+                 [[allow]]\nname  = \"{CONTAINERS_TO_HOST}\"\nfrom  = [\"containers\"]\n\
+                 ports = {ALL_PORTS:?}\nto    = \"host\"",
                 place
             ));
         }

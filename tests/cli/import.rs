@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::desk::{Desk, Done};
+use crate::schema;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old-layout");
 
@@ -64,6 +67,47 @@ fn both_forms_of_the_set_mean_the_same() {
         let centos = policy(&format!("{name}.rules {name}.centos.set"));
         assert_eq!(policy(&format!("{name}.rules {name}.ubuntu.set")), centos);
         assert_eq!(policy(&format!("{name}.yml")), centos, "the variables say the same");
+    }
+}
+
+/// A policy file of what `--json` writes: lists and texts look alike in both.
+fn toml(document: &Value) -> String {
+    let lines = |table: &Value| {
+        let pairs = table.as_object().unwrap().iter();
+        pairs.map(|(key, value)| format!("{key} = {value}\n")).collect::<String>()
+    };
+    let (mut lists, mut tables) = (String::new(), String::new());
+    for (key, value) in document.as_object().unwrap() {
+        match value.as_array() {
+            Some(rules) if key == "allow" => {
+                tables.extend(rules.iter().map(|rule| format!("[[allow]]\n{}", lines(rule))));
+            }
+            Some(_) => lists += &format!("{key} = {value}\n"),
+            None => tables += &format!("[{key}]\n{}", lines(value)),
+        }
+    }
+    lists + &tables
+}
+
+#[test]
+fn json_says_what_the_policy_file_says() {
+    let desk = desk("json");
+    desk.write(
+        "odd.rules",
+        "-A FILTERS -m set ! --match-set ip_allow src -j DROP\n-A DOCKER-USER -s 10.6.6.6 -j DROP\n\
+        -A DOCKER-USER -i brapp -j RETURN\n-A DOCKER-USER -m set ! --match-set ip_allow src -j DROP\n",
+    );
+    let schema = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/import.json"));
+    let schema = serde_json::from_str(&schema.unwrap()).unwrap();
+    let compiled = |policy: &str| {
+        desk.write("dockfw.toml", policy);
+        desk.dockfw(&["show", "--format", "nft"]).exits(0).stdout.clone()
+    };
+    for arguments in ["default.yml", "example.yml", "manual.rules manual.set", "odd.rules manual.set"] {
+        let document = import(&desk, &format!("--json {arguments}")).exits(0).json();
+        assert_eq!(schema::faults(&schema, &document), [""; 0], "{document:#}");
+        let policy = import(&desk, arguments).exits(0).stdout.clone();
+        assert_eq!(compiled(&toml(&document)), compiled(&policy), "{document:#}");
     }
 }
 
