@@ -95,12 +95,16 @@ fn where_the_old_rules_can_not_be_kept_nothing_changes() {
     }
 }
 
-/// A program that kills the dockfw that started it once it has changed rules.
+/// A program that kills the dockfw that started it once it has changed rules so many times as `/run/kill` says.
 const KILLER: &str = r#"
     real=$(readlink /run/bin/iptables-restore)
     rm /run/bin/iptables-restore
     printf '#!/bin/sh\n%s "$@" || exit\ncase "$*" in *--test*|*--help*|*--version*) exit;; esac\n' $real >/run/bin/iptables-restore
-    echo 'rm /run/kill 2>/dev/null && kill -9 $PPID; exit 0' >>/run/bin/iptables-restore
+    cat >>/run/bin/iptables-restore <<'END'
+    left=$(cat /run/kill 2>/dev/null) || exit 0
+    [ $left = 1 ] && rm /run/kill && kill -9 $PPID
+    echo $((left - 1)) >/run/kill
+END
     chmod +x /run/bin/iptables-restore"#;
 
 #[test]
@@ -109,7 +113,7 @@ fn an_apply_that_is_killed_halfway_does_not_lose_the_old_rules() {
         let script = format!(
             "saved >before
              {KILLER}
-             touch /run/kill
+             echo 1 >/run/kill
              dockfw apply --backend ENGINE >&2 || echo killed: $?
              {next}
              dockfw remove
@@ -119,6 +123,29 @@ fn an_apply_that_is_killed_halfway_does_not_lose_the_old_rules() {
             done.exits(0).prints("killed: 137\n").prints("the old rules, which dockfw had taken over from");
         });
     }
+}
+
+/// What is killed may be killed again, on the way there and on the way back.
+#[test]
+fn a_take_over_that_is_killed_brings_the_old_jump_back_once() {
+    let script = format!(
+        "saved >before
+         {KILLER}
+         for there in 1 2 3; do
+             for back in 1 2 3; do
+                 echo $there >/run/kill
+                 dockfw apply --backend ENGINE >&2 || echo killed: $there
+                 echo $back >/run/kill
+                 dockfw remove >&2 || echo killed back: $back
+                 rm -f /run/kill
+                 dockfw remove >&2
+                 saved | cmp before - >&2
+             done
+         done"
+    );
+    on_all("killed-twice", &script, |done| {
+        done.exits(0).prints("killed: 1\n").prints("killed back: 1\n");
+    });
 }
 
 #[test]

@@ -1,22 +1,28 @@
 //! Hosts that come from the old layout: what its rules become, and the taking over from them.
 
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Knocker, Netns, Outcome, PROTOS, Probe, probe_all};
+use dockfw_lab::{Knocker, Netns, Outcome, PROTOS, Probe, probe_all, run_with_input};
 
 use super::forged::{both, survivors};
 use super::live::{Moments, Traffic, apply_for, nobody_answered, time_of_apply};
 use crate::expect::Expectations;
 use crate::world::{Setting, World, at};
 
-/// An old layout: its rules, its set as it is on CentOS or on Ubuntu, and whether it filters every interface.
+/// An old layout: its rules, its set as it is on CentOS or on Ubuntu, and whether it filters every interface. Where it is
+/// grown, its set is a big one, which is imported from a file that many hands have edited.
 struct Old {
     name: &'static str,
     rules: &'static str,
     set: &'static str,
     filters_all: bool,
+    is_grown: bool,
 }
+
+/// How many entries a grown set has beside those of its file.
+const GROWN: u32 = 60_000;
 
 macro_rules! text {
     ($file:literal) => {
@@ -24,56 +30,107 @@ macro_rules! text {
     };
 }
 
-const LAYOUTS: [Old; 4] = [
+const LAYOUTS: [Old; 5] = [
     Old {
         name: "default, CentOS",
         rules: text!("default.rules"),
         set: text!("default.centos.set"),
         filters_all: true,
+        is_grown: false,
     },
     Old {
         name: "default, Ubuntu",
         rules: text!("default.rules"),
         set: text!("default.ubuntu.set"),
         filters_all: true,
+        is_grown: true,
     },
     Old {
         name: "example, CentOS",
         rules: text!("example.rules"),
         set: text!("example.centos.set"),
         filters_all: false,
+        is_grown: false,
     },
-    Old { name: "by hand", rules: text!("manual.rules"), set: text!("manual.set"), filters_all: true },
+    Old {
+        name: "example, Ubuntu",
+        rules: text!("example.rules"),
+        set: text!("example.ubuntu.set"),
+        filters_all: false,
+        is_grown: false,
+    },
+    Old {
+        name: "by hand",
+        rules: text!("manual.rules"),
+        set: text!("manual.set"),
+        filters_all: true,
+        is_grown: false,
+    },
 ];
 
 impl Old {
     /// Puts the layout on the host, in the place of dockfw, with the lab's addresses for those of its files.
     fn put(&self, world: &World<'_>) -> Result<()> {
-        world.remove()?;
+        clear(world)?;
+        let set = self.set(world);
+        let script = format!(
+            "ipset restore <<'END'\n{set}END\niptables-restore --noflush <<'END'\n{}END\niptables -I INPUT 1 -j FILTERS",
+            self.rules
+        );
+        run_with_input(world.lab.command("sh").arg("-e"), script.as_bytes())?;
+        let jumps = world.rules()?.matches("-A INPUT -j FILTERS").count();
+        ensure!(jumps == 1, "{jumps} jumps to FILTERS");
+        Ok(())
+    }
+
+    /// The file of the set, with the lab's addresses.
+    fn set(&self, world: &World<'_>) -> String {
         let lab = world.lab;
         let set = self.set.replace("192.168.100.100", &lab.host.v4.to_string());
         let set = set.replace("192.168.100.1\n", &format!("{}\n", lab.trusted.v4));
         let set = set.replace("192.168.1.123", &lab.trusted.v4.to_string());
         // A bare `flush` empties the sets of all others on the host as well.
         let set = set.replace("\nflush\n", "\nflush ip_allow\n");
-        let script = format!(
-            "ipset restore <<'END'\n{set}END\niptables-restore --noflush <<'END'\n{}END\niptables -I INPUT 1 -j FILTERS",
-            self.rules
-        );
-        lab.on_host("sh", &["-ec", &script]).map(drop)
+        let entries = (0..GROWN).filter(|_| self.is_grown);
+        let entry = |n: u32| format!("add ip_allow {}\n", Ipv4Addr::from_bits(0x0b00_0000 + n * 2));
+        set + &entries.map(entry).collect::<String>()
+    }
+
+    /// The policy that its rules and its set become: those in force, or those of files.
+    fn imported(&self, world: &World<'_>) -> Result<String> {
+        if !self.is_grown {
+            return import(world, &["--live"]);
+        }
+        let files = tempfile::tempdir()?;
+        let [rules, set] = ["rules", "set"].map(|name| files.path().join(name).display().to_string());
+        fs::write(&rules, self.rules)?;
+        fs::write(&set, edited(&self.set(world)))?;
+        ensure!(import(world, &[&rules, &set]).is_err(), "junk is imported");
+        import(world, &["--lenient", &rules, &set])
     }
 }
 
 /// Takes dockfw out, and whatever is there of the old layout.
 fn clear(world: &World<'_>) -> Result<()> {
     world.remove()?;
-    let script = "while iptables -D INPUT -j FILTERS; do :; done; iptables -F FILTERS; iptables -X FILTERS
+    let script = "ipset list -n ip_allow || exit 0
+                  while iptables -D INPUT -j FILTERS; do :; done; iptables -F FILTERS; iptables -X FILTERS
                   iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN; ipset destroy ip_allow";
     world.lab.on_host("sh", &["-c", script]).map(drop)
 }
 
-fn imported(world: &World<'_>) -> Result<String> {
-    let output = world.lab.dockfw(&["import", "--live"])?;
+/// A set's file as editors of Windows, and people in a hurry, leave it.
+fn edited(set: &str) -> String {
+    let lines = set.lines().enumerate().map(|(index, line)| match index % 1000 {
+        998 => format!("{line}\r\n# to be reviewed\r\n\r\n"),
+        999 => format!("{line}\r\nadd ip_allow somebody\r\nfixme\r\n"),
+        _ => format!("{line}\r\n"),
+    });
+    lines.collect()
+}
+
+fn import(world: &World<'_>, what: &[&str]) -> Result<String> {
+    let output = world.lab.dockfw(&[&["import"], what].concat())?;
     ensure!(output.status.success(), "dockfw import: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).context("a policy is text")
 }
@@ -147,7 +204,7 @@ fn decides_as_before(old: &Old, world: &World<'_>, setting: Setting) -> Result<(
     let probes: Vec<_> = matrix.iter().map(|asked| asked.probe.clone()).collect();
     let before = probe_all(&probes);
     let forged_before = forged(world)?;
-    world.apply(setting, &imported(world)?)?;
+    world.apply(setting, &old.imported(world)?)?;
     ensure!(!world.rules()?.contains("match-set ip_allow"), "the old rules are still there");
     let after = probe_all(&probes);
     let verdicts = matrix.iter().zip(before.iter().zip(&after));
@@ -212,6 +269,7 @@ pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Resul
     let policies = [policy(world), format!("{}blocked = [\"203.0.113.9\"]\n", policy(world))];
     let mut moments = Moments::within(time_of_apply(world, setting, &policies)? * 2);
     old.put(world)?;
+    let before = world.rules()?;
     let knockers = knock(world);
     while let Some(delay) = moments.next()? {
         let is_finished = apply_for(world, setting, &policies[0], delay)?;
@@ -223,7 +281,8 @@ pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Resul
         world.apply(setting, &policies[1])?;
         ensure!(!is_old(world)?, "the next apply did not take the old rules out");
         world.remove()?;
-        ensure!(is_old(world)?, "the old rules did not come back");
+        let now = world.rules()?;
+        ensure!(now == before, "the old rules are other than before:\n{before}\nnow:\n{now}");
     }
     nobody_answered(knockers)?;
     clear(world)
