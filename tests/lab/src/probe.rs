@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ use crate::wait::patience;
 /// How long a probe waits for an answer. Answers take below a millisecond on virtual links, and TCP's first
 /// retransmission, which would double the packets that a test reasons about, comes after a second.
 pub const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// The ports that Linux itself chooses for clients (net.ipv4.ip_local_port_range).
+const CLIENT_PORTS: Range<u16> = 32_768..61_000;
 
 /// What came of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,9 +162,14 @@ impl Probe {
 
     fn socket(&self, kind: Type, protocol: Protocol) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(self.to), kind, Some(protocol))?;
-        if let Some(source) = self.source {
-            socket.set_reuse_address(true)?;
-            socket.bind(&source.into())?;
+        let any = if self.to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        match self.source.unwrap_or(SocketAddr::new(any, 0)) {
+            source if source.port() != 0 => {
+                socket.set_reuse_address(true)?;
+                socket.bind(&source.into())?;
+            }
+            source if kind == Type::DGRAM => bind_to_fresh_port(&socket, source.ip())?,
+            source => socket.bind(&source.into())?,
         }
         Ok(socket)
     }
@@ -173,6 +183,21 @@ impl Probe {
             _ => Outcome::Unsent(error.to_string()),
         }
     }
+}
+
+/// Binds to a port that no probe had for as long as can be. Connection tracking remembers a UDP flow for up to two minutes: one
+/// more from the same port would be the same flow, and pass where no new one does.
+fn bind_to_fresh_port(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    for _ in CLIENT_PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % CLIENT_PORTS.len();
+        let port = CLIENT_PORTS.start + u16::try_from(step).unwrap_or_default();
+        match socket.bind(&SocketAddr::new(address, port).into()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            result => return result,
+        }
+    }
+    Err(ErrorKind::AddrInUse.into())
 }
 
 impl fmt::Display for Probe {
@@ -208,4 +233,21 @@ pub fn probe_all(probes: &[Probe]) -> Vec<Outcome> {
         let running: Vec<_> = probes.iter().map(|probe| scope.spawn(|| probe.run())).collect();
         running.into_iter().map(|probe| probe.join().expect("a probe does not panic")).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_probes_over_udp_are_one_flow() {
+        let port = || {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+            bind_to_fresh_port(&socket, Ipv4Addr::LOCALHOST.into()).unwrap();
+            socket.local_addr().unwrap().as_socket().unwrap().port()
+        };
+        assert_eq!((0..1000).map(|_| port()).collect::<BTreeSet<_>>().len(), 1000);
+    }
 }
