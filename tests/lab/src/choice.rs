@@ -21,13 +21,12 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Those that `DOCKFW_TEST_DOCKER` names: `host` and suites with commas between them, or `all`; `host` by default.
+    /// Those that `DOCKFW_TEST_DOCKER` names: `host` and suites with commas between them; `host` by default.
     #[must_use]
     pub fn wanted() -> Vec<Self> {
         let named = env::var("DOCKFW_TEST_DOCKER").unwrap_or_default();
         match named.trim() {
             "" => vec![Self::of("host")],
-            "all" => ["host"].iter().chain(&Root::SUITES).map(|source| Self::of(source)).collect(),
             list => list.split(',').map(|source| Self::of(source.trim())).collect(),
         }
     }

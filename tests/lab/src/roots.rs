@@ -37,9 +37,6 @@ pub struct Root {
 }
 
 impl Root {
-    /// Suites that have another Docker than Debian 12: 20.10.5, 26.1, and the latest.
-    pub const SUITES: [&str; 3] = ["bullseye", "trixie", "sid"];
-
     /// The root of a suite, which is built if it is not in the cache. An error is a reason to skip.
     ///
     /// To be called before [`contain`](crate::contain()): a lab's `/run` may hide how names are resolved.

@@ -1,4 +1,4 @@
-//! Builds the root file systems that labs can have, those of the named suites or all, unless they are cached.
+//! Builds the root file systems that labs can have, those of the named suites, unless they are cached.
 
 use std::process::ExitCode;
 
@@ -6,11 +6,8 @@ use anyhow::Result;
 use dockfw_lab::Root;
 
 fn main() -> ExitCode {
-    let named: Vec<String> = std::env::args().skip(1).collect();
-    let all = || Root::SUITES.map(str::to_owned).to_vec();
-    let suites = if named.is_empty() { all() } else { named };
     let mut code = ExitCode::SUCCESS;
-    for suite in suites {
+    for suite in std::env::args().skip(1) {
         if let Err(error) = tell(&suite) {
             eprintln!("{error:#}");
             code = ExitCode::FAILURE;
