@@ -264,14 +264,13 @@ pub(crate) struct Host {
 impl Host {
     /// Looks for the programs, and where Docker's chains are.
     pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
-        let (tools, on_nftables) = both(tools, || on_nftables(facts));
-        let (usual, other) = tools?;
+        let (usual, other) = tools()?;
         let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
         let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
         // What can't be read there has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
         let in_usual = in_other && has_docker(&usual)?;
-        let dockers = Dockers { in_usual, in_other, on_nftables };
+        let dockers = Dockers { in_usual, in_other, on_nftables: facts.docker_uses_nftables };
         let unfit = dockers.unfit(usual.variant);
         Ok(match other {
             Some(other) if dockers.in_other && !dockers.in_usual => {
@@ -403,6 +402,7 @@ pub fn docker_chains() -> Result<Vec<&'static str>, EngineError> {
 struct Dockers {
     in_usual: bool,
     in_other: bool,
+    /// There it has no DOCKER-USER: rules in that chain would filter nothing.
     on_nftables: bool,
 }
 
@@ -410,8 +410,8 @@ impl Dockers {
     /// Why rules would not filter, if so.
     fn unfit(self, usual: Variant) -> Option<String> {
         if self.on_nftables {
-            let reason =
-                "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables";
+            let reason = "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables, \
+                          or where Docker is back on iptables, delete its tables docker-bridges";
             return Some(reason.into());
         }
         let other = usual.other().name();
@@ -426,14 +426,6 @@ impl Dockers {
 
 fn has_docker(tools: &Tools) -> Result<bool, EngineError> {
     Ok(tools.read()?.values().any(Tables::have_docker))
-}
-
-/// Docker on its nftables backend has no DOCKER-USER: rules there would filter nothing.
-fn on_nftables(facts: &Facts) -> bool {
-    facts.docker_uses_nftables.unwrap_or_else(|| {
-        let tables = find("nft").and_then(|nft| run(&nft, &["list", "tables"], "").ok());
-        tables.is_some_and(|answer| answer.stdout.contains("docker-bridges"))
-    })
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ use saved::Tables;
 /// What is known of this host already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Whether Docker filters with nftables itself; nothing where it was not asked.
-    pub docker_uses_nftables: Option<bool>,
+    /// Whether Docker filters with nftables itself.
+    pub docker_uses_nftables: bool,
 }
 
 /// The compat engine.

@@ -43,7 +43,7 @@ impl Gathered {
         self.facts.published = docker::published_by(&self.facts.containers);
         let translated = nat::published();
         // Docker's own tables can't be read everywhere; its rules in iptables can.
-        if !translated.is_empty() || docker::uses_nftables() == Some(false) {
+        if !translated.is_empty() || !docker::uses_nftables() {
             aim(&mut self.facts.published, &translated);
         }
         let meshed = meshed();

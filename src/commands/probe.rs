@@ -28,6 +28,8 @@ struct Report<'a> {
 struct Docker {
     /// The variants of iptables that have chains of Docker's; nothing where no rules could be read.
     chains: Option<Vec<&'static str>>,
+    /// The tables of Docker's nftables backend that are there.
+    tables: Vec<String>,
     /// What Docker says that it filters with; nothing where it does not say.
     backend: Option<String>,
 }
@@ -39,7 +41,11 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
         Ok(Decision { engine, reason }) => (Some(engine), reason),
         Err(missing) => (None, missing.join("; ")),
     };
-    let docker = Docker { chains: dockfw_compat::docker_chains().ok(), backend: docker::firewall_backend() };
+    let docker = Docker {
+        chains: dockfw_compat::docker_chains().ok(),
+        tables: docker::tables(),
+        backend: docker::firewall_backend(),
+    };
     let report = Report { engine, reason, facts: &facts, docker, firewalls: firewalls::running() };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -76,6 +82,8 @@ fn print_docker(docker: &Docker) {
         Some(chains) => format!("in iptables-{}", chains.join(" and iptables-")),
     };
     println!("Docker's chains: {chains} [iptables-save, ip6tables-save]");
+    let tables = if docker.tables.is_empty() { "none".into() } else { docker.tables.join(", ") };
+    println!("Docker's tables in nf_tables: {tables} [the kernel]");
     let backend = docker.backend.as_deref().unwrap_or("not said");
     println!("Docker's firewall backend: {backend} [Docker's socket, /info]");
 }

@@ -48,6 +48,11 @@ pub(crate) fn read() -> Result<Foreign, EngineError> {
     Ok(Foreign { dropping, untracking })
 }
 
+/// The tables of others, as in `ip filter`.
+pub(crate) fn tables() -> Result<BTreeSet<String>, EngineError> {
+    list(&mut Socket::open()?, msg::GETTABLE, |table, _| Some(table.to_owned()))
+}
+
 fn list<T: Ord>(
     socket: &mut Socket,
     kind: u16,

@@ -26,7 +26,7 @@ pub(crate) mod msg {
 }
 
 /// The table of every object: `NFTA_CHAIN_TABLE`, `NFTA_RULE_TABLE`, `NFTA_SET_TABLE`,
-/// `NFTA_SET_ELEM_LIST_TABLE`, `NFTA_OBJ_TABLE` and `NFTA_FLOWTABLE_TABLE` are one number.
+/// `NFTA_SET_ELEM_LIST_TABLE`, `NFTA_OBJ_TABLE`, `NFTA_FLOWTABLE_TABLE` and `NFTA_TABLE_NAME` are one number.
 pub(crate) const NFTA_OBJECT_TABLE: u16 = 1;
 
 /// `enum nft_table_attributes`.

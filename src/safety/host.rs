@@ -17,8 +17,8 @@ pub(crate) struct Host<'a> {
     pub(crate) facts: &'a Facts,
     /// What others have in netfilter.
     pub(crate) others: &'a Others,
-    /// Whether Docker filters with nftables itself, where that is known.
-    pub(crate) docker_uses_nftables: Option<bool>,
+    /// Whether Docker filters with nftables itself.
+    pub(crate) docker_uses_nftables: bool,
     /// The variants of iptables that have chains of Docker's.
     pub(crate) docker_chains: &'a [&'static str],
     /// How interfaces check sources (`rp_filter`), by their names.
@@ -77,8 +77,8 @@ fn closed_by_others(chain: &Dropping, host: Host<'_>) -> Option<String> {
     let what = format!("chain {name} of {table} drops by default");
     match (hook, of_iptables.is_some(), host.docker_uses_nftables) {
         // Docker's own doing, whose rules accept what it publishes.
-        (Hook::Forward, true, Some(false) | None) => None,
-        (Hook::Forward, true, Some(true)) => Some(format!(
+        (Hook::Forward, true, false) => None,
+        (Hook::Forward, true, true) => Some(format!(
             "{what}, and Docker, which uses nftables now, has no rules there any more that accept what it publishes: \
              set the policy to ACCEPT"
         )),
@@ -141,7 +141,7 @@ mod tests {
     use dockfw_policy::service::Transport;
 
     /// What is said of a host with these facts.
-    fn said(facts: &Facts, others: &Others, nftables: Option<bool>, off: &[&str]) -> Vec<String> {
+    fn said(facts: &Facts, others: &Others, nftables: bool, off: &[&str]) -> Vec<String> {
         let reverse_path = facts.links.iter().map(|link| {
             let value = if off.contains(&link.name.as_str()) { 0 } else { 2 };
             (link.name.clone(), value)
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn there_is_nothing_to_say_of_a_plain_docker_host() {
-        for nftables in [None, Some(false), Some(true)] {
+        for nftables in [false, true] {
             assert_eq!(said(&usual(), &Others::default(), nftables, &["lo", "docker0"]), [""; 0]);
         }
     }
@@ -189,7 +189,7 @@ mod tests {
     fn a_bridge_that_no_pattern_fits_is_named_with_the_line_to_write() {
         let bridge = |name: &str| Driver::Bridge(name.into());
         let networks = vec![network("bridge", bridge("docker0")), network("shop", bridge("shop0"))];
-        let notes = said(&Facts { networks, ..usual() }, &Others::default(), None, &[]);
+        let notes = said(&Facts { networks, ..usual() }, &Others::default(), false, &[]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(
             notes[0].contains("network shop is on the bridge shop0") && notes[0].contains("add \"shop0\"")
@@ -218,10 +218,10 @@ mod tests {
             containers: vec![container.clone()],
             ..usual()
         };
-        let notes = said(&with(&["0.0.0.0", "::"]), &Others::default(), None, &[]);
+        let notes = said(&with(&["0.0.0.0", "::"]), &Others::default(), false, &[]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].contains("container exporter") && notes[0].contains("listens on 9100/tcp:"));
-        assert_eq!(said(&with(&["127.0.0.1"]), &Others::default(), None, &[]), [""; 0]);
+        assert_eq!(said(&with(&["127.0.0.1"]), &Others::default(), false, &[]), [""; 0]);
     }
 
     #[test]
@@ -229,14 +229,14 @@ mod tests {
         let of = |hook, is_of_iptables, nftables| {
             said(&usual(), &dropping(hook, is_of_iptables), nftables, &[]).len()
         };
-        assert_eq!([of(Hook::Input, true, None), of(Hook::Input, false, Some(true))], [1, 1]);
-        assert_eq!([of(Hook::Forward, true, None), of(Hook::Forward, true, Some(false))], [0, 0]);
-        assert_eq!([of(Hook::Forward, true, Some(true)), of(Hook::Forward, false, None)], [1, 1]);
+        assert_eq!([of(Hook::Input, true, false), of(Hook::Input, false, true)], [1, 1]);
+        assert_eq!([of(Hook::Forward, true, false), of(Hook::Forward, true, true)], [0, 1]);
+        assert_eq!(of(Hook::Forward, false, false), 1);
     }
 
     #[test]
     fn a_forward_policy_left_over_says_what_to_do() {
-        let notes = said(&usual(), &dropping(Hook::Forward, true), Some(true), &[]);
+        let notes = said(&usual(), &dropping(Hook::Forward, true), true, &[]);
         assert!(
             notes[0].contains("chain c of table t drops by default")
                 && notes[0].contains("set the policy to ACCEPT")
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn untracked_packets_are_named_by_their_table() {
         let others = Others { untracking: ["table raw of iptables".into()].into(), ..Others::default() };
-        let notes = said(&usual(), &others, None, &[]);
+        let notes = said(&usual(), &others, false, &[]);
         assert!(notes[0].starts_with("table raw of iptables takes packets out"), "{notes:?}");
     }
 
@@ -260,7 +260,7 @@ mod tests {
     fn interfaces_of_the_outside_that_believe_any_source_are_named() {
         let mut facts = usual();
         facts.links.push(link(8, "wg0", "wireguard"));
-        let notes = said(&facts, &Others::default(), None, &["eth0", "docker0", "lo", "wg0", "veth1a2b3c4"]);
+        let notes = said(&facts, &Others::default(), false, &["eth0", "docker0", "lo", "wg0", "veth1a2b3c4"]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].contains("off for eth0:") && notes[0].contains("net.ipv4.conf.eth0.rp_filter"));
     }

@@ -13,9 +13,13 @@ pub(crate) use swarm::{Node, Swarm};
 
 use serde::Deserialize;
 
+use crate::nftables::foreign;
 use crate::text::printable;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
+
+/// The tables of Docker's nftables backend (moby, `bridge/internal/nftabler`), one for each family.
+const TABLES: [&str; 2] = ["ip docker-bridges", "ip6 docker-bridges"];
 
 /// The bridge that Swarm's mesh leads to.
 pub(crate) const MESH_BRIDGE: &str = "docker_gwbridge";
@@ -65,10 +69,19 @@ pub(crate) fn swarm() -> Option<Option<Swarm>> {
     ask::<Info>("/info").map(|info| info.swarm.and_then(swarm::Answer::active))
 }
 
-/// Whether Docker filters with nftables itself, or nothing where it does not answer. Docker before 28.1 does not say,
-/// and has no such backend.
-pub(crate) fn uses_nftables() -> Option<bool> {
-    ask::<Info>("/info").map(|info| info.uses_nftables())
+/// Whether Docker filters with nftables itself: its tables are there, whoever can be asked, or it says so. Docker before
+/// 28.1 does not say, and has no such backend.
+pub(crate) fn uses_nftables() -> bool {
+    !tables().is_empty() || ask::<Info>("/info").is_some_and(|info| info.uses_nftables())
+}
+
+/// The tables of Docker's nftables backend that are there. What can't be read has none.
+pub(crate) fn tables() -> Vec<String> {
+    let tables = foreign::tables().unwrap_or_else(|error| {
+        log::debug!("nf_tables can't be read for Docker's tables: {error}");
+        Default::default()
+    });
+    tables.into_iter().filter(|table| TABLES.contains(&table.as_str())).collect()
 }
 
 /// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.
