@@ -93,6 +93,10 @@ impl Others for Live {
         docker::version()
     }
 
+    fn docker_uses_nftables(&self) -> bool {
+        docker::uses_nftables()
+    }
+
     fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route> {
         let route = by.map_or_else(|| routes::towards(to, None), |by| routes::out_by(to, by));
         route.inspect_err(|error| log::warn!("no way to {to} can be asked for: {error}")).ok()?

@@ -47,6 +47,9 @@ pub(crate) trait Others {
     /// The numbers of Docker's version.
     fn docker_version(&self) -> Option<Vec<u32>>;
 
+    /// Whether Docker filters with nftables itself.
+    fn docker_uses_nftables(&self) -> bool;
+
     /// Where routing leads; out by the interface of this index, if one is given.
     fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route>;
 }

@@ -151,7 +151,7 @@ fn at_published(
     published: &Published,
     listener: Option<&Listener>,
 ) -> Target {
-    let translated = translation(situation, question, facts, published, listener);
+    let translated = translation(situation, question, facts, others, published, listener);
     let holder = listener.filter(|_| translated.is_none()).and_then(|listener| listener.holder.as_ref());
     let kind = if published.is_meshed { Kind::Mesh } else { Kind::Published };
     Target {
@@ -175,12 +175,13 @@ fn way_to(published: &Published, address: IpAddr, facts: &Facts, others: &dyn Ot
     link(&|link| link.index == index)
 }
 
-/// Where Docker translates to: not for what comes from its own bridges or from link-local addresses, as long as
-/// docker-proxy answers there; nor where the container has no address of the family.
+/// Where Docker translates to: not for link-local sources, nor where docker-proxy answers containers, nor where the
+/// container has no address of the family.
 fn translation(
     situation: &Situation,
     question: &Question,
     facts: &Facts,
+    others: &dyn Others,
     published: &Published,
     listener: Option<&Listener>,
 ) -> Option<Translation> {
@@ -188,13 +189,19 @@ fn translation(
         // The first stop keeps the number. Which address it has is Docker's own affair, and no rule asks.
         return Some(Translation { address: situation.to, port: published.port });
     }
-    let is_inside = is_dockers(facts, &situation.incoming);
+    let address = *published.targets.first()?;
     let is_near = matches!(question.from, IpAddr::V6(v6) if is_link_local(v6));
     let is_local = situation.incoming.name == "lo";
-    if is_local || is_near || is_inside && listener.is_some() {
-        return None;
-    }
-    published.targets.first().map(|address| Translation { address: *address, port: published.container_port })
+    let is_inside = is_dockers(facts, &situation.incoming);
+    // Docker's iptables rules leave all of its bridges to docker-proxy, those of its nftables backend the container's own.
+    let is_near_container = || {
+        let bridge = way_to(published, address, facts, others);
+        bridge.is_some_and(|bridge| bridge.index == situation.incoming.index)
+    };
+    let is_for_proxy =
+        is_inside && listener.is_some() && (!others.docker_uses_nftables() || is_near_container());
+    let is_translated = !(is_local || is_near || is_for_proxy);
+    is_translated.then_some(Translation { address, port: published.container_port })
 }
 
 /// Whether an interface is the bridge of one of Docker's networks.

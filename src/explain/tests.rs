@@ -7,6 +7,7 @@ use dockfw_policy::{Files, LoadOptions};
 use super::*;
 use crate::host::docker::{Container, Driver, Network, Published};
 use crate::host::links::Link;
+use crate::host::listeners::Listener;
 
 const OUTSIDE: u32 = 2;
 const DOCKER0: u32 = 3;
@@ -18,6 +19,7 @@ struct Looks {
     version: u32,
     forward_drops: bool,
     raw_drops: bool,
+    on_nftables: bool,
 }
 
 impl Others for Looks {
@@ -31,6 +33,10 @@ impl Others for Looks {
 
     fn docker_version(&self) -> Option<Vec<u32>> {
         Some(vec![self.version])
+    }
+
+    fn docker_uses_nftables(&self) -> bool {
+        self.on_nftables
     }
 
     fn route(&self, to: IpAddr, _: Option<u32>) -> Option<Route> {
@@ -140,6 +146,26 @@ fn a_published_port_leads_to_its_container() {
     assert_eq!((other.target.kind, other.packet.outgoing), (Kind::Nothing, None));
 }
 
+/// With rules in iptables, docker-proxy answers all of Docker's bridges; with nftables, the container's own.
+#[test]
+fn docker_proxy_answers_containers_by_dockers_backend() {
+    let proxy = Listener {
+        transport: dockfw_policy::service::Transport::Tcp,
+        address: [0, 0, 0, 0].into(),
+        port: 8080,
+        takes_ipv4: false,
+        interface: None,
+        holder: None,
+    };
+    let facts = Facts { listeners: vec![proxy], ..facts() };
+    let leads_on = |on_nftables, incoming| {
+        let looks = Looks { on_nftables, ..Looks::default() };
+        explained(&facts, &looks, [192, 0, 2, 1], "8080/tcp", incoming).packet.outgoing.is_some()
+    };
+    assert_eq!(["br-1", "docker0", "eth0"].map(|incoming| leads_on(false, incoming)), [false, false, true]);
+    assert_eq!(["br-1", "docker0", "eth0"].map(|incoming| leads_on(true, incoming)), [true, false, true]);
+}
+
 #[test]
 fn old_dockers_leave_containers_open_but_for_the_policy_of_forward() {
     let open = Looks { version: 20, ..Looks::default() };
@@ -176,7 +202,7 @@ fn networks_are_apart_and_internal_ones_closed() {
 
 #[test]
 fn what_is_dropped_by_dockfw_has_no_other_objections() {
-    let looks = Looks { version: 28, forward_drops: true, raw_drops: true };
+    let looks = Looks { version: 28, forward_drops: true, raw_drops: true, on_nftables: false };
     let question = Question {
         from: [192, 0, 2, 20].into(),
         service: "80/tcp".parse().unwrap(),
