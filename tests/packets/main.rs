@@ -18,7 +18,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use cases::{CASES, Case};
 use world::{Engine, Setting};
 
-const VARIANTS: [(&str, Variant); 2] = [("iptables-nft", Variant::Nft), ("iptables-legacy", Variant::Legacy)];
+static VARIANTS: [(&str, Variant); 2] =
+    [("iptables-nft", Variant::Nft), ("iptables-legacy", Variant::Legacy)];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -36,19 +37,30 @@ fn main() -> ExitCode {
 fn trials(obstacle: Option<&str>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for choice in Choice::wanted() {
-        for (variant_name, variant) in VARIANTS {
+        for (variant_name, variant) in variants(&choice) {
             let name = format!("{}::{variant_name}", choice.name());
-            let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(&variant));
-            let lab = choice.lab(variant, Some(env!("CARGO_BIN_EXE_dockfw").into()));
+            let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(variant));
+            let lab = choice.lab(variant.clone(), Some(env!("CARGO_BIN_EXE_dockfw").into()));
             for engine in [Engine::Native, Engine::Compat] {
-                let settings = || Setting::ALL.into_iter().filter(|setting| setting.engine == engine);
-                let runs = CASES.iter().flat_map(|case| settings().map(move |setting| (case, setting)));
+                let settings = || settings(&choice).iter().filter(|setting| setting.engine == engine);
+                let cases = CASES.iter().filter(|case| case.is_for(choice.is_on_nftables()));
+                let runs = cases.flat_map(|case| settings().map(move |setting| (case, *setting)));
                 trials
                     .extend(runs.map(|(case, setting)| trial(&name, &lab, setting, case, obstacle.clone())));
             }
         }
     }
     trials
+}
+
+/// Where Docker is on its nftables backend, no variant of iptables matters.
+fn variants(choice: &Choice) -> &'static [(&'static str, Variant)] {
+    if choice.is_on_nftables() { &VARIANTS[..1] } else { &VARIANTS }
+}
+
+/// There the compat engine refuses, which is a case of its own, and the prefilter is as with any other Docker.
+fn settings(choice: &Choice) -> &'static [Setting] {
+    if choice.is_on_nftables() { &Setting::ALL[..1] } else { &Setting::ALL }
 }
 
 fn trial(
@@ -61,7 +73,7 @@ fn trial(
     let name = format!("{lab_name}::{setting}::{}::{}", case.statements, case.name);
     let lab = lab.clone();
     Trial::ignorable_test(name, move || {
-        if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting, lab.root.is_some())) {
+        if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting, &lab)) {
             return Ok(Completion::ignored_with(reason));
         }
         let outcome = stage::on((lab, setting.engine), move |world| (case.run)(world, setting));

@@ -11,35 +11,59 @@ use crate::roots::Root;
 use crate::run::run;
 use crate::topology::LabOptions;
 
+/// The source that is no release: the rules of Docker's nftables backend, beside the Docker of the release whose nft knows
+/// them.
+const NFTABLES: &str = "nftables";
+
 /// A Docker that tests are to be run with: this machine's own, or that of another release.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// `host`, or the suite.
+    /// `host`, the suite, or [`NFTABLES`].
     pub source: String,
     root: Option<Root>,
     obstacle: Option<String>,
 }
 
 impl Choice {
-    /// Those that `DOCKFW_TEST_DOCKER` names: `host` and suites with commas between them; `host` by default.
+    /// Those that `DOCKFW_TEST_DOCKER` names: `host`, suites and `nftables` with commas between them; by default `host` and
+    /// `nftables`.
     #[must_use]
     pub fn wanted() -> Vec<Self> {
         let named = env::var("DOCKFW_TEST_DOCKER").unwrap_or_default();
-        match named.trim() {
-            "" => vec![Self::of("host")],
-            list => list.split(',').map(|source| Self::of(source.trim())).collect(),
-        }
+        let named = if named.trim().is_empty() { "host,nftables" } else { &named };
+        named.split(',').map(|source| Self::of(source.trim())).collect()
     }
 
     fn of(source: &str) -> Self {
-        let root = (source != "host").then(|| Root::cached(source)).transpose();
-        let obstacle = root.as_ref().err().map(|error| format!("no root of {source}: {error:#}"));
+        let suite = Self::suite(source);
+        let root = suite.map(Root::cached).transpose();
+        let obstacle =
+            root.as_ref().err().map(|error| format!("no root of {}: {error:#}", suite.unwrap_or_default()));
         Self { source: source.to_owned(), root: root.unwrap_or_default(), obstacle }
+    }
+
+    /// The suite whose root a source needs, if it needs one.
+    #[must_use]
+    pub fn suite(source: &str) -> Option<&str> {
+        match source {
+            "host" => None,
+            NFTABLES => Some("sid"),
+            suite => Some(suite),
+        }
+    }
+
+    /// Whether Docker is on its nftables backend: no variant of iptables matters then, and the compat engine refuses.
+    #[must_use]
+    pub fn is_on_nftables(&self) -> bool {
+        self.source == NFTABLES
     }
 
     /// Its name for tests' names, by its version where that is known: `docker-26.1.5`.
     #[must_use]
     pub fn name(&self) -> String {
+        if self.is_on_nftables() {
+            return "docker-on-nftables".into();
+        }
         let version = self.version().unwrap_or_else(|_| self.source.clone());
         format!("docker-{}", version.split('+').next().unwrap_or_default())
     }
@@ -64,6 +88,6 @@ impl Choice {
     /// A lab with it.
     #[must_use]
     pub fn lab(&self, variant: Variant, dockfw: Option<PathBuf>) -> LabOptions {
-        LabOptions { variant, dockfw, root: self.root.clone() }
+        LabOptions { variant, dockfw, root: self.root.clone(), docker_on_nftables: self.is_on_nftables() }
     }
 }

@@ -17,6 +17,7 @@ use crate::contain::lab_name;
 use crate::container::ContainerSpec;
 use crate::mounts::{WORK, fresh_docker_root};
 use crate::network::NetworkSpec;
+use crate::nftables;
 use crate::programs::busybox;
 use crate::run::{run, run_with_input};
 use crate::topology::Lab;
@@ -61,6 +62,11 @@ pub struct Docker<'lab> {
 impl<'lab> Docker<'lab> {
     /// Starts dockerd on the lab's host, waits until it answers, and gives it its image.
     pub fn start(lab: &'lab Lab, options: DockerOptions) -> Result<Self> {
+        let mut options = options;
+        if lab.docker_is_on_nftables() {
+            let none = ["iptables", "ip6tables"].map(|key| (key.to_owned(), json!(false)));
+            options.config.extend(none);
+        }
         lab.userland().run(|| prepare(&options))?;
         let log = Path::new(WORK).join("dockerd.log");
         let docker = Self { lab, daemon: Mutex::new(None), log };
@@ -71,7 +77,34 @@ impl<'lab> Docker<'lab> {
 
     /// Runs `docker` with these arguments on the host and gives its output.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.ask(arguments)?;
+        if matches!(arguments, ["run" | "rm" | "start" | "stop", ..] | ["network", "create" | "rm", ..]) {
+            self.lay_rules()?;
+        }
+        Ok(output)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
         run(&mut self.command(arguments)).with_context(|| format!("dockerd's log ends:\n{}", self.log_tail()))
+    }
+
+    /// Where Docker makes no rules, loads those of its nftables backend.
+    fn lay_rules(&self) -> Result<()> {
+        if !self.lab.docker_is_on_nftables() {
+            return Ok(());
+        }
+        let inspect = |kind: &str, list: &[&str]| -> Result<Vec<Value>> {
+            let ids = self.ask(list)?;
+            let ids: Vec<_> = ids.split_whitespace().collect();
+            // Without one, inspect is misuse.
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            parse_list(&self.ask(&[&[kind, "inspect"], ids.as_slice()].concat())?)
+        };
+        let networks = inspect("network", &["network", "ls", "--quiet", "--filter", "driver=bridge"])?;
+        let containers = inspect("container", &["ps", "--quiet"])?;
+        self.lab.host.nft(&nftables::ruleset(&networks, &containers)?)
     }
 
     /// The client's command, with the lab's environment.
@@ -129,7 +162,10 @@ impl<'lab> Docker<'lab> {
             _ => answers().then_some(Ok(())),
         });
         *self.daemon.lock().expect("no thread panics with the lock") = Some(daemon);
-        answer.and_then(|result| result).with_context(|| format!("dockerd's log ends:\n{}", self.log_tail()))
+        answer
+            .and_then(|result| result)
+            .with_context(|| format!("dockerd's log ends:\n{}", self.log_tail()))?;
+        self.lay_rules()
     }
 
     /// Stops and starts dockerd.

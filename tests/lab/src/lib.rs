@@ -51,6 +51,7 @@ mod machine;
 mod mounts;
 mod netns;
 mod network;
+mod nftables;
 mod observer;
 mod packet;
 mod port;

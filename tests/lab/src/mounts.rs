@@ -1,8 +1,9 @@
 //! What a contained program sees of the file system: the machine's, with everything that Docker, iproute2, the
 //! iptables lock or dockfw would write replaced by memory of its own.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -40,6 +41,31 @@ pub(crate) fn fresh_docker_root() -> Result<()> {
     // From the lab before, if there was one; busy or not, nobody is to see it any more.
     let _ = umount2(DOCKER_ROOT, MntFlags::MNT_DETACH);
     tmpfs(DOCKER_ROOT)
+}
+
+/// A program that stands in the place of one of the machine's. Dropped, it is gone.
+#[derive(Debug)]
+pub(crate) struct Stead(PathBuf);
+
+impl Stead {
+    /// Puts a script in the place of `program`.
+    pub(crate) fn of(program: &Path, script: &str) -> Result<Self> {
+        let name = program.file_name().context("a program has a name")?;
+        let substitute = Path::new(WORK).join("instead").join(name);
+        fs::create_dir_all(Path::new(WORK).join("instead"))?;
+        fs::write(&substitute, script)?;
+        fs::set_permissions(&substitute, Permissions::from_mode(0o755))?;
+        mount(Some(&substitute), program, NONE, MsFlags::MS_BIND, NONE)
+            .with_context(|| format!("cannot put a script in place of {}", program.display()))?;
+        Ok(Self(program.to_owned()))
+    }
+}
+
+impl Drop for Stead {
+    fn drop(&mut self) {
+        // The mount is the lab's own, and goes with its last process if not now.
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
 }
 
 pub(crate) fn tmpfs(target: impl AsRef<Path>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Docker networks.
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::docker::{Docker, parse_list};
 
@@ -76,7 +77,13 @@ impl Docker<'_> {
     /// A network that is there already, `bridge` for docker0 among them.
     pub fn inspect_network(&self, name: &str) -> Result<Network> {
         let found = parse_list(&self.cli(&["network", "inspect", name])?)?;
-        let network = found.first().with_context(|| format!("no network {name}"))?;
+        found.first().map(Network::of).with_context(|| format!("no network {name}"))
+    }
+}
+
+impl Network {
+    /// What `docker network inspect` says of one.
+    pub(crate) fn of(network: &Value) -> Self {
         let text =
             |pointer: &str| network.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default();
         let bridge = match text("/Options/com.docker.network.bridge.name") {
@@ -88,11 +95,11 @@ impl Docker<'_> {
         let subnets: Vec<String> =
             configs.iter().filter_map(|config| config["Subnet"].as_str()).map(str::to_owned).collect();
         let (v6, v4): (Vec<_>, Vec<_>) = subnets.into_iter().partition(|subnet| subnet.contains(':'));
-        Ok(Network {
-            name: name.to_owned(),
+        Self {
+            name: text("/Name").to_owned(),
             bridge,
             subnet_v4: v4.into_iter().next().unwrap_or_default(),
             subnet_v6: v6.into_iter().next(),
-        })
+        }
     }
 }

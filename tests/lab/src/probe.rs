@@ -77,6 +77,12 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Where it goes.
+    #[must_use]
+    pub fn to(&self) -> SocketAddr {
+        self.to
+    }
+
     /// From a namespace to a service.
     #[must_use]
     pub fn new(from: &Netns, proto: Proto, to: impl Into<SocketAddr>) -> Self {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::machine::Machine;
+use crate::mounts::Stead;
 use crate::netns::Netns;
 use crate::programs::Variant;
 use crate::roots::Root;
@@ -42,6 +43,9 @@ pub struct LabOptions {
     pub dockfw: Option<PathBuf>,
     /// What the host's programs are taken from, dockerd among them; this machine by default.
     pub root: Option<Root>,
+    /// Docker makes no rules of its own: those of its nftables backend stand in their place. Needs a root whose nft knows
+    /// them.
+    pub docker_on_nftables: bool,
 }
 
 /// The machines of the lab. Dropped, they are gone.
@@ -62,6 +66,7 @@ pub struct Lab {
     /// The program under test as it is started.
     dockfw: Vec<PathBuf>,
     segments: AtomicU8,
+    _nft: Option<Stead>,
     _switch: Netns,
 }
 
@@ -79,6 +84,8 @@ impl Lab {
         let host = join(&switch, "host", 1)?;
         prepare_host(&host)?;
         let userland = Userland::raise(options.root.as_ref(), &options.variant)?;
+        // An nft as old as Debian 12's (1.0.6) dies on whatever it is asked once Docker's tables are there.
+        let nft = options.docker_on_nftables.then(|| userland.lend("nft")).transpose()?;
         Ok(Self {
             host,
             trusted: join(&switch, "trusted", 10)?,
@@ -89,6 +96,7 @@ impl Lab {
             userland,
             options,
             segments: AtomicU8::new(1),
+            _nft: nft,
             _switch: switch,
         })
     }
@@ -107,6 +115,12 @@ impl Lab {
 
     pub(crate) fn userland(&self) -> &Userland {
         &self.userland
+    }
+
+    /// Whether the rules of Docker's nftables backend stand in place of Docker's own.
+    #[must_use]
+    pub fn docker_is_on_nftables(&self) -> bool {
+        self.options.docker_on_nftables
     }
 
     /// Which iptables that is.

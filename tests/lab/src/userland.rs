@@ -18,9 +18,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::pivot_root;
 
-use crate::mounts::{WORK, overlay, tmpfs};
+use crate::mounts::{Stead, WORK, overlay, tmpfs};
 use crate::netns::{Netns, in_thread};
-use crate::programs::{Variant, search_path};
+use crate::programs::{Variant, find, search_path};
 use crate::roots::Root;
 use crate::run::run;
 
@@ -64,11 +64,25 @@ impl Userland {
 
     /// A command that runs one of the host's programs, in this network namespace.
     pub(crate) fn command(&self, netns: &Netns, program: impl AsRef<Path>) -> Command {
-        let mounts = self.mounts.as_ref();
-        let mounts = mounts.map(|file| format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd()));
-        let mut command = netns.command_in(mounts.as_deref(), program);
+        let mut command = netns.command_in(self.mounts().as_deref(), program);
         command.env("PATH", &self.path);
         command
+    }
+
+    /// A path that opens the mount namespace, where it is not the lab's own.
+    fn mounts(&self) -> Option<String> {
+        let file = self.mounts.as_ref()?;
+        Some(format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd()))
+    }
+
+    /// Puts the root's program in the place of this machine's.
+    pub(crate) fn lend(&self, program: &str) -> Result<Stead> {
+        let mounts = self.mounts().context("there is no root to lend programs from")?;
+        let (own, of_root) = (find(program)?, self.run(|| find(program))?);
+        Stead::of(
+            &own,
+            &format!("#!/bin/sh\nexec nsenter --mount={mounts} -- {} \"$@\"\n", of_root.display()),
+        )
     }
 
     /// The words by which a program of this machine is started, whose libraries may not be those of the root: there

@@ -55,7 +55,9 @@ pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result
     // Cases that forge packets have switched it off.
     run(world, "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2")?;
     let usual = notes(world)?;
-    for (put, take, words) in ODDITIES {
+    // Where Docker has no chains, those are in one variant alone.
+    let is_odd = |put: &str| !world.lab.docker_is_on_nftables() || !put.starts_with("OTHER");
+    for (put, take, words) in ODDITIES.into_iter().filter(|(put, ..)| is_odd(put)) {
         run(world, put)?;
         let noted = wait_until(std::time::Duration::from_secs(5), "for a note", || {
             let notes = new_notes(world, &usual).ok()?;

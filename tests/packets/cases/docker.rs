@@ -1,11 +1,11 @@
 //! Published ports, and containers by direct routing.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
-use crate::world::{Setting, World, at};
+use crate::world::{Engine, Setting, World, at};
 
 /// Every published port at the host's first addresses, and what answers.
 const PUBLISHED: [(u16, &str); 7] = [
@@ -29,11 +29,42 @@ pub(super) fn probe_tells_where_docker_filters(world: &World<'_>, _: Setting) ->
     let probe: Value = serde_json::from_slice(&world.lab.dockfw(&["probe", "--json"])?.stdout)?;
     let version = world.lab.on_host("iptables", &["--version"])?;
     let variant = if version.contains("nf_tables") { "nft" } else { "legacy" };
-    ensure!(probe["docker"]["chains"] == json!([variant]), "{}: {version}", probe["docker"]);
+    let (chains, tables) = if world.lab.docker_is_on_nftables() {
+        (json!([]), json!(["ip docker-bridges", "ip6 docker-bridges"]))
+    } else {
+        (json!([variant]), json!([]))
+    };
+    ensure!(probe["docker"]["chains"] == chains, "{}: {version}", probe["docker"]);
+    ensure!(probe["docker"]["tables"] == tables, "{}", probe["docker"]);
     // Docker before 28 does not say.
     let backend = world.lab.on_host("docker", &["info", "--format", "{{json .}}"])?;
     let info: Value = serde_json::from_str(&backend)?;
     ensure!(probe["docker"]["backend"] == info["FirewallBackend"]["Driver"], "{}: {info}", probe["docker"]);
+    Ok(())
+}
+
+/// DOCKER-USER is passed by there. Whether Docker can be asked does not matter.
+pub(super) fn compat_refuses_dockers_nftables(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, SOURCES)?;
+    refuses_compat(world)?;
+    world.docker.stop()?;
+    let unanswered = refuses_compat(world);
+    world.docker.launch()?;
+    unanswered.context("with Docker stopped")?;
+    world.remove()?;
+    let probe: Value = serde_json::from_slice(&world.lab.dockfw(&["probe", "--json"])?.stdout)?;
+    ensure!(probe["engine"] == "nftables", "auto picks {}", probe["engine"]);
+    Ok(())
+}
+
+fn refuses_compat(world: &World<'_>) -> Result<()> {
+    let before = world.rules()?;
+    let compat = Setting { engine: Engine::Compat, prefilter: true };
+    let output = world.try_apply(compat, SOURCES, &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let is_refused = output.status.code() == Some(5) && said.contains("Docker uses its nftables backend");
+    ensure!(is_refused, "{}: {said}", output.status);
+    ensure!(world.rules()? == before, "the policy in force has changed");
     Ok(())
 }
 

@@ -8,17 +8,19 @@ use crate::world::{Setting, World};
 
 pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
     let lab = world.lab;
+    let docker_user = !lab.docker_is_on_nftables();
     let foreign = [
         ["-I", "INPUT", "-s", "192.0.2.30", "-j", "DROP"],
-        ["-I", "DOCKER-USER", "-s", "192.0.2.30", "-j", "DROP"],
+        ["-I", if docker_user { "DOCKER-USER" } else { "FORWARD" }, "-s", "192.0.2.30", "-j", "DROP"],
     ];
     world.remove()?;
     for rule in &foreign {
         lab.on_host("iptables", rule)?;
     }
     let before = world.rules()?;
-    // Ten applies, among them a move to the other engine and back.
+    // Ten applies, among them a move to the other engine and back, where that works.
     let other = Setting { engine: setting.engine.other(), ..setting };
+    let other = if docker_user { other } else { setting };
     for setting in [[setting; 4].as_slice(), &[other; 2], &[setting; 4]].concat() {
         world.apply(setting, SOURCES)?;
         world.apply(setting, &opening(&["22", "8443"], ""))?;

@@ -16,6 +16,7 @@ mod status;
 mod trials;
 
 use anyhow::Result;
+use dockfw_lab::LabOptions;
 
 use crate::world::{Engine, Setting, World};
 
@@ -31,17 +32,36 @@ pub(crate) struct Case {
     not_with_compat: Option<&'static str>,
     /// Why it can't run with the Docker of another release, if it can't.
     not_in_a_root: Option<&'static str>,
+    /// Why it can't run with Docker on its nftables backend, if it can't.
+    not_on_nftables: Option<&'static str>,
+    /// Whether it is about that backend.
+    is_about_nftables: bool,
 }
 
 impl Case {
-    /// Why the case is skipped with this setting, if it is. `in_a_root`: Docker is that of another release.
-    pub(crate) fn reason_not_to_run(&self, setting: Setting, in_a_root: bool) -> Option<String> {
+    /// Whether the case is one for Docker on its backend for nftables, or for iptables.
+    pub(crate) fn is_for(&self, docker_on_nftables: bool) -> bool {
+        docker_on_nftables || !self.is_about_nftables
+    }
+
+    /// Why the case is skipped with this setting and lab, if it is.
+    pub(crate) fn reason_not_to_run(&self, setting: Setting, lab: &LabOptions) -> Option<String> {
         let by_engine = self.not_with_compat.filter(|_| setting.engine == Engine::Compat);
-        by_engine.or(self.not_in_a_root.filter(|_| in_a_root)).map(str::to_owned)
+        let by_backend = self.not_on_nftables.filter(|_| lab.docker_on_nftables);
+        let by_root = self.not_in_a_root.filter(|_| lab.root.is_some());
+        by_engine.or(by_backend).or(by_root).map(str::to_owned)
     }
 
     const fn native_only(self, reason: &'static str) -> Self {
         Self { not_with_compat: Some(reason), ..self }
+    }
+
+    const fn iptables_only(self, reason: &'static str) -> Self {
+        Self { not_on_nftables: Some(reason), ..self }
+    }
+
+    const fn about_nftables(self) -> Self {
+        Self { is_about_nftables: true, ..self }
     }
 
     const fn host_only(self, reason: &'static str) -> Self {
@@ -54,7 +74,15 @@ const fn case(
     name: &'static str,
     run: fn(&World<'_>, Setting) -> Result<()>,
 ) -> Case {
-    Case { statements, name, run, not_with_compat: None, not_in_a_root: None }
+    Case {
+        statements,
+        name,
+        run,
+        not_with_compat: None,
+        not_in_a_root: None,
+        not_on_nftables: None,
+        is_about_nftables: false,
+    }
 }
 
 /// Who is trusted and who is blocked, in most cases.
@@ -75,6 +103,12 @@ pub(crate) fn opening(ports: &[&str], to: &str) -> String {
 pub(crate) const CASES: &[Case] = &[
     case("S2", "a policy applied before Docker's first start holds after it", docker::early_policy),
     case("S2", "the probe tells where Docker filters", docker::probe_tells_where_docker_filters),
+    case(
+        "S2",
+        "the compat engine refuses where Docker is on its nftables backend",
+        docker::compat_refuses_dockers_nftables,
+    )
+    .about_nftables(),
     case(
         "S6",
         "a trusted source reaches every process and every published port",
@@ -134,25 +168,30 @@ pub(crate) const CASES: &[Case] = &[
         "S9 S13",
         "connections outlive moves between the engines while an outsider knocks",
         moves::nothing_breaks,
-    ),
+    )
+    .iptables_only("the compat engine refuses to work there"),
     case(
         "S13",
         "a move between the engines that is killed leaves the policy in force",
         moves::killed_at_any_moment,
-    ),
+    )
+    .iptables_only("the compat engine refuses to work there"),
     case("S9 S13", "a policy that nobody confirms is taken back, and its engine with it", trials::taken_back)
         .host_only("a loader of the lab's starts dockfw there, so that it can't start its watcher"),
     case(
         "S1 S2 S3 S4 S7 S8",
         "policies imported from the old layout decide as that did",
         old::imported_policies_decide_as_before,
-    ),
+    )
+    .iptables_only("the old layout filters nothing there"),
     case(
         "S9 S13",
         "connections outlive the take-over from the old layout, and the way back",
         old::nothing_breaks,
-    ),
-    case("S13", "a take-over from the old layout that is killed opens nothing", old::killed_at_any_moment),
+    )
+    .iptables_only("the old layout filters nothing there"),
+    case("S13", "a take-over from the old layout that is killed opens nothing", old::killed_at_any_moment)
+        .iptables_only("the old layout filters nothing there"),
     case("S15", "blocked beats trusted beats allow", live::blocked_beats_all),
     case("S15", "a source is blocked in the middle of a download", live::a_blocked_source_in_the_middle),
     case("S16", "remove leaves the rules of others as they were", foreign::remove_leaves_nothing),
@@ -169,7 +208,8 @@ pub(crate) const CASES: &[Case] = &[
     case("status", "status notices what was changed behind its back", status::notices_changes),
     case("status", "status notices Docker in the other iptables", status::notices_the_other_variant),
     case("status", "status lists what no rule covers", status::lists_what_no_rule_covers),
-    case("status", "status knows where docker-proxy answers", status::knows_where_docker_proxy_answers),
+    case("status", "status knows where docker-proxy answers", status::knows_where_docker_proxy_answers)
+        .iptables_only("it takes out a rule of iptables"),
     case(
         "status",
         "status knows published ports without Docker",

@@ -192,8 +192,9 @@ pub(super) fn notices_changes(world: &World<'_>, setting: Setting) -> Result<()>
         ensure!(is_named || look.report["engine"].is_null(), "{script}: no {words:?} in {:#}", look.report);
     }
     world.apply(setting, &policy)?;
-    // Docker's own rules come first again, as after its start.
-    restore_forwarding(world)?;
+    if setting.engine == Engine::Compat {
+        restore_forwarding(world)?;
+    }
     Look::at(world, &[])?.must_exit(0)
 }
 
@@ -205,6 +206,7 @@ fn run(world: &World<'_>, setting: Setting, script: &str) -> Result<()> {
     }
 }
 
+/// Docker's own rules come first again, as after its start.
 fn restore_forwarding(world: &World<'_>) -> Result<()> {
     let script = "for rule in 'FORWARD -i eth0 -j ACCEPT' 'INPUT -i eth0 -j ACCEPT'; do
                       while iptables -D $rule 2>/dev/null; do :; done

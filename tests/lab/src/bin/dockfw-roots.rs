@@ -1,14 +1,15 @@
-//! Builds the root file systems that labs can have, those of the named suites, unless they are cached.
+//! Builds the root file systems that labs can have unless they are cached: those that the named Dockers need.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use dockfw_lab::Root;
+use dockfw_lab::{Choice, Root};
 
 fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for suite in std::env::args().skip(1) {
-        if let Err(error) = tell(&suite) {
+    let named: Vec<_> = std::env::args().skip(1).collect();
+    for suite in named.iter().filter_map(|source| Choice::suite(source)) {
+        if let Err(error) = tell(suite) {
             eprintln!("{error:#}");
             code = ExitCode::FAILURE;
         }
