@@ -101,7 +101,8 @@ impl Old {
         if !self.is_grown {
             return import(world, &["--live"]);
         }
-        let files = tempfile::tempdir()?;
+        // Where the host has it too, whatever root it has.
+        let files = tempfile::tempdir_in("/run")?;
         let [rules, set] = ["rules", "set"].map(|name| files.path().join(name).display().to_string());
         fs::write(&rules, self.rules)?;
         fs::write(&set, edited(&self.set(world)))?;
