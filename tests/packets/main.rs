@@ -10,6 +10,8 @@ mod expect;
 mod stage;
 mod world;
 
+use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dockfw_lab::{Choice, LabOptions, Variant, contain};
@@ -34,13 +36,18 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// The program under test: the one that was built along, or the one that `DOCKFW_TEST_PROGRAM` names.
+fn program() -> PathBuf {
+    env::var_os("DOCKFW_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_dockfw").into(), PathBuf::from)
+}
+
 fn trials(obstacle: Option<&str>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for choice in Choice::wanted() {
         for (variant_name, variant) in variants(&choice) {
             let name = format!("{}::{variant_name}", choice.name());
             let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(variant));
-            let lab = choice.lab(variant.clone(), Some(env!("CARGO_BIN_EXE_dockfw").into()));
+            let lab = choice.lab(variant.clone(), Some(program()));
             for engine in [Engine::Native, Engine::Compat] {
                 let settings = || settings(&choice).iter().filter(|setting| setting.engine == engine);
                 let cases = CASES.iter().filter(|case| case.is_for(choice.is_on_nftables()));

@@ -82,10 +82,15 @@ fn directory(suite: &str) -> Result<PathBuf> {
 }
 
 fn cache() -> Result<PathBuf> {
+    cache_directory("DOCKFW_ROOTS", "roots")
+}
+
+/// Where what is built once is kept: what the variable says, or a directory of that name in the user's cache.
+pub fn cache_directory(variable: &str, name: &str) -> Result<PathBuf> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_home = || named("HOME").map(|home| home.join(".cache"));
-    let of_user = || named("XDG_CACHE_HOME").or_else(of_home).map(|cache| cache.join("dockfw/roots"));
-    let cache = named("DOCKFW_ROOTS").or_else(of_user).context("no DOCKFW_ROOTS and no HOME")?;
+    let of_user = || named("XDG_CACHE_HOME").or_else(of_home).map(|cache| cache.join("dockfw").join(name));
+    let cache = named(variable).or_else(of_user).with_context(|| format!("no {variable} and no HOME"))?;
     // Each test program runs in the directory of its own package.
     ensure!(cache.is_absolute(), "not an absolute path: {}", cache.display());
     Ok(cache)
@@ -105,7 +110,7 @@ fn key(suite: &str) -> String {
 fn build(suite: &str, directory: &Path) -> Result<Root> {
     ensure!(Uid::effective().is_root(), "not root");
     find("mmdebstrap")?;
-    let mirror = mirror()?;
+    let mirror = debian_mirror()?;
     fs::create_dir_all(cache()?).with_context(|| format!("cannot create {}", directory.display()))?;
     let _lock = lock(&directory.with_extension("lock"))?;
     // While we waited, another run may have finished it.
@@ -157,7 +162,7 @@ fn stderr_again() -> Result<Stdio> {
 }
 
 /// The mirror from which this machine's apt gets Debian.
-fn mirror() -> Result<String> {
+pub fn debian_mirror() -> Result<String> {
     let format = "$(REPO_URI) $(LABEL)";
     let targets =
         run(Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]))?;

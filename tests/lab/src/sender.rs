@@ -83,7 +83,7 @@ fn open(interface: &str) -> Result<Socket> {
 }
 
 /// Taken from the list of interfaces, which gives it ready for `bind`.
-fn link_address(interface: &str) -> Result<LinkAddr> {
+pub(crate) fn link_address(interface: &str) -> Result<LinkAddr> {
     let found = getifaddrs()?.filter(|entry| entry.interface_name == interface);
     let mut links = found.filter_map(|entry| entry.address?.as_link_addr().copied());
     links.next().with_context(|| format!("no interface {interface}"))

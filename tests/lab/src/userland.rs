@@ -142,13 +142,17 @@ fn copy_with_libraries(program: &Path) -> Result<Vec<PathBuf>> {
         fs::copy(file, &target).with_context(|| format!("cannot copy {}", file.display()))?;
         Ok(target)
     };
-    let listed = run(Command::new("ldd").arg(program))?;
-    let files: Vec<PathBuf> =
-        listed.lines().filter_map(library).map(|file| copy(&file)).collect::<Result<_>>()?;
+    let files: Vec<PathBuf> = libraries(program)?.iter().map(|file| copy(file)).collect::<Result<_>>()?;
     let is_loader =
         |file: &&PathBuf| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-"));
     let loader = files.iter().find(is_loader).context("no loader among its libraries")?;
     Ok(vec![loader.clone(), "--library-path".into(), directory.clone(), copy(program)?])
+}
+
+/// The libraries that a program of this machine is started with, the loader among them.
+pub fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let listed = run(Command::new("ldd").arg(program))?;
+    Ok(listed.lines().filter_map(library).collect())
 }
 
 /// `libmnl.so.0 => /lib/libmnl.so.0 (0x...)` or, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x...)`.

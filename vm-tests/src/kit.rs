@@ -1,0 +1,81 @@
+//! What a machine is given: the package under test, the same as an older version, test programs of the workspace, and
+//! how to become a Docker host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{libraries, run};
+
+use crate::matrix::Package;
+
+const SETUP: &str = include_str!("../guest/setup");
+/// Where the kit is unpacked in a machine, and where its programs look for their libraries.
+pub(crate) const PLACE: &str = "/kit";
+
+/// Where the parts of kits come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    /// As `packaging/build` leaves it.
+    pub(crate) packages: PathBuf,
+    /// Test programs of the workspace, by name.
+    pub(crate) tests: Vec<(String, PathBuf)>,
+}
+
+impl Parts {
+    /// Packs the kit for systems that take this kind of package.
+    pub(crate) fn pack(&self, package: Package, directory: &Path) -> Result<PathBuf> {
+        let kit = directory.join("kit");
+        fs::create_dir_all(kit.join("lib"))?;
+        fs::write(kit.join("setup"), SETUP)?;
+        fs::copy(self.package(package)?, kit.join("dockfw.deb")).context("cannot copy the package")?;
+        make_older(&kit)?;
+        self.tests.iter().try_for_each(|(name, program)| bring(program, &kit, name))?;
+        let archive = directory.join("kit.tar");
+        // Records of a size that disks come in.
+        run(Command::new("tar")
+            .args(["--record-size=1M", "-C"])
+            .arg(&kit)
+            .arg("-cf")
+            .arg(&archive)
+            .arg("."))?;
+        fs::remove_dir_all(&kit)?;
+        Ok(archive)
+    }
+
+    fn package(&self, package: Package) -> Result<PathBuf> {
+        let directory = match package {
+            Package::Modern => self.packages.clone(),
+            Package::Old => self.packages.join("old"),
+        };
+        let entries = fs::read_dir(&directory).with_context(|| format!("no {}", directory.display()))?;
+        let mut debs = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "deb"));
+        debs.next().with_context(|| format!("no .deb in {}", directory.display()))
+    }
+}
+
+/// The package once more, as an older version: what an upgrade begins with.
+fn make_older(kit: &Path) -> Result<()> {
+    let script = "dpkg-deb -R dockfw.deb older && sed -i 's/^Version: .*/Version: 0.0.1-1/' older/DEBIAN/control && \
+                  dpkg-deb -Zgzip -z1 -b older older.deb && rm -r older";
+    run(Command::new("sh").args(["-c", script]).current_dir(kit)).map(drop)
+}
+
+/// A program with this machine's libraries and loader, for a system whose own may be older.
+fn bring(program: &Path, kit: &Path, name: &str) -> Result<()> {
+    let mut loader = None;
+    for library in libraries(program)? {
+        let file = library.file_name().context("a library has a name")?.to_string_lossy().into_owned();
+        fs::copy(&library, kit.join("lib").join(&file)).with_context(|| format!("cannot copy {file}"))?;
+        loader = loader.or(file.starts_with("ld-").then_some(file));
+    }
+    ensure!(loader.is_some(), "{} has no loader", program.display());
+    let interpreter = format!("{PLACE}/lib/{}", loader.unwrap_or_default());
+    let mut command = Command::new("patchelf");
+    command.args(["--set-interpreter", &interpreter, "--set-rpath", &format!("{PLACE}/lib"), "--output"]);
+    run(command.arg(kit.join(name)).arg(program)).map(drop)
+}

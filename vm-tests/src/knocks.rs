@@ -1,0 +1,231 @@
+//! Knocking on a machine from an untrusted address: on every port of interest, over both protocols and both families,
+//! without a pause, and whether or not anybody is there. Anything that comes back is an answer: what the machine has not
+//! dropped, it refuses at least.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{Range, RangeInclusive};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use dockfw_lab::{Body, Heard, Netns, Packet, Sender, Sniffer, TcpFlags, wait_until};
+
+use crate::wire::{HARDWARE_ADDRESS, HOST, INTERFACE, UNTRUSTED};
+
+/// Of the machine: sshd, nobody, its own service, and a published port whose number is another one in the container.
+const PORTS: [u16; 4] = [SSH, 3000, 9000, 8080];
+/// What the fail-safe leaves open.
+pub(crate) const SSH: u16 = 22;
+/// The first container on docker0, at the port that it listens on.
+const CONTAINER: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::new(172, 17, 0, 2)), 80);
+/// A round of knocks takes this long: some 50 knocks in a tenth of a second of a boot.
+const ROUND: Duration = Duration::from_millis(40);
+/// The knocks' own ports: below those of the kernel's choice (32768 to 60999), by which the same client uses what is open.
+const OWN_PORTS: Range<u16> = 10_000..30_000;
+/// Neighbour discovery, RFC 4861: 133 to 137. It always passes (S10).
+const NEIGHBOUR_DISCOVERY: RangeInclusive<u8> = 133..=137;
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// An answer, and when it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    at: Instant,
+    heard: Heard,
+}
+
+/// The knocking. Dropped, it ends.
+#[derive(Debug)]
+pub(crate) struct Knocking {
+    state: Arc<State>,
+    threads: Vec<JoinHandle<Result<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stop: AtomicBool,
+    sent: AtomicU64,
+    answers: Mutex<Vec<Answer>>,
+}
+
+impl Knocking {
+    /// Knocks on all ports but `open`, from now on.
+    pub(crate) fn start(untrusted: &Netns, open: &'static [u16]) -> Result<Self> {
+        let state = Arc::new(State::default());
+        let sender = Sender::new(untrusted, INTERFACE, HARDWARE_ADDRESS)?;
+        let sniffer = Sniffer::new(untrusted, INTERFACE, ROUND)?;
+        let (speaking, listening) = (state.clone(), state.clone());
+        let threads = vec![
+            thread::spawn(move || speaking.knock(&sender, open)),
+            thread::spawn(move || listening.listen(&sniffer)),
+        ];
+        Ok(Self { state, threads })
+    }
+
+    /// Waits until each port was knocked on a few times more.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        let goal = self.sent() + 200;
+        wait_until(Duration::from_secs(60), "for knocks", || (self.sent() >= goal).then_some(()))
+    }
+
+    /// Waits until something is answered.
+    pub(crate) fn wait_for_answer(&self) -> Result<()> {
+        let answered = || (!self.answers().is_empty()).then_some(());
+        wait_until(Duration::from_secs(60), "for an answer to a knock", answered)
+    }
+
+    /// Ends, and fails if anything was answered.
+    pub(crate) fn expect_silence(self) -> Result<String> {
+        let (sent, answers) = self.finish()?;
+        match answers.first() {
+            None => Ok(format!("{sent} knocks")),
+            Some(first) => bail!("{} answers to {sent} knocks, the first: {}", answers.len(), first),
+        }
+    }
+
+    /// Ends, and tells from when to when there were answers, if there were; none may have come for `since`.
+    pub(crate) fn gap(self, since: Instant) -> Result<Duration> {
+        let (_, answers) = self.finish()?;
+        let (Some(first), Some(last)) = (answers.first(), answers.last()) else { return Ok(Duration::ZERO) };
+        ensure!(last.at < since, "still answered: {}", last);
+        Ok(last.at - first.at)
+    }
+
+    fn finish(mut self) -> Result<(u64, Vec<Answer>)> {
+        self.state.stop.store(true, Ordering::SeqCst);
+        for thread in self.threads.drain(..) {
+            thread.join().ok().context("a thread that knocks panicked")??;
+        }
+        Ok((self.sent(), self.answers()))
+    }
+
+    fn sent(&self) -> u64 {
+        self.state.sent.load(Ordering::SeqCst)
+    }
+
+    fn answers(&self) -> Vec<Answer> {
+        self.state.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Knocking {
+    fn drop(&mut self) {
+        self.state.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    fn knock(&self, sender: &Sender, open: &[u16]) -> Result<()> {
+        // Of another port each round: a flow that was let through once is let through from then on (S9).
+        for from in OWN_PORTS.cycle() {
+            let round = Instant::now();
+            for packet in round_of(from, open) {
+                if self.stop.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                sender.send(&packet)?;
+                self.sent.fetch_add(1, Ordering::SeqCst);
+            }
+            thread::sleep(ROUND.saturating_sub(round.elapsed()));
+        }
+        Ok(())
+    }
+
+    fn listen(&self, sniffer: &Sniffer) -> Result<()> {
+        while !self.stop.load(Ordering::SeqCst) {
+            let heard = sniffer.next()?.filter(is_answer);
+            let answer = heard.map(|heard| Answer { at: Instant::now(), heard });
+            self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(answer);
+        }
+        Ok(())
+    }
+}
+
+fn round_of(from: u16, open: &[u16]) -> Vec<Packet> {
+    let of_host = PORTS.iter().flat_map(|port| HOST.map(|address| (address, *port)));
+    let targets = of_host.filter(|(_, port)| !open.contains(port)).chain([CONTAINER]);
+    targets.flat_map(|(to, port)| [tcp(from, to, port), udp(from, to, port)]).collect()
+}
+
+fn tcp(from: u16, destination: IpAddr, to: u16) -> Packet {
+    let body = Body::Tcp { from, to, flags: TcpFlags::SYN };
+    Packet { source: source_to(destination), destination, token: from, body }
+}
+
+fn udp(from: u16, destination: IpAddr, to: u16) -> Packet {
+    let body = Body::Udp { from, to, payload: b"knock".to_vec() };
+    Packet { source: source_to(destination), destination, token: from, body }
+}
+
+fn source_to(destination: IpAddr) -> IpAddr {
+    let [v4, v6] = UNTRUSTED;
+    if destination.is_ipv4() { v4 } else { v6 }
+}
+
+fn is_answer(heard: &Heard) -> bool {
+    let first = heard.payload.first().copied().unwrap_or_default();
+    // While Docker's bridge is not there, routing has nowhere to send what is for the container, and says so before any
+    // filter but prerouting sees the packet.
+    let is_no_route =
+        matches!((heard.protocol, heard.payload.get(..2)), (ICMP, Some([3, 0])) | (ICMPV6, Some([1, 0])));
+    let is_to_knock = match heard.protocol {
+        TCP | UDP => port_at(&heard.payload, 2).is_some_and(|port| OWN_PORTS.contains(&port)),
+        ICMPV6 => !NEIGHBOUR_DISCOVERY.contains(&first),
+        _ => true,
+    };
+    UNTRUSTED.contains(&heard.destination) && is_to_knock && !is_no_route
+}
+
+/// TCP and UDP begin with the ports, source first.
+fn port_at(payload: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(payload.get(offset..offset + 2)?.try_into().ok()?))
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Heard { source, protocol, payload, .. } = &self.heard;
+        let port = port_at(payload, 0).unwrap_or_default();
+        match *protocol {
+            TCP => write!(f, "TCP from port {port} of {source}"),
+            UDP => write!(f, "UDP from port {port} of {source}"),
+            other => write!(f, "protocol {other} from {source}, {:02x?}", payload.get(..2)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(protocol: u8, payload: &[u8]) -> Heard {
+        Heard { source: HOST[0], destination: UNTRUSTED[0], protocol, payload: payload.to_vec() }
+    }
+
+    #[test]
+    fn refusals_are_answers() {
+        let to_knock = OWN_PORTS.start.to_be_bytes();
+        assert!(is_answer(&heard(TCP, &[&[0, 22], to_knock.as_slice(), &[0x14]].concat())));
+        assert!(is_answer(&heard(ICMP, &[3, 3])), "port unreachable");
+        assert!(is_answer(&heard(ICMP, &[3, 1])), "host unreachable: it was forwarded");
+    }
+
+    #[test]
+    fn what_belongs_to_no_knock_is_none() {
+        assert!(!is_answer(&heard(TCP, &[[0x20, 0xfb], 40_000_u16.to_be_bytes()].concat())));
+        assert!(!is_answer(&heard(ICMPV6, &[135, 0])), "neighbour solicitation");
+        assert!(!is_answer(&Heard { destination: HOST[1], ..heard(ICMP, &[3, 3]) }));
+        assert!(!is_answer(&heard(ICMP, &[3, 0])), "no route");
+    }
+
+    #[test]
+    fn nothing_open_is_knocked_on() {
+        let ports = |open| round_of(OWN_PORTS.start, open).len();
+        assert_eq!(ports(&[]), 2 * (PORTS.len() * 2 + 1));
+        assert_eq!(ports(&[SSH]), ports(&[]) - 4);
+    }
+}

@@ -1,0 +1,113 @@
+//! dockfw on real kernels and through real boots: each row of `matrix.toml` in a virtual machine, through all scenarios.
+//! `./dev vm-test` calls it, and installs what it needs.
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail by panicking")
+)]
+
+mod bench;
+mod kit;
+mod knocks;
+mod machine;
+mod matrix;
+mod report;
+mod roots;
+mod rows;
+mod scenarios;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Parser, Subcommand};
+use dockfw_lab::contain;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the disks that the rows need and the cache lacks.
+    Build(Choice),
+    /// Runs the rows.
+    Run(Run),
+}
+
+#[derive(Args)]
+struct Choice {
+    /// Only this row; may be given several times.
+    #[arg(long = "only", value_name = "ROW")]
+    rows: Vec<String>,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    choice: Choice,
+    /// How many rows at once.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// The scenarios and cases that every change must pass, and no more.
+    #[arg(long)]
+    short: bool,
+    /// Where packaging/build left the packages.
+    #[arg(long)]
+    packages: PathBuf,
+    /// A test program of the workspace, as NAME=FILE.
+    #[arg(long = "test", value_parser = name_and_file)]
+    tests: Vec<(String, PathBuf)>,
+    /// Where logs and the report go.
+    #[arg(long)]
+    output: PathBuf,
+    /// Writes this page from what came of it.
+    #[arg(long)]
+    page: Option<PathBuf>,
+}
+
+fn name_and_file(text: &str) -> Result<(String, PathBuf)> {
+    let (name, file) = text.split_once('=').context("not NAME=FILE")?;
+    Ok((name.to_owned(), file.into()))
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Build(choice) => build(&choice),
+        Command::Run(run) => go(&run),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("vm-test: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What can't be built has said why, and its rows are skipped.
+fn build(choice: &Choice) -> Result<ExitCode> {
+    let rows = matrix::chosen(&choice.rows)?;
+    let suites: BTreeSet<String> = rows.into_iter().filter_map(|row| row.suite).collect();
+    for suite in suites {
+        if let Err(error) = roots::build(&suite) {
+            eprintln!("vm-test: no disk of {suite}: {error:#}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn go(run: &Run) -> Result<ExitCode> {
+    contain().map_err(|error| anyhow!("virtual machines need a network of their own: {error:#}"))?;
+    let parts = kit::Parts { packages: run.packages.clone(), tests: run.tests.clone() };
+    fs::create_dir_all(&run.output)?;
+    let runner = rows::Runner { parts, output: run.output.clone(), short: run.short, jobs: run.jobs.max(1) };
+    let report = runner.run(matrix::chosen(&run.choice.rows)?);
+    print!("{}", report.text());
+    fs::write(run.output.join("report.json"), serde_json::to_string_pretty(&report.json())?)?;
+    if let Some(page) = &run.page {
+        fs::write(page, report.page()).with_context(|| format!("cannot write {}", page.display()))?;
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

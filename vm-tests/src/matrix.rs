@@ -1,0 +1,111 @@
+//! The rows of `matrix.toml`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+/// As it was when this program was built: the rows and the scenarios belong together.
+const MATRIX: &str = include_str!("../matrix.toml");
+
+/// A system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    /// Its name on the command line.
+    pub(crate) name: String,
+    /// Its name for people.
+    pub(crate) title: String,
+    /// The release of Debian that its root is built of.
+    pub(crate) suite: Option<String>,
+    /// The disk image that it is, in the cache of images.
+    pub(crate) image: Option<PathBuf>,
+    /// What the kernel's version begins with.
+    pub(crate) kernel: String,
+    /// What the version of iptables begins with.
+    pub(crate) iptables: String,
+    /// What `iptables` is.
+    pub(crate) variant: Variant,
+    /// What Docker's version begins with.
+    pub(crate) docker: String,
+    /// What `--backend auto` must choose, as `--backend` names it.
+    pub(crate) engine: String,
+    /// Which of the packages it takes.
+    pub(crate) package: Package,
+    /// Modules that its kernel refuses to load.
+    #[serde(default)]
+    pub(crate) denied: Vec<String>,
+}
+
+/// What `iptables` is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Variant {
+    /// Over nf_tables.
+    Nft,
+    /// Over xtables.
+    Legacy,
+}
+
+impl Variant {
+    /// As the program's name ends.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Nft => "nft",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+/// Which of the packages in `dist/`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Package {
+    /// Those with the system's own libraries.
+    Modern,
+    /// Those for old systems.
+    Old,
+}
+
+#[derive(Deserialize)]
+struct Matrix {
+    row: Vec<Row>,
+}
+
+/// All rows, in the order of the table.
+pub(crate) fn rows() -> Result<Vec<Row>> {
+    let matrix: Matrix = toml::from_str(MATRIX).context("vm-tests/matrix.toml")?;
+    for row in &matrix.row {
+        ensure!(row.suite.is_some() != row.image.is_some(), "{}: either a suite or an image", row.name);
+    }
+    Ok(matrix.row)
+}
+
+/// The named rows, or all.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>> {
+    let rows = rows()?;
+    let unknown = names.iter().find(|name| rows.iter().all(|row| row.name != **name));
+    ensure!(unknown.is_none(), "no row {unknown:?} in vm-tests/matrix.toml");
+    let is_wanted = |row: &Row| names.is_empty() || names.contains(&row.name);
+    Ok(rows.into_iter().filter(is_wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_names_of_their_own() {
+        let mut names: Vec<_> = rows().unwrap().into_iter().map(|row| row.name).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn unknown_rows_are_refused() {
+        assert!(chosen(&["windows-11".to_owned()]).is_err());
+        assert_eq!(chosen(&["debian-12".to_owned()]).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,114 @@
+//! Runs the rows, several at once if so told, and says what goes on.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::bench::{Bench, Verdict};
+use crate::kit::Parts;
+use crate::machine::Plan;
+use crate::matrix::Row;
+use crate::report::{Entry, Outcome, Report};
+use crate::roots;
+use crate::scenarios::{SCENARIOS, Scenario};
+use crate::wire::Wire;
+
+/// How rows are run.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner {
+    pub(crate) parts: Parts,
+    /// Where logs go, a directory for each row.
+    pub(crate) output: PathBuf,
+    pub(crate) short: bool,
+    pub(crate) jobs: usize,
+}
+
+impl Runner {
+    /// Runs the rows, and tells what came of them, in their order.
+    pub(crate) fn run(&self, rows: Vec<Row>) -> Report {
+        let start = Instant::now();
+        let (todo, done) = (Mutex::new(rows.iter().enumerate()), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| {
+                    while let Some((index, row)) = lock(&todo).next() {
+                        let outcome = self.row(row);
+                        lock(&done).push((index, row.clone(), outcome));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        done.sort_by_key(|(index, ..)| *index);
+        let rows = done.into_iter().map(|(_, row, outcome)| (row, outcome)).collect();
+        Report { rows, took: start.elapsed() }
+    }
+
+    fn row(&self, row: &Row) -> Outcome {
+        let disk = match roots::cached(row) {
+            Ok(disk) => disk,
+            Err(reason) => {
+                eprintln!("vm-test: {}: skipped: {reason:#}", row.name);
+                return Outcome::Skipped(format!("{reason:#}"));
+            }
+        };
+        let start = Instant::now();
+        let mut entries = Vec::new();
+        match self.raise(row, disk) {
+            Ok(mut bench) => {
+                eprintln!("vm-test: {}: a Docker host after {} s", row.name, start.elapsed().as_secs());
+                let wanted = SCENARIOS.iter().filter(|scenario| scenario.short || !self.short);
+                entries.extend(wanted.map(|scenario| self.scenario(&mut bench, scenario)));
+            }
+            Err(error) => entries.push(self.entry(row, "system", start, Err(error))),
+        }
+        Outcome::Ran(entries)
+    }
+
+    fn raise(&self, row: &Row, disk: roots::Disk) -> Result<Bench> {
+        let directory = self.output.join(&row.name);
+        if directory.exists() {
+            fs::remove_dir_all(&directory)?;
+        }
+        fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        let wire = Wire::raise(&row.name)?;
+        let plan = Plan {
+            disk,
+            kit: self.parts.pack(row.package, &directory)?,
+            denied: row.denied.clone(),
+            directory,
+            wire: wire.switch.clone(),
+            processors: (available_parallelism()?.get() / self.jobs).max(1),
+        };
+        Bench::raise(row, wire, plan, self.short)
+    }
+
+    fn scenario(&self, bench: &mut Bench, scenario: &Scenario) -> Entry {
+        let start = Instant::now();
+        let result = (scenario.run)(bench);
+        if result.is_err() {
+            let rules = bench.rules().unwrap_or_else(|error| format!("{error:#}"));
+            let _ =
+                fs::write(self.output.join(&bench.row.name).join(format!("{}.rules", scenario.name)), rules);
+        }
+        self.entry(&bench.row, scenario.name, start, result)
+    }
+
+    fn entry(&self, row: &Row, scenario: &'static str, start: Instant, result: Result<Verdict>) -> Entry {
+        let entry =
+            Entry { scenario, took: start.elapsed(), verdict: result.map_err(|error| format!("{error:#}")) };
+        eprintln!("vm-test: {}: {}", row.name, entry.line());
+        if entry.verdict.is_err() {
+            eprintln!("vm-test: {}: logs and rules in {}", row.name, self.output.join(&row.name).display());
+        }
+        entry
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,79 @@
+//! The system, and the package on it.
+
+use anyhow::{Result, ensure};
+
+use crate::bench::{Bench, POLICY, Verdict};
+use crate::kit::PLACE;
+
+/// All rules, without what counts or numbers them.
+const RULES: &str = "(iptables-save; ip6tables-save; ipset save) | sed 's/\\[[0-9]*:[0-9]*\\]//; /^#/d'";
+
+pub(super) fn system(bench: &mut Bench) -> Result<Verdict> {
+    let row = bench.row.clone();
+    let mut told = Vec::new();
+    for (what, command, expected) in [
+        ("Linux", "uname -r", row.kernel.as_str()),
+        ("iptables", "iptables --version | sed 's/.* v//; s/ .*//'", &row.iptables),
+        (
+            "iptables is",
+            "iptables --version | sed 's/.*(//; s/nf_tables/nft/; s/).*//'",
+            row.variant.suffix(),
+        ),
+        ("Docker", "docker version --format '{{.Server.Version}}'", &row.docker),
+    ] {
+        let said = bench.run(command)?;
+        ensure!(said.starts_with(expected), "{what} {said}, and the row says {expected}");
+        told.push(format!("{what} {said}"));
+    }
+    for module in &row.denied {
+        bench.run(&format!("! modprobe {module} 2>/dev/null; ! grep -qw ^{module} /proc/modules"))?;
+    }
+    Ok(Verdict::Passed(told.join(", ")))
+}
+
+pub(super) fn install(bench: &mut Bench) -> Result<Verdict> {
+    expect_open(bench)?;
+    bench.run(&format!("{RULES} >/root/before"))?;
+    bench.run(&format!("DEBIAN_FRONTEND=noninteractive apt-get install -y {PLACE}/dockfw.deb"))?;
+    bench
+        .run(&format!("[ \"$(systemctl is-enabled dockfw)\" != enabled ]; {RULES} | diff /root/before -"))?;
+    bench.apply(POLICY)?;
+    let knocking = bench.knock()?;
+    knocking.go_on()?;
+    bench.run("systemctl enable dockfw; dockfw diff")?;
+    let status = bench.run("dockfw status --json")?;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    let engine = status.get("engine").and_then(|engine| engine.as_str()).unwrap_or_default();
+    ensure!(engine == bench.row.engine, "auto chose {engine:?}, and the row says {:?}", bench.row.engine);
+    bench.expect_service()?;
+    Ok(Verdict::Passed(format!("{engine}, {}", knocking.expect_silence()?)))
+}
+
+/// The knocks reach the machine, and are answered where nothing drops them.
+fn expect_open(bench: &Bench) -> Result<()> {
+    bench.expect_service()?;
+    bench.knock()?.wait_for_answer()
+}
+
+pub(super) fn upgrade(bench: &mut Bench) -> Result<Verdict> {
+    let knocking = bench.knock()?;
+    knocking.go_on()?;
+    let install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades -o Dpkg::Options::=--force-confold";
+    for package in ["older", "dockfw"] {
+        bench.run(&format!("{install} {PLACE}/{package}.deb"))?;
+    }
+    bench.run("dockfw diff; [ \"$(dpkg-query -W -f '${Version}' dockfw)\" != 0.0.1-1 ]")?;
+    bench.run("systemctl is-enabled dockfw")?;
+    knocking.go_on()?;
+    bench.expect_service()?;
+    knocking.expect_silence().map(Verdict::Passed)
+}
+
+pub(super) fn remove(bench: &mut Bench) -> Result<Verdict> {
+    bench.run(&format!("systemctl restart docker; dockfw remove; {RULES} >/root/before; dockfw apply"))?;
+    bench.run("DEBIAN_FRONTEND=noninteractive apt-get remove -y dockfw")?;
+    bench.run(&format!("{RULES} | diff /root/before -"))?;
+    bench.run("[ ! -e /usr/sbin/dockfw ]; ! nft list table inet dockfw 2>/dev/null")?;
+    expect_open(bench)?;
+    Ok(Verdict::Passed(String::new()))
+}

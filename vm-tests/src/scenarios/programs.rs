@@ -1,0 +1,37 @@
+//! Test programs of the workspace, run in the machine.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::bench::{Bench, Verdict};
+use crate::kit::PLACE;
+
+/// All packet cases with one engine take some ten minutes in an emulated machine.
+const LONGEST: Duration = Duration::from_secs(90 * 60);
+
+pub(super) fn packets(bench: &mut Bench) -> Result<Verdict> {
+    let engine = if bench.row.engine == "iptables" { "compat" } else { "native" };
+    let all = format!("iptables-{}::{engine}::", bench.row.variant.suffix());
+    let filter = if bench.short { format!("{all}S2") } else { all };
+    run_program(bench, "packets", &filter)
+}
+
+/// Runs a program that reports as Rust's tests do: those of its cases whose names contain the filter.
+fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
+    bench.run("systemctl stop docker.socket docker containerd")?;
+    let environment = "DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=3 HOME=/root";
+    let script = format!("cd {PLACE} && {environment} ./{name} '{filter}'");
+    let (code, said) = bench.machine()?.attempt(&script, LONGEST)?;
+    bench.run("systemctl start containerd docker")?;
+    let summary = said.lines().rev().find_map(|line| line.strip_prefix("test result: "));
+    let Some(summary) = summary else { bail!("exit code {code} and no result: {said}") };
+    ensure!(code == 0, "{summary}: {}", failures(&said));
+    let passed = summary.split_whitespace().nth(1).and_then(|number| number.parse::<u32>().ok());
+    ensure!(passed.is_some_and(|passed| passed > 0), "no case ran: {summary}");
+    Ok(Verdict::Passed(summary.to_owned()))
+}
+
+fn failures(said: &str) -> String {
+    said.lines().filter(|line| line.ends_with("FAILED")).collect::<Vec<_>>().join("; ")
+}
