@@ -73,10 +73,11 @@ impl Knocking {
         wait_until(Duration::from_secs(60), "for knocks", || (self.sent() >= goal).then_some(()))
     }
 
-    /// Waits until something is answered.
-    pub(crate) fn wait_for_answer(&self) -> Result<()> {
+    /// Waits until something is answered, and ends.
+    pub(crate) fn expect_answer(self) -> Result<()> {
         let answered = || (!self.answers().is_empty()).then_some(());
-        wait_until(Duration::from_secs(60), "for an answer to a knock", answered)
+        wait_until(Duration::from_secs(60), "for an answer to a knock", answered)?;
+        self.finish().map(drop)
     }
 
     /// Ends, and fails if anything was answered.

@@ -79,7 +79,9 @@ fn mmdebstrap(suite: &str, root: &Path) -> Result<()> {
     let mut command = Command::new("mmdebstrap");
     command.args(["--quiet", "--mode=root", "--variant=minbase", "--components=main", "--format=directory"]);
     command.arg(format!("--include={}", packages(suite)));
-    for option in ["APT::Install-Recommends \"false\"", "Acquire::Languages \"none\""] {
+    // A mirror's copy of a suite that moves may be past its date for a while.
+    let valid = "Acquire::Check-Valid-Until \"false\"";
+    for option in ["APT::Install-Recommends \"false\"", "Acquire::Languages \"none\"", valid] {
         command.arg(format!("--aptopt={option}"));
     }
     for tree in ["man", "doc", "locale"] {

@@ -52,7 +52,7 @@ pub(super) fn install(bench: &mut Bench) -> Result<Verdict> {
 /// The knocks reach the machine, and are answered where nothing drops them.
 fn expect_open(bench: &Bench) -> Result<()> {
     bench.expect_service()?;
-    bench.knock()?.wait_for_answer()
+    bench.knock()?.expect_answer()
 }
 
 pub(super) fn upgrade(bench: &mut Bench) -> Result<Verdict> {
