@@ -2,10 +2,12 @@
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use serde::de::DeserializeOwned;
 
 use crate::text::printable;
@@ -49,14 +51,71 @@ pub(super) fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
 
 /// Docker's answer to a GET of `path`, from whichever API version it speaks.
 fn get(path: &str) -> io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(socket_path())?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    get_from(&socket_path(), path, TIMEOUT, MAX_ANSWER)
+}
+
+/// The same from this socket, all of it in this time, and of at most so many bytes.
+fn get_from(socket: &Path, path: &str, time: Duration, limit: u64) -> io::Result<Vec<u8>> {
+    let mut daemon = Daemon::connect(socket, time)?;
     // HTTP/1.0: the answer comes in one piece and ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+    daemon.write_all(format!("GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    daemon.take(limit.saturating_add(1)).read_to_end(&mut answer)?;
+    if answer.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a longer answer than any of Docker's"));
+    }
     body(&answer).map(<[u8]>::to_vec)
+}
+
+/// A connection to a daemon that has a deadline for all that it is to do.
+struct Daemon {
+    stream: UnixStream,
+    deadline: Instant,
+}
+
+impl Daemon {
+    fn connect(path: &Path, time: Duration) -> io::Result<Self> {
+        let fd = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let daemon = Self { stream: fd.into(), deadline: Instant::now() + time };
+        // Where it accepts nobody, to connect takes as long as to send may (unix(7)).
+        daemon.in_time(UnixStream::set_write_timeout, |stream| {
+            Ok(socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?)
+        })?;
+        Ok(daemon)
+    }
+
+    /// Does something with the connection for which `set_timeout` sets the time: what is left of it.
+    fn in_time<T>(
+        &self,
+        set_timeout: fn(&UnixStream, Option<Duration>) -> io::Result<()>,
+        act: impl FnOnce(&UnixStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        set_timeout(&self.stream, Some(left))?;
+        act(&self.stream).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => error,
+        })
+    }
+}
+
+impl Read for Daemon {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.in_time(UnixStream::set_read_timeout, |mut stream| stream.read(buffer))
+    }
+}
+
+impl Write for Daemon {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.in_time(UnixStream::set_write_timeout, |mut stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn socket_path() -> PathBuf {
@@ -79,7 +138,66 @@ fn body(answer: &[u8]) -> io::Result<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use nix::sys::socket::{Backlog, listen};
+
     use super::*;
+
+    /// A daemon of the test's own, which does this with each connection, and where it listens.
+    fn daemon(serve: impl Fn(UnixStream) + Send + 'static) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("docker.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
+        (directory, path)
+    }
+
+    fn kind_of_failure(path: &Path, time: Duration, limit: u64) -> io::ErrorKind {
+        get_from(path, "/x", time, limit).unwrap_err().kind()
+    }
+
+    #[test]
+    fn a_daemon_that_trickles_has_one_deadline_for_all_of_its_answer() {
+        let (_directory, path) = daemon(|mut stream| {
+            // Each byte comes well within the time that all of them have.
+            while stream.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        assert_eq!(kind_of_failure(&path, Duration::from_millis(200), 1 << 20), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_daemon_that_reads_or_says_nothing_keeps_nobody() {
+        let (_directory, path) = daemon(|stream| drop(stream.peer_addr().map(|_| std::mem::forget(stream))));
+        assert_eq!(kind_of_failure(&path, Duration::from_millis(50), 1 << 20), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_daemon_that_accepts_nobody_keeps_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("docker.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        // As many as it has room for.
+        let _first = UnixStream::connect(&path).unwrap();
+        assert_eq!(kind_of_failure(&path, Duration::from_millis(50), 1 << 20), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_none() {
+        let (_directory, path) = daemon(|mut stream| {
+            // To close it with the request unread would be to reset it.
+            let _ = stream
+                .read(&mut [0; 1024])
+                .and_then(|_| stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n[]        "));
+        });
+        let long = Duration::from_secs(20);
+        assert_eq!(get_from(&path, "/x", long, 29).unwrap(), b"[]        ");
+        assert_eq!(kind_of_failure(&path, long, 28), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn only_a_good_answer_has_a_body() {
