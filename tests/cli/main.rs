@@ -11,6 +11,7 @@
 )]
 
 mod boots;
+mod callers;
 mod desk;
 mod diff;
 mod explain;
