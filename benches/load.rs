@@ -27,6 +27,9 @@ const ENGINES: [&str; 2] = ["nftables", "iptables"];
 /// The applies of what is in force already, which take a few milliseconds.
 const NO_OPS: usize = 21;
 
+/// So many rules change at once, as when a policy is written anew by a program.
+const CHANGED_RULES: u32 = 3000;
+
 /// What one run took.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 struct Cost {
@@ -47,6 +50,9 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--measure", command @ ..] => measure(command),
         ["--measure-again", command @ ..] => measure_again(command),
+        ["--measure-changed", before, after, backend] => {
+            measure_changed(Path::new(before), Path::new(after), backend)
+        }
         // `cargo test --benches` runs it too.
         ["--test"] => Ok(()),
         numbers => bench(numbers),
@@ -81,12 +87,24 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
     let policy = write_policy(directory, &entries(20))?;
     let again =
         ENGINES.map(|engine| own("--measure-again", &dockfw(&policy, engine))?.status().map_err(Error::from));
-    for status in again {
+    let [before, after] = [10_000, 20_000].map(|first| write_rules(directory, first));
+    let (before, after) = (path(&before?), path(&after?));
+    let changed = ENGINES.map(|engine| {
+        let command = [&before, &after, engine].map(String::from);
+        own("--measure-changed", &command)?.status().map_err(Error::from)
+    });
+    for status in again.into_iter().chain(changed) {
         if !status?.success() {
             bail!("applying again failed");
         }
     }
     Ok(())
+}
+
+/// Writes a policy of many rules, each with a port of its own from this one on.
+fn write_rules(directory: &Path, first: u32) -> Result<PathBuf> {
+    let rule = |port| format!("[[allow]]\nname = \"{port}\"\nports = [\"{port}/tcp\"]\n");
+    write(directory, &format!("{first}.toml"), &(first..first + CHANGED_RULES).map(rule).collect::<String>())
 }
 
 /// The contenders, with their files written.
@@ -172,6 +190,18 @@ fn measure_again(command: &[&str]) -> Result<()> {
     let again = (0..NO_OPS).map(|_| time(command)).collect::<Result<Vec<_>>>()?;
     let engine = command.iter().skip_while(|argument| **argument != "--backend").nth(1).unwrap_or(&"");
     println!("apply of a small policy that is in force ({engine}): {:.1} ms", median(&again) * 1000.0);
+    Ok(())
+}
+
+/// Puts one policy in force, and finds out in what another one, of which no rule is the same, differs.
+fn measure_changed(before: &Path, after: &Path, backend: &str) -> Result<()> {
+    let run = |policy, dry: &[String]| {
+        let command = [dockfw(policy, backend).as_slice(), dry].concat();
+        time(&command.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    run(before, &[])?;
+    let seconds = run(after, &["--dry-run".into()])?;
+    println!("comparing {CHANGED_RULES} rules, all of them changed ({backend}): {seconds:.3} s");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Sets come first: each is complete before a rule in force names it. Then each family's rules change in one restore.
 //! The sets that no rule names any more go last, when both families are over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::address::Family;
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
@@ -122,28 +122,32 @@ pub(crate) fn plan(live: &Live, wanted: &Wanted, protocols: &Protocols) -> Plan 
 fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
     let useless =
         if plan.differences.is_empty() { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
-    let wanted_sets = wanted.sets.iter().filter(|set| live.families.contains_key(&set.family));
-    let is_wanted = |name: &str| wanted_sets.clone().any(|set| set.name == name);
-    let (unfinished, mut obsolete): (Vec<_>, Vec<_>) =
-        live.sets.keys().filter(|name| !is_wanted(name)).partition(|name| sets::is_filling(name));
+    let wanted_sets: Vec<_> =
+        wanted.sets.iter().filter(|set| live.families.contains_key(&set.family)).collect();
+    let names: BTreeSet<_> = wanted_sets.iter().map(|set| &set.name).collect();
+    let (unfinished, obsolete): (Vec<_>, Vec<_>) =
+        live.sets.keys().filter(|name| !names.contains(name)).partition(|name| sets::is_filling(name));
     plan.obsolete = obsolete.iter().map(ToString::to_string).collect();
-    for set in wanted_sets.clone() {
+    let mut older = Older::of(obsolete);
+    let mut renamed = BTreeMap::new();
+    let mut differences = Vec::new();
+    for set in wanted_sets {
         let in_place = live.sets.get(&set.name);
         if in_place.and_then(Option::as_ref) == Some(&set.networks) {
             continue;
         }
-        let before = in_place.map_or_else(|| take_older(&mut obsolete, live, set), |_| Some(&set.name));
-        if let Some(before) = before {
-            plan.differences.retain(|difference| !only_renames(difference, before, &set.name));
-        }
-        plan.differences.push(set_difference(live, set, before));
+        let before = in_place.map_or_else(|| older.take(live, set), |_| Some(&set.name));
+        renamed.extend(before.map(|before| (before.as_str(), set.name.as_str())));
+        differences.push(set_difference(live, set, before));
         if in_place.is_none() {
             text::create(&mut plan.stand_ins, &set.name, set.family, 0);
             plan.new_sets.push(set.name.clone());
         }
         text::replace(&mut plan.fills, set);
     }
-    plan.differences.extend(obsolete.into_iter().map(|name| useless_set(name, useless)));
+    plan.differences.retain(|difference| !only_renames(difference, &renamed));
+    plan.differences.append(&mut differences);
+    plan.differences.extend(older.rest().map(|name| useless_set(name, useless)));
     plan.differences.extend(unfinished.iter().map(|name| useless_set(name, DifferenceKind::Leftover)));
     if plan.fills.is_empty() {
         plan.obsolete.extend(unfinished.into_iter().cloned());
@@ -153,18 +157,39 @@ fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
     }
 }
 
-/// The set that held the same list before its elements changed. Its name has the same beginning; so may the names of
-/// lists with long names, of which it is the one that is most like it.
-fn take_older<'a>(obsolete: &mut Vec<&'a String>, live: &Live, set: &Set) -> Option<&'a String> {
-    let beginning = |name: &str| name.rsplit_once('-').map(|(beginning, _)| beginning.to_owned());
-    let own = beginning(&set.name);
-    let candidates = obsolete.iter().enumerate().filter(|(_, name)| beginning(name) == own);
-    let changes = |(_, name): &(usize, &&String)| {
-        let networks = live.sets.get(**name).and_then(Option::as_deref);
-        element_changes(networks, &set.networks).count()
-    };
-    let (index, _) = candidates.min_by_key(changes)?;
-    Some(obsolete.remove(index))
+/// Sets of earlier policies, by the beginnings of their names.
+struct Older<'a>(BTreeMap<&'a str, Vec<&'a String>>);
+
+impl<'a> Older<'a> {
+    fn of(names: Vec<&'a String>) -> Self {
+        let mut by_beginning: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for name in names {
+            by_beginning.entry(beginning(name)).or_default().push(name);
+        }
+        Self(by_beginning)
+    }
+
+    /// The set that held the same list before its elements changed. Its name has the same beginning; so may the names of
+    /// lists with long names, of which it is the one that is most like it.
+    fn take(&mut self, live: &Live, set: &Set) -> Option<&'a String> {
+        let candidates = self.0.get_mut(beginning(&set.name))?;
+        let changes = |(_, name): &(usize, &&String)| {
+            let networks = live.sets.get(**name).and_then(Option::as_deref);
+            element_changes(networks, &set.networks).count()
+        };
+        let (index, _) = candidates.iter().enumerate().min_by_key(changes)?;
+        Some(candidates.remove(index))
+    }
+
+    /// Those that nothing took the place of.
+    fn rest(self) -> impl Iterator<Item = &'a String> {
+        self.0.into_values().flatten()
+    }
+}
+
+/// A set's name without the digest at its end.
+fn beginning(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(beginning, _)| beginning)
 }
 
 /// How a set differs from the one that has its place now, if any.
@@ -190,10 +215,13 @@ fn network_text(network: &IpNetwork) -> String {
     if network.prefix() == bits { network.ip().to_string() } else { network.to_string() }
 }
 
-/// Whether rules differ only in the name of a set, which follows from its elements.
-fn only_renames(difference: &Difference, before: &str, name: &str) -> bool {
-    let renamed = difference.live.iter().map(|rule| rule.replace(before, name));
-    !difference.live.is_empty() && renamed.eq(difference.wanted.iter().cloned())
+/// Whether rules differ only in the names of sets, which follow from their elements.
+fn only_renames(difference: &Difference, renamed: &BTreeMap<&str, &str>) -> bool {
+    let rename = |rule: &String| {
+        let words = rule.split(' ').map(|word| renamed.get(word).copied().unwrap_or(word));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    !difference.live.is_empty() && difference.live.iter().map(rename).eq(difference.wanted.iter().cloned())
 }
 
 fn useless_set(name: &str, kind: DifferenceKind) -> Difference {
@@ -245,6 +273,7 @@ impl Comparison<'_> {
         compare::rules(
             ChainOf { hook: hook_of(&chain.name), chain: &chain.name },
             (&live, &wanted),
+            (|(own, _)| own, |(other, _)| other),
             |(own, _), (other, _)| own == other,
             (
                 |(_, rule)| rule_text(&rule.words, None),

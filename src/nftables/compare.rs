@@ -151,7 +151,7 @@ fn chains(live: &Live, wanted: &Wanted) -> Vec<Difference> {
     compared.chain(foreign).collect()
 }
 
-fn rules(live: &dump::Chain, wanted: &wanted::Chain) -> Vec<Difference> {
+fn rules<'a>(live: &'a dump::Chain, wanted: &'a wanted::Chain) -> Vec<Difference> {
     let show_live = |rule: &dump::Rule| RuleText {
         origin: None,
         comment: rule_comment(&rule.userdata).map(|comment| comment.escape_debug().to_string()),
@@ -163,5 +163,8 @@ fn rules(live: &dump::Chain, wanted: &wanted::Chain) -> Vec<Difference> {
         text: words::of_rule(rule.expressions(), Some(&rule.comment)),
     };
     let chain = ChainOf { hook: wanted.hook, chain: wanted.name };
-    compare::rules(chain, (&live.rules, &wanted.rules), same_rule, (show_live, show_wanted))
+    // The same rule has the same comment.
+    let keys =
+        (|rule: &'a dump::Rule| rule.userdata.as_slice(), |rule: &'a wanted::Rule| rule.userdata.as_slice());
+    compare::rules(chain, (&live.rules, &wanted.rules), keys, same_rule, (show_live, show_wanted))
 }

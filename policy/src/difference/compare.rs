@@ -1,6 +1,8 @@
 //! Comparisons that all engines share: of the rules of a chain, and of the elements of a set.
 
 use std::cmp::Ordering;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 use super::{Difference, DifferenceKind, ElementChanges, Elements, MAX_NAMED, Part};
 use crate::ruleset::{Hook, Origin};
@@ -27,9 +29,12 @@ pub struct RuleText {
 
 /// How the rules of a chain differ; nothing where they are the same in the same order. Rules of one part of the policy
 /// are one difference, for it is that part which changed.
-pub fn rules<L, W>(
+///
+/// Two rules that are the same have the same key; only rules with the same key are compared.
+pub fn rules<'a, L, W, K: Eq + Hash>(
     chain: ChainOf<'_>,
-    (live, wanted): (&[L], &[W]),
+    (live, wanted): (&'a [L], &'a [W]),
+    keys: (impl Fn(&'a L) -> K, impl Fn(&'a W) -> K),
     same: impl Fn(&L, &W) -> bool,
     (show_live, show_wanted): (impl Fn(&L) -> RuleText, impl Fn(&W) -> RuleText),
 ) -> Vec<Difference> {
@@ -37,19 +42,19 @@ pub fn rules<L, W>(
     if live.is_empty() && wanted.is_empty() {
         return vec![];
     }
-    let (foreign, missing) = unmatched(live, wanted, same);
+    let (foreign, missing) = unmatched(live, wanted, keys, same);
     if foreign.is_empty() && missing.is_empty() {
         let part = Part::Order { hook: chain.hook, chain: chain.chain.into() };
         return vec![Difference::new(DifferenceKind::Changed, part)];
     }
-    let mut differences = Vec::new();
+    let mut grouped = Grouped { chain, differences: Vec::new(), by_comment: HashMap::new() };
     for rule in missing {
-        add(&mut differences, chain, show_wanted(rule), Side::Wanted);
+        grouped.add(show_wanted(rule), Side::Wanted);
     }
     for rule in foreign {
-        add(&mut differences, chain, show_live(rule), Side::Live);
+        grouped.add(show_live(rule), Side::Live);
     }
-    differences
+    grouped.differences
 }
 
 /// Where a rule is that is on one side only.
@@ -59,21 +64,31 @@ enum Side {
     Wanted,
 }
 
-/// Adds a rule to the difference that it belongs to: that of the rules with the same comment, or a new one.
-fn add(differences: &mut Vec<Difference>, chain: ChainOf<'_>, rule: RuleText, side: Side) {
-    let is_same = |difference: &&mut Difference| match &difference.part {
-        Part::Rule { comment, .. } => comment.is_some() && *comment == rule.comment,
-        _ => false,
-    };
-    if let Some(difference) = differences.iter_mut().find(is_same) {
-        difference.add_rule(rule.text, side);
-        return;
+/// The differences of a chain, each with the rules of one part of the policy.
+struct Grouped<'a> {
+    chain: ChainOf<'a>,
+    differences: Vec<Difference>,
+    /// Where the difference is that the rules with this comment belong to.
+    by_comment: HashMap<String, usize>,
+}
+
+impl Grouped<'_> {
+    /// Adds a rule to the difference that it belongs to: that of the rules with the same comment, or a new one.
+    fn add(&mut self, rule: RuleText, side: Side) {
+        let RuleText { origin, comment, text } = rule;
+        let known = comment.as_ref().and_then(|comment| self.by_comment.get(comment));
+        if let Some(difference) = known.and_then(|index| self.differences.get_mut(*index)) {
+            difference.add_rule(text, side);
+            return;
+        }
+        if let Some(comment) = &comment {
+            self.by_comment.insert(comment.clone(), self.differences.len());
+        }
+        let part = Part::Rule { hook: self.chain.hook, chain: self.chain.chain.into(), origin, comment };
+        let mut difference = Difference::new(DifferenceKind::Changed, part);
+        difference.add_rule(text, side);
+        self.differences.push(difference);
     }
-    let RuleText { origin, comment, text } = rule;
-    let part = Part::Rule { hook: chain.hook, chain: chain.chain.into(), origin, comment };
-    let mut difference = Difference::new(DifferenceKind::Changed, part);
-    difference.add_rule(text, side);
-    differences.push(difference);
 }
 
 impl Difference {
@@ -111,20 +126,25 @@ fn without_common_ends<'a, L, W>(
 }
 
 /// The rules that are on one side only, whatever their order.
-fn unmatched<'a, L, W>(
+fn unmatched<'a, L, W, K: Eq + Hash>(
     live: &'a [L],
     wanted: &'a [W],
+    (key_of_live, key_of_wanted): (impl Fn(&'a L) -> K, impl Fn(&'a W) -> K),
     same: impl Fn(&L, &W) -> bool,
 ) -> (Vec<&'a L>, Vec<&'a W>) {
-    let mut foreign: Vec<_> = live.iter().collect();
-    let mut missing = Vec::new();
-    for rule in wanted {
-        match foreign.iter().position(|own| same(own, rule)) {
-            Some(index) => drop(foreign.remove(index)),
-            None => missing.push(rule),
-        }
+    let mut by_key: HashMap<K, VecDeque<(usize, &L)>> = HashMap::new();
+    for (place, rule) in live.iter().enumerate() {
+        by_key.entry(key_of_live(rule)).or_default().push_back((place, rule));
     }
-    (foreign, missing)
+    let mut matching = |rule: &'a W| {
+        let candidates = by_key.get_mut(&key_of_wanted(rule))?;
+        let found = candidates.iter().position(|(_, own)| same(own, rule))?;
+        candidates.remove(found)
+    };
+    let missing = wanted.iter().filter(|rule| matching(rule).is_none()).collect();
+    let mut foreign: Vec<_> = by_key.into_values().flatten().collect();
+    foreign.sort_by_key(|(place, _)| *place);
+    (foreign.into_iter().map(|(_, rule)| rule).collect(), missing)
 }
 
 /// How the elements of a set change from `live` to `wanted`, each of which is sorted.
@@ -176,11 +196,18 @@ impl Elements {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
     const CHAIN: ChainOf<'_> = ChainOf { hook: Hook::Input, chain: "input" };
+
+    fn by_comment<'a>(rule: &&'a str) -> &'a str {
+        rule.split_once(' ').unwrap_or_default().0
+    }
 
     /// Compares rules that are `comment text`.
     fn compared(live: &[&str], wanted: &[&str]) -> Vec<(DifferenceKind, usize, usize)> {
@@ -189,7 +216,8 @@ mod tests {
             let comment = (!comment.is_empty()).then(|| comment.to_owned());
             RuleText { origin: None, comment, text: text.into() }
         };
-        let differences = rules(CHAIN, (live, wanted), |own, other| own == other, (show, show));
+        let differences =
+            rules(CHAIN, (live, wanted), (by_comment, by_comment), |own, other| own == other, (show, show));
         differences.iter().map(|d| (d.kind, d.live.len(), d.wanted.len())).collect()
     }
 
@@ -203,6 +231,24 @@ mod tests {
         assert_eq!(compared(&["a 1", "z 1"], &old), [(Missing, 0, 2)]);
         assert_eq!(compared(&["a 1", " x", " y", "z 1"], &["a 1", "z 1"]), [(Foreign, 1, 0); 2]);
         assert_eq!(compared(&["a 1", "a 1"], &["a 1"]), [(Foreign, 1, 0)]);
+    }
+
+    /// Thousands of rules changed are as many comparisons, not their square.
+    #[test]
+    fn many_changed_rules_are_compared_about_once_each() {
+        const COUNT: usize = 5000;
+        let compared = Cell::new(0);
+        let (live, wanted): (Vec<_>, Vec<_>) = (0..COUNT).map(|n| ((n, 0), (COUNT - n, n % 2))).unzip();
+        let same = |own: &(usize, usize), other: &(usize, usize)| {
+            compared.set(compared.get() + 1);
+            own == other
+        };
+        let show = |rule: &(usize, usize)| RuleText { text: format!("{rule:?}"), ..RuleText::default() };
+        let number = |rule: &(usize, usize)| rule.0;
+        let found = rules(CHAIN, (&live, &wanted), (number, number), same, (show, show));
+        // Every second one of those that have the number of one that is there, and 0 and COUNT.
+        assert_eq!(found.len(), COUNT + 2);
+        assert!(compared.get() <= 2 * COUNT, "{} comparisons", compared.get());
     }
 
     #[test]
@@ -223,6 +269,26 @@ mod tests {
     }
 
     proptest! {
+        /// What is on one side only is what is left of either list without the other's, however often rules are there.
+        #[test]
+        fn each_rule_is_matched_with_one_that_is_the_same(
+            live in prop::collection::vec((0..4u8, 0..3u8), 0..20),
+            wanted in prop::collection::vec((0..4u8, 0..3u8), 0..20),
+        ) {
+            let number = |rule: &(u8, u8)| rule.0;
+            let (foreign, missing) = unmatched(&live, &wanted, (number, number), |own, other| own == other);
+            let mut surplus = BTreeMap::new();
+            live.iter().for_each(|rule| *surplus.entry(*rule).or_insert(0) += 1);
+            wanted.iter().for_each(|rule| *surplus.entry(*rule).or_insert(0) -= 1);
+            let left = |side: &[&(u8, u8)], rule: &(u8, u8)| side.iter().filter(|own| **own == rule).count() as i32;
+            for (rule, surplus) in surplus {
+                prop_assert_eq!(left(&foreign, &rule), surplus.max(0));
+                prop_assert_eq!(left(&missing, &rule), (-surplus).max(0));
+            }
+            let places = foreign.iter().map(|rule| std::ptr::from_ref(*rule)).collect::<Vec<_>>();
+            prop_assert!(places.is_sorted(), "in the order in which they are there");
+        }
+
         #[test]
         fn what_is_added_and_removed_makes_one_of_the_other(
             live in prop::collection::btree_set(0..40u8, 0..30),
