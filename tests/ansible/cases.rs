@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a policy that nobody could see through is taken back and the run fails", taken_back),
     ("on a host without a policy nothing is left of one that is taken back", taken_back_at_first),
     ("the other nodes of the inventory's group are peers", peers),
-    ("the variables of the old role mean what import makes of them", old_names),
+    ("the old role's variables mean what import makes of them, and its rules are retired", old_names),
     ("who adds to the policy of a package from a repository has it applied by the handler", handler),
 ];
 
@@ -90,7 +90,7 @@ impl Drop for Forwarder {
 
 /// What dockfw sees nothing wrong with, but the controller can't come back under.
 fn shut_for_forwarded() -> String {
-    format!("{SHUT}ssh_port: 2222\ndockfw_confirm_seconds: 6\n")
+    format!("{SHUT}ssh_port: 2222\ndockfw_confirm_seconds: 15\n")
 }
 
 fn taken_back(site: &Site) -> Result<()> {
@@ -133,12 +133,27 @@ fn peers(site: &Site) -> Result<()> {
     Ok(())
 }
 
+/// The old layout of the example's variables, in force.
+fn put_old_layout(site: &Site) -> Result<()> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old-layout");
+    let script = format!(
+        "iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER; ipset restore <{directory}/example.ubuntu.set
+         iptables-restore --noflush <{directory}/example.rules; iptables -I INPUT -j FILTERS"
+    );
+    site.lab.on_host("sh", &["-ec", &script]).map(drop)
+}
+
 fn old_names(site: &Site) -> Result<()> {
+    put_old_layout(site)?;
     let example = include_str!("../old-layout/example.yml");
     let evaluated = example.replace("\"192.168.101.0/24\"", "\"{{ branch }}\"");
     ensure!(evaluated != example, "the example has no such network any more");
-    site.play(&format!("{evaluated}{CLOSED}branch: 192.168.101.0/24\n"), &[])?.succeeds(true)?;
+    let variables = format!("{evaluated}{CLOSED}branch: 192.168.101.0/24\ndockfw_retire_old: true\n");
+    site.play(&variables, &[])?
+        .succeeds(true)?
+        .says("changed: [docker1]\n\nTASK [dockfw : Have the policy")?;
     site.is_in_force()?;
+    ensure!(!site.rules_and_policy()?.contains("ip_allow"), "something of the old layout is left");
     let shown = site.dockfw("show")?;
     site.write("example.yml", example)?;
     let imported = site.dockfw(&format!("import {}", site.path("example.yml").display()))?;
