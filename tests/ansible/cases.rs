@@ -90,7 +90,7 @@ impl Drop for Forwarder {
 
 /// What dockfw sees nothing wrong with, but the controller can't come back under.
 fn shut_for_forwarded() -> String {
-    format!("{SHUT}ssh_port: 2222\ndockfw_confirm_seconds: 15\n")
+    format!("{SHUT}ssh_port: 2222\ndockfw_confirm_seconds: 10\n")
 }
 
 fn taken_back(site: &Site) -> Result<()> {
