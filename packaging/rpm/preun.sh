@@ -9,6 +9,7 @@ take_out() { /usr/sbin/dockfw remove || [ $? = 4 ]; }
 if [ "$1" -eq 0 ]; then
 	if [ -d /run/systemd/system ]; then
 		systemctl --no-reload disable dockfw.service >/dev/null 2>&1
+		systemctl stop dockfw.service >/dev/null 2>&1
 	fi
 	if is_host; then
 		take_out || exit 1

@@ -1,7 +1,8 @@
 //! The packages: what is in them, and what they do to a system.
 //!
-//! `./dev package --test` builds them and names their directory in `DOCKFW_PACKAGES`. The cases are scripts: those in
-//! `file/` look at the packages on this machine, those in `host/` install them on a system of their own (see [`System`]).
+//! `./dev package --test` builds them and names their directory in `DOCKFW_PACKAGES`, and in `DOCKFW_TEST_RELEASES` the releases
+//! of Debian to install them on, where it is not all of them. The cases are scripts: those in `file/` look at the packages
+//! on this machine, those in `host/` install them on a system of their own (see [`System`]).
 
 mod system;
 
@@ -37,11 +38,19 @@ const DEB_CASES: [Case; 6] = [
     ("in-a-chroot-the-host-is-left-alone", include_str!("host/deb-chroot.sh")),
 ];
 
+/// With systemd, which fresh root file systems do not have, but this machine.
+const SYSTEMD_CASES: [Case; 1] =
+    [("the-policy-outlives-other-services-of-rules", include_str!("host/systemd-services.sh"))];
+/// What these find done when the system comes up.
+const ENABLED: &str = include_str!("host/systemd-enabled.sh");
+
 const RPM_CASES: [Case; 3] = [
     ("the-fail-safe-knows-the-port-of-ssh", include_str!("host/rpm-failsafe.sh")),
     ("an-upgrade-applies-again-what-was-in-force", include_str!("host/rpm-upgrade.sh")),
     ("a-removal-leaves-nothing", include_str!("host/rpm-remove.sh")),
 ];
+
+const REFUSED: [Case; 1] = [("a-system-that-is-too-old-is-told", include_str!("host/deb-too-old.sh"))];
 
 /// Those for old systems, which are installed and removed as the others are.
 const OLD_FILE_CASES: [Case; 4] = [
@@ -64,15 +73,17 @@ fn main() -> ExitCode {
     let mut trials = trials_of("file", &FILE_CASES, packages.as_deref(), |packages, script| {
         Ok(on_this_machine(packages, script).output()?)
     });
-    for suite in SUITES {
+    for suite in SUITES.into_iter().filter(|suite| is_chosen(suite)) {
         trials.extend(trials_of(suite, &DEB_CASES, packages.as_deref(), move |packages, script| {
             let root = Root::prepare(suite)?;
             System::on(root.directory(), packages)?.run(script)
         }));
     }
-    let refused = [("a-system-that-is-too-old-is-told", include_str!("host/deb-too-old.sh"))];
-    trials.extend(trials_of(TOO_OLD, &refused, packages.as_deref(), |packages, script| {
-        System::on(Root::prepare(TOO_OLD)?.directory(), packages)?.run(script)
+    if is_chosen(TOO_OLD) {
+        trials.extend(trials_of(TOO_OLD, &REFUSED, packages.as_deref(), on_too_old));
+    }
+    trials.extend(trials_of("systemd", &SYSTEMD_CASES, packages.as_deref(), |packages, script| {
+        System::on(Path::new("/"), packages)?.boot(ENABLED, script)
     }));
     // This machine's root has an rpm.
     trials.extend(trials_of("rpm", &RPM_CASES, packages.as_deref(), |packages, script| {
@@ -89,15 +100,24 @@ fn trials_of_old(packages: Option<&Path>) -> Vec<Trial> {
     let mut trials = trials_of("old", &OLD_FILE_CASES, old.as_deref(), |old, script| {
         Ok(on_this_machine(old, script).output()?)
     });
-    for cases in [DEB_CASES.as_slice(), OLD_CASES.as_slice()] {
-        trials.extend(trials_of("old", cases, old.as_deref(), |old, script| {
-            System::on(Root::prepare(TOO_OLD)?.directory(), old)?.run(script)
-        }));
+    if is_chosen(TOO_OLD) {
+        trials.extend(trials_of("old", &DEB_CASES, old.as_deref(), on_too_old));
+        trials.extend(trials_of("old", &OLD_CASES, old.as_deref(), on_too_old));
     }
     trials.extend(trials_of("old-rpm", &RPM_CASES, old.as_deref(), |old, script| {
         System::on(Path::new("/"), old)?.run(script)
     }));
     trials
+}
+
+/// Whether packages are to be installed on this release.
+fn is_chosen(suite: &str) -> bool {
+    let Ok(chosen) = env::var("DOCKFW_TEST_RELEASES") else { return true };
+    chosen.split(',').any(|name| name == suite)
+}
+
+fn on_too_old(packages: &Path, script: &str) -> anyhow::Result<Output> {
+    System::on(Root::prepare(TOO_OLD)?.directory(), packages)?.run(script)
 }
 
 /// Each case as a trial, to be run in this way.
@@ -130,10 +150,7 @@ fn outcome(ran: anyhow::Result<Output>) -> Result<Completion, Failed> {
     let said = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {
         Some(0) => {
-            eprint!(
-                "{}",
-                said.lines().filter(|line| line.starts_with("note: ")).collect::<Vec<_>>().join("\n")
-            );
+            said.lines().filter(|line| line.starts_with("note: ")).for_each(|note| eprintln!("{note}"));
             Ok(Completion::Completed)
         }
         Some(SKIPPED) => Ok(Completion::ignored_with(said.lines().last().unwrap_or_default())),

@@ -1,10 +1,11 @@
 //! A system to install packages on: a root file system with memory over it, in namespaces of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Uid;
+use tempfile::NamedTempFile;
 
 use crate::shell;
 
@@ -14,23 +15,13 @@ pub(crate) struct System {
     packages: PathBuf,
 }
 
-/// Makes the system, and becomes its first process: a package that runs in a chroot must be able to tell.
-const RAISE: &str = r#"
-mount --make-rprivate /
-mount -t tmpfs -o mode=755 none /mnt
-mkdir /mnt/upper /mnt/work /mnt/root
-mount -t overlay -o "lowerdir=$LOWER,upperdir=/mnt/upper,workdir=/mnt/work" none /mnt/root
-mount -t proc none /mnt/root/proc
-mount -t tmpfs none /mnt/root/run
-mount -t tmpfs none /mnt/root/tmp
-mount --rbind /dev /mnt/root/dev
-mkdir /mnt/root/tmp/packages
-mount --bind "$PACKAGES" /mnt/root/tmp/packages
-export PACKAGES=/tmp/packages
-ip link set lo up
-cd /mnt/root
-exec chroot . sh -euc "$SCRIPT"
-"#;
+/// Lays it out.
+const LAY: &str = include_str!("lay.sh");
+/// Then runs the script as its first process.
+const ENTER: &str = "exec chroot . sh -euc \"$SCRIPT\"";
+/// Or else has systemd boot it, by which the script is started.
+const BOOT: &str = include_str!("boot.sh");
+const IN_CGROUP: &str = include_str!("cgroup.sh");
 
 impl System {
     /// A system on top of this root, which stays as it is.
@@ -42,7 +33,21 @@ impl System {
     /// Runs a script on it, to the end.
     pub(crate) fn run(&self, script: &str) -> Result<Output> {
         let mut command = shell("exec unshare --net --mount --pid --fork --kill-child sh -euc \"$RAISE\"");
-        command.env("RAISE", RAISE).env("LOWER", &self.lower).env("PACKAGES", &self.packages);
+        command.env("RAISE", format!("{LAY}\nmount --rbind /dev dev\n{ENTER}"));
+        self.start(command, script)
+    }
+
+    /// Boots it by systemd after `prepare` has been run on it, and runs a script once it is up, to the end.
+    pub(crate) fn boot(&self, prepare: &str, script: &str) -> Result<Output> {
+        let said = NamedTempFile::new()?;
+        let mut command = shell("exec unshare --mount --fork --kill-child sh -euc \"$IN_CGROUP\"");
+        command.env("IN_CGROUP", IN_CGROUP).env("BOOT", format!("{LAY}\n{BOOT}")).env("SAID", said.path());
+        command.env("PREPARE", format!("{}\n{prepare}", crate::PRELUDE));
+        self.start(command, script)
+    }
+
+    fn start(&self, mut command: Command, script: &str) -> Result<Output> {
+        command.env("LOWER", &self.lower).env("PACKAGES", &self.packages);
         command.env("SCRIPT", format!("{}\n{script}", crate::PRELUDE));
         command.env("DEBIAN_FRONTEND", "noninteractive");
         command.output().context("can't start a shell")

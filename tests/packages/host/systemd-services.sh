@@ -1,0 +1,55 @@
+property() { systemctl show --property="$2" --value "$1"; }
+is_in_force() { dockfw diff >/dev/null 2>&1; }
+# Waits until the policy is in force and nothing is under way.
+comes_back() {
+	deadline=$(($(date +%s) + 30))
+	until [ -z "$(systemctl list-jobs --no-legend 'dockfw*' 'nftables*')" ] && is_in_force; do
+		[ "$(date +%s)" -lt "$deadline" ] || die "the policy is not in force after $*: $(systemctl status 'dockfw*' 2>&1)"
+	done
+	echo "in force after $*"
+}
+
+# What began the network at boot found it in force.
+[ "$(cat /run/found)" = 0 ] || die "not in force when the network began: $(journalctl -b --no-pager | tail -n 50)"
+comes_back 'the boot'
+[ "$(property dockfw ActiveState)" = active ]
+
+# Stopping the unit changes nothing.
+systemctl stop dockfw
+is_in_force || die 'the policy is gone with the unit'
+systemctl start dockfw
+
+# Whatever way other rules come: these begin with a flush of everything.
+grep -q '^flush ruleset' /etc/nftables.conf
+for how in restart reload; do
+	systemctl "$how" nftables
+	comes_back "$how"
+done
+systemctl stop nftables
+kernel_is_clean
+systemctl start nftables
+comes_back 'start'
+# However often: systemd has a limit for each unit.
+for time in 1 2 3 4 5 6; do
+	systemctl reset-failed nftables
+	systemctl restart nftables
+	comes_back "restart $time"
+done
+
+# A policy file that is broken: the one before is in force in its place, and the unit says so.
+before=$(table_handle)
+echo 'trusted = [' >>/etc/dockfw/dockfw.toml
+fails systemctl restart dockfw
+[ "$(property dockfw ActiveState)" = failed ]
+[ "$(table_handle)" = "$before" ]
+# And that one comes back as well.
+systemctl restart nftables
+deadline=$(($(date +%s) + 30))
+while kernel_is_clean; do [ "$(date +%s)" -lt "$deadline" ] || die 'the host is open'; done
+nft list table inet dockfw | grep -q 80
+
+# A removal takes the unit with it, and a purge what enabling it made.
+dpkg -P dockfw
+kernel_is_clean
+left=$(find /etc /run /var/lib -path /etc/packages -prune -o -path /var/lib/dpkg -prune -o -name '*dockfw*' -print)
+[ -z "$left" ] || die "left behind: $left"
