@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{libraries, run};
+use dockfw_lab::{busybox, libraries, run};
 
-use crate::matrix::Package;
+use crate::matrix::{Format, Package};
 
 const SETUP: &str = include_str!("../guest/setup");
 /// Where the kit is unpacked in a machine, and where its programs look for their libraries.
@@ -25,12 +25,16 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Packs the kit for systems that take this kind of package.
-    pub(crate) fn pack(&self, package: Package, directory: &Path) -> Result<PathBuf> {
+    pub(crate) fn pack(&self, package: Package, format: Format, directory: &Path) -> Result<PathBuf> {
         let kit = directory.join("kit");
         fs::create_dir_all(kit.join("lib"))?;
         fs::write(kit.join("setup"), SETUP)?;
-        fs::copy(self.package(package)?, kit.join("dockfw.deb")).context("cannot copy the package")?;
-        make_older(&kit)?;
+        fs::copy(busybox()?, kit.join("busybox")).context("cannot copy busybox")?;
+        let file = kit.join("dockfw").with_extension(format.extension());
+        fs::copy(self.package(package, format)?, file).context("cannot copy the package")?;
+        if format == Format::Deb {
+            make_older(&kit)?;
+        }
         self.tests.iter().try_for_each(|(name, program)| bring(program, &kit, name))?;
         let archive = directory.join("kit.tar");
         // Records of a size that disks come in.
@@ -44,17 +48,15 @@ impl Parts {
         Ok(archive)
     }
 
-    fn package(&self, package: Package) -> Result<PathBuf> {
+    fn package(&self, package: Package, format: Format) -> Result<PathBuf> {
         let directory = match package {
             Package::Modern => self.packages.clone(),
             Package::Old => self.packages.join("old"),
         };
         let entries = fs::read_dir(&directory).with_context(|| format!("no {}", directory.display()))?;
-        let mut debs = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|e| e == "deb"));
-        debs.next().with_context(|| format!("no .deb in {}", directory.display()))
+        let fits = |path: &PathBuf| path.extension().is_some_and(|ending| ending == format.extension());
+        let mut packages = entries.flatten().map(|entry| entry.path()).filter(fits);
+        packages.next().with_context(|| format!("no .{} in {}", format.extension(), directory.display()))
     }
 }
 

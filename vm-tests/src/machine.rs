@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dockfw_lab::{Netns, run, wait_until};
 
-use crate::roots::Disk;
+use crate::disk::{Boot, Disk};
 use crate::wire::{HARDWARE_ADDRESS, TAP};
 
 /// From power-on to the agent's first word: 20 to 40 s where nothing is accelerated and nothing else runs.
@@ -19,6 +19,8 @@ const BOOTED: Duration = Duration::from_secs(600);
 /// Quick boots, and everything on the console.
 const KERNEL_LINE: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check \
 tsc=reliable random.trust_cpu=on apparmor=0 audit=0 panic=-1 net.ifnames=0";
+
+const EMULATED: &[&str] = &["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"];
 
 /// What a machine is made of.
 #[derive(Clone, Debug)]
@@ -51,7 +53,7 @@ impl Plan {
     /// Gives the machine a disk of its own on top of the one that others use too.
     pub(crate) fn prepare(&self) -> Result<()> {
         let mut command = Command::new("qemu-img");
-        command.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(&self.disk.image);
+        command.args(["create", "-q", "-f", "qcow2", "-F", self.disk.format, "-b"]).arg(&self.disk.image);
         run(command.arg(self.overlay())).map(drop)
     }
 
@@ -86,14 +88,10 @@ impl Plan {
         command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
         command.args(["-M", "q35,usb=off,smm=off,vmport=off", "-nodefaults", "-no-user-config"]);
         command.args(["-display", "none", "-m", "2048", "-smp", &self.processors.to_string()]);
-        command.args(accelerator(&self.disk.kernel));
-        command.arg("-kernel").arg(&self.disk.kernel).args(["-append", &self.kernel_line()]);
-        let overlay = self.overlay().display().to_string();
+        self.add_root(&mut command);
         let console = self.directory.join("console.log").display().to_string();
         let (kit, port) = (self.kit.display(), port.display());
         for (option, value) in [
-            ("-drive", format!("if=none,id=root,file={overlay},format=qcow2,cache=unsafe")),
-            ("-device", "nvme,drive=root,serial=root".to_owned()),
             ("-drive", format!("if=none,id=kit,file={kit},format=raw,readonly=on")),
             ("-device", "virtio-blk-pci,drive=kit,serial=kit".to_owned()),
             ("-netdev", format!("tap,id=wire,ifname={TAP},script=no,downscript=no")),
@@ -108,6 +106,25 @@ impl Plan {
             command.args([option, &value]);
         }
         command
+    }
+
+    fn add_root(&self, command: &mut Command) {
+        let overlay = self.overlay();
+        command.args([
+            "-drive",
+            &format!("if=none,id=root,file={},format=qcow2,cache=unsafe", overlay.display()),
+        ]);
+        match &self.disk.boot {
+            Boot::Kernel(kernel) => {
+                command.args(accelerator(kernel)).args(["-device", "nvme,drive=root,serial=root"]);
+                command.arg("-kernel").arg(kernel).args(["-append", &self.kernel_line()]);
+            }
+            Boot::Itself(seed) => {
+                let seed = format!("if=none,id=seed,file={},format=raw,readonly=on", seed.display());
+                command.args(EMULATED).args(["-device", "virtio-blk-pci,drive=root,bootindex=1"]);
+                command.args(["-drive", &seed, "-device", "virtio-blk-pci,drive=seed"]);
+            }
+        }
     }
 
     fn kernel_line(&self) -> String {
@@ -141,11 +158,7 @@ fn accelerator(kernel: &Path) -> &'static [&'static str] {
         command.args(["--kill-after=1", "20", "qemu-system-x86_64"]).args(options.split(' ')).arg(kernel);
         Path::new("/dev/kvm").exists() && run(&mut command).is_ok()
     };
-    if *KVM.get_or_init(works) {
-        &["-accel", "kvm", "-cpu", "max"]
-    } else {
-        &["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"]
-    }
+    if *KVM.get_or_init(works) { &["-accel", "kvm", "-cpu", "max"] } else { EMULATED }
 }
 
 impl Machine {

@@ -6,6 +6,8 @@
 )]
 
 mod bench;
+mod disk;
+mod images;
 mod kit;
 mod knocks;
 mod machine;

@@ -32,6 +32,9 @@ pub(crate) struct Row {
     pub(crate) engine: String,
     /// Which of the packages it takes.
     pub(crate) package: Package,
+    /// Its kind of packages.
+    #[serde(default)]
+    pub(crate) format: Format,
     /// Modules that its kernel refuses to load.
     #[serde(default)]
     pub(crate) denied: Vec<String>,
@@ -67,6 +70,25 @@ pub(crate) enum Package {
     Old,
 }
 
+/// A kind of packages.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    #[default]
+    Deb,
+    Rpm,
+}
+
+impl Format {
+    /// As the files' names end.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Rpm => "rpm",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Matrix {
     row: Vec<Row>,
@@ -77,6 +99,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
     let matrix: Matrix = toml::from_str(MATRIX).context("vm-tests/matrix.toml")?;
     for row in &matrix.row {
         ensure!(row.suite.is_some() != row.image.is_some(), "{}: either a suite or an image", row.name);
+        ensure!(row.image.is_none() || row.denied.is_empty(), "{}: an image boots by itself", row.name);
     }
     Ok(matrix.row)
 }

@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use dockfw_lab::{cache_directory, debian_mirror, run};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::matrix::Row;
+use crate::disk::{AGENT, AGENT_UNIT, Boot, Disk};
 
 /// What a Docker host of Debian has here: Docker, what dockfw asks for, and the services whose restart is a scenario.
 const PACKAGES: &str = "busybox-static,conntrack,docker.io,firewalld,ipset,iproute2,iptables,iptables-persistent,kmod,\
@@ -20,27 +20,16 @@ libmnl0,libnftnl11,linux-image-cloud-amd64,nftables,openssh-server,procps,system
 const WITH_CLIENT: [&str; 2] = ["bullseye", "bookworm"];
 /// What waits for its scenario.
 const NOT_AT_BOOT: &str = "containerd docker docker.socket firewalld netfilter-persistent nftables";
+const NETWORK: &str = include_str!("../guest/eth0.network");
 /// Larger than what any scenario writes; the file is sparse.
 const SIZE: &str = "4G";
 
-const AGENT: &str = include_str!("../guest/agent");
-const AGENT_UNIT: &str = include_str!("../guest/agent.service");
-
-/// A disk with its kernel, to be read only.
-#[derive(Clone, Debug)]
-pub(crate) struct Disk {
-    /// An ext4 file system.
-    pub(crate) image: PathBuf,
-    /// The kernel, which has drivers for NVMe and ext4 built in.
-    pub(crate) kernel: PathBuf,
-}
-
-/// The disk of a row if it is there; an error is a reason to skip the row.
-pub(crate) fn cached(row: &Row) -> Result<Disk> {
-    let Some(suite) = &row.suite else { bail!("rows of images are not built") };
+/// The disk of a suite if it is there; an error is a reason to skip a row.
+pub(crate) fn cached(suite: &str) -> Result<Disk> {
     let directory = directory(suite)?;
     ensure!(directory.is_dir(), "its disk is not built: {}", directory.display());
-    Ok(Disk { image: directory.join("disk.ext4"), kernel: directory.join("vmlinuz") })
+    let boot = Boot::Kernel(directory.join("vmlinuz"));
+    Ok(Disk { image: directory.join("disk.ext4"), format: "raw", boot })
 }
 
 /// Builds the disk of a suite, unless it is there.
@@ -66,7 +55,9 @@ pub(crate) fn build(suite: &str) -> Result<()> {
 }
 
 fn directory(suite: &str) -> Result<PathBuf> {
-    let key = xxh3_64([packages(suite).as_str(), NOT_AT_BOOT, AGENT, AGENT_UNIT, SIZE].concat().as_bytes());
+    let key = xxh3_64(
+        [packages(suite).as_str(), NOT_AT_BOOT, AGENT, AGENT_UNIT, NETWORK, SIZE].concat().as_bytes(),
+    );
     Ok(cache_directory("DOCKFW_VMS", "vms")?.join(format!("{suite}-{:08x}", key >> 32)))
 }
 
@@ -102,7 +93,8 @@ fn furnish(root: &Path) -> Result<()> {
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755))?;
     fs::write(root.join("etc/systemd/system/vm-agent.service"), AGENT_UNIT)?;
     fs::write(root.join("etc/hostname"), "host\n")?;
-    let services = format!("systemctl enable vm-agent; systemctl disable {NOT_AT_BOOT}");
+    fs::write(root.join("etc/systemd/network/10-eth0.network"), NETWORK)?;
+    let services = format!("systemctl enable vm-agent systemd-networkd; systemctl disable {NOT_AT_BOOT}");
     run(Command::new("chroot").arg(root).args(["sh", "-c", &services]))?;
     Ok(())
 }

@@ -9,11 +9,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::bench::{Bench, Verdict};
+use crate::disk::{self, Disk};
 use crate::kit::Parts;
 use crate::machine::Plan;
 use crate::matrix::Row;
 use crate::report::{Entry, Outcome, Report};
-use crate::roots;
 use crate::scenarios::{SCENARIOS, Scenario};
 use crate::wire::Wire;
 
@@ -35,7 +35,9 @@ impl Runner {
         thread::scope(|scope| {
             for _ in 0..self.jobs {
                 scope.spawn(|| {
-                    while let Some((index, row)) = lock(&todo).next() {
+                    // The lock is not to be held for longer than that.
+                    let next = || lock(&todo).next();
+                    while let Some((index, row)) = next() {
                         let outcome = self.row(row);
                         lock(&done).push((index, row.clone(), outcome));
                     }
@@ -49,7 +51,7 @@ impl Runner {
     }
 
     fn row(&self, row: &Row) -> Outcome {
-        let disk = match roots::cached(row) {
+        let disk = match disk::of(row) {
             Ok(disk) => disk,
             Err(reason) => {
                 eprintln!("vm-test: {}: skipped: {reason:#}", row.name);
@@ -69,7 +71,7 @@ impl Runner {
         Outcome::Ran(entries)
     }
 
-    fn raise(&self, row: &Row, disk: roots::Disk) -> Result<Bench> {
+    fn raise(&self, row: &Row, disk: Disk) -> Result<Bench> {
         let directory = self.output.join(&row.name);
         if directory.exists() {
             fs::remove_dir_all(&directory)?;
@@ -78,7 +80,7 @@ impl Runner {
         let wire = Wire::raise(&row.name)?;
         let plan = Plan {
             disk,
-            kit: self.parts.pack(row.package, &directory)?,
+            kit: self.parts.pack(row.package, row.format, &directory)?,
             denied: row.denied.clone(),
             directory,
             wire: wire.switch.clone(),

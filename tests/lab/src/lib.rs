@@ -82,6 +82,7 @@ pub use observer::{Observed, Observer};
 pub use packet::{Body, Packet, TcpFlags};
 pub use port::{PROTOS, Port, Proto};
 pub use probe::{Outcome, Probe, TIMEOUT, probe_all};
+pub use programs::busybox;
 pub use programs::{Programs, Variant};
 pub use roots::{Root, cache_directory, debian_mirror};
 pub use run::{run, run_with_input};

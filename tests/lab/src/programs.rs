@@ -101,7 +101,7 @@ impl Programs {
 }
 
 /// A busybox that needs no libraries: the only program in the containers.
-pub(crate) fn busybox() -> Result<PathBuf> {
+pub fn busybox() -> Result<PathBuf> {
     let program = find("busybox")?;
     ensure!(is_static(&program)?, "{} is not static", program.display());
     Ok(program)

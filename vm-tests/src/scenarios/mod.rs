@@ -73,7 +73,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "iptables",
         statements: "S1 S2",
-        about: "the same through restarts of netfilter-persistent, which loads iptables' rules; where that flushes the engine's, \
+        about: "the same through restarts of netfilter-persistent (iptables.service on Red Hat's systems), which loads iptables' rules; where that flushes the engine's, \
                 the gap is measured",
         short: false,
         run: restarts::iptables,

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::bench::{Bench, POLICY, Verdict};
 use crate::kit::PLACE;
+use crate::matrix::Format;
 
 /// All rules, without what counts or numbers them.
 const RULES: &str = "(iptables-save; ip6tables-save; ipset save) | sed 's/\\[[0-9]*:[0-9]*\\]//; /^#/d'";
@@ -34,7 +35,7 @@ pub(super) fn system(bench: &mut Bench) -> Result<Verdict> {
 pub(super) fn install(bench: &mut Bench) -> Result<Verdict> {
     expect_open(bench)?;
     bench.run(&format!("{RULES} >/root/before"))?;
-    bench.run(&format!("DEBIAN_FRONTEND=noninteractive apt-get install -y {PLACE}/dockfw.deb"))?;
+    bench.run(&install_command(bench.row.format, "dockfw"))?;
     bench
         .run(&format!("[ \"$(systemctl is-enabled dockfw)\" != enabled ]; {RULES} | diff /root/before -"))?;
     bench.apply(POLICY)?;
@@ -49,6 +50,20 @@ pub(super) fn install(bench: &mut Bench) -> Result<Verdict> {
     Ok(Verdict::Passed(format!("{engine}, {}", knocking.expect_silence()?)))
 }
 
+/// As a user does it, without a network. Of a .rpm there is no older version: the same one takes its place.
+fn install_command(format: Format, package: &str) -> String {
+    match format {
+        Format::Deb => format!(
+            "DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades -o Dpkg::Options::=--force-confold \
+             {PLACE}/{package}.deb"
+        ),
+        Format::Rpm => format!(
+            "if rpm -q dockfw; then rpm -U --force {PLACE}/{package}.rpm; else \
+             $(command -v dnf || command -v yum) --disablerepo='*' install -y {PLACE}/{package}.rpm; fi"
+        ),
+    }
+}
+
 /// The knocks reach the machine, and are answered where nothing drops them.
 fn expect_open(bench: &Bench) -> Result<()> {
     bench.expect_service()?;
@@ -58,11 +73,12 @@ fn expect_open(bench: &Bench) -> Result<()> {
 pub(super) fn upgrade(bench: &mut Bench) -> Result<Verdict> {
     let knocking = bench.knock()?;
     knocking.go_on()?;
-    let install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades -o Dpkg::Options::=--force-confold";
-    for package in ["older", "dockfw"] {
-        bench.run(&format!("{install} {PLACE}/{package}.deb"))?;
+    let format = bench.row.format;
+    if format == Format::Deb {
+        bench.run(&install_command(format, "older"))?;
     }
-    bench.run("dockfw diff; [ \"$(dpkg-query -W -f '${Version}' dockfw)\" != 0.0.1-1 ]")?;
+    bench.run(&install_command(format, "dockfw"))?;
+    bench.run("dockfw diff")?;
     bench.run("systemctl is-enabled dockfw")?;
     knocking.go_on()?;
     bench.expect_service()?;
@@ -71,7 +87,10 @@ pub(super) fn upgrade(bench: &mut Bench) -> Result<Verdict> {
 
 pub(super) fn remove(bench: &mut Bench) -> Result<Verdict> {
     bench.run(&format!("systemctl restart docker; dockfw remove; {RULES} >/root/before; dockfw apply"))?;
-    bench.run("DEBIAN_FRONTEND=noninteractive apt-get remove -y dockfw")?;
+    bench.run(match bench.row.format {
+        Format::Deb => "DEBIAN_FRONTEND=noninteractive apt-get remove -y dockfw",
+        Format::Rpm => "$(command -v dnf || command -v yum) remove -y dockfw",
+    })?;
     bench.run(&format!("{RULES} | diff /root/before -"))?;
     bench.run("[ ! -e /usr/sbin/dockfw ]; ! nft list table inet dockfw 2>/dev/null")?;
     expect_open(bench)?;

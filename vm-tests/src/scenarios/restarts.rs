@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::bench::{Bench, Verdict};
-use crate::matrix::Variant;
+use crate::matrix::{Format, Variant};
 
 /// What `docs/security.md` does not promise anything about may last this long in an emulated machine.
 const LONGEST_GAP: Duration = Duration::from_secs(30);
+
+/// For a question that systemd answers at once.
+const AT_ONCE: Duration = Duration::from_secs(60);
 
 pub(super) fn docker(bench: &mut Bench) -> Result<Verdict> {
     let knocking = bench.knock()?;
@@ -21,6 +24,9 @@ pub(super) fn docker(bench: &mut Bench) -> Result<Verdict> {
 }
 
 pub(super) fn firewalld(bench: &mut Bench) -> Result<Verdict> {
+    if let Some(reason) = absent(bench, "firewalld")? {
+        return Ok(reason);
+    }
     // Its own default would drop what is trusted here.
     bench.run("firewall-offline-cmd --set-default-zone=trusted")?;
     if bench.row.variant == Variant::Legacy {
@@ -28,21 +34,28 @@ pub(super) fn firewalld(bench: &mut Bench) -> Result<Verdict> {
             .run("sed -i 's/^FirewallBackend=.*/FirewallBackend=iptables/' /etc/firewalld/firewalld.conf")?;
     }
     let verdict = through(bench, &["systemctl start firewalld", "systemctl restart firewalld"]);
-    bench.run("systemctl stop firewalld; systemctl restart docker")?;
-    bench.wait_for("dockfw diff")?;
-    bench.expect_service()?;
+    leave(bench, "firewalld")?;
     verdict
 }
 
 pub(super) fn iptables(bench: &mut Bench) -> Result<Verdict> {
+    let service = match bench.row.format {
+        Format::Deb => "netfilter-persistent",
+        Format::Rpm => "iptables",
+    };
+    if let Some(reason) = absent(bench, service)? {
+        return Ok(reason);
+    }
     // Rules from before dockfw and Docker, as an operator has them.
     let rules = "*filter\\n:INPUT ACCEPT [0:0]\\n:FORWARD ACCEPT [0:0]\\n:OUTPUT ACCEPT [0:0]\\nCOMMIT\\n";
-    bench.run(&format!("printf '{rules}' | tee /etc/iptables/rules.v4 >/etc/iptables/rules.v6"))?;
-    let restart = "systemctl restart netfilter-persistent";
-    let verdict = through(bench, &[restart, restart]);
-    bench.run("systemctl stop netfilter-persistent; systemctl restart docker")?;
-    bench.wait_for("dockfw diff")?;
-    bench.expect_service()?;
+    let files = match bench.row.format {
+        Format::Deb => "/etc/iptables/rules.v4 /etc/iptables/rules.v6",
+        Format::Rpm => "/etc/sysconfig/iptables /etc/sysconfig/ip6tables",
+    };
+    bench.run(&format!("printf '{rules}' | tee {files}"))?;
+    let restart = format!("systemctl restart {service}");
+    let verdict = through(bench, &[&restart, &restart]);
+    leave(bench, service)?;
     verdict
 }
 
@@ -50,11 +63,26 @@ pub(super) fn nftables(bench: &mut Bench) -> Result<Verdict> {
     if bench.row.denied.iter().any(|module| module == "nf_tables") {
         return Ok(Verdict::Skipped("the system has no nf_tables".to_owned()));
     }
+    if let Some(reason) = absent(bench, "nftables")? {
+        return Ok(reason);
+    }
     let gap = gap_through(bench, &["systemctl restart nftables"])?;
-    bench.run("systemctl stop nftables; systemctl restart docker")?;
-    bench.wait_for("dockfw diff")?;
-    bench.expect_service()?;
+    leave(bench, "nftables")?;
     Ok(Verdict::Passed(format!("gap {} ms", gap.as_millis())))
+}
+
+/// That the system has no such service, if so.
+fn absent(bench: &mut Bench, service: &str) -> Result<Option<Verdict>> {
+    let (code, _) = bench.machine()?.attempt(&format!("systemctl cat {service}"), AT_ONCE)?;
+    Ok((code != 0).then(|| Verdict::Skipped(format!("the system has no {service}.service"))))
+}
+
+/// Stops such a service, which may flush everything once more, and brings back what others had put there.
+fn leave(bench: &mut Bench, service: &str) -> Result<()> {
+    bench.run(&format!(
+        "systemctl stop {service}; systemctl restart dockfw; systemctl restart docker; dockfw diff"
+    ))?;
+    bench.expect_service()
 }
 
 /// No gap with the native engine: its table is nobody else's. Such a service flushes those of xtables, and the compat
