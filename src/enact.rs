@@ -11,7 +11,7 @@ use dockfw_policy::{LoadOptions, load};
 
 use crate::engines::{self, Chosen, fit_to_host};
 use crate::lock::Lock;
-use crate::records::{Record, RecordError, Sealed, Sources, State, Store, new_id, unix_seconds};
+use crate::records::{Record, Sealed, Sources, State, Store, new_id, unix_seconds};
 use crate::takeover;
 use crate::talk::say;
 
@@ -49,22 +49,29 @@ impl Candidate<'_> {
         Ok((record, sources))
     }
 
-    /// Records that it was put in force for good. Damaged records are replaced.
+    /// Records that it was put in force for good. Records that can't be read are replaced. Where it can't be recorded, what was
+    /// on trial is over all the same.
     pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
+        let before = store.read();
+        if let Err(error) = &before {
+            say(format_args!("{error}; it is written anew"));
+        }
+        let before = before.ok();
+        let known = before.clone().unwrap_or_default();
+        let kept = self.keep_sources(store);
+        let after = match &kept {
+            Ok(record) => known.apply(record.clone()),
+            Err(_) => known.lose_track(),
+        };
+        let noted = if before == Some(after.clone()) { Ok(()) } else { store.note(&after) };
+        kept?;
+        Ok(noted?)
+    }
+
+    fn keep_sources(&self, store: &Store) -> anyhow::Result<Record> {
         let (record, sources) = self.record()?;
         store.keep(&sources)?;
-        let before = match store.read() {
-            Err(error @ RecordError::Damaged { .. }) => {
-                say(format_args!("{error}; it is written anew"));
-                None
-            }
-            state => Some(state?),
-        };
-        let after = before.clone().unwrap_or_default().apply(record);
-        if before != Some(after.clone()) {
-            store.write(&after)?;
-        }
-        Ok(())
+        Ok(record)
     }
 }
 
@@ -105,6 +112,6 @@ pub(crate) fn go_back(store: &Store, confirmed: Option<&Record>, lock: &Lock) ->
 pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
     go_back(store, state.confirmed.as_ref(), lock)?;
     let state = state.roll_back(why, unix_seconds());
-    store.write(&state)?;
+    store.note(&state)?;
     Ok(state)
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
         Err(error) => {
             fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
             if settled != state {
-                store.write(&settled)?;
+                store.note(&settled)?;
             }
             Err(error)
         }

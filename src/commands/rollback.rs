@@ -46,6 +46,6 @@ fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<State> 
     };
     enact::restore(store, previous, lock)?;
     let state = state.step_back(WHY, unix_seconds());
-    store.write(&state).context("the policy before is in force, but that could not be recorded")?;
+    store.note(&state).context("the policy before is in force, but that could not be recorded")?;
     Ok(state)
 }

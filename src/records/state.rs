@@ -114,6 +114,11 @@ impl State {
         }
     }
 
+    /// A policy that there is no record of is in force in place of what was on trial, or rolled back.
+    pub(crate) fn lose_track(self) -> Self {
+        Self { pending: None, rolled_back: None, ..self }
+    }
+
     /// What is pending goes on under the name of another apply.
     pub(crate) fn hand_over(mut self, id: &str) -> Self {
         if let Some(pending) = &mut self.pending {

@@ -3,6 +3,9 @@
 //! `state.json` is the [`State`]; `sources/DIGEST` holds what policies were read from. A file is written beside its
 //! place and renamed into it, and sources are there before a state names them: whenever the host goes down, what is
 //! found is one state or the next, whole. `old-rules/VARIANT` brings back rules that a take-over took out.
+//!
+//! Where a state can't be written there (the disk is full, or read-only) and the rules have changed already, it stands in
+//! `/run` until the next boot.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -16,6 +19,8 @@ use super::{Record, Sealed, Sources, State};
 
 /// Where the records lie (FHS 3.0, 5.8: what a program keeps of its state between runs).
 const DIRECTORY: &str = "/var/lib/dockfw";
+/// Where a state stands in for one that can't be written: it is there before any unit runs, and emptied at boot (FHS 3.0, 3.15).
+const STAND_IN: &str = "/run/dockfw";
 const STATE: &str = "state.json";
 const SOURCES: &str = "sources";
 const OLD_RULES: &str = "old-rules";
@@ -74,43 +79,57 @@ struct Format {
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     directory: PathBuf,
+    stand_in: PathBuf,
 }
 
 impl Store {
     /// That of this host.
     pub(crate) fn of_host() -> Self {
-        Self { directory: DIRECTORY.into() }
+        Self { directory: DIRECTORY.into(), stand_in: STAND_IN.into() }
     }
 
-    /// The directory, in which `state.json` is renamed to its place with each change. It is made if need be.
-    pub(crate) fn make_directory(&self) -> Result<&Path> {
+    /// The directories in which `state.json` is renamed to its place with each change. They are made if need be.
+    pub(crate) fn make_directories(&self) -> Result<[&Path; 2]> {
+        make_directory(&self.stand_in)?;
+        Ok([self.make_directory()?, &self.stand_in])
+    }
+
+    fn make_directory(&self) -> Result<&Path> {
         make_directory(&self.directory)?;
         Ok(&self.directory)
     }
 
     /// Which policy is what; on a host without records, none is anything.
     pub(crate) fn read(&self) -> Result<State> {
-        let path = self.directory.join(STATE);
-        let Some(bytes) = read(&path, MAX_STATE)? else { return Ok(State::default()) };
-        let damaged =
-            |error: serde_json::Error| RecordError::Damaged { path: path.clone(), reason: error.to_string() };
-        let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if format != FORMAT {
-            let reason = format!("its format is {format}, and this dockfw reads {FORMAT}");
-            return Err(RecordError::Damaged { path, reason });
+        Ok(self.find()?.unwrap_or_default())
+    }
+
+    /// Which policy is what, if there are records.
+    pub(crate) fn find(&self) -> Result<Option<State>> {
+        match read_state(&self.stand_in.join(STATE))? {
+            None => read_state(&self.directory.join(STATE)),
+            newer => Ok(newer),
         }
-        let Versioned { state, .. } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        Ok(state)
     }
 
     /// Makes this the state. The sources that it names must be kept already; those that it does not name go.
     pub(crate) fn write(&self, state: &State) -> Result<()> {
-        let versioned = Versioned { format: FORMAT, state: state.clone() };
-        let text = serde_json::to_string_pretty(&versioned)
-            .map_err(|error| RecordError::Unrecordable(error.to_string()))?;
-        write(self.make_directory()?, STATE, (text + "\n").as_bytes())?;
+        write(self.make_directory()?, STATE, &state_text(state)?)?;
+        remove_file(&self.stand_in.join(STATE))?;
         self.tidy(state);
         Ok(())
+    }
+
+    /// Makes this the state because it is so already: the rules have changed. Where it can't be written, which is an error even
+    /// so, it stands until the next boot: nobody is to take back what another one has replaced, or has taken back.
+    pub(crate) fn note(&self, state: &State) -> Result<()> {
+        self.write(state).inspect_err(|_| {
+            let noted = make_directory(&self.stand_in)
+                .and_then(|()| write(&self.stand_in, STATE, &state_text(state)?));
+            if let Err(error) = noted {
+                log::error!("{error}");
+            }
+        })
     }
 
     /// Keeps sources.
@@ -162,7 +181,8 @@ impl Store {
 
     /// Takes all records away.
     pub(crate) fn remove(&self) -> Result<()> {
-        remove_directory(&self.directory)
+        let emptied = self.note(&State::default());
+        remove_directory(&self.directory).and(emptied)
     }
 
     /// Takes away the sources that no policy of the state has. What stays does no harm.
@@ -178,6 +198,26 @@ impl Store {
     }
 }
 
+fn state_text(state: &State) -> Result<Vec<u8>> {
+    let versioned = Versioned { format: FORMAT, state: state.clone() };
+    let text = serde_json::to_string_pretty(&versioned)
+        .map_err(|error| RecordError::Unrecordable(error.to_string()))?;
+    Ok((text + "\n").into_bytes())
+}
+
+fn read_state(path: &Path) -> Result<Option<State>> {
+    let Some(bytes) = read(path, MAX_STATE)? else { return Ok(None) };
+    let damaged =
+        |error: serde_json::Error| RecordError::Damaged { path: path.to_owned(), reason: error.to_string() };
+    let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format != FORMAT {
+        let reason = format!("its format is {format}, and this dockfw reads {FORMAT}");
+        return Err(RecordError::Damaged { path: path.to_owned(), reason });
+    }
+    let Versioned { state, .. } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    Ok(Some(state))
+}
+
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
     let path = path.to_owned();
     move |source| RecordError::Io { doing, path, source }
@@ -190,6 +230,13 @@ fn make_directory(path: &Path) -> Result<()> {
 
 fn remove_directory(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
         _ => Ok(()),
     }
@@ -242,7 +289,8 @@ mod tests {
 
     fn desk() -> Desk {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store { directory: directory.path().join("dockfw") };
+        let store =
+            Store { directory: directory.path().join("dockfw"), stand_in: directory.path().join("run") };
         Desk(directory, store)
     }
 
@@ -283,6 +331,23 @@ mod tests {
         assert_eq!(mode(&store.directory), 0o700);
         assert_eq!(mode(&store.directory.join(STATE)), 0o600);
         assert_eq!(mode(&store.directory.join(SOURCES).join(&state.confirmed.unwrap().digest)), 0o600);
+    }
+
+    /// A directory in the place of the file that is to be renamed: a failure that root has, too.
+    #[test]
+    fn what_is_so_already_stands_in_where_it_can_not_be_written() {
+        let Desk(_directory, store) = desk();
+        let [a, b] = ["a", "b"].map(|text| State::default().apply(keep(&store, text)));
+        store.write(&a).unwrap();
+        let obstacle = store.directory.join("state.json.new");
+        fs::create_dir(&obstacle).unwrap();
+        assert!(store.write(&b).is_err());
+        assert_eq!(store.read().unwrap(), a);
+        assert!(store.note(&b).is_err());
+        assert_eq!(store.read().unwrap(), b);
+        fs::remove_dir(&obstacle).unwrap();
+        store.write(&a).unwrap();
+        assert_eq!(store.read().unwrap(), a, "what can be written again counts");
     }
 
     #[test]

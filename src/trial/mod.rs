@@ -9,6 +9,7 @@ mod timer;
 mod vigil;
 mod waiter;
 mod watcher;
+mod way_back;
 
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ pub(crate) fn begin(
     let (policy, sources) = candidate.record()?;
     store.keep(&sources)?;
     let id = policy.id.clone();
-    let vigil = Vigil::begin(store.make_directory()?).context("can't prepare to wait")?;
+    let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to wait")?;
     let mut watcher =
         Watcher::start(&id).context("can't start the watcher that would take the policy back")?;
     let pending = |now: Now| {
@@ -203,24 +204,27 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
 /// Takes the policy of this apply back, if it still is on trial.
 fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Outcome> {
     let lock = lock::take()?;
-    let state = store.read()?;
-    let state = match state.pending_of(id) {
-        Some(_) => enact::take_back(store, state, why, &lock)?,
-        None => state,
-    };
-    Ok(outcome(&state, id))
+    take_back(store, store.read()?, id, why, &lock)
 }
 
 /// Takes the policy of this apply back, if it still is on trial and its time is over.
 fn time_out(store: &Store, id: &str) -> anyhow::Result<Outcome> {
     let lock = lock::take()?;
     let state = store.read()?;
+    if is_in_time(&state, id)? { Ok(Outcome::Pending) } else { take_back(store, state, id, TIME_OUT, &lock) }
+}
+
+/// Whether the policy of this apply is on trial, and may still be confirmed.
+fn is_in_time(state: &State, id: &str) -> anyhow::Result<bool> {
     let now = Now::read()?;
+    Ok(state.pending_of(id).is_some_and(|pending| pending.time_left(&now).is_some()))
+}
+
+/// Takes the policy of this apply back, if it still is on trial by this state.
+fn take_back(store: &Store, state: State, id: &str, why: &str, lock: &Lock) -> anyhow::Result<Outcome> {
     let state = match state.pending_of(id) {
-        Some(pending) if pending.time_left(&now).is_none() => {
-            enact::take_back(store, state, TIME_OUT, &lock)?
-        }
-        _ => state,
+        Some(_) => enact::take_back(store, state, why, lock)?,
+        None => state,
     };
     Ok(outcome(&state, id))
 }

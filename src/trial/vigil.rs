@@ -45,14 +45,19 @@ pub(super) struct Vigil {
 }
 
 impl Vigil {
-    /// Begins to watch the records in this directory.
-    pub(super) fn begin(directory: &Path) -> io::Result<Self> {
+    /// Begins to watch the records in these directories.
+    pub(super) fn begin(directories: [&Path; 2]) -> io::Result<Self> {
         let ending: SigSet = ENDING.into_iter().collect();
         ending.thread_block()?;
         STOPPING.into_iter().collect::<SigSet>().thread_block()?;
         let records = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         // The state is renamed to its place, and removed with its directory.
-        records.add_watch(directory, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE)?;
+        for directory in directories {
+            records.add_watch(
+                directory,
+                AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE,
+            )?;
+        }
         Ok(Self {
             timer: Timer::new()?,
             signals: SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,

@@ -18,9 +18,11 @@ use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
 use super::vigil::{Event, Vigil};
-use super::{Outcome, roll_back, time_out};
+use super::way_back::WayBack;
+use super::{Outcome, TIME_OUT, is_in_time, take_back};
 use crate::exit::Exit;
-use crate::records::Store;
+use crate::lock;
+use crate::records::{RecordError, Store};
 
 /// The verb by which the program is started as a watcher.
 const VERB: &str = "watch";
@@ -84,8 +86,21 @@ enum Cause {
     TimeOut,
     /// The one who waits is gone.
     Alone,
+    /// The records are gone, or damaged.
+    Lost,
     /// The watcher itself is told to end.
     Signal(Signal),
+}
+
+impl Cause {
+    fn words(self) -> String {
+        match self {
+            Self::TimeOut => TIME_OUT.into(),
+            Self::Alone => "dockfw apply ended before it was confirmed".into(),
+            Self::Lost => "its record was damaged".into(),
+            Self::Signal(signal) => format!("its watcher was ended by {signal}"),
+        }
+    }
 }
 
 /// What a watcher does.
@@ -95,17 +110,18 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
     let _ = nix::unistd::setsid();
     let _ = fs::write(OWN_NAME, NAME);
     let store = Store::of_host();
-    let vigil = Vigil::begin(store.make_directory()?).context("can't prepare to watch")?;
+    let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to watch")?;
     let mut lifeline = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     io::stdout().write_all(&[READY]).and_then(|()| io::stdout().flush())?;
     // Until the record is there, that of another trial may be.
-    if heard(&mut lifeline) != Some(ARMED) {
-        insist(&store, id, Cause::Alone);
+    let is_armed = heard(&mut lifeline) == Some(ARMED);
+    let mut watch = Watch { way_back: WayBack::read(&store)?, store, vigil, lifeline: Some(lifeline), id };
+    if !is_armed {
+        watch.insist(Cause::Alone);
         return Ok(Exit::Done);
     }
-    let mut lifeline = Some(lifeline);
-    while let Some(cause) = wait(&store, &vigil, &mut lifeline, id)? {
-        if insist(&store, id, cause) != Outcome::Pending {
+    while let Some(cause) = watch.wait()? {
+        if watch.insist(cause) != Outcome::Pending {
             break;
         }
     }
@@ -124,27 +140,61 @@ fn close_inherited() {
     }
 }
 
-/// Waits for a cause to take the policy back. There is none any more where it is not on trial.
-fn wait(
-    store: &Store,
-    vigil: &Vigil,
-    lifeline: &mut Option<File>,
-    id: &str,
-) -> anyhow::Result<Option<Cause>> {
-    loop {
-        // A record that can't be read says nothing against the trial: the deadline stays what it was.
-        if let Ok(state) = store.read() {
-            let Some(pending) = state.pending_of(id) else { return Ok(None) };
-            vigil.set_deadline(pending.deadline_ms)?;
-        }
-        match vigil.next(lifeline.as_ref().map(File::as_fd), None, PollTimeout::NONE)? {
-            Event::Deadline => return Ok(Some(Cause::TimeOut)),
-            Event::Signal(signal) => return Ok(Some(Cause::Signal(signal))),
-            Event::Input(_) if lifeline.take().as_mut().and_then(heard) != Some(DETACHED) => {
-                return Ok(Some(Cause::Alone));
+/// What the watcher looks at.
+struct Watch<'a> {
+    store: Store,
+    way_back: WayBack,
+    vigil: Vigil,
+    /// From the one who waits, until that leaves the watcher on its own.
+    lifeline: Option<File>,
+    /// Which apply it was.
+    id: &'a str,
+}
+
+impl Watch<'_> {
+    /// Waits for a cause to take the policy back. There is none any more where it is not on trial.
+    fn wait(&mut self) -> anyhow::Result<Option<Cause>> {
+        loop {
+            match self.store.find() {
+                Ok(Some(state)) => {
+                    let Some(pending) = state.pending_of(self.id) else { return Ok(None) };
+                    self.vigil.set_deadline(pending.deadline_ms)?;
+                    self.way_back.update(state);
+                }
+                Ok(None) | Err(RecordError::Damaged { .. }) => return Ok(Some(Cause::Lost)),
+                // A disk that can't be read now says nothing against the trial: the deadline stays what it was.
+                Err(error) => log::warn!("{error}"),
             }
-            Event::Input(_) | Event::Records | Event::Unheard | Event::Nothing => {}
+            let lifeline = self.lifeline.as_ref().map(File::as_fd);
+            match self.vigil.next(lifeline, None, PollTimeout::NONE)? {
+                Event::Deadline => return Ok(Some(Cause::TimeOut)),
+                Event::Signal(signal) => return Ok(Some(Cause::Signal(signal))),
+                Event::Input(_) if self.lifeline.take().as_mut().and_then(heard) != Some(DETACHED) => {
+                    return Ok(Some(Cause::Alone));
+                }
+                Event::Input(_) | Event::Records | Event::Unheard | Event::Nothing => {}
+            }
         }
+    }
+
+    /// Takes the policy back, and tries again for as long as that fails.
+    fn insist(&self, cause: Cause) -> Outcome {
+        loop {
+            match self.take_back(cause) {
+                Ok(outcome) => return outcome,
+                Err(error) => log::error!("can't take the policy back: {error:#}"),
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn take_back(&self, cause: Cause) -> anyhow::Result<Outcome> {
+        let lock = lock::take()?;
+        let state = self.way_back.state(&self.store)?;
+        if matches!(cause, Cause::TimeOut) && is_in_time(&state, self.id)? {
+            return Ok(Outcome::Pending);
+        }
+        take_back(&self.store, state, self.id, &cause.words(), &lock)
     }
 }
 
@@ -152,20 +202,4 @@ fn wait(
 fn heard(lifeline: &mut File) -> Option<u8> {
     let mut told = [0];
     lifeline.read_exact(&mut told).ok().map(|()| told[0])
-}
-
-/// Takes the policy back, and tries again for as long as that fails.
-fn insist(store: &Store, id: &str, cause: Cause) -> Outcome {
-    loop {
-        let result = match cause {
-            Cause::TimeOut => time_out(store, id),
-            Cause::Alone => roll_back(store, id, "dockfw apply ended before it was confirmed"),
-            Cause::Signal(signal) => roll_back(store, id, &format!("its watcher was ended by {signal}")),
-        };
-        match result {
-            Ok(outcome) => return outcome,
-            Err(error) => log::error!("can't take the policy back: {error:#}"),
-        }
-        thread::sleep(PAUSE);
-    }
 }

@@ -12,6 +12,7 @@
 
 mod boots;
 mod callers;
+mod damage;
 mod desk;
 mod diff;
 mod explain;

@@ -1,0 +1,53 @@
+//! The way back as the watcher knows it, whatever becomes of the records meanwhile.
+
+use anyhow::Context;
+
+use crate::engines;
+use crate::records::{Sealed, State, Store};
+
+/// What the records say, and what the policy that comes back was read from.
+pub(super) struct WayBack {
+    state: State,
+    sources: Option<Sealed>,
+}
+
+impl WayBack {
+    /// Learns it from the records.
+    pub(super) fn read(store: &Store) -> anyhow::Result<Self> {
+        let state = store.read()?;
+        let sources =
+            state.confirmed.as_ref().and_then(|confirmed| store.sources(confirmed).ok()?.seal().ok());
+        Ok(Self { state, sources })
+    }
+
+    /// The records have changed to this.
+    pub(super) fn update(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// What the records say, for whoever holds the lock; where they are lost, what they said last.
+    pub(super) fn state(&self, store: &Store) -> anyhow::Result<State> {
+        match store.find() {
+            Ok(Some(state)) => Ok(state),
+            // `dockfw remove` takes them away with all rules.
+            Ok(None) if !is_anything_there()? => Ok(State::default()),
+            Ok(None) | Err(_) => Ok(self.mend(store)),
+        }
+    }
+
+    fn mend(&self, store: &Store) -> State {
+        if let Some(Err(error)) = self.sources.as_ref().map(|sources| store.keep(sources)) {
+            log::error!("the way back can't be recorded anew: {error}");
+        }
+        self.state.clone()
+    }
+}
+
+fn is_anything_there() -> anyhow::Result<bool> {
+    for engine in engines::all(false) {
+        if engines::has_rules(engine.as_ref()).context("can't tell what is in force")? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

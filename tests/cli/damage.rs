@@ -1,0 +1,103 @@
+//! Records that can't be written, or are lost, in the middle of a trial.
+
+use crate::host::Host;
+use crate::running::Running;
+
+/// What keeps records from being written.
+const OBSTACLES: [(&str, &str); 2] = [
+    ("read-only", "mount -o remount,ro /var/lib"),
+    ("full", "mount -o remount,size=64k /var/lib; ! cat /dev/zero >/var/lib/fill 2>/dev/null"),
+];
+
+/// A policy of port 444 is on trial, after one of 443.
+fn trial(test: &str, time: &str) -> Option<Host> {
+    let host = Host::with_two_policies(test)?;
+    host.script(&format!("dockfw apply --confirm {time} --detach")).exits(0);
+    assert_eq!(host.in_force(), ["444"]);
+    Some(host)
+}
+
+fn nobody_watches(host: &Host) {
+    host.wait_for("! pgrep -x dockfw");
+}
+
+#[test]
+fn an_apply_that_can_not_be_recorded_is_not_overwritten_by_the_watcher() {
+    for (name, obstacle) in OBSTACLES {
+        let Some(host) = trial(&format!("overwritten-{name}"), "1s") else { return };
+        host.script(obstacle).exits(0);
+        host.wait_for("nft list ruleset | grep '@ports_80_443 '");
+        host.write_policy("445");
+        host.script("dockfw apply").exits(1).says("could not be recorded");
+        nobody_watches(&host);
+        assert_eq!(host.in_force(), ["445"], "{name}");
+        host.script("mount -o remount,rw,size=1m /var/lib; rm -f /var/lib/fill; dockfw apply").exits(0);
+        host.script("test ! -e /run/dockfw/state.json; dockfw status").exits(0);
+    }
+}
+
+#[test]
+fn what_can_not_be_recorded_as_taken_back_is_so_all_the_same() {
+    for (name, obstacle) in OBSTACLES {
+        let Some(host) = trial(&format!("taken-back-{name}"), "1s") else { return };
+        host.script(obstacle).exits(0);
+        nobody_watches(&host);
+        assert_eq!(host.in_force(), ["443"], "{name}");
+        host.script("dockfw confirm").exits(7).says("nobody confirmed it in time");
+        host.script("dockfw status").prints("(nobody confirmed it in time)");
+    }
+}
+
+/// Whoever can't be told that it is kept must not believe that it is.
+#[test]
+fn a_policy_that_can_not_be_recorded_as_confirmed_is_taken_back() {
+    let Some(host) = trial("unconfirmed", "3s") else { return };
+    host.script("mount -o remount,ro /var/lib; dockfw confirm").exits(1).says("can't write");
+    nobody_watches(&host);
+    assert_eq!(host.in_force(), ["443"]);
+}
+
+#[test]
+fn a_boot_or_a_removal_that_can_not_be_recorded_is_not_overwritten_by_the_watcher() {
+    let Some(host) = trial("boot-overwritten", "3s") else { return };
+    host.write_policy("445");
+    host.script("mount -o remount,ro /var/lib; dockfw boot").exits(0).says("could not be recorded");
+    nobody_watches(&host);
+    assert_eq!(host.in_force(), ["445"]);
+    let Some(host) = trial("removal-overwritten", "3s") else { return };
+    host.script("mount -o remount,ro /var/lib; dockfw remove").exits(1).says("its records are still there");
+    nobody_watches(&host);
+    assert!(host.in_force().is_empty());
+}
+
+#[test]
+fn a_trial_whose_record_is_lost_ends_with_the_confirmed_policy() {
+    let directory = "/var/lib/dockfw";
+    let losses = [
+        format!("echo x >{directory}/state.json"),
+        format!("truncate -s 40 {directory}/state.json"),
+        format!("rm {directory}/state.json"),
+        format!("rm -r {directory}"),
+        format!("for file in {directory}/sources/* {directory}/state.json; do echo x >$file; done"),
+    ];
+    for (number, loss) in losses.iter().enumerate() {
+        let Some(host) = trial(&format!("lost-{number}"), "1h") else { return };
+        host.script(loss).exits(0);
+        nobody_watches(&host);
+        assert_eq!(host.in_force(), ["443"], "{loss}");
+        host.script("dockfw status").prints("(its record was damaged)");
+        host.script("dockfw confirm").exits(7).says("too late");
+    }
+}
+
+#[test]
+fn who_waits_is_told_that_the_record_is_lost() {
+    let Some(host) = Host::with_two_policies("lost-waiter") else { return };
+    let mut waiter = Running::start(&mut host.waiter("apply --confirm 1h"));
+    waiter.wait_for_talk("on trial for 1h");
+    host.script("echo x >/var/lib/dockfw/state.json").exits(0);
+    let talk = waiter.ends(1);
+    assert!(talk.contains("is damaged"), "{talk}");
+    nobody_watches(&host);
+    assert_eq!(host.in_force(), ["443"]);
+}
