@@ -51,12 +51,11 @@ impl Vigil {
         ending.thread_block()?;
         STOPPING.into_iter().collect::<SigSet>().thread_block()?;
         let records = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        // The state is renamed to its place, and removed with its directory.
+        // The state is renamed to its place, and removed with its directory; all else is damage.
+        let damage =
+            AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_MOVE_SELF;
         for directory in directories {
-            records.add_watch(
-                directory,
-                AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE,
-            )?;
+            records.add_watch(directory, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE | damage)?;
         }
         Ok(Self {
             timer: Timer::new()?,

@@ -77,7 +77,8 @@ fn a_trial_whose_record_is_lost_ends_with_the_confirmed_policy() {
         format!("echo x >{directory}/state.json"),
         format!("truncate -s 40 {directory}/state.json"),
         format!("rm {directory}/state.json"),
-        format!("rm -r {directory}"),
+        format!("mv {directory}/state.json ."),
+        format!("mv {directory} /var/lib/elsewhere"),
         format!("for file in {directory}/sources/* {directory}/state.json; do echo x >$file; done"),
     ];
     for (number, loss) in losses.iter().enumerate() {

@@ -20,6 +20,7 @@ mod host;
 mod import;
 mod kernel;
 mod locks;
+mod moves;
 mod old_kernels;
 mod policies;
 mod privileges;

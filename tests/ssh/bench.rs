@@ -62,10 +62,14 @@ impl Bench {
         Ok(fs::write(self.files.path().join("dockfw.toml"), text)?)
     }
 
+    /// The beginning of a command line of dockfw's.
+    pub(crate) fn dockfw(&self) -> String {
+        format!("{DOCKFW} --config {}", self.files.path().join("dockfw.toml").display())
+    }
+
     /// The command line of an apply.
     pub(crate) fn apply(&self, options: &str) -> String {
-        let policy = self.files.path().join("dockfw.toml");
-        format!("{DOCKFW} --config {} apply --backend {} {options}", policy.display(), self.engine)
+        format!("{} apply --backend {} {options}", self.dockfw(), self.engine)
     }
 
     /// Whether nothing answers at sshd's port.
@@ -81,9 +85,34 @@ impl Bench {
         Session::start(command)
     }
 
+    /// Logs in to run one command, with a terminal there or without.
+    pub(crate) fn run(&self, from: &Machine, terminal: bool, command: &str) -> Result<Login> {
+        let mut ssh = self.sshd.client(from);
+        ssh.args([if terminal { "-tt" } else { "-T" }, &format!("root@{}", self.lab.host.v4)]);
+        ssh.arg(format!("exec {command}")).stdin(Stdio::piped()).stdout(Stdio::null());
+        Ok(Login(ssh.spawn().context("cannot start a session")?))
+    }
+
     /// A shell on the host that nobody logged in to, as at its console.
     pub(crate) fn console(&self) -> Result<Session> {
         Session::start(self.lab.command("sh"))
+    }
+}
+
+/// A client of ssh. Dropped, it is ended.
+pub(crate) struct Login(Child);
+
+impl Login {
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.0.kill()?;
+        Ok(self.0.wait().map(drop)?)
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.kill();
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Machine, knock, wait_until};
 
-use crate::bench::{Bench, Session};
+use crate::bench::{Bench, Login, Session};
 
 /// Nobody of the lab but the trusted client.
 const CLOSED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
+
+/// How long anything may take that a session's end is to bring about.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A case, and what it is about.
 type Case = (&'static str, fn(&Bench) -> Result<()>);
@@ -22,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("an exempt interface shuts nobody out", exempt),
     ("force applies all the same and the session survives", by_force),
     ("force on trial comes back by itself and the session survives", by_force_on_trial),
+    ("a policy on trial is taken back when its session is killed or loses its network", killed_session),
 ];
 
 /// All rules of the host.
@@ -153,4 +157,56 @@ fn by_force_on_trial(bench: &Bench) -> Result<()> {
     session.end()?.exits(7)?;
     session.is_alive()?;
     bench.login(client, "192.0.2.1")?.is_alive()
+}
+
+/// How a session ends, of which this is the process that runs `dockfw apply`, by its number on the host.
+type End = fn(&Bench, &mut Login, waiter: &str) -> Result<()>;
+
+/// With a terminal and without. That the network is gone, sshd finds out by itself.
+fn killed_session(bench: &Bench) -> Result<()> {
+    let ends: [(&str, bool, End); 3] = [
+        ("the client is killed", true, |_, login, _| login.kill()),
+        ("its sshd is killed", false, |bench, _, waiter| kill_sshd_of(bench, waiter)),
+        ("the network is gone", true, |bench, _, _| bench.lab.untrusted.ip(&["link set eth0 down"])),
+    ];
+    for (name, terminal, end) in ends {
+        is_taken_back(bench, terminal, end).context(name)?;
+    }
+    Ok(())
+}
+
+/// The nearest of its parents that is sshd's.
+fn kill_sshd_of(bench: &Bench, waiter: &str) -> Result<()> {
+    let script = format!(
+        "set -e
+         own={waiter}
+         until grep -q ^sshd /proc/$own/comm; do
+             own=$(sed -n 's/^PPid:.//p' /proc/$own/status)
+             [ \"$own\" -gt 1 ]
+         done
+         kill -KILL $own"
+    );
+    bench.lab.host.shell(&script).map(drop)
+}
+
+/// Puts a policy on trial that shuts clients out, from within a session, and ends that.
+fn is_taken_back(bench: &Bench, terminal: bool, end: End) -> Result<()> {
+    let (client, outsider, host) = (&bench.lab.untrusted, &bench.lab.office, bench.lab.host.v4.into());
+    let mut console = bench.console()?;
+    let open = format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"\n");
+    bench.policy(&open)?;
+    console.run(&bench.apply(""))?.exits(0)?;
+    bench.policy(CLOSED)?;
+    client.ip(&["link set eth0 up"])?;
+    let mut login = bench.run(client, terminal, &bench.apply("--force --confirm 1h"))?;
+    let is_cut = || bench.is_shut(outsider, host).then_some(());
+    wait_until(PATIENCE, "for the policy to be in force", is_cut)?;
+    let waiter = bench.lab.host.shell("pgrep -fx '[^ ]*/dockfw .* --confirm 1h'")?;
+    end(bench, &mut login, waiter.trim())?;
+    wait_until(PATIENCE, "for the policy before", || knock(outsider, host).ok())?;
+    wait_until(PATIENCE, "for the watcher's end", || bench.lab.host.shell("! pgrep -x dockfw").ok())?;
+    bench.policy(&open)?;
+    console.run(&format!("{} diff", bench.dockfw()))?.exits(0)?;
+    console.run(&format!("{} status", bench.dockfw()))?.says("was rolled back")?;
+    Ok(())
 }

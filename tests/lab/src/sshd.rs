@@ -15,6 +15,8 @@ use crate::run::run;
 use crate::wait::{patience, wait_until};
 
 const PROGRAM: &str = "/usr/sbin/sshd";
+/// How many seconds of silence a session outlives: a busy machine is not to end one that is alive.
+const COUNT_ALIVE: u32 = 5;
 /// How long a connection may take that is expected to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -77,7 +79,7 @@ fn spawn(machine: &Machine, files: &Path, path: &OsStr) -> Result<Child> {
     let text = format!(
         "ListenAddress 0.0.0.0\nListenAddress ::\nHostKey {0}/host\nAuthorizedKeysFile {0}/client.pub\nPidFile none\n\
          StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nSetEnv PATH={1}\n\
-         Subsystem sftp internal-sftp\n",
+         Subsystem sftp internal-sftp\nClientAliveInterval 1\nClientAliveCountMax {COUNT_ALIVE}\n",
         files.display(),
         path.display()
     );
