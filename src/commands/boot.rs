@@ -3,6 +3,7 @@
 //! Whatever happens, something is in force at the end, and what is not the policy of the file fails loudly: the policy
 //! of the file, unless it was rolled back; otherwise the last one that was confirmed; otherwise a fail-safe.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -139,11 +140,22 @@ fn emergency_policy(failsafe: Failsafe) -> (String, String) {
     }
 }
 
-/// The ports that `sshd -T` names, which says `port 22`.
+/// The ports that `sshd -T` names. What it listens on is in `listenaddress [::]:22`, perhaps with `rdomain` behind it; `port 22` is
+/// only for addresses that are given without a port, and is said in any case.
 fn ssh_ports(said: &str) -> Vec<u16> {
-    let named = said.lines().filter_map(|line| line.strip_prefix("port ")?.trim().parse().ok());
-    let ports: Vec<u16> = named.filter(|port| *port != 0).collect();
-    if ports.is_empty() { vec![SSH] } else { ports }
+    let listens =
+        said.lines().filter_map(|line| line.strip_prefix("listenaddress ")?.split_whitespace().next());
+    let of_addresses = ports(listens.filter_map(|address| Some(address.rsplit_once(':')?.1)));
+    let found = if of_addresses.is_empty() {
+        ports(said.lines().filter_map(|line| line.strip_prefix("port ")))
+    } else {
+        of_addresses
+    };
+    if found.is_empty() { vec![SSH] } else { found.into_iter().collect() }
+}
+
+fn ports<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<u16> {
+    words.filter_map(|word| word.trim().parse().ok()).filter(|port| *port != 0).collect()
 }
 
 #[cfg(test)]
@@ -152,7 +164,9 @@ mod tests {
 
     #[test]
     fn sshd_says_its_ports() {
-        assert_eq!(ssh_ports("port 2222\nport 22\nportx 1\naddressfamily any\n"), [2222, 22]);
+        assert_eq!(ssh_ports("port 2222\nport 22\nportx 1\naddressfamily any\n"), [22, 2222]);
+        let listens = "port 22\nlistenaddress [2001:db8::1]:2222\nlistenaddress 0.0.0.0:2022 rdomain mgmt\n";
+        assert_eq!(ssh_ports(listens), [2022, 2222]);
         assert_eq!(ssh_ports("port 0\nport x\n"), [22]);
         assert_eq!(ssh_ports(""), [22]);
     }

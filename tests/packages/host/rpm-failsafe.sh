@@ -4,9 +4,11 @@ rm -rf /etc/dockfw /var/lib/dockfw
 rpm --initdb
 rpm -i --nodeps "$(rpm_file)"
 ssh-keygen -A
-printf 'Port 2222\n' >/etc/ssh/sshd_config
+printf 'Port 2222\nListenAddress 192.0.2.1\nListenAddress [2001:db8::1]:2022\n' >/etc/ssh/sshd_config
 for directory in $(sed -n 's/^RuntimeDirectory=//p' /usr/lib/systemd/system/dockfw.service); do
 	mkdir -p "/run/$directory"
 done
 exits 6 dockfw boot
-nft list table inet dockfw | grep -q 'dport 2222 ' || die 'sshd can not be reached'
+nft list table inet dockfw >/tmp/table
+grep -q 'elements = { 2022, 2222 }' /tmp/table && grep -q "accept comment .allow 'ssh'" /tmp/table ||
+	die "sshd can not be reached: $(cat /tmp/table)"
