@@ -44,7 +44,8 @@ const SYSTEMD_CASES: [Case; 1] =
 /// What these find done when the system comes up.
 const ENABLED: &str = include_str!("host/systemd-enabled.sh");
 
-const RPM_CASES: [Case; 3] = [
+const RPM_CASES: [Case; 4] = [
+    ("an-empty-root-takes-it-and-gives-it-back", include_str!("host/rpm-root.sh")),
     ("the-fail-safe-knows-the-port-of-ssh", include_str!("host/rpm-failsafe.sh")),
     ("an-upgrade-applies-again-what-was-in-force", include_str!("host/rpm-upgrade.sh")),
     ("a-removal-leaves-nothing", include_str!("host/rpm-remove.sh")),

@@ -1,5 +1,6 @@
 command -v rpm >/dev/null || skip 'no rpm here'
 command -v busybox >/dev/null || skip 'no busybox here'
+# An empty root, by rpm --root.
 root=/tmp/empty
 mkdir -p "$root/bin"
 rpm --root "$root" --initdb
@@ -14,9 +15,12 @@ echo "$said" | grep -Eq '(iptables|libnftnl\.so\.11.*) is needed by dockfw'
 cp "$(command -v busybox)" "$root/bin/busybox"
 for applet in cat mkdir rm rmdir sh; do ln -s busybox "$root/bin/$applet"; done
 # These are another package's where rpm is at home.
-mkdir -p "$root/etc" "$root/run" "$root/usr/lib/systemd/system" "$root/usr/lib/tmpfiles.d" "$root/usr/lib/modules-load.d" "$root/usr/sbin" "$root/var/lib" \
-	"$root/usr/share/bash-completion/completions" "$root/usr/share/doc" "$root/usr/share/fish/vendor_completions.d" \
-	"$root/usr/share/licenses" "$root/usr/share/man/man5" "$root/usr/share/man/man8" "$root/usr/share/zsh/site-functions"
+for directory in dev etc run var/lib var/tmp usr/sbin usr/lib/systemd/system usr/lib/tmpfiles.d usr/lib/modules-load.d \
+	usr/share/bash-completion/completions usr/share/doc usr/share/fish/vendor_completions.d usr/share/licenses \
+	usr/share/man/man5 usr/share/man/man8 usr/share/zsh/site-functions; do
+	mkdir -p "$root/$directory"
+done
+mknod -m 666 "$root/dev/null" c 1 3
 files() { (cd "$root" && find . -path ./var/lib/rpm -prune -o -print | sort); }
 files >/tmp/before
 
