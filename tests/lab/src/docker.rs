@@ -68,7 +68,7 @@ impl<'lab> Docker<'lab> {
             options.config.extend(none);
         }
         lab.userland().run(|| prepare(&options))?;
-        let log = Path::new(WORK).join("dockerd.log");
+        let log = Path::new(WORK).join(format!("dockerd-{}.log", lab.host.name()));
         let docker = Self { lab, daemon: Mutex::new(None), log };
         docker.launch()?;
         docker.import_image()?;
@@ -88,8 +88,8 @@ impl<'lab> Docker<'lab> {
         run(&mut self.command(arguments)).with_context(|| format!("dockerd's log ends:\n{}", self.log_tail()))
     }
 
-    /// Where Docker makes no rules, loads those of its nftables backend.
-    fn lay_rules(&self) -> Result<()> {
+    /// Where Docker makes no rules, loads those of its nftables backend anew.
+    pub fn lay_rules(&self) -> Result<()> {
         if !self.lab.docker_is_on_nftables() {
             return Ok(());
         }
@@ -159,7 +159,7 @@ impl<'lab> Docker<'lab> {
         let mut daemon = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let answer = wait_until(READY, "for dockerd to answer", || match daemon.try_wait() {
             Ok(Some(status)) => Some(Err(anyhow!("dockerd ended, {status}"))),
-            _ => answers().then_some(Ok(())),
+            _ => self.lab.userland().run(answers).then_some(Ok(())),
         });
         *self.daemon.lock().expect("no thread panics with the lock") = Some(daemon);
         answer

@@ -153,6 +153,20 @@ pub(super) fn direct_closed(world: &World<'_>, setting: Setting) -> Result<()> {
     expect.silent(untrusted, at(&world.same.addresses, 8443)).verify()
 }
 
+/// Docker's own drops taken away, as its option `allow-direct-routing` does: then dockfw's decide.
+pub(super) fn direct_routing_allowed(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &opening(&["8443"], "docker"))?;
+    for family in ["ip", "ip6"] {
+        world.lab.host.nft(&format!("flush chain {family} docker-bridges raw-PREROUTING"))?;
+    }
+    let own = at(&world.same.addresses, 8443);
+    let mut expect = Expectations::default();
+    expect.answers(&world.lab.trusted, own.clone(), "same").silent(&world.lab.untrusted, own);
+    let outcome = expect.verify();
+    world.docker.lay_rules()?;
+    outcome
+}
+
 pub(super) fn direct_opened(world: &World<'_>, setting: Setting) -> Result<()> {
     let untrusted = &world.lab.untrusted;
     world.apply(setting, &opening(&["80"], "container"))?;

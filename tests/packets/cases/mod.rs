@@ -127,6 +127,12 @@ pub(crate) const CASES: &[Case] = &[
     case("S2", "a rule without to opens host and Docker alike", docker::without_to),
     case("S2", "a rule with from opens to its sources only", docker::scoped),
     case("S3", "containers' own addresses are closed whatever is published", docker::direct_closed),
+    case(
+        "S3",
+        "containers' own addresses are closed where Docker allows direct routing",
+        docker::direct_routing_allowed,
+    )
+    .about_nftables(),
     case("S3", "a rule to containers opens their own port", docker::direct_opened),
     case(
         "S2",
