@@ -177,15 +177,25 @@ fn proc_net() -> &'static Path {
     if of_thread.exists() { of_thread } else { Path::new("/proc/net") }
 }
 
+/// What iptables-nft says (its `mnl_genid_get`) where the kernel has no nf_tables: netlink knows nobody then who could be meant.
+const NO_NF_TABLES: &str = "Could not fetch rule set generation id: Invalid argument";
+
 fn saved_text(save: &Path) -> Result<String, EngineError> {
     let answer = run(save, &["-c"], "")?;
     if answer.status.success() {
         return Ok(answer.stdout);
     }
+    if lacks_nf_tables(&answer.stderr) {
+        return Ok(String::new());
+    }
     Err(permission_or(&answer, || EngineError::Protocol {
         doing: format!("reading rules with {}", save.display()),
         answer: answer.complaint(),
     }))
+}
+
+fn lacks_nf_tables(complaint: &str) -> bool {
+    complaint.contains(NO_NF_TABLES)
 }
 
 fn read_tables(save: &Path) -> Result<Tables, EngineError> {
@@ -450,6 +460,15 @@ mod tests {
             [unfit(true, false, false), unfit(false, true, false), unfit(false, false, false)],
             [None, None, None]
         );
+    }
+
+    #[test]
+    fn a_kernel_without_nf_tables_has_no_rules_there() {
+        let said = |why| {
+            format!("iptables-nft-save v1.8.7 (nf_tables): Could not fetch rule set generation id: {why}")
+        };
+        assert!(lacks_nf_tables(&said("Invalid argument")));
+        assert!(!lacks_nf_tables(&said("Permission denied (you must be root)")));
     }
 
     #[test]
