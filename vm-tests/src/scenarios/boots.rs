@@ -12,8 +12,9 @@ pub(super) fn cold(bench: &mut Bench) -> Result<Verdict> {
     bench.power_on()?;
     bench.expect_service()?;
     knocking.go_on()?;
+    let silence = knocking.expect_silence()?;
     bench.run("systemctl is-active dockfw; dockfw status")?;
-    knocking.expect_silence().map(Verdict::Passed)
+    Ok(Verdict::Passed(silence))
 }
 
 pub(super) fn again(bench: &mut Bench) -> Result<Verdict> {
@@ -22,8 +23,9 @@ pub(super) fn again(bench: &mut Bench) -> Result<Verdict> {
     bench.machine()?.reboot()?;
     bench.expect_service()?;
     knocking.go_on()?;
+    let silence = knocking.expect_silence()?;
     bench.run("systemctl is-active dockfw; dockfw status")?;
-    knocking.expect_silence().map(Verdict::Passed)
+    Ok(Verdict::Passed(silence))
 }
 
 pub(super) fn broken_policy(bench: &mut Bench) -> Result<Verdict> {
