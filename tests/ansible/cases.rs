@@ -59,7 +59,9 @@ fn refused(site: &Site) -> Result<()> {
     let check = unchanged(site, &web("80/tcp"), &["--check", "--diff"])?;
     check.succeeds(true)?.says("+name = \"web\"")?.says("+ rule of hook input from allow 'web'")?;
     unchanged(site, &web("\"80\""), &["--check"])?.fails()?.says("80/tcp")?;
-    unchanged(site, SHUT, &[])?.fails()?.says("you are connected from 192.0.2.10")?;
+    let shut = unchanged(site, SHUT, &[])?;
+    shut.fails()?.says("you are connected from 192.0.2.10")?;
+    ensure!(!shut.said.contains("Put the policy in force"), "it has landed:\n{}", shut.said);
     Ok(())
 }
 
