@@ -11,7 +11,34 @@ use crate::running::{DEADLINE, Running};
 /// The numbers by which policies are told apart: each opens one beside port 80.
 const PORTS: [&str; 3] = ["443", "444", "445"];
 
-/// A host without any network or Docker, with a `/run` and a `/var/lib` of its own.
+/// What makes a host: `/run` and `/var/lib` of its own, and one neighbour, in the namespace of the process in `/run/neighbour`.
+const RAISE: &str = "
+mount -t tmpfs none /run
+mount -t tmpfs none /var/lib
+unshare --net sh -c 'echo $$ >/run/neighbour; exec sleep infinity' &
+until test -s /run/neighbour; do :; done
+neighbour=$(cat /run/neighbour)
+ip link add eth0 type veth peer name eth0 netns $neighbour
+ip address add 198.51.100.1/24 dev eth0
+ip link set eth0 up
+nsenter --net=/proc/$neighbour/ns/net ip address add 198.51.100.2/24 dev eth0
+nsenter --net=/proc/$neighbour/ns/net ip link set eth0 up
+echo >/run/up
+# Whose parent dies is a child of init, which is not to keep its remains.
+exec env --ignore-signal=CHLD cat
+";
+
+/// Tries to connect from the neighbour, and says of each port how that ended: 1 is a refusal, from the host itself, where nobody
+/// listens; 124 is silence. What must answer has all the time that it needs.
+const KNOCK: &str = "
+knock() {
+    code=0
+    nsenter --net=/proc/$(cat /run/neighbour)/ns/net timeout $2 bash -c \"</dev/tcp/198.51.100.1/$1\" 2>/dev/null || code=$?
+    echo $1 $code
+}
+";
+
+/// A host without Docker, with one neighbour.
 pub(crate) struct Host {
     pub(crate) desk: Desk,
     init: Child,
@@ -23,10 +50,7 @@ impl Host {
         let desk = Desk::with_namespaces(test)?;
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "sh", "-ec"]);
-        // Whose parent dies is a child of init, which is not to keep its remains.
-        command.arg(
-            "mount -t tmpfs none /run; mount -t tmpfs none /var/lib; echo >/run/up; exec env --ignore-signal=CHLD cat",
-        );
+        command.arg(RAISE);
         let init = command.stdin(Stdio::piped()).spawn().unwrap();
         let host = Self { desk, init };
         wait_until(DEADLINE, "for the host", || host.try_script("test -e /run/up")).unwrap();
@@ -97,8 +121,29 @@ impl Host {
         Running::on_terminal(&mut self.command(&script))
     }
 
-    /// The ports of the policies that are in force, of either engine.
+    /// The ports of the policies that are in force, of either engine. Packets must find the host as the rules say.
     pub(crate) fn in_force(&self) -> Vec<&'static str> {
+        let ports = self.in_rules();
+        match ports.as_slice() {
+            [] => self.answers_at(&PORTS),
+            [_] => self.answers_at(&ports),
+            // Of two engines, both decide.
+            _ => self.answers_at(&[]),
+        }
+        ports
+    }
+
+    fn answers_at(&self, open: &[&str]) {
+        let time = |port: &str| if open.contains(&port) { "20" } else { "0.3" };
+        let knocks = PORTS.map(|port| format!("knock {port} {} &", time(port)));
+        let done = self.script(&format!("{KNOCK}\n{}\nwait", knocks.join("\n")));
+        let mut said: Vec<_> = done.stdout.lines().collect();
+        said.sort_unstable();
+        let expected = PORTS.map(|port| format!("{port} {}", if open.contains(&port) { 1 } else { 124 }));
+        assert_eq!(said, expected, "packets and rules disagree\n{done}");
+    }
+
+    fn in_rules(&self) -> Vec<&'static str> {
         let rules = self.script("nft list ruleset; iptables-save; ip6tables-save");
         let has = |port: &&str| {
             let forms = [format!("@ports_80_{port} "), format!("--ctorigdstport {port} ")];
