@@ -1,8 +1,8 @@
 //! One change at a time: two runs of dockfw must not interleave.
 
-use std::fs::{self, File, Metadata, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
@@ -66,7 +66,8 @@ fn is_in_place(file: &File) -> bool {
 /// For root alone: whoever can open the file, if only to read, can hold the lock for ever.
 fn open() -> io::Result<File> {
     if !Path::new(DIRECTORY).is_dir() {
-        fs::create_dir_all(DIRECTORY)?;
+        // Whatever the caller's mask lets through.
+        DirBuilder::new().recursive(true).mode(0o700).create(DIRECTORY)?;
     }
     let file = File::options().create(true).truncate(false).write(true).mode(MODE).open(FILE)?;
     if file.metadata()?.mode() & 0o777 != MODE {

@@ -7,11 +7,13 @@
 //! Where a state can't be written there (the disk is full, or read-only) and the rules have changed already, it stands in
 //! `/run` until the next boot.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::libc::O_NONBLOCK;
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::sources::digest;
@@ -223,9 +225,17 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordE
     move |source| RecordError::Io { doing, path, source }
 }
 
-/// Names and ports of a policy are nobody's business but root's.
+/// Names and ports of a policy are nobody's business but root's, and nobody else is to put records there.
 fn make_directory(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the directory", path))
+    const MODE: u32 = 0o700;
+    let make = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(MODE).create(path)?;
+        if fs::metadata(path)?.mode() & 0o777 != MODE {
+            fs::set_permissions(path, Permissions::from_mode(MODE))?;
+        }
+        Ok(())
+    };
+    make().map_err(failed("make the directory", path))
 }
 
 fn remove_directory(path: &Path) -> Result<()> {
@@ -249,10 +259,16 @@ fn is_kept(path: &Path, bytes: &[u8]) -> bool {
 
 /// All of a file, or nothing where there is none.
 fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    // Without O_NONBLOCK, to open a pipe is to wait for somebody to write to it.
+    let file = match File::options().read(true).custom_flags(O_NONBLOCK).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(failed("read", path))?,
     };
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    if !metadata.is_file() || ![0, geteuid().as_raw()].contains(&metadata.uid()) {
+        let reason = "it is not a file of root's".into();
+        return Err(RecordError::Damaged { path: path.to_owned(), reason });
+    }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(failed("read", path))?;
     if bytes.len() as u64 > limit {
@@ -279,11 +295,14 @@ fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use std::time::Duration;
 
     use dockfw_policy::policy::Backend;
 
     use super::*;
+    use crate::records::{Now, Pending, Summary};
 
     struct Desk(tempfile::TempDir, Store);
 
@@ -325,12 +344,43 @@ mod tests {
     #[test]
     fn only_root_may_read_them() {
         let Desk(_directory, store) = desk();
+        // As something else may have made it.
+        fs::create_dir(&store.directory).unwrap();
+        fs::set_permissions(&store.directory, Permissions::from_mode(0o777)).unwrap();
         let state = State::default().apply(keep(&store, "a"));
         store.write(&state).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&store.directory), 0o700);
         assert_eq!(mode(&store.directory.join(STATE)), 0o600);
         assert_eq!(mode(&store.directory.join(SOURCES).join(&state.confirmed.unwrap().digest)), 0o600);
+    }
+
+    #[test]
+    fn what_is_no_file_of_roots_is_damage_and_keeps_nobody() {
+        let Desk(_directory, store) = desk();
+        let record = keep(&store, "a");
+        let state = store.directory.join(STATE);
+        mkfifo(&state, Mode::S_IRWXU).unwrap();
+        assert!(matches!(store.read(), Err(RecordError::Damaged { .. })));
+        store.write(&State::default().apply(record)).unwrap();
+        assert!(store.read().unwrap().confirmed.is_some(), "and replaced");
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
+            assert!(matches!(store.read(), Err(RecordError::Damaged { .. })));
+        }
+    }
+
+    #[test]
+    fn odd_values_are_only_odd() {
+        let Desk(_directory, store) = desk();
+        let policy = Record { applied_at: u64::MAX, digest: "../../x".into(), ..keep(&store, "a") };
+        let pending = Pending { policy: policy.clone(), boot_id: String::new(), deadline_ms: u64::MAX };
+        store.write(&State::default().apply(policy.clone()).await_confirmation(pending)).unwrap();
+        let state = store.read().unwrap();
+        let now = Now { boot_id: String::new(), since_boot: Duration::ZERO };
+        assert!(state.pending.as_ref().unwrap().time_left(&now).is_some());
+        assert!(store.sources(&policy).is_err());
+        Summary::of(&state, &now).lines();
     }
 
     /// A directory in the place of the file that is to be renamed: a failure that root has, too.

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::{Now, Pending, Record, RolledBack, State};
+use crate::text::printable;
 
 /// What `status` shows of the records; a contract with programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,8 +43,10 @@ impl Summary {
             applied_at: pending.policy.applied_at,
             seconds_left: pending.time_left(now).map_or(0, |left| left.as_secs().max(1)),
         };
-        let rolled_back =
-            |rolled_back: &RolledBack| RolledBackSummary { at: rolled_back.at, why: rolled_back.why.clone() };
+        let rolled_back = |rolled_back: &RolledBack| RolledBackSummary {
+            at: rolled_back.at,
+            why: printable(&rolled_back.why),
+        };
         Self {
             confirmed_at: applied_at(&state.confirmed),
             previous_at: applied_at(&state.previous),

@@ -16,7 +16,7 @@ rules() { iptables-save; ip6tables-save; }
 #[test]
 fn a_move_on_trial_is_undone_where_the_old_rules_can_not_be_taken_out() {
     let Some(host) = Host::raise("move-undone") else { return };
-    host.script(&format!("{LEGACY} dockfw apply --backend iptables; rules | grep -v '^#' >rules")).exits(0);
+    host.script(&format!("{LEGACY} dockfw apply --backend iptables; rules | grep -v '^[#:]' >rules")).exits(0);
     host.write_policy("444");
     let held =
         "exec 9>/run/xtables.lock; flock 9; dockfw apply --backend nftables --confirm 1h --detach 9>&-";
@@ -27,6 +27,17 @@ fn a_move_on_trial_is_undone_where_the_old_rules_can_not_be_taken_out() {
     host.wait_for("! pgrep -x dockfw");
     host.write_policy("443");
     let as_before =
-        "rules | grep -v '^#' | diff rules - >&2; nft list tables | { ! grep dockfw; }; dockfw status";
+        "rules | grep -v '^[#:]' | diff rules - >&2; nft list tables | { ! grep dockfw; }; dockfw status";
     host.script(&format!("{LEGACY} {as_before}")).exits(0).prints("iptables");
+}
+
+/// As after `update-alternatives` and a restart of Docker: its chains are where dockfw's rules are not.
+#[test]
+fn status_notices_that_docker_has_moved_to_the_other_variant() {
+    let Some(host) = Host::raise("docker-moved") else { return };
+    host.script("iptables-nft -t nat -N DOCKER; dockfw apply --backend iptables; dockfw status").exits(0);
+    let moved = format!("iptables-nft -t nat -X DOCKER; {LEGACY} iptables -t nat -N DOCKER");
+    host.script(&format!("{moved}; dockfw status")).exits(7).prints("iptables-nft");
+    host.script(&format!("{LEGACY} dockfw apply; dockfw status")).exits(0);
+    host.script("iptables-nft-save | { ! grep DOCKFW; }; iptables-legacy-save | grep DOCKFW").exits(0);
 }
