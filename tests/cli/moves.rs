@@ -16,7 +16,8 @@ rules() { iptables-save; ip6tables-save; }
 #[test]
 fn a_move_on_trial_is_undone_where_the_old_rules_can_not_be_taken_out() {
     let Some(host) = Host::raise("move-undone") else { return };
-    host.script(&format!("{LEGACY} dockfw apply --backend iptables; rules | grep -v '^[#:]' >rules")).exits(0);
+    host.script(&format!("{LEGACY} dockfw apply --backend iptables; rules | grep -v '^[#:]' >rules"))
+        .exits(0);
     host.write_policy("444");
     let held =
         "exec 9>/run/xtables.lock; flock 9; dockfw apply --backend nftables --confirm 1h --detach 9>&-";
