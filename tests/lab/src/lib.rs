@@ -40,6 +40,7 @@
     allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail by panicking")
 )]
 
+mod capture;
 mod cgroups;
 mod choice;
 mod contain;
@@ -69,6 +70,7 @@ mod userland;
 mod wait;
 mod witness;
 
+pub use capture::Capture;
 pub use choice::Choice;
 pub use contain::{contain, lab_name};
 pub use container::{Container, ContainerSpec};

@@ -35,6 +35,31 @@ pub(crate) fn make_private() -> Result<()> {
     LAYERED.into_iter().try_for_each(layer)
 }
 
+/// What of the lab's `/run` all hosts share: names of namespaces, and the lab's own things.
+const COMMON: [&str; 2] = ["/run/netns", WORK];
+/// Where Docker and dockfw write beside `/run` and Docker's data root.
+const WRITTEN: [&str; 3] = ["/etc/docker", "/etc/dockfw", "/var/lib/dockfw"];
+
+/// Gives the thread's mounts, which must be its own, an empty place of each that a host writes to.
+pub(crate) fn set_apart(name: &str) -> Result<()> {
+    let run = Path::new(WORK).join("run-of").join(name);
+    fs::create_dir_all(&run)?;
+    tmpfs(&run)?;
+    fs::create_dir(run.join("lock"))?;
+    for directory in COMMON {
+        let target = run.join(directory.trim_start_matches("/run/"));
+        fs::create_dir_all(&target)?;
+        mount(Some(directory), &target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
+            .with_context(|| format!("cannot bind {directory}"))?;
+    }
+    mount(Some(&run), "/run", NONE, MsFlags::MS_MOVE, NONE).context("cannot move mounts to /run")?;
+    for directory in WRITTEN {
+        fs::create_dir_all(directory)?;
+        tmpfs(directory)?;
+    }
+    Ok(())
+}
+
 /// An empty dockerd data root. Of its own file system even here: overlay2 cannot lie on an overlay.
 pub(crate) fn fresh_docker_root() -> Result<()> {
     fs::create_dir_all(DOCKER_ROOT)?;

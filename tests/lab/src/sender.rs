@@ -55,16 +55,25 @@ impl Machine {
 }
 
 impl Container {
+    /// The hardware address of the interface that has its first IPv4 address.
+    pub fn hardware_address(&self) -> Result<[u8; 6]> {
+        hardware_address(self, &self.interface_of(self.v4().into())?)
+    }
+
+    fn interface_of(&self, address: IpAddr) -> Result<String> {
+        let shown =
+            run(self.command("ip").args(["-oneline", "address", "show", "to", &address.to_string()]))?;
+        let interface =
+            shown.split_whitespace().nth(1).context("no interface has the container's address")?;
+        Ok(interface.to_owned())
+    }
+
     /// A sender of frames from the container to the host, by the bridge that its default route (or, without one, its
     /// first interface) leads to.
     pub fn sender_to(&self, host: &Netns, bridge: &str) -> Result<Sender> {
         let address = self.addresses.iter().find(|address| is_on(host, bridge, address));
         let address = address.with_context(|| format!("container {} is not on {bridge}", self.name))?;
-        let lines =
-            run(self.command("ip").args(["-oneline", "address", "show", "to", &address.to_string()]))?;
-        let interface =
-            lines.split_whitespace().nth(1).context("no interface has the container's address")?;
-        Sender::new(self, interface, hardware_address(host, bridge)?)
+        Sender::new(self, &self.interface_of(*address)?, hardware_address(host, bridge)?)
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Lab {
     dockfw: Vec<PathBuf>,
     segments: AtomicU8,
     _nft: Option<Stead>,
-    _switch: Netns,
+    switch: Netns,
 }
 
 impl Lab {
@@ -97,7 +97,27 @@ impl Lab {
             options,
             segments: AtomicU8::new(1),
             _nft: nft,
-            _switch: switch,
+            switch,
+        })
+    }
+
+    /// Another host on the switch, 192.0.2.LAST and 2001:db8:1::LAST, with files, programs' state and a Docker of its own. The
+    /// clients are the same. Not with a root of another release.
+    pub fn another_host(&self, name: &str, last: u8) -> Result<Self> {
+        let host = join(&self.switch, name, last)?;
+        forward_and_route(&host)?;
+        Ok(Self {
+            host,
+            trusted: self.trusted.clone(),
+            untrusted: self.untrusted.clone(),
+            office: self.office.clone(),
+            blocked: self.blocked.clone(),
+            dockfw: self.dockfw.clone(),
+            userland: self.userland.apart(name)?,
+            options: self.options.clone(),
+            segments: AtomicU8::new(1),
+            _nft: None,
+            switch: self.switch.clone(),
         })
     }
 
@@ -253,10 +273,14 @@ fn address_host(host: &Netns, interface: &str, segment: u8) -> Result<()> {
 }
 
 fn prepare_host(host: &Machine) -> Result<()> {
-    let (router4, router6) = addresses(1, ROUTER);
     host.add_address(&format!("{SECOND_V4}/24"))?;
     // Not preferred, so that answers without a source of their own (docker-proxy's over UDP) come from the first.
     host.ip(&[&format!("address add {SECOND_V6}/64 dev eth0 nodad preferred_lft 0")])?;
+    forward_and_route(host)
+}
+
+fn forward_and_route(host: &Machine) -> Result<()> {
+    let (router4, router6) = addresses(1, ROUTER);
     // As systemd sets it; 0, the kernel's own, would hide what a source address is checked for on real hosts.
     for scope in ["all", "default", "eth0"] {
         host.set_sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "2")?;

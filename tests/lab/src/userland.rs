@@ -18,7 +18,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::pivot_root;
 
-use crate::mounts::{Stead, WORK, overlay, tmpfs};
+use crate::mounts::{Stead, WORK, overlay, set_apart, tmpfs};
 use crate::netns::{Netns, in_thread};
 use crate::programs::{Variant, find, search_path};
 use crate::roots::Root;
@@ -45,6 +45,17 @@ impl Userland {
         let userland = Self { mounts, path: OsString::new() };
         let path = userland.run(|| search_path(variant, root.map(Root::suite)))?;
         Ok(Self { path, ..userland })
+    }
+
+    /// The same programs, with mounts in which what Docker, iptables and dockfw write is apart from everyone else's.
+    pub(crate) fn apart(&self, name: &str) -> Result<Self> {
+        let mounts = in_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            set_apart(name)?;
+            File::open("/proc/thread-self/ns/mnt").context("no /proc")
+        });
+        let mounts = mounts.with_context(|| format!("cannot set {name} apart"))?;
+        Ok(Self { mounts: Some(Arc::new(mounts)), path: self.path.clone() })
     }
 
     /// `PATH`: the links to the chosen iptables first.
