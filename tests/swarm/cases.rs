@@ -1,0 +1,121 @@
+//! The cases.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use dockfw_lab::{Capture, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
+
+use crate::forged;
+use crate::wire::{Carried, carried};
+use crate::world::{Engine, World, create_service};
+
+/// One case.
+pub(crate) struct Case {
+    /// The statements of `docs/security.md` that it proves.
+    pub(crate) statements: &'static str,
+    /// What it is about.
+    pub(crate) name: &'static str,
+    /// The case itself.
+    pub(crate) run: fn(&World, Engine) -> Result<()>,
+}
+
+const fn case(statements: &'static str, name: &'static str, run: fn(&World, Engine) -> Result<()>) -> Case {
+    Case { statements, name, run }
+}
+
+/// All of them, in the order in which they run.
+pub(crate) const CASES: &[Case] = &[
+    case("S11", "nodes reach each other with peers alone", nodes_reach_each_other),
+    case("S11", "an encrypted network stays encrypted", stays_encrypted),
+    case("S11", "VXLAN in the clear is dropped for an encrypted network", forged_vxlan),
+];
+
+const TRUSTED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
+
+fn probes(from: &Netns, at: &[SocketAddr]) -> Vec<Probe> {
+    at.iter().flat_map(|at| PROTOS.map(|proto| from.probe(proto, *at))).collect()
+}
+
+fn are_silent(from: &Netns, at: &[SocketAddr]) -> Result<()> {
+    all(&probes(from, at), "silence", Outcome::is_silent)
+}
+
+fn answer(from: &Netns, at: SocketAddr, name: &str) -> Result<()> {
+    all(&probes(from, &[at]), name, |outcome| outcome.is(name))
+}
+
+/// The error names each that came out otherwise.
+fn all(probes: &[Probe], expected: &str, is_right: impl Fn(&Outcome) -> bool) -> Result<()> {
+    let outcomes = probe_all(probes);
+    let wrong = probes.iter().zip(&outcomes).filter(|(_, outcome)| !is_right(outcome));
+    let wrong: Vec<_> =
+        wrong.map(|(probe, outcome)| format!("{probe}: {outcome}, expected {expected}")).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+fn nodes_reach_each_other(world: &World, engine: Engine) -> Result<()> {
+    let [from, to] = &world.secret;
+    let [plain_from, plain_to] = &world.plain;
+    let alone = format!("{TRUSTED}{}", world.peers());
+    // Without peers nothing comes through, so that it is they that let it.
+    world.apply(engine, TRUSTED)?;
+    let silent = are_silent(from, &[(to.v4(), 80).into()])
+        .and_then(|()| are_silent(plain_from, &[(plain_to.v4(), 80).into()]));
+    world.apply(engine, &alone)?;
+    silent?;
+    answer(from, (to.v4(), 80).into(), "secret")?;
+    answer(to, (from.v4(), 80).into(), "secret")?;
+    answer(plain_from, (plain_to.v4(), 80).into(), "plain")?;
+    // The manager gives the worker something to do, and hears of it.
+    let [manager, worker] = &world.nodes;
+    create_service(&manager.docker, "late", &["--mode=global".into()])?;
+    let started = [manager, worker].map(|node| node.task("late").map(drop));
+    let ready = wait_until(Duration::from_secs(60), "for both nodes to be ready", || {
+        let said = manager.docker.cli(&["node", "ls", "--format", "{{.Status}}"]).ok()?;
+        said.lines().all(|status| status == "Ready").then_some(())
+    });
+    manager.docker.cli(&["service", "rm", "late"])?;
+    started.into_iter().collect::<Result<()>>().and(ready)
+}
+
+fn stays_encrypted(world: &World, engine: Engine) -> Result<()> {
+    world.apply(engine, &format!("{TRUSTED}{}", world.peers()))?;
+    let [manager, worker] = &world.nodes;
+    let between = [manager.lab.host.v4, worker.lab.host.v4];
+    let numbers = (manager.network_number("secret")?, manager.network_number("plain")?);
+    for ([from, to], name) in [(&world.secret, "secret"), (&world.plain, "plain")] {
+        let capture = Capture::start(&worker.lab.host, &worker.lab.host.interface)?;
+        answer(from, (to.v4(), 80).into(), name)?;
+        let seen: Vec<_> = capture.take()?.iter().filter_map(|frame| carried(frame, between)).collect();
+        let count = |what| seen.iter().filter(|one| **one == what).count();
+        let (esp, secret, plain) =
+            (count(Carried::Esp), count(Carried::Vxlan(numbers.0)), count(Carried::Vxlan(numbers.1)));
+        ensure!(secret == 0, "{secret} packets of the encrypted network are in the clear");
+        // What is in the clear by design shows that it would have been seen.
+        let is_there = if name == "secret" { esp >= 4 } else { plain >= 4 };
+        ensure!(is_there, "{name}: {esp} packets of ESP, and {plain} of the network that is not encrypted");
+    }
+    Ok(())
+}
+
+fn forged_vxlan(world: &World, engine: Engine) -> Result<()> {
+    world.apply(engine, &format!("{TRUSTED}{}", world.peers()))?;
+    let [manager, worker] = &world.nodes;
+    let sender = worker.lab.untrusted.sender_to(&worker.lab.host)?;
+    let forge = |network: &str, [from, to]: &[dockfw_lab::Container; 2], payload: &str| {
+        let number = manager.network_number(network)?;
+        sender.send(&forged::vxlan(number, (manager, from), (worker, to), (81, payload))?)
+    };
+    let [secret, plain] =
+        [&world.secret, &world.plain].map(|containers| containers[1].serve("81/udp", "inner"));
+    let (secret, plain) = (secret?, plain?);
+    forge("secret", &world.secret, "forged")?;
+    // Behind the other one on the same way, and in a network that asks for no encryption: shows that the first had arrived,
+    // and would have been heard.
+    forge("plain", &world.plain, "behind")?;
+    plain.wait_for("what is not encrypted", |received| received.payload == b"behind")?;
+    ensure!(!secret.heard("forged"), "VXLAN in the clear came through to the encrypted network");
+    answer(&world.secret[0], (world.secret[1].v4(), 80).into(), "secret")
+}
