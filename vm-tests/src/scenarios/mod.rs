@@ -108,6 +108,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: programs::packets,
     },
     Scenario {
+        name: "swarm",
+        statements: "S11",
+        about: "the tests of a Swarm of two nodes in namespaces, with the system's kernel and Docker, and the engine that auto \
+                chooses",
+        short: false,
+        run: programs::swarm,
+    },
+    Scenario {
         name: "remove",
         statements: "S16",
         about: "after a removal of the package, rules are as they were before, and an outsider reaches everything again",

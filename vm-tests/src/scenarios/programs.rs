@@ -11,10 +11,19 @@ use crate::kit::PLACE;
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 
 pub(super) fn packets(bench: &mut Bench) -> Result<Verdict> {
-    let engine = if bench.row.engine == "iptables" { "compat" } else { "native" };
-    let all = format!("iptables-{}::{engine}::", bench.row.variant.suffix());
+    let all = format!("iptables-{}::{}::", bench.row.variant.suffix(), engine(bench));
     let filter = if bench.short { format!("{all}S2") } else { all };
     run_program(bench, "packets", &filter)
+}
+
+pub(super) fn swarm(bench: &mut Bench) -> Result<Verdict> {
+    let engine = engine(bench);
+    run_program(bench, "swarm", &format!("{engine}::"))
+}
+
+/// The row's engine, as test programs name it.
+fn engine(bench: &Bench) -> &'static str {
+    if bench.row.engine == "iptables" { "compat" } else { "native" }
 }
 
 /// Runs a program that reports as Rust's tests do: those of its cases whose names contain the filter.
