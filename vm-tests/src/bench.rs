@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Netns, wait_until};
+use dockfw_lab::{Netns, Outcome, Proto, wait_until};
 
 use crate::kit::PLACE;
 use crate::knocks::Knocking;
@@ -110,7 +110,7 @@ impl Bench {
     /// port that is open, over both families.
     pub(crate) fn expect_service(&self) -> Result<()> {
         for to in at(9000) {
-            let answered = || self.wire.trusted.tcp(to).is("host").then_some(());
+            let answered = || ask(&self.wire.trusted, to).is("host").then_some(());
             wait_until(SETTLED, &format!("for the host's service at {to}"), answered)?;
         }
         for (client, port) in [(&self.wire.trusted, 8080), (&self.wire.untrusted, 8443)] {
@@ -134,6 +134,11 @@ impl Bench {
                       $command 2>&1; done; true";
         self.run(script)
     }
+}
+
+/// Asks a TCP service for its name, with the patience that an emulated machine needs to start it.
+pub(crate) fn ask(client: &Netns, service: SocketAddr) -> Outcome {
+    client.probe(Proto::Tcp, service).timeout(Duration::from_secs(10)).run()
 }
 
 fn is_web_server(client: &Netns, at: SocketAddr) -> bool {

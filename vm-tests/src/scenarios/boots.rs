@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::bench::{Bench, POLICY, Verdict};
+use crate::bench::{Bench, POLICY, Verdict, ask};
 use crate::knocks::SSH;
 use crate::wire::at;
 
@@ -55,11 +55,11 @@ fn fail_safe(bench: &mut Bench) -> Result<String> {
     bench.run("systemctl is-failed dockfw")?;
     bench.wait_for("docker ps -q")?;
     for to in at(SSH) {
-        let outcome = bench.wire.untrusted.tcp(to);
+        let outcome = ask(&bench.wire.untrusted, to);
         ensure!(outcome.to_string().contains("SSH-2.0"), "SSH at {to}: {outcome}");
     }
     for to in at(9000) {
-        let outcome = bench.wire.trusted.tcp(to);
+        let outcome = ask(&bench.wire.trusted, to);
         ensure!(outcome.is_silent(), "more than SSH is open, {to}: {outcome}");
     }
     knocking.go_on()?;
