@@ -24,9 +24,9 @@ pub(super) fn gather() -> io::Result<Gathered> {
     match docker::presence() {
         Presence::Answers => gathered.ask_docker(),
         // Its containers may have outlived it.
-        Presence::Absent => gathered.facts.published = nat::published(),
+        Presence::Absent => gathered.facts.published = nat::published().unwrap_or_default(),
         Presence::Unreadable(reason) => {
-            gathered.facts.published = nat::published();
+            gathered.facts.published = nat::published().unwrap_or_default();
             let lost = "which containers are on macvlan or ipvlan networks, and names: Docker can't be asked";
             gathered.unknown.push(format!("{lost}: {reason}"));
         }
@@ -41,9 +41,10 @@ impl Gathered {
         let networks = docker::networks();
         self.facts.networks = self.or_unknown(networks, "networks of Docker");
         self.facts.published = docker::published_by(&self.facts.containers);
-        let translated = nat::published();
-        // Docker's own tables can't be read everywhere; its rules in iptables can.
-        if !translated.is_empty() || !docker::uses_nftables() {
+        // Docker's own tables can't be read everywhere: that nothing was found there says nothing.
+        if let Some(translated) = nat::published()
+            && (!translated.is_empty() || !docker::uses_nftables())
+        {
             aim(&mut self.facts.published, &translated);
         }
         let meshed = meshed();
@@ -74,7 +75,7 @@ fn meshed() -> Option<Vec<Published>> {
     match docker::swarm()? {
         None => Some(Vec::new()),
         Some(swarm) if swarm.is_manager => docker::meshed(),
-        Some(_) => Some(nat::meshed()),
+        Some(_) => nat::meshed(),
     }
 }
 

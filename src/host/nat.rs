@@ -18,19 +18,20 @@ const DOCKER: &str = "DOCKER";
 /// Its chain for those of Swarm's mesh.
 const MESH: &str = "DOCKER-INGRESS";
 
-/// All published ports that rules translate, each once.
-pub(crate) fn published() -> Vec<Published> {
-    let mut published: Vec<_> =
-        saved::everywhere().flat_map(|(family, text)| translated(&text, family)).collect();
+/// All published ports that rules translate, each once, or nothing where no rules can be read.
+pub(crate) fn published() -> Option<Vec<Published>> {
+    let mut saved = saved::everywhere().peekable();
+    let is_readable = saved.peek().is_some();
+    let mut published: Vec<_> = saved.flat_map(|(family, text)| translated(&text, family)).collect();
     published.extend(Family::BOTH.into_iter().flat_map(in_dockers_own_table));
     published.sort();
     published.dedup();
-    published
+    (is_readable || !published.is_empty()).then_some(published)
 }
 
 /// Those of Swarm's mesh alone.
-pub(crate) fn meshed() -> Vec<Published> {
-    published().into_iter().filter(|published| published.is_meshed).collect()
+pub(crate) fn meshed() -> Option<Vec<Published>> {
+    Some(published()?.into_iter().filter(|published| published.is_meshed).collect())
 }
 
 fn translated(text: &str, family: Family) -> Vec<Published> {
