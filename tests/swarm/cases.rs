@@ -8,7 +8,7 @@ use dockfw_lab::{Capture, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
 
 use crate::forged;
 use crate::wire::{Carried, carried};
-use crate::world::{Engine, World, create_service};
+use crate::world::{Engine, Node, World, create_service};
 
 /// One case.
 pub(crate) struct Case {
@@ -29,9 +29,31 @@ pub(crate) const CASES: &[Case] = &[
     case("S11", "nodes reach each other with peers alone", nodes_reach_each_other),
     case("S11", "an encrypted network stays encrypted", stays_encrypted),
     case("S11", "VXLAN in the clear is dropped for an encrypted network", forged_vxlan),
+    case("S2 S6", "published ports are closed at every node but to trusted sources", closed_at_every_node),
+    case(
+        "S2",
+        "a rule opens the mesh and mode=host by the number dialled, at its node alone",
+        opened_at_one_node,
+    ),
 ];
 
 const TRUSTED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
+
+/// Opens ports of Docker's to everyone.
+fn opening(ports: &str) -> String {
+    format!("[[allow]]\nname = \"open\"\nports = [{ports}]\nto = \"docker\"\n")
+}
+
+/// Each address at which a published port of a node would answer somebody: IPv6 leads to a socket of dockerd's, which
+/// accepts and says nothing.
+fn places(node: &Node) -> Vec<SocketAddr> {
+    [9000, 9100].into_iter().flat_map(|port| node.lab.host.at(port)).collect()
+}
+
+/// The mesh is of IPv4 alone.
+fn in_v4(node: &Node, port: u16) -> SocketAddr {
+    (node.lab.host.v4, port).into()
+}
 
 fn probes(from: &Netns, at: &[SocketAddr]) -> Vec<Probe> {
     at.iter().flat_map(|at| PROTOS.map(|proto| from.probe(proto, *at))).collect()
@@ -53,6 +75,35 @@ fn all(probes: &[Probe], expected: &str, is_right: impl Fn(&Outcome) -> bool) ->
         wrong.map(|(probe, outcome)| format!("{probe}: {outcome}, expected {expected}")).collect();
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
+}
+
+fn closed_at_every_node(world: &World, engine: Engine) -> Result<()> {
+    world.await_published()?;
+    world.apply(engine, &format!("{TRUSTED}{}", world.peers()))?;
+    for node in &world.nodes {
+        are_silent(&node.lab.untrusted, &places(node))?;
+        answer(&node.lab.trusted, in_v4(node, 9000), "mesh")?;
+        answer(&node.lab.trusted, in_v4(node, 9100), "direct")?;
+    }
+    Ok(())
+}
+
+fn opened_at_one_node(world: &World, engine: Engine) -> Result<()> {
+    world.await_published()?;
+    let closed = format!("{TRUSTED}{}", world.peers());
+    for [open, shut] in [[0, 1], [1, 0]].map(|order| order.map(|node: usize| &world.nodes[node])) {
+        for (port, name, other) in [(9000, "mesh", 9100), (9100, "direct", 9000)] {
+            let rule = opening(&format!("\"{port}/tcp\", \"{port}/udp\""));
+            open.apply(engine, &format!("{TRUSTED}{rule}{}", world.peers()))?;
+            shut.apply(engine, &closed)?;
+            answer(&open.lab.untrusted, in_v4(open, port), name)?;
+            are_silent(&open.lab.untrusted, &open.lab.host.at(other))?;
+            are_silent(&shut.lab.untrusted, &places(shut))?;
+        }
+    }
+    // 80 is the tasks' own number, which nobody dials.
+    world.apply(engine, &format!("{TRUSTED}{}{}", opening("\"80/tcp\", \"80/udp\""), world.peers()))?;
+    world.nodes.iter().try_for_each(|node| are_silent(&node.lab.untrusted, &places(node)))
 }
 
 fn nodes_reach_each_other(world: &World, engine: Engine) -> Result<()> {

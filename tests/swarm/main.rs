@@ -1,6 +1,7 @@
-//! A Swarm of two real Docker hosts, with clients beside them: what the nodes say to each other, with each engine.
+//! A Swarm of two real Docker hosts, with clients beside them: the routing mesh, `mode=host` ports, and networks between the
+//! nodes, with each engine.
 //!
-//! Swarm needs IPVS, VXLAN and ESP, which not every kernel has: then each case says so. The program needs
+//! The mesh needs IPVS, an encrypted network ESP, which not every kernel has: then each case says so. The program needs
 //! nothing but dockfw (`DOCKFW_TEST_PROGRAM`, by default the one that was built along) and Docker, so that it can be taken to
 //! where they are.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]

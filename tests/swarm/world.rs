@@ -2,6 +2,8 @@
 //!
 //! | where | what answers |
 //! |---|---|
+//! | port 9000 of each node, by the mesh | `mesh`, a task on the worker alone: entered at the manager, requests cross to the other node |
+//! | port 9100 of each node, `mode=host` | `direct`, a task of each node, by its port 80 |
 //! | networks `secret` (encrypted) and `plain` | the service of the same name, a task of each node, at its port 80 |
 //!
 //! Every service answers over TCP and UDP.
@@ -19,7 +21,7 @@ use serde_json::Value;
 
 /// From the creation of a service to the start of its tasks: each node first tries to pull the image, in vain.
 const STARTED: Duration = Duration::from_secs(90);
-/// Until a network between nodes leads to a task that runs.
+/// Until the mesh, or a network between nodes, leads to a task that runs.
 const CONVERGED: Duration = Duration::from_secs(60);
 
 /// The engines, as tests name them.
@@ -112,7 +114,10 @@ impl World {
     }
 
     fn serve(&mut self) -> Result<()> {
-        let mut places = Vec::new();
+        let mut places = vec![(self.nodes[1].task("mesh")?, "mesh")];
+        for node in &self.nodes {
+            places.push((node.task("direct")?, "direct"));
+        }
         for (containers, name) in [(&self.secret, "secret"), (&self.plain, "plain")] {
             places.extend(containers.iter().map(|container| (container.clone(), name)));
         }
@@ -129,6 +134,23 @@ impl World {
         for ([from, to], name) in [(&self.secret, "secret"), (&self.plain, "plain")] {
             let answers = || from.tcp((to.v4(), 80)).is(name).then_some(());
             wait_until(CONVERGED, &format!("for the network {name}"), answers)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until what is published answers at every node without dockfw: what a case then finds closed, dockfw closed.
+    pub(crate) fn await_published(&self) -> Result<()> {
+        for node in &self.nodes {
+            // Its namespace has this from the machine's own, where Docker switches it on if it runs there.
+            let sandbox = ["--net=/run/docker/netns/ingress_sbox", "sysctl", "-qw", "net.ipv4.ip_forward=1"];
+            node.lab.on_host("nsenter", &sandbox)?;
+        }
+        for node in &self.nodes {
+            for (port, name) in [(9100, "direct"), (9000, "mesh")] {
+                let at = (node.lab.host.v4, port);
+                let answers = || node.lab.untrusted.tcp(at).is(name).then_some(());
+                wait_until(CONVERGED, &format!("for {name} at {at:?}"), answers)?;
+            }
         }
         Ok(())
     }
@@ -218,8 +240,14 @@ fn join([manager, worker]: &[Node; 2]) -> Result<()> {
 }
 
 fn create_services(manager: &Docker<'_>) -> Result<()> {
+    let published = |port: u16, mode: &str| {
+        PROTOS.map(|proto| format!("--publish=mode={mode},published={port},target=80,protocol={proto}"))
+    };
+    let with = |options: &[String], option: &str| [options, &[option.to_owned()]].concat();
+    create_service(manager, "mesh", &with(&published(9000, "ingress"), "--constraint=node.role==worker"))?;
+    create_service(manager, "direct", &with(&published(9100, "host"), "--mode=global"))?;
     for network in ["secret", "plain"] {
-        create_service(manager, network, &[format!("--network={network}"), "--mode=global".into()])?;
+        create_service(manager, network, &with(&[format!("--network={network}")], "--mode=global"))?;
     }
     Ok(())
 }

@@ -109,9 +109,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "swarm",
-        statements: "S11",
+        statements: "S2 S6 S11",
         about: "the tests of a Swarm of two nodes in namespaces, with the system's kernel and Docker, and the engine that auto \
-                chooses",
+                chooses: the mesh, mode=host, and networks between the nodes",
         short: false,
         run: programs::swarm,
     },
