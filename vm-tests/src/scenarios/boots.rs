@@ -42,7 +42,7 @@ pub(super) fn broken_policy(bench: &mut Bench) -> Result<Verdict> {
 fn confirmed_policy(bench: &mut Bench) -> Result<String> {
     let knocking = bench.knock()?;
     bench.machine()?.reboot()?;
-    bench.run("systemctl is-failed dockfw")?;
+    bench.wait_for("systemctl is-failed dockfw")?;
     bench.expect_service()?;
     knocking.go_on()?;
     knocking.expect_silence()
@@ -52,7 +52,7 @@ fn fail_safe(bench: &mut Bench) -> Result<String> {
     bench.run("rm -r /var/lib/dockfw/*; systemctl enable ssh")?;
     let knocking = bench.knock_but(&[SSH])?;
     bench.machine()?.reboot()?;
-    bench.run("systemctl is-failed dockfw")?;
+    bench.wait_for("systemctl is-failed dockfw")?;
     bench.wait_for("docker ps -q")?;
     for to in at(SSH) {
         let outcome = ask(&bench.wire.untrusted, to);
