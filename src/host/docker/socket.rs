@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
@@ -16,6 +17,9 @@ use crate::text::printable;
 const SOCKET: &str = "/var/run/docker.sock";
 /// How long dockerd may take for one answer. It answers from memory; one that hangs must not hang the firewall.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// For how long a daemon that did not answer in time is not asked again. While a host boots, systemd listens in Docker's place,
+/// which starts only when dockfw is done.
+const REST: Duration = Duration::from_secs(30);
 /// The longest answer that is read: a host with thousands of containers stays far below it.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
@@ -51,7 +55,26 @@ pub(super) fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
 
 /// Docker's answer to a GET of `path`, from whichever API version it speaks.
 fn get(path: &str) -> io::Result<Vec<u8>> {
-    get_from(&socket_path(), path, TIMEOUT, MAX_ANSWER)
+    static DOCKER: Courtesy = Courtesy { silent_since: Mutex::new(None) };
+    DOCKER.ask(|| get_from(&socket_path(), path, TIMEOUT, MAX_ANSWER))
+}
+
+/// Does not wait for the same daemon again and again.
+struct Courtesy {
+    silent_since: Mutex<Option<Instant>>,
+}
+
+impl Courtesy {
+    fn ask(&self, question: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+        let mut silent_since = self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent_since.is_some_and(|since| since.elapsed() < REST) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let answer = question();
+        let is_silent = answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        *silent_since = is_silent.then(Instant::now);
+        answer
+    }
 }
 
 /// The same from this socket, all of it in this time, and of at most so many bytes.
@@ -197,6 +220,17 @@ mod tests {
         let long = Duration::from_secs(20);
         assert_eq!(get_from(&path, "/x", long, 29).unwrap(), b"[]        ");
         assert_eq!(kind_of_failure(&path, long, 28), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_silent_daemon_is_waited_for_once() {
+        let docker = Courtesy { silent_since: Mutex::new(None) };
+        assert!(docker.ask(|| Err(io::ErrorKind::ConnectionRefused.into())).is_err());
+        assert_eq!(docker.ask(|| Ok(b"[]".to_vec())).unwrap(), b"[]");
+        assert!(docker.ask(|| Err(io::ErrorKind::TimedOut.into())).is_err());
+        assert!(docker.ask(|| panic!("it is asked again")).is_err());
+        *docker.silent_since.lock().unwrap() = Instant::now().checked_sub(REST);
+        assert_eq!(docker.ask(|| Ok(b"[]".to_vec())).unwrap(), b"[]");
     }
 
     #[test]

@@ -18,7 +18,7 @@ const NFTABLES: &str = "nftables";
 /// A Docker that tests are to be run with: this machine's own, or that of another release.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// `host`, the suite, or [`NFTABLES`].
+    /// `host`, the suite, or `nftables`.
     pub source: String,
     root: Option<Root>,
     obstacle: Option<String>,
