@@ -1,5 +1,7 @@
 //! Published ports, and containers by direct routing.
 
+use std::net::IpAddr;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
@@ -180,19 +182,22 @@ pub(super) fn direct_opened(world: &World<'_>, setting: Setting) -> Result<()> {
 }
 
 pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result<()> {
-    let host = &world.lab.host;
     let beyond = world.lab.outside_segment("behind0")?;
     let services = [beyond.serve("8443/tcp", "foreign")?, beyond.serve("8443/udp", "foreign")?];
     world.route_all(&beyond)?;
     let [second4, second6] = world.at_second(8443).map(|address| address.ip());
-    host.nft(&format!(
-        "table inet operator {{ chain prerouting {{ type nat hook prerouting priority -110;
-           ip daddr {second4} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip to {}
-           ip6 daddr {second6} meta l4proto {{ tcp, udp }} th dport 8443 dnat ip6 to {}
-         }}
-         }}",
-        beyond.v4, beyond.v6
-    ))?;
+    // Before Docker's. In iptables, which every host of Docker's has.
+    let translate = |program: &str, from: IpAddr, to: IpAddr| {
+        format!(
+            "for protocol in tcp udp; do
+                 {program} -t nat -I PREROUTING -d {from} -p $protocol --dport 8443 -j DNAT --to-destination {to}
+             done
+            "
+        )
+    };
+    let script =
+        translate("iptables", second4, beyond.v4.into()) + &translate("ip6tables", second6, beyond.v6.into());
+    world.lab.on_host("sh", &["-ec", &script])?;
     let mut expect = Expectations::default();
     world.apply(setting, &opening(&["8443"], "docker"))?;
     expect
@@ -200,7 +205,9 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
         .silent(&world.lab.untrusted, world.at_second(8443));
     expect.answers(&world.lab.trusted, world.at_second(8443), "foreign");
     let outcome = expect.verify();
-    host.nft("delete table inet operator")?;
+    // By their places: ip6tables-legacy 1.8.9 takes rules for others that differ in their ports.
+    let script = "for n in 1 2; do iptables -t nat -D PREROUTING 1; ip6tables -t nat -D PREROUTING 1; done";
+    world.lab.on_host("sh", &["-ec", script])?;
     drop(services);
     outcome
 }
