@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use dockfw_lab::{Capture, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
 
 use crate::forged;
+use crate::requests::Requests;
 use crate::wire::{Carried, carried};
 use crate::world::{Engine, Node, World, create_service};
 
@@ -35,6 +36,7 @@ pub(crate) const CASES: &[Case] = &[
         "a rule opens the mesh and mode=host by the number dialled, at its node alone",
         opened_at_one_node,
     ),
+    case("S9 S13", "no request is lost through applies and removals", no_request_is_lost),
 ];
 
 const TRUSTED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
@@ -169,4 +171,28 @@ fn forged_vxlan(world: &World, engine: Engine) -> Result<()> {
     plain.wait_for("what is not encrypted", |received| received.payload == b"behind")?;
     ensure!(!secret.heard("forged"), "VXLAN in the clear came through to the encrypted network");
     answer(&world.secret[0], (world.secret[1].v4(), 80).into(), "secret")
+}
+
+fn no_request_is_lost(world: &World, engine: Engine) -> Result<()> {
+    world.await_published()?;
+    let [manager, worker] = &world.nodes;
+    let [from, to] = &world.secret;
+    let policies =
+        [String::new(), opening("\"9000/tcp\"")].map(|rule| format!("{TRUSTED}{rule}{}", world.peers()));
+    let mesh = [manager, worker].map(|node| in_v4(node, 9000)).to_vec();
+    let direct = [manager, worker].map(|node| in_v4(node, 9100)).to_vec();
+    let all = [
+        Requests::start(&manager.lab.trusted, mesh, "mesh")?,
+        Requests::start(&manager.lab.trusted, direct, "direct")?,
+        Requests::start(from, vec![(to.v4(), 80).into()], "secret")?,
+    ];
+    for _ in 0..5 {
+        for policy in &policies {
+            world.apply(engine, policy)?;
+            all.iter().try_for_each(|requests| requests.wait_for_more(2))?;
+        }
+        world.remove()?;
+        all.iter().try_for_each(|requests| requests.wait_for_more(2))?;
+    }
+    all.into_iter().try_for_each(|requests| requests.finish().map(drop))
 }

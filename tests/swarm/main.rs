@@ -9,6 +9,7 @@
 mod cases;
 mod forged;
 mod kernel;
+mod requests;
 mod wire;
 mod world;
 

@@ -109,7 +109,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "swarm",
-        statements: "S2 S6 S11",
+        statements: "S2 S6 S9 S11 S13",
         about: "the tests of a Swarm of two nodes in namespaces, with the system's kernel and Docker, and the engine that auto \
                 chooses: the mesh, mode=host, and networks between the nodes",
         short: false,
