@@ -42,12 +42,13 @@ impl Gathered {
         self.facts.networks = self.or_unknown(networks, "networks of Docker");
         self.facts.published = docker::published_by(&self.facts.containers);
         // Docker's own tables can't be read everywhere: that nothing was found there says nothing.
-        if let Some(translated) = nat::published()
+        let translated = nat::published();
+        if let Some(translated) = &translated
             && (!translated.is_empty() || !docker::uses_nftables())
         {
-            aim(&mut self.facts.published, &translated);
+            aim(&mut self.facts.published, translated);
         }
-        let meshed = meshed();
+        let meshed = meshed(translated);
         let meshed = self.or_unknown(meshed, "ports of Swarm's mesh");
         self.facts.published.extend(meshed);
     }
@@ -71,11 +72,11 @@ fn aim(published: &mut [Published], translated: &[Published]) {
 }
 
 /// The ports of Swarm's mesh: a manager knows them with their services; on a worker only the rules do.
-fn meshed() -> Option<Vec<Published>> {
+fn meshed(translated: Option<Vec<Published>>) -> Option<Vec<Published>> {
     match docker::swarm()? {
         None => Some(Vec::new()),
         Some(swarm) if swarm.is_manager => docker::meshed(),
-        Some(_) => nat::meshed(),
+        Some(_) => Some(translated?.into_iter().filter(|published| published.is_meshed).collect()),
     }
 }
 

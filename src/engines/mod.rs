@@ -48,7 +48,7 @@ pub(crate) struct Chosen {
     /// The engine.
     pub(crate) engine: Box<dyn Engine>,
     /// The other one.
-    pub(crate) other: Box<dyn Engine>,
+    other: Box<dyn Engine>,
     /// How much of the other one is on the host.
     left: Presence,
 }

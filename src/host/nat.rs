@@ -29,11 +29,6 @@ pub(crate) fn published() -> Option<Vec<Published>> {
     (is_readable || !published.is_empty()).then_some(published)
 }
 
-/// Those of Swarm's mesh alone.
-pub(crate) fn meshed() -> Option<Vec<Published>> {
-    Some(published()?.into_iter().filter(|published| published.is_meshed).collect())
-}
-
 fn translated(text: &str, family: Family) -> Vec<Published> {
     text.lines().filter_map(|line| translated_by(line, unspecified(family))).collect()
 }
