@@ -54,13 +54,13 @@ impl Bench {
         machine.wait_until_up()?;
         machine.wait_for(&format!("[ -e {KIT} ]"))?;
         machine.run(&format!("mkdir {PLACE}; tar -xf {KIT} -C {PLACE}"))?;
-        if row.variant == Variant::Legacy {
-            for family in ["iptables", "ip6tables"] {
-                machine.run(&format!("update-alternatives --set {family} /usr/sbin/{family}-legacy"))?;
-            }
+        let mut bench = Self { row: row.clone(), wire, short, plan, machine: Some(machine) };
+        // An image has what its system has.
+        if row.suite.is_some() {
+            bench.choose_iptables(row.variant)?;
         }
-        machine.run(&format!("sh {PLACE}/setup")).context("it does not become a Docker host")?;
-        Ok(Self { row: row.clone(), wire, short, plan, machine: Some(machine) })
+        bench.run(&format!("sh {PLACE}/setup")).context("it does not become a Docker host")?;
+        Ok(bench)
     }
 
     /// The machine, which is on.
@@ -73,7 +73,21 @@ impl Bench {
         self.machine()?.run(script)
     }
 
-    /// Switches it off and on, and does not wait.
+    /// Makes `iptables` mean this variant, as Debian does it.
+    pub(crate) fn choose_iptables(&mut self, variant: Variant) -> Result<()> {
+        let choose =
+            |family| format!("update-alternatives --set {family} /usr/sbin/{family}-{}", variant.suffix());
+        self.run(&["iptables", "ip6tables"].map(choose).join("; ")).map(drop)
+    }
+
+    /// The engine that is in force, as `--backend` names it.
+    pub(crate) fn engine(&mut self) -> Result<String> {
+        let status: serde_json::Value = serde_json::from_str(&self.run("dockfw status --json")?)?;
+        let engine = status.get("engine").and_then(|engine| engine.as_str());
+        Ok(engine.context("no engine is in force")?.to_owned())
+    }
+
+    /// Shuts it down, and waits until it is off.
     pub(crate) fn power_off(&mut self) -> Result<()> {
         let machine = self.machine.take().context("the machine is off already")?;
         self.plan = machine.power_off()?;

@@ -16,6 +16,8 @@ use crate::wire::{HARDWARE_ADDRESS, TAP};
 
 /// From power-on to the agent's first word: 20 to 40 s where nothing is accelerated and nothing else runs.
 const BOOTED: Duration = Duration::from_secs(600);
+/// What takes seconds on a machine of one's own.
+pub(crate) const SOON: Duration = Duration::from_secs(240);
 /// Quick boots, and everything on the console.
 const KERNEL_LINE: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check \
 tsc=reliable random.trust_cpu=on apparmor=0 audit=0 panic=-1 net.ifnames=0";
@@ -188,7 +190,7 @@ impl Machine {
 
     /// Runs a script that must succeed, and soon.
     pub(crate) fn run(&mut self, script: &str) -> Result<String> {
-        let (code, said) = self.attempt(&format!("set -e\n{script}"), Duration::from_secs(240))?;
+        let (code, said) = self.attempt(&format!("set -e\n{script}"), SOON)?;
         ensure!(code == 0, "exit code {code} of {script:?}: {said}");
         Ok(said)
     }

@@ -55,6 +55,9 @@ struct Run {
     /// How many rows at once.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Only this scenario, after those that it needs; may be given several times.
+    #[arg(long = "scenario", value_name = "SCENARIO")]
+    scenarios: Vec<String>,
     /// The scenarios and cases that every change must pass, and no more.
     #[arg(long)]
     short: bool,
@@ -104,7 +107,13 @@ fn go(run: &Run) -> Result<ExitCode> {
     contain().map_err(|error| anyhow!("virtual machines need a network of their own: {error:#}"))?;
     let parts = kit::Parts { packages: run.packages.clone(), tests: run.tests.clone() };
     fs::create_dir_all(&run.output)?;
-    let runner = rows::Runner { parts, output: run.output.clone(), short: run.short, jobs: run.jobs.max(1) };
+    let runner = rows::Runner {
+        parts,
+        output: run.output.clone(),
+        short: run.short,
+        scenarios: scenarios::chosen(&run.scenarios, run.short)?,
+        jobs: run.jobs.max(1),
+    };
     let report = runner.run(matrix::chosen(&run.choice.rows)?);
     print!("{}", report.text());
     fs::write(run.output.join("report.json"), serde_json::to_string_pretty(&report.json())?)?;

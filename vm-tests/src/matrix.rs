@@ -30,6 +30,8 @@ pub(crate) struct Row {
     pub(crate) docker: String,
     /// What `--backend auto` must choose, as `--backend` names it.
     pub(crate) engine: String,
+    /// The engine that the system can't have, if there is one.
+    pub(crate) refused: Option<String>,
     /// Which of the packages it takes.
     pub(crate) package: Package,
     /// Its kind of packages.

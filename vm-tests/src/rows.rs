@@ -14,16 +14,16 @@ use crate::kit::Parts;
 use crate::machine::Plan;
 use crate::matrix::Row;
 use crate::report::{Entry, Outcome, Report};
-use crate::scenarios::{SCENARIOS, Scenario};
+use crate::scenarios::Scenario;
 use crate::wire::Wire;
 
 /// How rows are run.
-#[derive(Clone, Debug)]
 pub(crate) struct Runner {
     pub(crate) parts: Parts,
     /// Where logs go, a directory for each row.
     pub(crate) output: PathBuf,
     pub(crate) short: bool,
+    pub(crate) scenarios: Vec<&'static Scenario>,
     pub(crate) jobs: usize,
 }
 
@@ -63,8 +63,7 @@ impl Runner {
         match self.raise(row, disk) {
             Ok(mut bench) => {
                 eprintln!("vm-test: {}: a Docker host after {} s", row.name, start.elapsed().as_secs());
-                let wanted = SCENARIOS.iter().filter(|scenario| scenario.short || !self.short);
-                entries.extend(wanted.map(|scenario| self.scenario(&mut bench, scenario)));
+                entries.extend(self.scenarios.iter().map(|scenario| self.scenario(&mut bench, scenario)));
             }
             Err(error) => entries.push(self.entry(row, "system", start, Err(error))),
         }

@@ -2,11 +2,12 @@
 //! the policy of [`POLICY`](crate::bench::POLICY) in force from the installation on.
 
 mod boots;
+mod engines;
 mod packages;
 mod programs;
 mod restarts;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::bench::{Bench, Verdict};
 
@@ -56,6 +57,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: boots::again,
     },
     Scenario {
+        name: "engines",
+        statements: "S1 S13",
+        about: "a move to the other engine by --backend and back, under knocking; where the system can't have one, dockfw says why, and \
+                what is in force stays; without legacy tables, the same of the compat engine on iptables-legacy",
+        short: false,
+        run: engines::by_name,
+    },
+    Scenario {
         name: "docker",
         statements: "S2 S3 S11",
         about: "the same through a restart of Docker",
@@ -93,7 +102,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: packages::upgrade,
     },
     Scenario {
-        name: "broken policy",
+        name: "broken-policy",
         statements: "S12",
         about: "a boot with a policy file that can't be read: the policy that was confirmed last is in force and the unit fails; \
                 where there is none, the fail-safe with SSH alone",
@@ -123,3 +132,46 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: packages::remove,
     },
 ];
+
+/// The others find what these leave.
+const FIRST: [&str; 2] = ["system", "install"];
+
+/// The named scenarios, after the first ones that each row needs; or without names all, or those of the short run.
+pub(crate) fn chosen(names: &[String], short: bool) -> Result<Vec<&'static Scenario>> {
+    let unknown = names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name));
+    let known = || SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+    ensure!(
+        unknown.is_none(),
+        "no scenario {:?}; there are: {}",
+        unknown.map_or("", String::as_str),
+        known()
+    );
+    let is_named = |name: &str| names.iter().any(|wanted| wanted == name) || FIRST.contains(&name);
+    let is_wanted = |scenario: &&Scenario| match names {
+        [] => scenario.short || !short,
+        _ => is_named(scenario.name),
+    };
+    Ok(SCENARIOS.iter().filter(is_wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(wanted: &[&str], short: bool) -> Vec<&'static str> {
+        let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        chosen(&wanted, short).unwrap().into_iter().map(|scenario| scenario.name).collect()
+    }
+
+    #[test]
+    fn without_names_all_run_or_the_short_ones() {
+        assert_eq!(names(&[], false).len(), SCENARIOS.len());
+        assert_eq!(names(&[], true), ["system", "install", "boot", "packets"]);
+    }
+
+    #[test]
+    fn named_ones_run_after_what_they_need() {
+        assert_eq!(names(&["swarm"], false), ["system", "install", "swarm"]);
+        assert!(chosen(&["sworm".to_owned()], false).is_err());
+    }
+}

@@ -42,9 +42,7 @@ pub(super) fn install(bench: &mut Bench) -> Result<Verdict> {
     let knocking = bench.knock()?;
     knocking.go_on()?;
     bench.run("systemctl enable dockfw; dockfw diff")?;
-    let status = bench.run("dockfw status --json")?;
-    let status: serde_json::Value = serde_json::from_str(&status)?;
-    let engine = status.get("engine").and_then(|engine| engine.as_str()).unwrap_or_default();
+    let engine = bench.engine()?;
     ensure!(engine == bench.row.engine, "auto chose {engine:?}, and the row says {:?}", bench.row.engine);
     bench.expect_service()?;
     Ok(Verdict::Passed(format!("{engine}, {}", knocking.expect_silence()?)))

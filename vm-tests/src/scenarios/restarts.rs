@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::bench::{Bench, Verdict};
+use crate::machine::SOON;
 use crate::matrix::{Format, Variant};
 
 /// What `docs/security.md` does not promise anything about may last this long in an emulated machine.
 const LONGEST_GAP: Duration = Duration::from_secs(30);
-
-/// For a question that systemd answers at once.
-const AT_ONCE: Duration = Duration::from_secs(60);
 
 pub(super) fn docker(bench: &mut Bench) -> Result<Verdict> {
     let knocking = bench.knock()?;
@@ -73,7 +71,7 @@ pub(super) fn nftables(bench: &mut Bench) -> Result<Verdict> {
 
 /// That the system has no such service, if so.
 fn absent(bench: &mut Bench, service: &str) -> Result<Option<Verdict>> {
-    let (code, _) = bench.machine()?.attempt(&format!("systemctl cat {service}"), AT_ONCE)?;
+    let (code, _) = bench.machine()?.attempt(&format!("systemctl cat {service}"), SOON)?;
     Ok((code != 0).then(|| Verdict::Skipped(format!("the system has no {service}.service"))))
 }
 
