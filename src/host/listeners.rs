@@ -171,10 +171,7 @@ mod tests {
     #[test]
     fn an_ipv6_socket_takes_ipv4_unless_it_says_otherwise() {
         // std's sockets take both.
-        let Ok(both) = TcpListener::bind("[::]:0") else {
-            println!("skipped: no IPv6 on this machine");
-            return;
-        };
+        let both = TcpListener::bind("[::]:0").unwrap();
         let found = find(Transport::Tcp, both.local_addr().unwrap().port());
         assert!(found[0].answers([192, 0, 2, 1].into()) && found[0].answers(Ipv6Addr::LOCALHOST.into()));
         let alone = v6_only();

@@ -11,8 +11,9 @@ sed -i 's/\"boot_id\": \".*\"/\"boot_id\": \"another\"/' /var/lib/dockfw/state.j
 ";
 
 #[test]
+#[ignore = "needs root"]
 fn a_boot_puts_the_file_in_force() {
-    let Some(host) = Host::raise("boot") else { return };
+    let host = Host::raise("boot");
     host.script("dockfw boot").exits(0).prints("in force (nftables)");
     assert_eq!(host.in_force(), ["443"]);
     host.write_policy("444");
@@ -21,9 +22,10 @@ fn a_boot_puts_the_file_in_force() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_boot_takes_back_what_was_on_trial() {
     for (test, restart) in [("boot-trial", RESTART), ("unit-trial", "")] {
-        let Some(host) = Host::with_two_policies(test) else { return };
+        let host = Host::with_two_policies(test);
         host.script("dockfw apply --confirm 1h --detach").exits(0);
         for _ in 0..2 {
             host.script(&format!("{restart} dockfw boot"))
@@ -41,8 +43,9 @@ fn a_boot_takes_back_what_was_on_trial() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_boot_leaves_out_what_was_rolled_back_until_it_is_applied() {
-    let Some(host) = Host::with_two_policies("boot-back") else { return };
+    let host = Host::with_two_policies("boot-back");
     host.script("dockfw apply; dockfw rollback").exits(0);
     host.script("dockfw boot").exits(7).says("(dockfw rollback)");
     assert_eq!(host.in_force(), ["443"]);
@@ -51,8 +54,9 @@ fn a_boot_leaves_out_what_was_rolled_back_until_it_is_applied() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_boot_after_a_trial_of_a_changed_file_puts_the_new_one_in_force() {
-    let Some(host) = Host::with_two_policies("boot-changed") else { return };
+    let host = Host::with_two_policies("boot-changed");
     host.script("dockfw apply --confirm 1h --detach").exits(0);
     host.write_policy("445");
     host.script(&format!("{RESTART} dockfw boot")).exits(0);
@@ -61,8 +65,9 @@ fn a_boot_after_a_trial_of_a_changed_file_puts_the_new_one_in_force() {
 
 /// At boot nothing is in force that `auto` could keep.
 #[test]
+#[ignore = "needs root"]
 fn the_engine_stays_through_a_boot_while_it_works() {
-    let Some(host) = Host::raise("boot-engine") else { return };
+    let host = Host::raise("boot-engine");
     host.script("dockfw apply --backend iptables; nft flush ruleset; ipset destroy; dockfw boot").exits(0);
     assert_eq!(host.engines(), ["iptables"]);
     host.script("nft flush ruleset; ipset destroy; mount --bind /bin/false /usr/sbin/ipset").exits(0);
@@ -73,16 +78,18 @@ fn the_engine_stays_through_a_boot_while_it_works() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_was_once_forced_comes_up_again() {
-    let Some(host) = Host::raise("boot-forced") else { return };
+    let host = Host::raise("boot-forced");
     host.desk.write("dockfw.toml", GOOD.replace("192.0.2.10", "0.0.0.0/0"));
     host.script("dockfw boot").exits(2).says("NO POLICY");
     host.script("dockfw apply --force; dockfw boot").exits(0);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_broken_file_leaves_the_confirmed_policy_in_force() {
-    let Some(host) = Host::with_two_policies("boot-broken") else { return };
+    let host = Host::with_two_policies("boot-broken");
     host.script("echo '[' >dockfw.toml; nft flush ruleset; dockfw boot")
         .exits(2)
         .says("dockfw.toml:1:")
@@ -91,8 +98,9 @@ fn a_broken_file_leaves_the_confirmed_policy_in_force() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_any_policy_only_ssh_is_open() {
-    let Some(host) = Host::raise("failsafe") else { return };
+    let host = Host::raise("failsafe");
     host.script("rm dockfw.toml; dockfw boot")
         .exits(2)
         .says("NO POLICY of yours is in force")
@@ -104,8 +112,9 @@ fn without_any_policy_only_ssh_is_open() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_unfinished_policy_does_not_come_up_unless_it_was_forced() {
-    let Some(host) = Host::raise("boot-unfinished") else { return };
+    let host = Host::raise("boot-unfinished");
     host.desk.write("dockfw.toml", include_str!("../../packaging/dockfw.toml"));
     host.script("dockfw apply").exits(6).says("trusts nobody and opens no port");
     host.script("dockfw boot").exits(6).says("trusts nobody and opens no port").says("\"22/tcp\"");
@@ -113,8 +122,9 @@ fn an_unfinished_policy_does_not_come_up_unless_it_was_forced() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn damaged_records_are_told_and_keep_nobody_from_applying() {
-    let Some(host) = Host::with_two_policies("damaged") else { return };
+    let host = Host::with_two_policies("damaged");
     let state = "/var/lib/dockfw/state.json";
     for damage in [&format!("echo x >{state}"), &format!("truncate -s 40 {state}"), &format!(": >{state}")] {
         for verb in ["confirm", "rollback"] {
@@ -131,8 +141,9 @@ fn damaged_records_are_told_and_keep_nobody_from_applying() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn damaged_sources_are_told() {
-    let Some(host) = Host::with_two_policies("damaged-sources") else { return };
+    let host = Host::with_two_policies("damaged-sources");
     host.script("dockfw apply; for file in /var/lib/dockfw/sources/*; do echo x >>$file; done").exits(0);
     host.script("dockfw rollback").exits(1).says("is damaged");
     assert_eq!(host.in_force(), ["444"]);
@@ -140,8 +151,9 @@ fn damaged_sources_are_told() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_policy_that_can_not_be_recorded_is_in_force_all_the_same() {
-    let Some(host) = Host::with_two_policies("read-only") else { return };
+    let host = Host::with_two_policies("read-only");
     host.script("mount -o remount,ro /var/lib; dockfw apply").exits(1).says("could not be recorded");
     assert_eq!(host.in_force(), ["444"]);
     host.write_policy("445");

@@ -63,15 +63,6 @@ impl Desk {
         desk
     }
 
-    /// A desk for a test that needs namespaces; says so where there are none to be had.
-    pub(crate) fn with_namespaces(test: &str) -> Option<Self> {
-        if !is_root() {
-            println!("skipped: network namespaces need root");
-            return None;
-        }
-        Some(Self::new(test))
-    }
-
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -9,7 +9,7 @@ const ENGINES: [&str; 2] = ["nftables", "iptables"];
 /// On a desk of the test's own, puts the policy in force by an engine, runs a script, and wants a diff that exits with 7,
 /// has just these lines, and is what the next apply says it changed; after which there is none left.
 fn differs(test: &str, engine: &str, script: &str, lines: &[&str]) {
-    let Some(desk) = Desk::with_namespaces(&format!("diff-{test}-{engine}")) else { return };
+    let desk = Desk::new(&format!("diff-{test}-{engine}"));
     let done = desk.script(&format!(
         "dockfw apply --backend {engine} >/dev/null
          {script}
@@ -29,17 +29,19 @@ fn differs_with_both(test: &str, script: &str, of_nftables: &[&str], of_iptables
 }
 
 #[test]
+#[ignore = "needs root"]
 fn after_an_apply_there_is_no_difference() {
     for engine in ENGINES {
-        let Some(desk) = Desk::with_namespaces(&format!("diff-none-{engine}")) else { return };
+        let desk = Desk::new(&format!("diff-none-{engine}"));
         let script = format!("dockfw apply --backend {engine} >/dev/null; unchanged_all dockfw diff");
         desk.script(&script).exits(0).prints(&format!("no differences ({engine})"));
     }
 }
 
 #[test]
+#[ignore = "needs root"]
 fn before_the_first_apply_everything_is_missing() {
-    let Some(desk) = Desk::with_namespaces("diff-first") else { return };
+    let desk = Desk::new("diff-first");
     desk.script("unchanged_all dockfw diff --backend nftables").exits(7).prints("+ table inet dockfw (");
     desk.script("unchanged_all dockfw diff --backend iptables")
         .exits(7)
@@ -47,6 +49,7 @@ fn before_the_first_apply_everything_is_missing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn elements_that_others_changed_are_shown_one_by_one() {
     differs(
         "elements",
@@ -66,6 +69,7 @@ fn elements_that_others_changed_are_shown_one_by_one() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_rule_that_was_taken_out_is_named_by_its_place_in_the_policy() {
     let nft = "meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"";
     let delete = "handle=$(nft -a list chain inet dockfw input | sed -n \"s/.*allow 'web'.* # handle //p\")
@@ -89,6 +93,7 @@ fn a_rule_that_was_taken_out_is_named_by_its_place_in_the_policy() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_rule_of_someone_else_is_shown_in_the_words_of_its_tool() {
     differs(
         "rule-more",
@@ -108,6 +113,7 @@ fn a_rule_of_someone_else_is_shown_in_the_words_of_its_tool() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn chains_and_jumps_are_compared_too() {
     differs_with_both(
         "chain",
@@ -130,6 +136,7 @@ fn chains_and_jumps_are_compared_too() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_edit_of_the_policy_shows_what_is_live_and_what_is_wanted() {
     differs(
         "port",
@@ -161,8 +168,9 @@ fn an_edit_of_the_policy_shows_what_is_live_and_what_is_wanted() {
 
 /// The rules of the compat engine name their sets by the digest of the content.
 #[test]
+#[ignore = "needs root"]
 fn a_set_of_the_compat_engine_is_compared_with_the_one_before() {
-    let Some(desk) = Desk::with_namespaces("diff-generation") else { return };
+    let desk = Desk::new("diff-generation");
     let done = desk.script(
         "dockfw apply --backend iptables >/dev/null
          sed -i 's/\"192.0.2.10\"/\"192.0.2.0\\/28\"/' dockfw.toml
@@ -174,6 +182,7 @@ fn a_set_of_the_compat_engine_is_compared_with_the_one_before() {
 
 /// As an apply leaves them that is killed before its end: without any effect, so that the policy is in force all the same.
 #[test]
+#[ignore = "needs root"]
 fn what_an_apply_left_over_is_shown_and_taken_out() {
     differs(
         "leftover",
@@ -200,9 +209,10 @@ const LARGE: &str = "seq 1 4096 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", 
      dockfw diff --backend ENGINE";
 
 #[test]
+#[ignore = "needs root"]
 fn large_sets_are_summed_up() {
     for engine in ENGINES {
-        let Some(desk) = Desk::with_namespaces(&format!("diff-large-{engine}")) else { return };
+        let desk = Desk::new(&format!("diff-large-{engine}"));
         let done = desk.script(&LARGE.replace("ENGINE", engine));
         done.exits(7).prints(": +3 -1 of 4,098\n    - 10.0.0.2\n    + 203.0.113.1\n");
         let many = desk.script(&format!(
@@ -215,8 +225,9 @@ fn large_sets_are_summed_up() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
-    let Some(desk) = Desk::with_namespaces("diff-huge") else { return };
+    let desk = Desk::new("diff-huge");
     let done = desk.script(
         "seq 1 100001 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", n / 65536, n / 256 % 256, n % 256 }' >list.txt
          printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
@@ -237,8 +248,9 @@ fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn only_a_terminal_sees_colours_and_only_if_it_wants_to() {
-    let Some(desk) = Desk::with_namespaces("diff-colour") else { return };
+    let desk = Desk::new("diff-colour");
     let on_terminal = |setting: &str| {
         let command = "script --quiet --return --command \"$DOCKFW --config dockfw.toml diff\" /dev/null";
         let done = desk.script(&format!("{setting} {command}"));
@@ -250,8 +262,9 @@ fn only_a_terminal_sees_colours_and_only_if_it_wants_to() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_other_engine_in_force_is_a_difference() {
-    let Some(desk) = Desk::with_namespaces("diff-other") else { return };
+    let desk = Desk::new("diff-other");
     let done = desk
         .script("dockfw apply --backend iptables >/dev/null; unchanged_all dockfw diff --backend nftables");
     done.exits(7).prints("+ table inet dockfw (").prints("- the rules of the iptables engine\n");
@@ -266,8 +279,9 @@ fn the_other_engine_in_force_is_a_difference() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn json_has_all_keys_that_are_documented() {
-    let Some(desk) = Desk::with_namespaces("diff-json") else { return };
+    let desk = Desk::new("diff-json");
     let none = desk.script("dockfw apply >/dev/null; dockfw diff --json").exits(0).json();
     assert_eq!(none, serde_json::json!({ "engine": "nftables", "differs": false, "differences": [] }));
     let script = "dockfw apply >/dev/null

@@ -56,8 +56,9 @@ fn decision(explained: &Value) -> (&str, &str, Option<&str>) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
-    let Some(desk) = Desk::with_namespaces("explain-rule") else { return };
+    let desk = Desk::new("explain-rule");
     let opened = explain(&desk, "", "--from 192.0.2.20 --port 443/tcp");
     opened.exits(0).prints("443/tcp at 192.0.2.1 from 192.0.2.20, in by eth0, for this host itself");
     opened.prints("input      pass  allow 'web' at dockfw.toml:5");
@@ -69,8 +70,9 @@ fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn each_verdict_is_told_in_json_as_described() {
-    let Some(desk) = Desk::with_namespaces("explain-json") else { return };
+    let desk = Desk::new("explain-json");
     for (arguments, expected) in [
         ("--from 192.0.2.20 --port 80/tcp", ("pass", "input", Some("allow 'web'"))),
         ("--from 192.0.2.30 --port 5432/tcp", ("pass", "input", Some("allow 'db'"))),
@@ -91,8 +93,9 @@ fn each_verdict_is_told_in_json_as_described() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_listens_is_told_and_whether_the_policy_is_in_force() {
-    let Some(desk) = Desk::with_namespaces("explain-target") else { return };
+    let desk = Desk::new("explain-target");
     let nothing = json(&desk, "", "--from 192.0.2.20 --port 80/tcp");
     assert_eq!((&nothing["target"]["kind"], &nothing["in_force"]), (&"nothing".into(), &false.into()));
     let listen = r#"busybox nc -l -p 80 & trap "kill $!" EXIT
@@ -109,8 +112,9 @@ fn what_listens_is_told_and_whether_the_policy_is_in_force() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_forwarding_policy_of_drop_is_told() {
-    let Some(desk) = Desk::with_namespaces("explain-forward") else { return };
+    let desk = Desk::new("explain-forward");
     let arguments = "--from 192.0.2.9 --port 80/tcp --to 10.9.0.1";
     let open = json(&desk, "iptables -P FORWARD ACCEPT", arguments);
     assert_eq!((&open["verdict"], &open["others"]), (&"pass".into(), &Value::Array(vec![])));
@@ -119,8 +123,9 @@ fn a_forwarding_policy_of_drop_is_told() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_can_not_be_is_refused_with_advice() {
-    let Some(desk) = Desk::with_namespaces("explain-wrong") else { return };
+    let desk = Desk::new("explain-wrong");
     for (arguments, advice) in [
         ("--from 192.0.2.20 --port 8080", "write \"8080/tcp\", \"8080/udp\", or both"),
         ("--from 192.0.2.20 --port 80-81/tcp", "a packet has one port"),

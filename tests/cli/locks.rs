@@ -10,8 +10,9 @@ use crate::running::{DEADLINE, Running};
 const WAITING: &str = "waiting for another dockfw to finish";
 
 #[test]
+#[ignore = "needs root"]
 fn an_apply_waits_for_the_lock_and_says_so() {
-    let Some(desk) = Desk::with_namespaces("lock") else { return };
+    let desk = Desk::new("lock");
     let mut running = Running::script(
         &desk,
         "mkdir /run/dockfw
@@ -34,8 +35,9 @@ fn an_apply_waits_for_the_lock_and_says_so() {
 
 /// The first apply stands still, with the lock, for as long as a Docker of the test's own does not answer it.
 #[test]
+#[ignore = "needs root"]
 fn of_two_applies_at_once_the_second_waits() {
-    let Some(desk) = Desk::with_namespaces("two") else { return };
+    let desk = Desk::new("two");
     desk.write("first/dockfw.toml", GOOD);
     desk.write("second/dockfw.toml", GOOD.replace("443", "444"));
     let docker = UnixListener::bind(desk.0.join("docker.sock")).unwrap();

@@ -1,7 +1,7 @@
 //! The program as an operator uses it: what it says, how it exits, and that it changes nothing where it should not.
 //!
 //! Whatever touches the kernel runs in a network namespace of its own, with a `/run` and a `/var/lib` of its own for the
-//! lock and the records; what needs root for that is skipped without it.
+//! lock and the records; what needs root for that is ignored unless it is asked for, as `./dev test` does for root.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

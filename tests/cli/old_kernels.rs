@@ -62,8 +62,9 @@ fn refuse(errno: i32, rules: Vec<Rules>) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn both_engines_put_the_policy_in_force_and_take_it_out() {
-    let Some(desk) = Desk::with_namespaces("old-kernel") else { return };
+    let desk = Desk::new("old-kernel");
     on_linux_3_10(|| {
         for engine in ["iptables", "nftables"] {
             let script = format!(
@@ -76,8 +77,9 @@ fn both_engines_put_the_policy_in_force_and_take_it_out() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_trial_ends_in_time() {
-    let Some(host) = Host::with_two_policies("old-kernel-trial") else { return };
+    let host = Host::with_two_policies("old-kernel-trial");
     on_linux_3_10(|| {
         let talk = Running::start(&mut host.waiter("apply --confirm 1s")).ends(7);
         assert!(talk.contains("rolled back: nobody confirmed it in time"), "{talk}");

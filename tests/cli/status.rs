@@ -18,10 +18,11 @@ fn listening(report: &Value) -> Vec<&Value> {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn json_is_as_its_schema_says() {
     let schema = serde_json::from_str(include_str!("../../docs/schema/status.json")).unwrap();
     for engine in ["nftables", "iptables"] {
-        let Some(desk) = Desk::with_namespaces(&format!("status-schema-{engine}")) else { return };
+        let desk = Desk::new(&format!("status-schema-{engine}"));
         for (script, code) in [("true", 7), (&*format!("dockfw apply --backend {engine} >/dev/null"), 0)] {
             let script = format!("{OUTSIDE}\n{script}\ndockfw status --json");
             let report = desk.script(&script).exits(code).json();
@@ -35,16 +36,18 @@ fn json_is_as_its_schema_says() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_reader_who_has_heard_enough_is_no_error() {
-    let Some(desk) = Desk::with_namespaces("status-pipe") else { return };
+    let desk = Desk::new("status-pipe");
     // A pipe that nobody reads from any more.
     let script = "dockfw apply >/dev/null; mkfifo pipe; exec 4<>pipe 5>pipe 4<&-; dockfw status >&5";
     assert_eq!(desk.script(script).exits(0).stderr, "");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn it_is_watched_on_a_terminal_until_the_operator_has_seen_enough() {
-    let Some(host) = Host::raise("status-watch") else { return };
+    let host = Host::raise("status-watch");
     let mut watching = host.waiter_on_terminal("status --watch");
     watching.wait_for_talk("not in force: nothing of dockfw is there");
     host.script("dockfw apply").exits(0);
@@ -56,8 +59,9 @@ fn it_is_watched_on_a_terminal_until_the_operator_has_seen_enough() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_ends_watching_leaves_the_code_of_the_last_look() {
-    let Some(host) = Host::raise("status-watch-code") else { return };
+    let host = Host::raise("status-watch-code");
     let mut watching = host.waiter_on_terminal("status --watch");
     watching.wait_for_talk("not in force");
     host.script("kill -TERM $(cat waiter)").exits(0);
@@ -65,8 +69,9 @@ fn what_ends_watching_leaves_the_code_of_the_last_look() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_a_terminal_there_is_nothing_to_watch() {
-    let Some(desk) = Desk::with_namespaces("status-watch-pipe") else { return };
+    let desk = Desk::new("status-watch-pipe");
     desk.script("dockfw status --watch").exits(2).is_silent().says("--watch needs a terminal");
     desk.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
 }

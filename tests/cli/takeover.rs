@@ -24,9 +24,9 @@ fn old_layout(variant: &str) -> String {
     )
 }
 
-fn run(test: &str, variant: &str, script: &str) -> Option<Done> {
-    let desk = Desk::with_namespaces(&format!("takeover-{test}-{variant}"))?;
-    Some(desk.script(&format!("{}\n{script}", old_layout(variant))))
+fn run(test: &str, variant: &str, script: &str) -> Done {
+    let desk = Desk::new(&format!("takeover-{test}-{variant}"));
+    desk.script(&format!("{}\n{script}", old_layout(variant)))
 }
 
 /// With each engine over the rules of each variant of iptables, which is then the one that Docker would use.
@@ -41,13 +41,14 @@ fn on_all(test: &str, script: &str, check: impl Fn(&Done)) {
                  PATH=/run/bin:$PATH"
             );
             let script = format!("{choose}\n{}", script.replace("ENGINE", engine));
-            let Some(done) = run(&format!("{test}-{engine}"), variant, &script) else { return };
+            let done = run(&format!("{test}-{engine}"), variant, &script);
             check(&done);
         }
     }
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_old_rules_go_and_those_of_others_stay() {
     let script = "
         dockfw apply --backend ENGINE --dry-run >planned
@@ -69,6 +70,7 @@ fn the_old_rules_go_and_those_of_others_stay() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn remove_brings_the_old_rules_back() {
     let script = "
         saved >before
@@ -81,6 +83,7 @@ fn remove_brings_the_old_rules_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn where_the_old_rules_can_not_be_kept_nothing_changes() {
     for how in ["", "--confirm 1h --detach"] {
         let script = format!(
@@ -108,6 +111,7 @@ END
     chmod +x /run/bin/iptables-restore"#;
 
 #[test]
+#[ignore = "needs root"]
 fn an_apply_that_is_killed_halfway_does_not_lose_the_old_rules() {
     for next in ["", "dockfw apply --backend ENGINE >&2"] {
         let script = format!(
@@ -127,6 +131,7 @@ fn an_apply_that_is_killed_halfway_does_not_lose_the_old_rules() {
 
 /// What is killed may be killed again, on the way there and on the way back.
 #[test]
+#[ignore = "needs root"]
 fn a_take_over_that_is_killed_brings_the_old_jump_back_once() {
     let script = format!(
         "saved >before
@@ -149,6 +154,7 @@ fn a_take_over_that_is_killed_brings_the_old_jump_back_once() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn remove_without_an_apply_leaves_the_old_rules() {
     on_all("untouched", "saved >before; dockfw remove; saved | cmp before - >&2", |done| {
         done.exits(0).prints("nothing of dockfw was there");
@@ -156,9 +162,10 @@ fn remove_without_an_apply_leaves_the_old_rules() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
     for engine in ENGINES {
-        let Some(host) = Host::raise(&format!("takeover-trial-{engine}")) else { return };
+        let host = Host::raise(&format!("takeover-trial-{engine}"));
         host.script(&format!("{}\nsaved >before", old_layout("nft"))).exits(0);
         let mut waiter = Running::start(&mut host.waiter(&format!("apply --backend {engine} --confirm 1h")));
         waiter.wait_for_talk("on trial for 1h");
@@ -172,12 +179,10 @@ fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn where_the_old_set_is_gone_remove_says_so() {
-    let Some(done) =
-        run("no-set", "nft", "dockfw apply --backend nftables >&2; ipset destroy ip_allow; dockfw remove")
-    else {
-        return;
-    };
+    let done =
+        run("no-set", "nft", "dockfw apply --backend nftables >&2; ipset destroy ip_allow; dockfw remove");
     done.exits(0).prints("removed").says("the old rules do not come back: their set ip_allow is not there");
 }
 
@@ -193,6 +198,7 @@ const SERVICES: &str = "
     PATH=/run/bin:$PATH";
 
 #[test]
+#[ignore = "needs root"]
 fn what_would_bring_the_old_rules_back_is_named_and_left_alone() {
     let script = format!(
         "{SERVICES}
@@ -201,7 +207,7 @@ fn what_would_bring_the_old_rules_back_is_named_and_left_alone() {
          ipset list -n ip_allow
          grep -c disable /run/told || true"
     );
-    let Some(done) = run("persistence", "nft", &script) else { return };
+    let done = run("persistence", "nft", &script);
     done.exits(0).prints("ip_allow\n0\n");
     let note = "netfilter-persistent.service brings the old rules back at boot, from /etc/iptables/rules.v4; \
                 to end that: systemctl disable netfilter-persistent.service";
@@ -210,6 +216,7 @@ fn what_would_bring_the_old_rules_back_is_named_and_left_alone() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn retire_old_ends_it() {
     for variant in VARIANTS {
         let script = format!(
@@ -220,7 +227,7 @@ fn retire_old_ends_it() {
              dockfw remove
              old"
         );
-        let Some(done) = run("retire", variant, &script) else { return };
+        let done = run("retire", variant, &script);
         done.exits(0).says("destroyed the set ip_allow");
         let expected = "disable netfilter-persistent.service\nremoved: dockfw filters nothing any more\n0\n";
         assert_eq!(done.stdout, expected, "{done}");

@@ -10,21 +10,21 @@ const ON_TRIAL: &str = "on trial for 1h";
 const APPLY: &str = "apply --confirm 1h";
 
 /// A policy of port 444 is on trial, after one of 443; nothing can be typed.
-fn trial(test: &str) -> Option<(Host, Running)> {
-    let host = Host::with_two_policies(test)?;
+fn trial(test: &str) -> (Host, Running) {
+    let host = Host::with_two_policies(test);
     let mut waiter = Running::start(&mut host.waiter(APPLY));
     waiter.wait_for_talk(ON_TRIAL);
     assert_eq!(host.in_force(), ["444"]);
-    Some((host, waiter))
+    (host, waiter)
 }
 
 /// The same, on a terminal.
-fn trial_on_terminal(test: &str) -> Option<(Host, Running)> {
-    let host = Host::with_two_policies(test)?;
+fn trial_on_terminal(test: &str) -> (Host, Running) {
+    let host = Host::with_two_policies(test);
     let mut waiter = host.waiter_on_terminal(APPLY);
     waiter.wait_for_talk("s left: Enter keeps the policy");
     assert_eq!(host.in_force(), ["444"]);
-    Some((host, waiter))
+    (host, waiter)
 }
 
 /// The policy was taken back, says so, and nobody watches any more.
@@ -53,16 +53,18 @@ fn nobody_watches(host: &Host) {
 const WATCHER: &str = "$(cat /proc/$(cat waiter)/task/*/children)";
 
 #[test]
+#[ignore = "needs root"]
 fn enter_on_the_terminal_keeps_it() {
-    let Some((host, mut waiter)) = trial_on_terminal("enter") else { return };
+    let (host, mut waiter) = trial_on_terminal("enter");
     waiter.press("\n");
     assert!(waiter.ends(0).contains("confirmed"));
     was_kept(&host);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn other_keys_and_the_end_of_input_are_no_enter() {
-    let Some((host, mut waiter)) = trial_on_terminal("keys") else { return };
+    let (host, mut waiter) = trial_on_terminal("keys");
     waiter.press("yes\x04\x04");
     host.script("dockfw rollback").exits(0);
     waiter.ends(7);
@@ -70,8 +72,9 @@ fn other_keys_and_the_end_of_input_are_no_enter() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_was_typed_before_is_no_answer() {
-    let Some(host) = Host::with_two_policies("typed") else { return };
+    let host = Host::with_two_policies("typed");
     let script = format!("read -r go; echo $$ >waiter; exec \"$DOCKFW\" --config dockfw.toml {APPLY}");
     let mut waiter =
         Running::on_terminal(&mut host.command(&format!("exec setsid --ctty --wait sh -ec '{script}'")));
@@ -85,8 +88,9 @@ fn what_was_typed_before_is_no_answer() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn confirm_from_another_process_keeps_it() {
-    let Some((host, waiter)) = trial("confirm") else { return };
+    let (host, waiter) = trial("confirm");
     host.script("dockfw status").prints("on trial, ").prints("dockfw confirm keeps it");
     host.script("dockfw confirm").exits(0).prints("confirmed");
     waiter.ends(0);
@@ -98,8 +102,9 @@ fn confirm_from_another_process_keeps_it() {
 
 /// `trial` has /dev/null for stdin, in which this would end at once.
 #[test]
+#[ignore = "needs root"]
 fn the_end_of_a_pipe_is_no_enter_and_a_line_is() {
-    let Some(host) = Host::with_two_policies("pipe") else { return };
+    let host = Host::with_two_policies("pipe");
     let mut closed = Running::start(&mut host.command(&format!("true | dockfw {APPLY}")));
     closed.wait_for_talk(ON_TRIAL);
     host.script("dockfw rollback").exits(0);
@@ -114,8 +119,9 @@ fn the_end_of_a_pipe_is_no_enter_and_a_line_is() {
 
 /// The rest of a script that a shell reads from its stdin, say.
 #[test]
+#[ignore = "needs root"]
 fn what_waits_in_a_pipe_is_for_someone_else() {
-    let Some(host) = Host::with_two_policies("rest") else { return };
+    let host = Host::with_two_policies("rest");
     let script = "printf '\\n\\nrest\\n' | { dockfw apply --confirm 1s >/dev/null || echo code $?; cat; }";
     host.script(script).exits(0).prints("code 7").prints("rest");
     was_taken_back(&host, "nobody confirmed it in time");
@@ -123,16 +129,18 @@ fn what_waits_in_a_pipe_is_for_someone_else() {
 
 /// What is left of a session without a terminal: a pipe that nobody reads.
 #[test]
+#[ignore = "needs root"]
 fn when_nobody_listens_any_more_it_is_taken_back() {
-    let Some((host, mut waiter)) = trial("unheard") else { return };
+    let (host, mut waiter) = trial("unheard");
     waiter.hang_up();
     waiter.ends(7);
     was_taken_back(&host, "whoever listened to dockfw apply is gone");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_policy_that_was_rolled_back_is_not_rolled_back_twice() {
-    let Some(host) = Host::with_two_policies("twice") else { return };
+    let host = Host::with_two_policies("twice");
     host.script("dockfw apply").exits(0);
     host.script(&format!("dockfw {APPLY} --detach")).exits(0);
     host.script("dockfw apply --confirm 1h --detach").exits(0);
@@ -146,8 +154,9 @@ fn a_policy_that_was_rolled_back_is_not_rolled_back_twice() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn when_the_time_is_over_it_is_taken_back() {
-    let Some(host) = Host::with_two_policies("time-out") else { return };
+    let host = Host::with_two_policies("time-out");
     let talk = Running::start(&mut host.waiter("apply --confirm 1s")).ends(7);
     assert!(talk.contains("rolled back: nobody confirmed it in time"), "{talk}");
     was_taken_back(&host, "nobody confirmed it in time");
@@ -156,32 +165,36 @@ fn when_the_time_is_over_it_is_taken_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn ctrl_c_takes_it_back() {
-    let Some((host, mut waiter)) = trial_on_terminal("ctrl-c") else { return };
+    let (host, mut waiter) = trial_on_terminal("ctrl-c");
     waiter.press("\x03");
     assert!(waiter.ends(7).contains("rolled back: dockfw apply was interrupted"));
     was_taken_back(&host, "dockfw apply was interrupted");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_closed_terminal_takes_it_back() {
-    let Some((host, mut waiter)) = trial_on_terminal("hang-up") else { return };
+    let (host, mut waiter) = trial_on_terminal("hang-up");
     waiter.hang_up();
     waiter.ends(7);
     was_taken_back(&host, "the terminal of dockfw apply was closed");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn sigterm_takes_it_back() {
-    let Some((host, waiter)) = trial("sigterm") else { return };
+    let (host, waiter) = trial("sigterm");
     host.script("kill -TERM $(cat waiter)").exits(0);
     waiter.ends(7);
     was_taken_back(&host, "dockfw apply was ended");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn when_the_waiter_is_killed_the_watcher_takes_it_back() {
-    let Some((host, waiter)) = trial("sigkill") else { return };
+    let (host, waiter) = trial("sigkill");
     host.script("kill -KILL $(cat waiter)").exits(0);
     waiter.ends(137);
     nobody_watches(&host);
@@ -189,8 +202,9 @@ fn when_the_waiter_is_killed_the_watcher_takes_it_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_stopped_waiter_does_not_hold_the_time() {
-    let Some(host) = Host::with_two_policies("stopped") else { return };
+    let host = Host::with_two_policies("stopped");
     // Not as the child of nsenter, which stops with its child.
     let start = "\"$DOCKFW\" --config dockfw.toml apply --confirm 3s & echo $! >waiter; wait $!";
     let mut waiter = Running::start(&mut host.command(start));
@@ -204,8 +218,9 @@ fn a_stopped_waiter_does_not_hold_the_time() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn when_the_watcher_is_ended_it_takes_it_back() {
-    let Some((host, waiter)) = trial("watcher-term") else { return };
+    let (host, waiter) = trial("watcher-term");
     host.script(&format!("kill -TERM {WATCHER}")).exits(0);
     waiter.ends(7);
     was_taken_back(&host, "its watcher was ended by SIGTERM");
@@ -213,8 +228,9 @@ fn when_the_watcher_is_ended_it_takes_it_back() {
 
 /// As when all of a session is ended at once.
 #[test]
+#[ignore = "needs root"]
 fn when_both_are_ended_it_is_taken_back() {
-    let Some((host, waiter)) = trial("both-term") else { return };
+    let (host, waiter) = trial("both-term");
     host.script(&format!("watcher={WATCHER}; kill -KILL $(cat waiter); kill -TERM $watcher")).exits(0);
     waiter.ends(137);
     nobody_watches(&host);
@@ -222,8 +238,9 @@ fn when_both_are_ended_it_is_taken_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn when_the_watcher_is_killed_the_waiter_keeps_the_time() {
-    let Some(host) = Host::with_two_policies("watcher-kill") else { return };
+    let host = Host::with_two_policies("watcher-kill");
     let mut waiter = Running::start(&mut host.waiter("apply --confirm 3s"));
     waiter.wait_for_talk("on trial for 3s");
     host.script(&format!("kill -KILL {WATCHER}")).exits(0);
@@ -232,8 +249,9 @@ fn when_the_watcher_is_killed_the_waiter_keeps_the_time() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn when_both_are_killed_the_next_command_can_take_it_back() {
-    let Some(host) = Host::with_two_policies("both-kill") else { return };
+    let host = Host::with_two_policies("both-kill");
     let mut waiter = Running::start(&mut host.waiter("apply --confirm 1s"));
     host.wait_for("test -s waiter && test -n \"$(cat /proc/$(cat waiter)/task/*/children)\"");
     waiter.wait_for_talk("on trial for 1s");
@@ -246,8 +264,9 @@ fn when_both_are_killed_the_next_command_can_take_it_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn detached_it_returns_at_once() {
-    let Some(host) = Host::with_two_policies("detach") else { return };
+    let host = Host::with_two_policies("detach");
     host.script("dockfw apply --confirm 1h --detach").exits(0).says(ON_TRIAL);
     assert_eq!(host.in_force(), ["444"]);
     host.script("dockfw confirm").exits(0);
@@ -259,8 +278,9 @@ fn detached_it_returns_at_once() {
 
 /// Whoever waits for the end of what it gave the program, as sshd does, must not wait for the watcher.
 #[test]
+#[ignore = "needs root"]
 fn the_watcher_keeps_nothing_open() {
-    let Some(host) = Host::with_two_policies("nothing-open") else { return };
+    let host = Host::with_two_policies("nothing-open");
     host.script("dockfw apply --confirm 1h --detach 2>&1 | cat; pgrep -x dockfw >watcher").exits(0);
     let kept = host
         .script("ls -l /proc/$(cat watcher)/fd /proc/$(cat watcher)/cwd; ps -o sid=,pid= -p $(cat watcher)");
@@ -271,8 +291,9 @@ fn the_watcher_keeps_nothing_open() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_second_apply_keeps_the_first_ones_way_back() {
-    let Some((host, waiter)) = trial("second") else { return };
+    let (host, waiter) = trial("second");
     host.write_policy("445");
     host.script("dockfw apply").exits(0).says("still waits to be confirmed");
     assert!(waiter.ends(7).contains("another dockfw took it over"));
@@ -290,8 +311,9 @@ fn a_second_apply_keeps_the_first_ones_way_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_second_apply_that_fails_leaves_the_first_on_trial() {
-    let Some((host, waiter)) = trial("second-fails") else { return };
+    let (host, waiter) = trial("second-fails");
     host.write_policy("445");
     let broken = host.script("mount --bind /bin/false /usr/sbin/ipset; dockfw apply --backend iptables");
     assert_ne!(broken.code(), Some(0), "{broken}");
@@ -305,8 +327,9 @@ fn a_second_apply_that_fails_leaves_the_first_on_trial() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_trial_that_can_not_begin_changes_nothing() {
-    let Some(host) = Host::with_two_policies("no-begin") else { return };
+    let host = Host::with_two_policies("no-begin");
     let refused = [
         (
             "mount --bind /bin/false /usr/sbin/ipset; dockfw apply --backend iptables --confirm 1h --detach",
@@ -332,15 +355,17 @@ fn a_trial_that_can_not_begin_changes_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_confirmed_already_needs_no_trial() {
-    let Some(host) = Host::raise("already") else { return };
+    let host = Host::raise("already");
     host.script("dockfw apply; dockfw apply --confirm 1h").exits(0).prints("nothing changed");
     nobody_watches(&host);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_first_policy_is_taken_out_again() {
-    let Some(host) = Host::raise("first") else { return };
+    let host = Host::raise("first");
     host.script("nft list ruleset >at-first").exits(0);
     for backend in ["nftables", "iptables"] {
         host.script(&format!("dockfw apply --backend {backend} --confirm 1h --detach")).exits(0);
@@ -352,8 +377,9 @@ fn a_first_policy_is_taken_out_again() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_engine_goes_back_too() {
-    let Some(host) = Host::with_two_policies("engine") else { return };
+    let host = Host::with_two_policies("engine");
     for (ours, other) in [("nftables", "iptables"), ("iptables", "nftables")] {
         host.write_policy("443");
         host.script(&format!("dockfw apply --backend {ours}")).exits(0);
@@ -376,8 +402,9 @@ exec /usr/sbin/${0##*/} \"$@\"
 
 /// The one who waits is killed while a program that it started is still changing rules.
 #[test]
+#[ignore = "needs root"]
 fn an_apply_that_is_killed_half_way_is_taken_back_whole() {
-    let Some(host) = Host::with_two_policies("half-way") else { return };
+    let host = Host::with_two_policies("half-way");
     host.desk.write("slow/iptables-restore", SLOW);
     host.desk.write("slow/ip6tables-restore", SLOW);
     host.script("mkfifo here go; chmod 755 slow/*").exits(0);
@@ -402,8 +429,9 @@ exec /usr/sbin/${0##*/} \"$@\"
 ";
 
 #[test]
+#[ignore = "needs root"]
 fn an_apply_that_fails_half_way_is_undone_at_once() {
-    let Some(host) = Host::raise("half-failed") else { return };
+    let host = Host::raise("half-failed");
     host.script("dockfw apply --backend iptables").exits(0);
     host.write_policy("444");
     host.desk.write("bin/iptables-restore", REFUSES);
@@ -419,8 +447,9 @@ fn an_apply_that_fails_half_way_is_undone_at_once() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_nobody_reads_is_done_and_recorded_all_the_same() {
-    let Some(host) = Host::with_two_policies("unread") else { return };
+    let host = Host::with_two_policies("unread");
     host.script("dockfw apply --confirm 1h --detach >/dev/full").exits(0);
     host.script("dockfw confirm >/dev/full").exits(0);
     assert_eq!(host.in_force(), ["444"]);
@@ -432,8 +461,9 @@ fn what_nobody_reads_is_done_and_recorded_all_the_same() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn whoever_reads_slowly_keeps_nobody_waiting() {
-    let Some(host) = Host::with_two_policies("slow-reader") else { return };
+    let host = Host::with_two_policies("slow-reader");
     // More than a pipe holds.
     let many: Vec<_> = (0..9000).map(|n| format!("\"10.{}.{}.1\"", n / 200, n % 200)).collect();
     let policy = format!("trusted = [{}]\n", many.join(", "));
@@ -444,8 +474,9 @@ fn whoever_reads_slowly_keeps_nobody_waiting() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_watcher_holds_no_lock_of_others() {
-    let Some(host) = Host::with_two_policies("their-lock") else { return };
+    let host = Host::with_two_policies("their-lock");
     let apply = "\"$DOCKFW\" --config dockfw.toml apply --confirm 1h --detach";
     host.script(&format!("flock theirs {apply}; flock --nonblock theirs true")).exits(0);
     host.script("dockfw rollback").exits(0);
@@ -453,8 +484,9 @@ fn the_watcher_holds_no_lock_of_others() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn remove_ends_a_trial() {
-    let Some((host, waiter)) = trial("remove") else { return };
+    let (host, waiter) = trial("remove");
     host.script("dockfw remove").exits(0);
     waiter.ends(7);
     nobody_watches(&host);
@@ -463,8 +495,9 @@ fn remove_ends_a_trial() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn rollback_goes_back_one_apply() {
-    let Some(host) = Host::with_two_policies("rollback") else { return };
+    let host = Host::with_two_policies("rollback");
     host.script("dockfw rollback").exits(1).says("nothing to go back to");
     assert_eq!(host.in_force(), ["443"]);
     host.script("dockfw apply; dockfw apply").exits(0);

@@ -6,6 +6,7 @@ use super::*;
 const FOREIGN: &str = "table ip filter { chain DOCKER-USER { counter packets 1 bytes 2 return; }; }";
 
 #[test]
+#[ignore = "needs root"]
 fn a_changed_set_is_replaced_and_the_rest_stays() {
     in_namespace(|| {
         nft_with(&["-f", "-"], FOREIGN);
@@ -22,6 +23,7 @@ fn a_changed_set_is_replaced_and_the_rest_stays() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn counters_keep_their_values() {
     in_namespace(|| {
         let mut table = small();
@@ -67,6 +69,7 @@ fn noticed_and_repaired(tampering: &'static str, noticed: &'static [&'static str
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_foreign_rule_is_noticed_and_repaired() {
     noticed_and_repaired(
         "insert rule inet dockfw input accept comment \"backdoor\"",
@@ -75,6 +78,7 @@ fn a_foreign_rule_is_noticed_and_repaired() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_deleted_element_is_noticed_and_repaired() {
     noticed_and_repaired(
         "delete element inet dockfw hosts4 { 192.0.2.1 }",
@@ -87,6 +91,7 @@ fn a_deleted_element_is_noticed_and_repaired() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_foreign_element_is_noticed_and_repaired() {
     noticed_and_repaired(
         "add element inet dockfw nets4 { 203.0.113.66 }",
@@ -95,6 +100,7 @@ fn a_foreign_element_is_noticed_and_repaired() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_flushed_chain_is_noticed_and_repaired() {
     noticed_and_repaired(
         "flush chain inet dockfw input",
@@ -107,6 +113,7 @@ fn a_flushed_chain_is_noticed_and_repaired() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn foreign_chains_sets_maps_and_objects_are_noticed_and_repaired() {
     noticed_and_repaired(
         "table inet dockfw {
@@ -131,11 +138,13 @@ fn foreign_chains_sets_maps_and_objects_are_noticed_and_repaired() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_changed_policy_of_a_chain_is_noticed_and_repaired() {
     noticed_and_repaired("chain inet dockfw input { policy drop; }", &["chain input (3 rules) differs"]);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_set_of_the_same_name_but_another_type_is_replaced() {
     in_namespace(|| {
         nft("add table inet dockfw");
@@ -146,6 +155,7 @@ fn a_set_of_the_same_name_but_another_type_is_replaced() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dormant_table_is_noticed_and_repaired() {
     noticed_and_repaired(
         "table inet dockfw { flags dormant; }",
@@ -154,6 +164,7 @@ fn a_dormant_table_is_noticed_and_repaired() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_order_of_rules_counts() {
     in_namespace(|| {
         let mut swapped = small();
@@ -166,6 +177,7 @@ fn the_order_of_rules_counts() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn another_rule_with_the_same_comment_is_noticed() {
     in_namespace(|| {
         let mut other = small();
@@ -181,6 +193,7 @@ fn another_rule_with_the_same_comment_is_noticed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn removing_takes_our_table_and_nothing_else() {
     in_namespace(|| {
         nft_with(&["-f", "-"], FOREIGN);
@@ -193,6 +206,7 @@ fn removing_takes_our_table_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_there_is_read_without_a_ruleset() {
     in_namespace(|| {
         apply(&small());
@@ -204,6 +218,7 @@ fn what_is_there_is_read_without_a_ruleset() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn large_sets_go_in_whole() {
     in_namespace(|| {
         let mut table = small();
@@ -219,6 +234,7 @@ fn large_sets_go_in_whole() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_elements_of_a_huge_set_are_read_only_to_verify_it() {
     in_namespace(|| {
         let mut table = small();

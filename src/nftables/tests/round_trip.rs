@@ -66,6 +66,7 @@ fn everything() -> Table {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn nft_lists_what_it_lists_after_loading_the_text() {
     in_namespace(|| {
         let table = everything();
@@ -77,6 +78,7 @@ fn nft_lists_what_it_lists_after_loading_the_text() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_kernels_rules_are_recognized_whoever_wrote_them() {
     in_namespace(|| {
         let table = everything();
@@ -92,6 +94,7 @@ fn the_kernels_rules_are_recognized_whoever_wrote_them() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_in_force_is_left_alone() {
     in_namespace(|| {
         let table = everything();
@@ -108,6 +111,7 @@ fn generation() -> Generation {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn elements_hold_exactly_what_they_say() {
     in_namespace(|| {
         apply(&everything());
@@ -152,6 +156,7 @@ fn elements_hold_exactly_what_they_say() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_construct_is_there_on_this_kernel() {
     in_namespace(|| {
         let engine = Nftables::default();

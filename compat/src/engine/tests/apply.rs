@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[ignore = "needs root"]
 fn a_policy_reads_back_as_it_was_written() {
     on_both(|bench| {
         assert!(!bench.apply(&full()).is_empty());
@@ -12,6 +13,7 @@ fn a_policy_reads_back_as_it_was_written() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn golden_policies_load() {
     on_both(|bench| {
         for case in ["awkward-names", "container-ports", "edges", "minimal", "protocols", "swarm"] {
@@ -26,6 +28,7 @@ fn golden_policies_load() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn nothing_to_do_touches_nothing() {
     on_both(|bench| {
         bench.apply(&full());
@@ -39,6 +42,7 @@ fn nothing_to_do_touches_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn sets_change_by_generation_and_leave_nothing_behind() {
     on_both(|bench| {
         let mut names = Vec::new();
@@ -56,6 +60,7 @@ fn sets_change_by_generation_and_leave_nothing_behind() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
     on_both(|bench| {
         let (old, new) = (trusting("198.51.100.1"), trusting("2001:db8::1"));
@@ -76,6 +81,7 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn sets_without_rules_are_left_over() {
     on_both(|bench| {
         let found = || [presence().unwrap(), bench.host.read().unwrap().presence()];
@@ -91,6 +97,7 @@ fn sets_without_rules_are_left_over() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_half_filled_set_is_never_taken_for_a_full_one() {
     on_both(|bench| {
         let wanted = trusting("198.51.100.1");
@@ -108,6 +115,7 @@ fn a_half_filled_set_is_never_taken_for_a_full_one() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_others_changed_is_found_and_put_right() {
     on_both(|bench| {
         let wanted = full();
@@ -135,6 +143,7 @@ fn what_others_changed_is_found_and_put_right() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn elements_that_others_changed_are_put_right() {
     on_both(|bench| {
         let wanted = trusting("198.51.100.1");
@@ -157,6 +166,7 @@ fn elements_that_others_changed_are_put_right() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_check_leaves_nothing() {
     on_both(|bench| {
         let before = bench.everything();
@@ -166,6 +176,7 @@ fn a_check_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn counters_are_summed_by_name() {
     on_both(|bench| {
         bench.apply(&full());
@@ -179,6 +190,7 @@ fn counters_are_summed_by_name() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_rate_reads_back() {
     on_both(|bench| {
         for rate in [

@@ -41,6 +41,7 @@ fn variant(bench: &Bench) -> &'static str {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_old_layout_is_found_taken_out_and_put_back() {
     on_both(|bench| {
         put_old(bench, "ip_allow");
@@ -61,6 +62,7 @@ fn the_old_layout_is_found_taken_out_and_put_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_apply_replaces_the_old_chain_and_a_way_leads_back() {
     on_both(|bench| {
         put_old(bench, "ip_allow");
@@ -81,6 +83,7 @@ fn an_apply_replaces_the_old_chain_and_a_way_leads_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn remove_leaves_the_old_layout_alone() {
     on_both(|bench| {
         put_old(bench, "ip_allow");
@@ -91,6 +94,7 @@ fn remove_leaves_the_old_layout_alone() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_chain_of_others_that_shares_the_name_is_never_touched() {
     on_both(|bench| {
         put_old(bench, "whitelist");

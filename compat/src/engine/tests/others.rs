@@ -21,6 +21,7 @@ fn put_others(bench: &Bench) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn remove_leaves_everything_as_it_was() {
     on_both(|bench| {
         put_others(bench);
@@ -35,6 +36,7 @@ fn remove_leaves_everything_as_it_was() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn remove_leaves_an_empty_host_empty() {
     on_both(|bench| {
         let before = bench.everything();
@@ -45,6 +47,7 @@ fn remove_leaves_an_empty_host_empty() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn rules_of_others_stay_in_their_order() {
     on_both(|bench| {
         put_others(bench);
@@ -60,6 +63,7 @@ fn rules_of_others_stay_in_their_order() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_rule_that_accepts_before_the_jump_is_overtaken() {
     on_both(|bench| {
         put_others(bench);
@@ -78,6 +82,7 @@ fn a_rule_that_accepts_before_the_jump_is_overtaken() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_rule_that_drops_before_the_jump_is_left_alone() {
     on_both(|bench| {
         put_others(bench);
@@ -91,6 +96,7 @@ fn a_rule_that_drops_before_the_jump_is_left_alone() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn docker_takes_over_what_stood_in_for_its_jump() {
     on_both(|bench| {
         bench.apply(&full());
@@ -111,6 +117,7 @@ fn docker_takes_over_what_stood_in_for_its_jump() {
 /// Docker 20.10 has no DOCKER-USER in IPv6, and puts its rules before everyone else's; Docker 28 takes its jump out while it
 /// starts.
 #[test]
+#[ignore = "needs root"]
 fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
     on_both(|bench| {
         bench.apply(&full());
@@ -126,6 +133,7 @@ fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_left_in_the_other_variant_is_taken_out() {
     on_both(|bench| {
         let other = Bench::of(bench.host.tools.variant.other());
@@ -139,6 +147,7 @@ fn what_is_left_in_the_other_variant_is_taken_out() {
 
 /// Whoever lists sets holds each of them for as long as it takes to read it.
 #[test]
+#[ignore = "needs root"]
 fn whoever_lists_the_sets_meanwhile_breaks_nothing() {
     on_both(|bench| {
         let many: String = (0..20_000_u32)
@@ -164,6 +173,7 @@ fn whoever_lists_the_sets_meanwhile_breaks_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_refusal_names_the_rule_and_changes_nothing() {
     on_both(|bench| {
         bench.apply(&trusting("198.51.100.1"));
