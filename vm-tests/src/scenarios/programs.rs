@@ -29,7 +29,8 @@ fn engine(bench: &Bench) -> &'static str {
 /// Runs a program that reports as Rust's tests do: those of its cases whose names contain the filter.
 fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
     bench.run("systemctl stop docker.socket docker containerd")?;
-    let environment = "DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=3 HOME=/root";
+    let environment =
+        "DOCKFW_TEST_DOCKER=host DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=3 HOME=/root";
     let script = format!("cd {PLACE} && {environment} ./{name} '{filter}'");
     let (code, said) = bench.machine()?.attempt(&script, LONGEST)?;
     bench.run("systemctl start containerd docker")?;
