@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 use std::thread;
 
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 use serde_json::Value;
 
 const DOCKFW: &str = env!("CARGO_BIN_EXE_dockfw");
@@ -41,8 +43,8 @@ exec "$real" "$@"
 struct Host {
     directory: tempfile::TempDir,
     path: PathBuf,
-    /// Whether the kernel refuses what nf_tables is asked for.
-    refuses_nf_tables: bool,
+    /// What the kernel refuses, if it refuses anything.
+    refusal: Option<fn() -> BpfProgram>,
     /// Whether the machine's own system programs are out of reach.
     hides_programs: bool,
 }
@@ -56,7 +58,7 @@ impl Host {
         for program in ["sh", "sed", "basename", "mount"].iter().chain(programs) {
             link(program, &path);
         }
-        Self { directory, path, refuses_nf_tables: false, hides_programs: programs.is_empty() }
+        Self { directory, path, refusal: None, hides_programs: programs.is_empty() }
     }
 
     fn with_iptables(self, variant: &str) -> Self {
@@ -89,11 +91,11 @@ impl Host {
         let mut command = Command::new("/usr/bin/unshare");
         command.args(["--net", "--mount", "/bin/sh", "-ec", &script]);
         command.current_dir(self.directory.path()).env("PATH", &self.path);
-        let refuses = self.refuses_nf_tables;
+        let refusal = self.refusal;
         // A filter holds for the thread that sets it and for the processes that it starts.
         let run = move || {
-            if refuses {
-                seccompiler::apply_filter(&no_transactions()).unwrap();
+            if let Some(filter) = refusal {
+                seccompiler::apply_filter(&filter()).unwrap();
             }
             command.output().unwrap()
         };
@@ -117,8 +119,23 @@ fn link(program: &str, directory: &Path) {
 
 /// Denies `sendmsg`, by which nf_tables is sent its transactions; ipset and iptables-legacy do without.
 fn no_transactions() -> BpfProgram {
-    let rules = [(libc::SYS_sendmsg, vec![])].into_iter().collect();
-    let refuse = SeccompAction::Errno(libc::EOPNOTSUPP as u32);
+    filter(libc::SYS_sendmsg, vec![], libc::EOPNOTSUPP)
+}
+
+/// Denies the question with which iptables-legacy begins with a table (`IPT_SO_GET_INFO` and `IP6T_SO_GET_INFO` in
+/// linux/netfilter_ipv4/ip_tables.h and its like for IPv6), as a kernel without those tables does.
+fn no_legacy_tables() -> BpfProgram {
+    const GET_INFO: u64 = 64;
+    let is = |argument, value| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value).unwrap()
+    };
+    let asked = |level: i32| SeccompRule::new(vec![is(1, level as u64), is(2, GET_INFO)]).unwrap();
+    filter(libc::SYS_getsockopt, vec![asked(libc::SOL_IP), asked(libc::SOL_IPV6)], libc::ENOPROTOOPT)
+}
+
+fn filter(call: libc::c_long, rules: Vec<SeccompRule>, errno: libc::c_int) -> BpfProgram {
+    let rules = [(call, rules)].into_iter().collect();
+    let refuse = SeccompAction::Errno(errno as u32);
     let filter =
         SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into().unwrap());
     filter.unwrap().try_into().unwrap()
@@ -194,7 +211,7 @@ fn native_without_any_iptables() {
 #[ignore = "needs root"]
 fn compat_where_the_kernel_refuses_nf_tables() {
     let host = Host::new(&LEGACY);
-    let host = Host { refuses_nf_tables: true, ..host.with_iptables("legacy") };
+    let host = Host { refusal: Some(no_transactions), ..host.with_iptables("legacy") };
     assert_eq!(host.engine_of_probe(), "iptables");
     let output = host.run("dockfw apply --backend auto; dockfw status");
     assert!(output.status.success() && said(&output).contains("in force (iptables)"), "{}", said(&output));
@@ -204,9 +221,21 @@ fn compat_where_the_kernel_refuses_nf_tables() {
 
 #[test]
 #[ignore = "needs root"]
+fn compat_says_so_where_the_kernel_has_no_legacy_tables() {
+    let host = Host::new(&LEGACY);
+    let host = Host { refusal: Some(no_legacy_tables), ..host.with_iptables("legacy") };
+    assert_eq!(host.engine_of_probe(), "nftables");
+    let output = host.run("dockfw apply --backend iptables && exit 1; code=$?; ipset list -n; exit $code");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("the kernel has no IPv4 tables of iptables-legacy"), "{}", said(&output));
+    assert!(output.stdout.is_empty(), "sets were left: {}", said(&output));
+}
+
+#[test]
+#[ignore = "needs root"]
 fn exit_5_and_what_is_missing_where_neither_works() {
     let host = Host::new(&[]);
-    let host = Host { refuses_nf_tables: true, ..host };
+    let host = Host { refusal: Some(no_transactions), ..host };
     let output = host.run("dockfw apply --backend auto");
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     for word in ["nf_tables", "ipset", "iptables"] {

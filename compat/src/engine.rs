@@ -8,7 +8,7 @@ use dockfw_policy::engine::{Count, Engine, EngineError, Requirement, SetState, S
 use dockfw_policy::ruleset::Ruleset;
 
 use crate::Iptables;
-use crate::host::{Host, Tools};
+use crate::host::Host;
 use crate::lower::{counter_of, lower};
 use crate::normal::comment;
 use crate::plan::{Live, Plan, Restore, plan, removal};
@@ -16,6 +16,7 @@ use crate::presence::presence;
 use crate::probe;
 use crate::run::both;
 use crate::sets;
+use crate::tools::Tools;
 use crate::wanted::{INPUT, TableName, Wanted};
 
 /// How often an apply is tried again where others changed the rules meanwhile.

@@ -89,6 +89,12 @@ pub(crate) struct Line {
 }
 
 impl Restore {
+    /// One that changes nothing, and needs the table all the same.
+    pub(crate) fn of_nothing(family: Family) -> Self {
+        let lines = ["*filter", "COMMIT"].map(|text| Line { text: text.into(), origin: None });
+        Self { family, lines: lines.into() }
+    }
+
     /// The text.
     pub(crate) fn text(&self) -> String {
         self.lines.iter().map(|line| format!("{}\n", line.text)).collect()

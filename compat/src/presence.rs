@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Presence};
 
-use crate::host::{base_name, may_have_legacy_tables};
 use crate::run::{at_once, find, run};
 use crate::saved::Tables;
 use crate::sets;
+use crate::tools::{base_name, may_have_legacy_tables};
 
 /// Looks in both variants of iptables, and for sets: all at once.
 /// What can't be read holds nothing of ours.

@@ -15,6 +15,19 @@ const FALLBACK: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 /// How long a program may take: loading millions of addresses stays far below it.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long to wait before the next try.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+/// What programs say when someone else was faster. It passes. The last is said of a set, not of a rule that names it:
+/// whoever lists sets holds each one for a moment (ref_netlink in linux/net/netfilter/ipset/ip_set_core.c).
+const BUSY: [&str; 4] = [
+    "xtables lock",
+    "Resource temporarily unavailable",
+    "Device or resource busy",
+    "it is in use by a kernel component",
+];
+
 /// What a program answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -124,5 +137,50 @@ fn receive(receiver: &mpsc::Receiver<io::Result<Vec<u8>>>, deadline: Instant) ->
         Ok(bytes) => bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
         Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
+
+/// Runs a program again while others hold what it needs.
+pub(crate) fn patiently(
+    mut attempt: impl FnMut() -> Result<Answer, EngineError>,
+) -> Result<Answer, EngineError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        let answer = attempt()?;
+        let is_busy = BUSY.iter().any(|words| answer.stderr.contains(words));
+        if !is_busy || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What it means that a program failed: that this process may not, or else `error`.
+pub(crate) fn permission_or(answer: &Answer, error: impl FnOnce() -> EngineError) -> EngineError {
+    const DENIED: [&str; 3] = ["you must be root", "Operation not permitted", "Permission denied"];
+    let is_denied = DENIED.iter().any(|words| answer.stderr.contains(words));
+    if is_denied { EngineError::NotPermitted } else { error() }
+}
+
+/// The number behind the first "line" of a message: `line 12 failed`, `Error occurred at line: 12`.
+pub(crate) fn line_number(text: &str) -> Option<usize> {
+    text.split("line").skip(1).find_map(|rest| {
+        let digits = rest.trim_start_matches([' ', ':']);
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        digits.get(..end)?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_lines() {
+        assert_eq!(line_number("iptables-restore: line 12 failed"), Some(12));
+        assert_eq!(line_number("iptables-restore v1.4.21: x\nError occurred at line: 3\nTry"), Some(3));
+        assert_eq!(line_number("line 5: RULE_APPEND failed (No such file): rule in chain A"), Some(5));
+        assert_eq!(line_number("no line is named"), None);
+        assert_eq!(line_number("ipset v6.29: Error in line 2: Set cannot be created"), Some(2));
     }
 }

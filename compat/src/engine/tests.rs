@@ -14,9 +14,9 @@ use nix::sched::{CloneFlags, unshare};
 use super::*;
 use dockfw_policy::engine::Presence;
 
-use crate::host::{Tools, Variant, base_name};
 use crate::normal::Protocols;
 use crate::run::find;
+use crate::tools::{Tools, Variant, base_name};
 
 /// One policy file in memory.
 struct OneFile(String);

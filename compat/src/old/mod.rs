@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 
-use crate::host::{Tools, release_set, tools};
+use crate::host::{release_set, tools};
 use crate::plan::{Line, Restore};
 use crate::run::{at_once, find as find_program, run};
 use crate::saved::Table;
 use crate::text;
+use crate::tools::Tools;
 use crate::wanted::{INPUT, TableName};
 
 pub use layout::CHAINS;
