@@ -20,7 +20,7 @@ const BOOTED: Duration = Duration::from_secs(600);
 pub(crate) const SOON: Duration = Duration::from_secs(240);
 /// Quick boots, and everything on the console.
 const KERNEL_LINE: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check \
-tsc=reliable random.trust_cpu=on apparmor=0 audit=0 panic=-1 net.ifnames=0";
+tsc=reliable random.trust_cpu=on apparmor=0 audit=0 panic=-1 net.ifnames=0 cryptomgr.notests rcupdate.rcu_expedited=1";
 
 const EMULATED: &[&str] = &["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"];
 
