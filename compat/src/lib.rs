@@ -1,8 +1,8 @@
 //! dockfw's engine for hosts whose firewall is still xtables: ipset and iptables in the FILTERS / DOCKER-USER layout.
 //!
 //! `lower` puts a ruleset into iptables' terms, `saved` reads what is on the host, `plan` compares the two and says
-//! what to do; all of that is pure. `host` knows what this host has, `tools` the programs of one variant of iptables, `run` runs them. No chain of others is ever
-//! emptied, and no rule of others moved.
+//! what to do; all of that is pure. `host` knows what this host has, `tools` the programs of one variant of iptables,
+//! `run` runs them. No chain of others is ever emptied, and no rule of others moved.
 
 mod engine;
 mod host;
