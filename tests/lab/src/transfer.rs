@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::netns::Netns;
 use crate::port::Proto;
 use crate::probe::{Outcome, Probe, TIMEOUT};
-use crate::wait::wait_until;
+use crate::wait::{patience, wait_until};
 
 /// The bytes of a stream from `position` on. The period is prime, so that a lost piece of any usual size shows.
 pub(crate) fn pattern(position: u64, length: usize) -> Vec<u8> {
@@ -62,10 +62,12 @@ impl Netns {
     /// Knocks on a port again and again, in the background, each time by a new connection.
     #[must_use]
     pub fn knock(&self, proto: Proto, on: impl Into<SocketAddr>) -> Knocker {
-        // Several at once, for each waits for an answer that is not to come: together some 400 knocks a second.
+        // Several at once, for each waits for an answer that is not to come: together some 400 knocks a second. On a slow
+        // machine, where all that they may notice takes longer, fewer: they must leave it the time to do anything else.
+        let count = (8 / patience()).max(1);
         let probe = Probe::new(self, proto, on).timeout(Duration::from_millis(20));
         let state = Arc::new(Knocks::default());
-        let workers = (0..8).map(|_| {
+        let workers = (0..count).map(|_| {
             let (probe, state, netns) = (probe.clone(), state.clone(), self.clone());
             thread::spawn(move || {
                 netns.enter();
