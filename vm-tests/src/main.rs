@@ -52,8 +52,8 @@ struct Choice {
 struct Run {
     #[command(flatten)]
     choice: Choice,
-    /// How many rows at once.
-    #[arg(long, default_value_t = 1)]
+    /// How many rows at once, which share the processors.
+    #[arg(long)]
     jobs: usize,
     /// Only this scenario, after those that it needs; may be given several times.
     #[arg(long = "scenario", value_name = "SCENARIO")]
@@ -107,14 +107,15 @@ fn go(run: &Run) -> Result<ExitCode> {
     contain().map_err(|error| anyhow!("virtual machines need a network of their own: {error:#}"))?;
     let parts = kit::Parts { packages: run.packages.clone(), tests: run.tests.clone() };
     fs::create_dir_all(&run.output)?;
+    let rows = matrix::chosen(&run.choice.rows)?;
     let runner = rows::Runner {
         parts,
         output: run.output.clone(),
         short: run.short,
         scenarios: scenarios::chosen(&run.scenarios, run.short)?,
-        jobs: run.jobs.max(1),
+        jobs: run.jobs.min(rows.len()).max(1),
     };
-    let report = runner.run(matrix::chosen(&run.choice.rows)?);
+    let report = runner.run(rows);
     print!("{}", report.text());
     fs::write(run.output.join("report.json"), serde_json::to_string_pretty(&report.json())?)?;
     if let Some(page) = &run.page {
