@@ -15,3 +15,14 @@ write_policy 81
 dpkg -i "$(deb)"
 exits 7 dockfw diff
 nft list table inet dockfw | grep -q 80
+
+# What waits to be confirmed still waits afterwards, and is taken back where nobody does.
+dockfw apply
+write_policy 82
+dockfw apply --confirm 10s --detach
+dpkg -i "$(deb)"
+dockfw status | grep 'on trial'
+deadline=$(($(date +%s) + 60))
+until nft list table inet dockfw | grep -q 'dport 81'; do
+	[ "$(date +%s)" -lt $deadline ] || die 'an upgrade confirmed a policy that was on trial'
+done
