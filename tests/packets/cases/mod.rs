@@ -34,6 +34,8 @@ pub(crate) struct Case {
     not_in_a_root: Option<&'static str>,
     /// Why it can't run with Docker on its nftables backend, if it can't.
     not_on_nftables: Option<&'static str>,
+    /// The kernel that it takes, and what that has, if not every kernel has it.
+    since_linux: Option<(KernelVersion, &'static str)>,
     /// Whether it is about that backend.
     is_about_nftables: bool,
 }
@@ -49,7 +51,10 @@ impl Case {
         let by_engine = self.not_with_compat.filter(|_| setting.engine == Engine::Compat);
         let by_backend = self.not_on_nftables.filter(|_| lab.docker_on_nftables);
         let by_root = self.not_in_a_root.filter(|_| lab.root.is_some());
-        by_engine.or(by_backend).or(by_root).map(str::to_owned)
+        let by_kernel = self.since_linux.filter(|(needed, _)| running_kernel() < *needed);
+        let by_kernel = by_kernel
+            .map(|((major, minor), what)| format!("there are no {what} before Linux {major}.{minor}"));
+        by_engine.or(by_backend).or(by_root).map(str::to_owned).or(by_kernel)
     }
 
     const fn native_only(self, reason: &'static str) -> Self {
@@ -58,6 +63,10 @@ impl Case {
 
     const fn iptables_only(self, reason: &'static str) -> Self {
         Self { not_on_nftables: Some(reason), ..self }
+    }
+
+    const fn since_linux(self, version: KernelVersion, what: &'static str) -> Self {
+        Self { since_linux: Some((version, what)), ..self }
     }
 
     const fn about_nftables(self) -> Self {
@@ -81,8 +90,19 @@ const fn case(
         not_with_compat: None,
         not_in_a_root: None,
         not_on_nftables: None,
+        since_linux: None,
         is_about_nftables: false,
     }
+}
+
+/// Major and minor number.
+type KernelVersion = (u32, u32);
+
+/// The version of the kernel; 0.0 where that can't be told.
+fn running_kernel() -> KernelVersion {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Who is trusted and who is blocked, in most cases.
@@ -168,7 +188,8 @@ pub(crate) const CASES: &[Case] = &[
     case("S11", "Swarm peers reach what Swarm needs", containers::swarm_peers),
     case("S13", "a wrong policy changes nothing", live::a_wrong_policy_changes_nothing),
     case("S13", "a refusal by the kernel changes nothing", live::a_refusal_by_the_kernel_changes_nothing)
-        .native_only("only a table of nftables can have an owner"),
+        .native_only("only a table of nftables can have an owner")
+        .since_linux((5, 12), "tables with owners"),
     case("S13", "an apply that is killed leaves one policy or the other", live::killed_at_any_moment),
     case(
         "S9 S13",
