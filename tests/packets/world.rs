@@ -252,7 +252,8 @@ impl<'a> World<'a> {
         // Not `nft list ruleset`: nft can't write down all that iptables-nft puts there.
         let mut text = self.lab.on_host("sh", &["-c", "iptables-save; ip6tables-save; ipset save"])?;
         // By this machine's nft: one older than 0.9.9, on the host, knows no owner of a table.
-        let script = "nft list tables; nft --stateless --handle list table inet dockfw 2>/dev/null || true";
+        let script =
+            "{ nft list tables; nft --stateless --handle list table inet dockfw; } 2>/dev/null || true";
         text += &self.lab.host.shell(script)?;
         // An empty table says nothing, and legacy ones stay once they were looked at.
         let is_empty = |line: &&str| {

@@ -1,4 +1,4 @@
-//! What a machine is given: the package under test, the same as an older version, test programs of the workspace, and
+//! What a machine is given: the package under test, the same as an older version, programs of the workspace's tests, and
 //! how to become a Docker host.
 
 use std::fs;
@@ -19,8 +19,9 @@ pub(crate) const PLACE: &str = "/kit";
 pub(crate) struct Parts {
     /// As `packaging/build` leaves it.
     pub(crate) packages: PathBuf,
-    /// Test programs of the workspace, by name.
-    pub(crate) tests: Vec<(String, PathBuf)>,
+    /// Programs that all machines are given, by name: those of the workspace's tests, and others that these need and an
+    /// older system has not in their version.
+    pub(crate) programs: Vec<(String, PathBuf)>,
 }
 
 impl Parts {
@@ -35,7 +36,7 @@ impl Parts {
         if format == Format::Deb {
             make_older(&kit)?;
         }
-        self.tests.iter().try_for_each(|(name, program)| bring(program, &kit, name))?;
+        self.programs.iter().try_for_each(|(name, program)| bring(program, &kit, name))?;
         let archive = directory.join("kit.tar");
         // Records of a size that disks come in.
         run(Command::new("tar")

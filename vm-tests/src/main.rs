@@ -64,9 +64,9 @@ struct Run {
     /// Where packaging/build left the packages.
     #[arg(long)]
     packages: PathBuf,
-    /// A test program of the workspace, as NAME=FILE.
-    #[arg(long = "test", value_parser = name_and_file)]
-    tests: Vec<(String, PathBuf)>,
+    /// A program for the machines, as NAME=FILE.
+    #[arg(long = "program", value_parser = name_and_file)]
+    programs: Vec<(String, PathBuf)>,
     /// Where logs and the report go.
     #[arg(long)]
     output: PathBuf,
@@ -105,7 +105,7 @@ fn build(choice: &Choice) -> Result<ExitCode> {
 
 fn go(run: &Run) -> Result<ExitCode> {
     contain().map_err(|error| anyhow!("virtual machines need a network of their own: {error:#}"))?;
-    let parts = kit::Parts { packages: run.packages.clone(), tests: run.tests.clone() };
+    let parts = kit::Parts { packages: run.packages.clone(), programs: run.programs.clone() };
     fs::create_dir_all(&run.output)?;
     let rows = matrix::chosen(&run.choice.rows)?;
     let runner = rows::Runner {

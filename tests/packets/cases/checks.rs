@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use dockfw_lab::wait_until;
 
 use super::SOURCES;
+use super::need::Need;
 use crate::world::{Setting, World};
 
 /// What is put on the host, what takes it away again, and what must be said of it.
@@ -45,7 +46,7 @@ const ODDITIES: [Oddity; 8] = [
 
 /// Chains of nftables' own, by this machine's nft.
 const CHAINS: &str = "table inet strict {
-    chain in { type filter hook input priority 5; policy drop; accept; }
+    chain incoming { type filter hook input priority 5; policy drop; accept; }
     chain through { type filter hook forward priority 5; policy drop; accept; }
     chain pre { type filter hook prerouting priority -300; udp dport 5354 notrack; }
 }";
@@ -56,7 +57,8 @@ pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result
     run(world, "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2")?;
     let usual = notes(world)?;
     // Where Docker has no chains, those are in one variant alone.
-    let is_odd = |put: &str| !world.lab.docker_is_on_nftables() || !put.starts_with("OTHER");
+    let has_other = !world.lab.docker_is_on_nftables() && Need::BothVariants.lack().is_none();
+    let is_odd = |put: &str| has_other || !put.starts_with("OTHER");
     for (put, take, words) in ODDITIES.into_iter().filter(|(put, ..)| is_odd(put)) {
         run(world, put)?;
         let noted = wait_until(std::time::Duration::from_secs(5), "for a note", || {
@@ -72,13 +74,20 @@ pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result
         run(world, take)?;
         noted.with_context(|| format!("{put}: {found:#?}"))?;
     }
+    ensure!(new_notes(world, &usual)?.is_empty(), "something was left");
+    Ok(())
+}
+
+pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, SOURCES)?;
+    let usual = notes(world)?;
     let nft = |text: &str| world.lab.host.nft(text);
     nft(CHAINS)?;
     let found = new_notes(world, &usual);
     nft("delete table inet strict")?;
     let found = found?;
     for words in [
-        "chain in of table inet strict drops",
+        "chain incoming of table inet strict drops",
         "chain through of table inet strict drops",
         "table inet strict takes",
     ] {

@@ -22,13 +22,7 @@ pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Resul
 }
 
 pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.lab.host.nft(
-        "table inet operator { chain prerouting { type nat hook prerouting priority -110;
-           tcp dport 3080 redirect to :3000
-           udp dport 3080 redirect to :3000
-         }
-         }",
-    )?;
+    redirect(world, "-I")?;
     world.apply(setting, &opening(&["3080"], "host"))?;
     let mut expect = Expectations::default();
     expect
@@ -41,8 +35,19 @@ pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
         .answers(&world.lab.untrusted, world.at(3000), "behind")
         .silent(&world.lab.untrusted, world.at(3080));
     let behind = expect.verify();
-    world.lab.host.nft("delete table inet operator")?;
+    redirect(world, "-D")?;
     dialled.and(behind)
+}
+
+fn redirect(world: &World<'_>, operation: &str) -> Result<()> {
+    for iptables in ["iptables", "ip6tables"] {
+        for protocol in ["tcp", "udp"] {
+            let rule = format!("PREROUTING -p {protocol} --dport 3080 -j REDIRECT --to-ports 3000");
+            let words: Vec<_> = ["-t", "nat", operation].into_iter().chain(rule.split(' ')).collect();
+            world.lab.on_host(iptables, &words)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn host_network(world: &World<'_>, setting: Setting) -> Result<()> {

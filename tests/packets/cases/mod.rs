@@ -10,6 +10,7 @@ mod host;
 mod interfaces;
 mod live;
 mod moves;
+mod need;
 mod old;
 mod random;
 mod status;
@@ -19,6 +20,7 @@ use anyhow::Result;
 use dockfw_lab::LabOptions;
 
 use crate::world::{Engine, Setting, World};
+use need::Need;
 
 /// One case.
 pub(crate) struct Case {
@@ -34,8 +36,8 @@ pub(crate) struct Case {
     not_in_a_root: Option<&'static str>,
     /// Why it can't run with Docker on its nftables backend, if it can't.
     not_on_nftables: Option<&'static str>,
-    /// The kernel that it takes, and what that has, if not every kernel has it.
-    since_linux: Option<(KernelVersion, &'static str)>,
+    /// What it takes that the kernel may lack, if it does.
+    needs: Option<Need>,
     /// Whether it is about that backend.
     is_about_nftables: bool,
 }
@@ -51,10 +53,8 @@ impl Case {
         let by_engine = self.not_with_compat.filter(|_| setting.engine == Engine::Compat);
         let by_backend = self.not_on_nftables.filter(|_| lab.docker_on_nftables);
         let by_root = self.not_in_a_root.filter(|_| lab.root.is_some());
-        let by_kernel = self.since_linux.filter(|(needed, _)| running_kernel() < *needed);
-        let by_kernel = by_kernel
-            .map(|((major, minor), what)| format!("there are no {what} before Linux {major}.{minor}"));
-        by_engine.or(by_backend).or(by_root).map(str::to_owned).or(by_kernel)
+        let by_kernel = || self.needs.and_then(Need::lack);
+        by_engine.or(by_backend).or(by_root).or_else(by_kernel).map(str::to_owned)
     }
 
     const fn native_only(self, reason: &'static str) -> Self {
@@ -65,8 +65,8 @@ impl Case {
         Self { not_on_nftables: Some(reason), ..self }
     }
 
-    const fn since_linux(self, version: KernelVersion, what: &'static str) -> Self {
-        Self { since_linux: Some((version, what)), ..self }
+    const fn needs(self, need: Need) -> Self {
+        Self { needs: Some(need), ..self }
     }
 
     const fn about_nftables(self) -> Self {
@@ -90,19 +90,9 @@ const fn case(
         not_with_compat: None,
         not_in_a_root: None,
         not_on_nftables: None,
-        since_linux: None,
+        needs: None,
         is_about_nftables: false,
     }
-}
-
-/// Major and minor number.
-type KernelVersion = (u32, u32);
-
-/// The version of the kernel; 0.0 where that can't be told.
-fn running_kernel() -> KernelVersion {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Who is trusted and who is blocked, in most cases.
@@ -159,13 +149,14 @@ pub(crate) const CASES: &[Case] = &[
         "someone else's translation of a number open for Docker stays closed",
         docker::foreign_translation,
     ),
-    case("S4", "a source inside Docker's subnets buys nothing", forged::inside_sources),
+    case("S4", "a source inside Docker's subnets buys nothing", forged::inside_sources).needs(Need::NfTables),
     case("S4", "a trusted network that overlaps Docker's is named", forged::trusted_overlap_is_named),
     case(
         "S5",
         "addresses that only the host could use are dropped on every interface",
         forged::impossible_addresses,
-    ),
+    )
+    .needs(Need::NfTables),
     case("S7", "what containers reach stays as Docker made it", containers::ways_of_containers_stay),
     case("S7", "networks and containers that come later are covered", containers::future_networks),
     case(
@@ -181,35 +172,40 @@ pub(crate) const CASES: &[Case] = &[
         live::through_a_hundred_applies,
     ),
     case("S9", "connections and closed ports outlive a restart of Docker", live::through_a_restart_of_docker),
-    case("S10", "what a network segment needs always passes", forged::neighbourhood),
-    case("S10", "ping as configured", forged::ping),
-    case("S10", "ICMP errors of live connections pass", forged::errors_of_live_connections),
+    case("S10", "what a network segment needs always passes", forged::neighbourhood).needs(Need::NfTables),
+    case("S10", "ping as configured", forged::ping).needs(Need::NfTables),
+    case("S10", "ICMP errors of live connections pass", forged::errors_of_live_connections)
+        .needs(Need::NfTables),
     case("S11", "containers can't speak VXLAN to peers", containers::no_vxlan_in_the_nodes_name),
     case("S11", "Swarm peers reach what Swarm needs", containers::swarm_peers),
     case("S13", "a wrong policy changes nothing", live::a_wrong_policy_changes_nothing),
     case("S13", "a refusal by the kernel changes nothing", live::a_refusal_by_the_kernel_changes_nothing)
         .native_only("only a table of nftables can have an owner")
-        .since_linux((5, 12), "tables with owners"),
+        .needs(Need::TableOwners),
     case("S13", "an apply that is killed leaves one policy or the other", live::killed_at_any_moment),
     case(
         "S9 S13",
         "connections outlive moves between the engines while an outsider knocks",
         moves::nothing_breaks,
     )
+    .needs(Need::NfTables)
     .iptables_only("the compat engine refuses to work there"),
     case(
         "S13",
         "a move between the engines that is killed leaves the policy in force",
         moves::killed_at_any_moment,
     )
+    .needs(Need::NfTables)
     .iptables_only("the compat engine refuses to work there"),
     case("S9 S13", "a policy that nobody confirms is taken back, and its engine with it", trials::taken_back)
+        .needs(Need::NfTables)
         .host_only("a loader of the lab's starts dockfw there, so that it can't start its watcher"),
     case(
         "S1 S2 S3 S4 S7 S8",
         "policies imported from the old layout decide as that did",
         old::imported_policies_decide_as_before,
     )
+    .needs(Need::NfTables)
     .iptables_only("the old layout filters nothing there"),
     case(
         "S9 S13",
@@ -230,10 +226,13 @@ pub(crate) const CASES: &[Case] = &[
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
     case("check", "check names what bears on the policy, and nothing else", checks::names_what_is_there),
+    case("check", "check names chains of nftables that bear on the policy", checks::names_chains)
+        .needs(Need::NfTables),
     case("S1 S2 status", "status says who reaches what", status::says_who_reaches_what),
     case("status", "status says what answers", status::says_what_answers),
     case("status", "status notices what was changed behind its back", status::notices_changes),
-    case("status", "status notices Docker in the other iptables", status::notices_the_other_variant),
+    case("status", "status notices Docker in the other iptables", status::notices_the_other_variant)
+        .needs(Need::BothVariants),
     case("status", "status lists what no rule covers", status::lists_what_no_rule_covers),
     case("status", "status knows where docker-proxy answers", status::knows_where_docker_proxy_answers)
         .iptables_only("it takes out a rule of iptables"),
@@ -246,5 +245,6 @@ pub(crate) const CASES: &[Case] = &[
         "S1 S2 S3 S4 S5 S7 S8 S10 S15",
         "random packets under random policies come out as explain says",
         random::explained,
-    ),
+    )
+    .needs(Need::NfTables),
 ];

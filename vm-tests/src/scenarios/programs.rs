@@ -31,7 +31,7 @@ fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
     bench.run("systemctl stop docker.socket docker containerd")?;
     let environment =
         "DOCKFW_TEST_DOCKER=host DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=3 HOME=/root";
-    let script = format!("cd {PLACE} && {environment} ./{name} '{filter}'");
+    let script = format!("cd {PLACE} && PATH={PLACE}:$PATH {environment} ./{name} '{filter}'");
     let (code, said) = bench.machine()?.attempt(&script, LONGEST)?;
     bench.run("systemctl start containerd docker")?;
     let summary = said.lines().rev().find_map(|line| line.strip_prefix("test result: "));
