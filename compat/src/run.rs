@@ -157,9 +157,14 @@ pub(crate) fn patiently(
 
 /// What it means that a program failed: that this process may not, or else `error`.
 pub(crate) fn permission_or(answer: &Answer, error: impl FnOnce() -> EngineError) -> EngineError {
+    if is_denied(&answer.stderr) { EngineError::NotPermitted } else { error() }
+}
+
+/// What modprobe was denied says nothing of this process: where modules can't be loaded, root may not either.
+fn is_denied(said: &str) -> bool {
     const DENIED: [&str; 3] = ["you must be root", "Operation not permitted", "Permission denied"];
-    let is_denied = DENIED.iter().any(|words| answer.stderr.contains(words));
-    if is_denied { EngineError::NotPermitted } else { error() }
+    let mut lines = said.lines().filter(|line| !line.starts_with("modprobe:"));
+    lines.any(|line| DENIED.iter().any(|words| line.contains(words)))
 }
 
 /// The number behind the first "line" of a message: `line 12 failed`, `Error occurred at line: 12`.
@@ -174,6 +179,16 @@ pub(crate) fn line_number(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_that_nobody_may_load_is_no_lack_of_permission() {
+        let no_module = "modprobe: ERROR: could not insert 'ip_tables': Operation not permitted\n\
+                         iptables-restore: unable to initialize table 'filter'";
+        assert!(!is_denied(no_module));
+        assert!(is_denied(
+            "iptables v1.8.9 (legacy): can't initialize: Permission denied (you must be root)"
+        ));
+    }
 
     #[test]
     fn messages_name_lines() {

@@ -48,7 +48,9 @@ fn refusal(bench: &mut Bench, engine: &str) -> Result<String> {
     ensure!(code == UNSUPPORTED, "exit code {code} of {command:?}: {said}");
     bench.run("dockfw diff")?;
     ensure!(bench.engine()? == bench.row.engine, "{} is in force", bench.engine()?);
-    Ok(format!("--backend {engine}: {said:?}"))
+    // What comes before is about the policy.
+    let reason = said.rsplit("dockfw: ").next().unwrap_or_default();
+    Ok(format!("--backend {engine}: {}", reason.trim().replace('\n', " ")))
 }
 
 /// The same where `iptables` is iptables-legacy, for which the kernel has no tables. Docker does not start there.
@@ -56,8 +58,8 @@ fn refusal_on_legacy(bench: &mut Bench) -> Result<String> {
     bench.run("systemctl stop docker.socket docker")?;
     bench.choose_iptables(Variant::Legacy)?;
     bench.run(CLEAR)?;
-    let refusal = refusal(bench, IPTABLES)?;
+    let refusal = refusal(bench, IPTABLES);
     bench.choose_iptables(bench.row.variant)?;
     bench.run("systemctl start docker")?;
-    Ok(format!("with iptables-legacy, {refusal}"))
+    Ok(format!("with iptables-legacy, {}", refusal?))
 }
