@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::need::Need;
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
 use crate::world::{Setting, World};
@@ -19,8 +20,9 @@ pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Resu
     }
     let before = world.rules()?;
     // Ten applies, among them a move to the other engine and back, where that works.
-    let other = Setting { engine: setting.engine.other(), ..setting };
-    let other = if docker_user { other } else { setting };
+    let has_both = docker_user && Need::NfTables.lack().is_none();
+    let other = if has_both { setting.engine.other() } else { setting.engine };
+    let other = Setting { engine: other, ..setting };
     for setting in [[setting; 4].as_slice(), &[other; 2], &[setting; 4]].concat() {
         world.apply(setting, SOURCES)?;
         world.apply(setting, &opening(&["22", "8443"], ""))?;
