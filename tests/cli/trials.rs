@@ -448,33 +448,6 @@ fn an_apply_that_fails_half_way_is_undone_at_once() {
 
 #[test]
 #[ignore = "needs root"]
-fn what_nobody_reads_is_done_and_recorded_all_the_same() {
-    let host = Host::with_two_policies("unread");
-    host.script("dockfw apply --confirm 1h --detach >/dev/full").exits(0);
-    host.script("dockfw confirm >/dev/full").exits(0);
-    assert_eq!(host.in_force(), ["444"]);
-    host.write_policy("445");
-    host.script("dockfw apply >/dev/full; dockfw diff >/dev/null; dockfw rollback").exits(0);
-    assert_eq!(host.in_force(), ["444"], "to the one before the last");
-    host.script("dockfw diff >/dev/full").exits(1);
-    host.script("dockfw remove >/dev/full").exits(0);
-}
-
-#[test]
-#[ignore = "needs root"]
-fn whoever_reads_slowly_keeps_nobody_waiting() {
-    let host = Host::with_two_policies("slow-reader");
-    // More than a pipe holds.
-    let many: Vec<_> = (0..9000).map(|n| format!("\"10.{}.{}.1\"", n / 200, n % 200)).collect();
-    let policy = format!("trusted = [{}]\n", many.join(", "));
-    host.desk.write("many/dockfw.toml", policy);
-    let script = "mkfifo slow; \"$DOCKFW\" --config many/dockfw.toml apply --dry-run --force >slow & exec <slow; head -c 1 >/dev/null
-                  flock --timeout 10 /run/dockfw/lock true";
-    host.script(script).exits(0);
-}
-
-#[test]
-#[ignore = "needs root"]
 fn the_watcher_holds_no_lock_of_others() {
     let host = Host::with_two_policies("their-lock");
     let apply = "\"$DOCKFW\" --config dockfw.toml apply --confirm 1h --detach";
