@@ -247,6 +247,26 @@ impl<'a> World<'a> {
         ])
     }
 
+    /// Translates a number in front of Docker, over TCP and UDP, as someone else may: for each family what more to match and
+    /// the target. In iptables, which every host of Docker's has.
+    pub(crate) fn translate(&self, port: u16, [v4, v6]: [impl fmt::Display; 2]) -> Result<()> {
+        let script = format!(
+            "for protocol in tcp udp; do
+                 iptables -t nat -I PREROUTING -p $protocol --dport {port} {v4}
+                 ip6tables -t nat -I PREROUTING -p $protocol --dport {port} {v6}
+             done"
+        );
+        self.lab.on_host("sh", &["-ec", &script]).map(drop)
+    }
+
+    /// Takes out what [`translate`](Self::translate) put there, by its places: ip6tables-legacy 1.8.9 takes rules for others
+    /// that differ in their ports.
+    pub(crate) fn end_translation(&self) -> Result<()> {
+        let script =
+            "for n in 1 2; do iptables -t nat -D PREROUTING 1; ip6tables -t nat -D PREROUTING 1; done";
+        self.lab.on_host("sh", &["-ec", script]).map(drop)
+    }
+
     /// All rules and sets of the host, of dockfw and of others, without their counters.
     pub(crate) fn rules(&self) -> Result<String> {
         // Not `nft list ruleset`: nft can't write down all that iptables-nft puts there.

@@ -1,7 +1,5 @@
 //! Published ports, and containers by direct routing.
 
-use std::net::IpAddr;
-
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
@@ -186,18 +184,13 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
     let services = [beyond.serve("8443/tcp", "foreign")?, beyond.serve("8443/udp", "foreign")?];
     world.route_all(&beyond)?;
     let [second4, second6] = world.at_second(8443).map(|address| address.ip());
-    // Before Docker's. In iptables, which every host of Docker's has.
-    let translate = |program: &str, from: IpAddr, to: IpAddr| {
-        format!(
-            "for protocol in tcp udp; do
-                 {program} -t nat -I PREROUTING -d {from} -p $protocol --dport 8443 -j DNAT --to-destination {to}
-             done
-            "
-        )
-    };
-    let script =
-        translate("iptables", second4, beyond.v4.into()) + &translate("ip6tables", second6, beyond.v6.into());
-    world.lab.on_host("sh", &["-ec", &script])?;
+    world.translate(
+        8443,
+        [
+            format!("-d {second4} -j DNAT --to-destination {}", beyond.v4),
+            format!("-d {second6} -j DNAT --to-destination {}", beyond.v6),
+        ],
+    )?;
     let mut expect = Expectations::default();
     world.apply(setting, &opening(&["8443"], "docker"))?;
     expect
@@ -205,9 +198,7 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
         .silent(&world.lab.untrusted, world.at_second(8443));
     expect.answers(&world.lab.trusted, world.at_second(8443), "foreign");
     let outcome = expect.verify();
-    // By their places: ip6tables-legacy 1.8.9 takes rules for others that differ in their ports.
-    let script = "for n in 1 2; do iptables -t nat -D PREROUTING 1; ip6tables -t nat -D PREROUTING 1; done";
-    world.lab.on_host("sh", &["-ec", script])?;
+    world.end_translation()?;
     drop(services);
     outcome
 }

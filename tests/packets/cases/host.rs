@@ -22,7 +22,7 @@ pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Resul
 }
 
 pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
-    redirect(world, "-I")?;
+    world.translate(3080, ["-j REDIRECT --to-ports 3000"; 2])?;
     world.apply(setting, &opening(&["3080"], "host"))?;
     let mut expect = Expectations::default();
     expect
@@ -35,19 +35,8 @@ pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
         .answers(&world.lab.untrusted, world.at(3000), "behind")
         .silent(&world.lab.untrusted, world.at(3080));
     let behind = expect.verify();
-    redirect(world, "-D")?;
+    world.end_translation()?;
     dialled.and(behind)
-}
-
-fn redirect(world: &World<'_>, operation: &str) -> Result<()> {
-    for iptables in ["iptables", "ip6tables"] {
-        for protocol in ["tcp", "udp"] {
-            let rule = format!("PREROUTING -p {protocol} --dport 3080 -j REDIRECT --to-ports 3000");
-            let words: Vec<_> = ["-t", "nat", operation].into_iter().chain(rule.split(' ')).collect();
-            world.lab.on_host(iptables, &words)?;
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn host_network(world: &World<'_>, setting: Setting) -> Result<()> {
