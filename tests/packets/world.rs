@@ -247,24 +247,48 @@ impl<'a> World<'a> {
         ])
     }
 
-    /// Translates a number in front of Docker, over TCP and UDP, as someone else may: for each family what more to match and
-    /// the target. In iptables, which every host of Docker's has.
-    pub(crate) fn translate(&self, port: u16, [v4, v6]: [impl fmt::Display; 2]) -> Result<()> {
-        let script = format!(
-            "for protocol in tcp udp; do
-                 iptables -t nat -I PREROUTING -p $protocol --dport {port} {v4}
-                 ip6tables -t nat -I PREROUTING -p $protocol --dport {port} {v6}
-             done"
-        );
-        self.lab.on_host("sh", &["-ec", &script]).map(drop)
+    /// Translates destinations in front of Docker, over TCP and UDP, as someone else may: an IPv4 and an IPv6 one each. Where
+    /// Docker is on iptables it stands in the same chain; a chain of iptables would come behind Docker's of nftables.
+    pub(crate) fn translate(&self, from: [SocketAddr; 2], to: [SocketAddr; 2]) -> Result<()> {
+        let translations = ["ip", "ip6"].into_iter().zip(from).zip(to);
+        let on_nftables = self.lab.docker_is_on_nftables();
+        for ((family, from), to) in translations {
+            let (address, port) = (from.ip(), from.port());
+            if on_nftables {
+                self.lab.host.nft(&format!(
+                    "table {family} operator {{ chain prerouting {{ type nat hook prerouting priority dstnat - 10;
+                       {family} daddr {address} tcp dport {port} dnat to {to}
+                       {family} daddr {address} udp dport {port} dnat to {to}
+                     }}
+                     }}"
+                ))?;
+            } else {
+                let rule = format!("-d {address} --dport {port} -j DNAT --to-destination {to}");
+                self.on_nat(family, &format!("-I PREROUTING -p tcp {rule}"))?;
+                self.on_nat(family, &format!("-I PREROUTING -p udp {rule}"))?;
+            }
+        }
+        Ok(())
     }
 
-    /// Takes out what [`translate`](Self::translate) put there, by its places: ip6tables-legacy 1.8.9 takes rules for others
-    /// that differ in their ports.
+    /// Takes out what [`translate`](Self::translate) put there.
     pub(crate) fn end_translation(&self) -> Result<()> {
-        let script =
-            "for n in 1 2; do iptables -t nat -D PREROUTING 1; ip6tables -t nat -D PREROUTING 1; done";
-        self.lab.on_host("sh", &["-ec", script]).map(drop)
+        for family in ["ip", "ip6"] {
+            if self.lab.docker_is_on_nftables() {
+                self.lab.host.nft(&format!("delete table {family} operator"))?;
+            } else {
+                // By their places: ip6tables-legacy 1.8.9 takes rules for others that differ in their ports.
+                self.on_nat(family, "-D PREROUTING 1")?;
+                self.on_nat(family, "-D PREROUTING 1")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the table nat of a family by its iptables.
+    fn on_nat(&self, family: &str, change: &str) -> Result<()> {
+        let words: Vec<_> = ["-t", "nat"].into_iter().chain(change.split(' ')).collect();
+        self.lab.on_host(&format!("{family}tables"), &words).map(drop)
     }
 
     /// All rules and sets of the host, of dockfw and of others, without their counters.

@@ -183,14 +183,7 @@ pub(super) fn foreign_translation(world: &World<'_>, setting: Setting) -> Result
     let beyond = world.lab.outside_segment("behind0")?;
     let services = [beyond.serve("8443/tcp", "foreign")?, beyond.serve("8443/udp", "foreign")?];
     world.route_all(&beyond)?;
-    let [second4, second6] = world.at_second(8443).map(|address| address.ip());
-    world.translate(
-        8443,
-        [
-            format!("-d {second4} -j DNAT --to-destination {}", beyond.v4),
-            format!("-d {second6} -j DNAT --to-destination {}", beyond.v6),
-        ],
-    )?;
+    world.translate(world.at_second(8443), beyond.at(8443))?;
     let mut expect = Expectations::default();
     world.apply(setting, &opening(&["8443"], "docker"))?;
     expect

@@ -22,7 +22,7 @@ pub(super) fn closed_unless_opened(world: &World<'_>, setting: Setting) -> Resul
 }
 
 pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.translate(3080, ["-j REDIRECT --to-ports 3000"; 2])?;
+    world.translate(world.at(3080), world.at(3000))?;
     world.apply(setting, &opening(&["3080"], "host"))?;
     let mut expect = Expectations::default();
     expect
