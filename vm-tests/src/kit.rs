@@ -79,6 +79,13 @@ fn bring(program: &Path, kit: &Path, name: &str) -> Result<()> {
     ensure!(loader.is_some(), "{} has no loader", program.display());
     let interpreter = format!("{PLACE}/lib/{}", loader.unwrap_or_default());
     let mut command = Command::new("patchelf");
-    command.args(["--set-interpreter", &interpreter, "--set-rpath", &format!("{PLACE}/lib"), "--output"]);
-    run(command.arg(kit.join(name)).arg(program)).map(drop)
+    // DT_RPATH, where libraries too look for those that they need; in DT_RUNPATH they don't (ld.so(8)).
+    command.args([
+        "--set-interpreter",
+        &interpreter,
+        "--force-rpath",
+        "--set-rpath",
+        &format!("{PLACE}/lib"),
+    ]);
+    run(command.arg("--output").arg(kit.join(name)).arg(program)).map(drop)
 }

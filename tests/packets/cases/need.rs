@@ -26,21 +26,25 @@ impl Need {
     }
 }
 
+/// Panics where nft itself can't run: that says nothing about the kernel.
 fn has_nf_tables() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
-    *HAS.get_or_init(|| succeeds(&["nft", "list", "tables"]))
+    *HAS.get_or_init(|| match exit_code(&["nft", "list", "tables"]) {
+        Some(0) => true,
+        Some(1) => false,
+        other => panic!("nft does not run here, exit code {other:?}"),
+    })
 }
 
 fn has_both_variants() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
-    let has = |iptables| succeeds(&[iptables, "-t", "nat", "-S"]);
+    let has = |iptables| exit_code(&[iptables, "-t", "nat", "-S"]) == Some(0);
     *HAS.get_or_init(|| has("iptables-nft") && has("iptables-legacy"))
 }
 
 /// In a network namespace of its own, for iptables-legacy makes the table that it is to show.
-fn succeeds(command: &[&str]) -> bool {
-    let said = Command::new("unshare").arg("--net").args(command).output();
-    said.is_ok_and(|said| said.status.success())
+fn exit_code(command: &[&str]) -> Option<i32> {
+    Command::new("unshare").arg("--net").args(command).output().ok()?.status.code()
 }
 
 /// The major and the minor number; zeros where they can't be told.
