@@ -26,6 +26,7 @@ use dockfw_lab::{
 };
 
 use crate::bare::Bare;
+use crate::cases::need::Need;
 use crate::expect::Expectations;
 
 /// Where the policy lies; the lab has an `/etc/dockfw` of its own.
@@ -295,13 +296,16 @@ impl<'a> World<'a> {
     pub(crate) fn rules(&self) -> Result<String> {
         // Not `nft list ruleset`: nft can't write down all that iptables-nft puts there.
         let mut text = self.lab.on_host("sh", &["-c", "iptables-save; ip6tables-save; ipset save"])?;
-        // By this machine's nft: one older than 0.9.9, on the host, knows no owner of a table.
-        let script =
-            "{ nft list tables; nft --stateless --handle list table inet dockfw; } 2>/dev/null || true";
-        text += &self.lab.host.shell(script)?;
-        // An empty table says nothing, and legacy ones stay once they were looked at.
+        if Need::NfTables.lack().is_none() {
+            // By this machine's nft: one older than 0.9.9, on the host, knows no owner of a table.
+            let script = "set -e; tables=$(nft list tables); echo \"$tables\"
+                          case $tables in *'table inet dockfw'*) nft --stateless --handle list table inet dockfw ;; esac";
+            text += &self.lab.host.shell(script)?;
+        }
+        // An empty table says nothing, and those of iptables stay once they were looked at.
         let is_empty = |line: &&str| {
             line.starts_with(['#', '*'])
+                || ["table ip ", "table ip6 "].iter().any(|start| line.starts_with(start))
                 || *line == "COMMIT"
                 || line.starts_with(':') && line.contains(" ACCEPT ")
         };

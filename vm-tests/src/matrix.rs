@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 /// As it was when this program was built: the rows and the scenarios belong together.
@@ -109,8 +109,10 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
 /// The named rows, or all.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>> {
     let rows = rows()?;
-    let unknown = names.iter().find(|name| rows.iter().all(|row| row.name != **name));
-    ensure!(unknown.is_none(), "no row {unknown:?} in vm-tests/matrix.toml");
+    if let Some(unknown) = names.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
+        let known: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
+        bail!("no row {unknown:?}; there are: {}", known.join(", "));
+    }
     let is_wanted = |row: &Row| names.is_empty() || names.contains(&row.name);
     Ok(rows.into_iter().filter(is_wanted).collect())
 }

@@ -10,7 +10,7 @@ mod host;
 mod interfaces;
 mod live;
 mod moves;
-mod need;
+pub(crate) mod need;
 mod old;
 mod random;
 mod status;

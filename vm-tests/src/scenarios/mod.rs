@@ -7,7 +7,7 @@ mod packages;
 mod programs;
 mod restarts;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
 use crate::bench::{Bench, Verdict};
 
@@ -138,14 +138,11 @@ const FIRST: [&str; 2] = ["system", "install"];
 
 /// The named scenarios, after the first ones that each row needs; or without names all, or those of the short run.
 pub(crate) fn chosen(names: &[String], short: bool) -> Result<Vec<&'static Scenario>> {
-    let unknown = names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name));
-    let known = || SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
-    ensure!(
-        unknown.is_none(),
-        "no scenario {:?}; there are: {}",
-        unknown.map_or("", String::as_str),
-        known()
-    );
+    if let Some(unknown) = names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name))
+    {
+        let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        bail!("no scenario {unknown:?}; there are: {}", known.join(", "));
+    }
     let is_named = |name: &str| names.iter().any(|wanted| wanted == name) || FIRST.contains(&name);
     let is_wanted = |scenario: &&Scenario| match names {
         [] => scenario.short || !short,

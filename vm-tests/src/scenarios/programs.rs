@@ -30,7 +30,7 @@ fn engine(bench: &Bench) -> &'static str {
 fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
     bench.run("systemctl stop docker.socket docker containerd")?;
     let environment =
-        "DOCKFW_TEST_DOCKER=host DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=3 HOME=/root";
+        "DOCKFW_TEST_DOCKER=host DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=4 HOME=/root";
     let script = format!("cd {PLACE} && PATH={PLACE}:$PATH {environment} ./{name} '{filter}'");
     let (code, said) = bench.machine()?.attempt(&script, LONGEST)?;
     bench.run("systemctl start containerd docker")?;
