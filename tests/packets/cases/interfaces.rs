@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use dockfw_lab::Machine;
 
+use super::need::Need;
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
 use crate::world::{Setting, World, at};
@@ -76,8 +77,16 @@ pub(super) fn bridge_to_the_outside(world: &World<'_>, setting: Setting) -> Resu
     Ok(())
 }
 
-/// Two machines on a bridge that is not Docker's, with and without bridged frames passing the host's hooks.
 pub(super) fn foreign_bridge(world: &World<'_>, setting: Setting) -> Result<()> {
+    on_foreign_bridge(world, setting, false)
+}
+
+pub(super) fn foreign_bridge_through_hooks(world: &World<'_>, setting: Setting) -> Result<()> {
+    on_foreign_bridge(world, setting, true)
+}
+
+/// Two machines on a bridge that is not Docker's, with or without bridged frames passing the host's hooks.
+fn on_foreign_bridge(world: &World<'_>, setting: Setting, through_hooks: bool) -> Result<()> {
     let machines = world.lab.bridge("virbr9", 2)?;
     let [one, two] = machines.as_slice() else { anyhow::bail!("two machines were asked for") };
     let services = [two.serve("80/tcp", "two")?, two.serve("80/udp", "two")?];
@@ -86,30 +95,34 @@ pub(super) fn foreign_bridge(world: &World<'_>, setting: Setting) -> Result<()> 
     let refusal = is_refused(world, setting, SOURCES, &["virbr9", "exempt   = [\"virbr9\"]"]);
     let host = world.on_segment_of(one);
     let outcome = refusal.and_then(|()| {
-        for (calls_iptables, filtered_silent) in [("0", false), ("1", true)] {
-            for family in ["iptables", "ip6tables"] {
-                world.lab.host.set_sysctl(&format!("net.bridge.bridge-nf-call-{family}"), calls_iptables)?;
-            }
-            world.apply(setting, &with_interfaces("exempt = [\"virbr9\"]"))?;
-            let mut expect = Expectations::default();
-            expect.answers(one, two.at(80), "two").answers(one, host.at(9000), "private").verify()?;
-            world.apply(setting, &with_interfaces("filtered = [\"*\", \"virbr9\"]"))?;
-            let mut expect = Expectations::default();
-            if filtered_silent {
-                expect.silent(one, two.at(80))
-            } else {
-                expect.answers(one, two.at(80), "two")
-            };
-            expect.silent(one, host.at(9000)).verify()?;
+        send_through_hooks(world, through_hooks)?;
+        world.apply(setting, &with_interfaces("exempt = [\"virbr9\"]"))?;
+        let mut expect = Expectations::default();
+        expect.answers(one, two.at(80), "two").answers(one, host.at(9000), "private").verify()?;
+        world.apply(setting, &with_interfaces("filtered = [\"*\", \"virbr9\"]"))?;
+        let mut expect = Expectations::default();
+        if through_hooks {
+            expect.silent(one, two.at(80));
+        } else {
+            expect.answers(one, two.at(80), "two");
         }
-        Ok(())
+        expect.silent(one, host.at(9000)).verify()
     });
-    for family in ["iptables", "ip6tables"] {
-        world.lab.host.set_sysctl(&format!("net.bridge.bridge-nf-call-{family}"), "0")?;
-    }
+    let reset = send_through_hooks(world, false);
     world.lab.host.ip(&["link delete virbr9"])?;
     drop(services);
-    outcome
+    outcome.and(reset)
+}
+
+/// Without br_netfilter, bridged frames pass no hooks.
+fn send_through_hooks(world: &World<'_>, whether: bool) -> Result<()> {
+    if Need::BridgeNetfilter.lack().is_some() {
+        return Ok(());
+    }
+    let value = if whether { "1" } else { "0" };
+    ["iptables", "ip6tables"].into_iter().try_for_each(|program| {
+        world.lab.host.set_sysctl(&format!("net.bridge.bridge-nf-call-{program}"), value)
+    })
 }
 
 pub(super) fn exempt(world: &World<'_>, setting: Setting) -> Result<()> {

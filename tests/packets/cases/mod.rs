@@ -223,6 +223,12 @@ pub(crate) const CASES: &[Case] = &[
         .native_only("iptables knows interfaces by their names alone"),
     case("S3", "a bridge to the outside is refused at the next apply", interfaces::bridge_to_the_outside),
     case("S1", "machines on a foreign bridge", interfaces::foreign_bridge),
+    case(
+        "S1",
+        "machines on a foreign bridge whose frames pass the host's hooks",
+        interfaces::foreign_bridge_through_hooks,
+    )
+    .needs(Need::BridgeNetfilter),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
     case("check", "check names what bears on the policy, and nothing else", checks::names_what_is_there),

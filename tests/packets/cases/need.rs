@@ -1,7 +1,11 @@
 //! What a case takes of the system that not every system has.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+
+/// Only there with br_netfilter (Documentation/networking/ip-sysctl.rst).
+const BRIDGED: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 /// Something that a kernel may lack.
 #[derive(Clone, Copy)]
@@ -12,6 +16,8 @@ pub(crate) enum Need {
     BothVariants,
     /// Tables of nftables with an owner (`NFT_TABLE_F_OWNER` in linux/netfilter/nf_tables.h).
     TableOwners,
+    /// Bridged frames that pass iptables (br_netfilter, which newer Dockers do not load).
+    BridgeNetfilter,
 }
 
 impl Need {
@@ -21,6 +27,7 @@ impl Need {
             Self::NfTables => (has_nf_tables(), "this kernel has no nf_tables"),
             Self::BothVariants => (has_both_variants(), "this kernel has tables for one iptables alone"),
             Self::TableOwners => (running_kernel() >= (5, 12), "no table has an owner before Linux 5.12"),
+            Self::BridgeNetfilter => (Path::new(BRIDGED).exists(), "br_netfilter is not loaded"),
         };
         (!is_met).then_some(reason)
     }

@@ -28,7 +28,8 @@ fn engine(bench: &Bench) -> &'static str {
 
 /// Runs a program that reports as Rust's tests do: those of its cases whose names contain the filter.
 fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
-    bench.run("systemctl stop docker.socket docker containerd")?;
+    // Newer Dockers leave br_netfilter to those who want it.
+    bench.run("systemctl stop docker.socket docker containerd; modprobe br_netfilter")?;
     let environment =
         "DOCKFW_TEST_DOCKER=host DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=4 HOME=/root";
     let script = format!("cd {PLACE} && PATH={PLACE}:$PATH {environment} ./{name} '{filter}'");
