@@ -7,6 +7,7 @@
 mod bare;
 mod cases;
 mod expect;
+mod need;
 mod stage;
 mod world;
 

@@ -26,8 +26,8 @@ use dockfw_lab::{
 };
 
 use crate::bare::Bare;
-use crate::cases::need::Need;
 use crate::expect::Expectations;
+use crate::need::Need;
 
 /// Where the policy lies; the lab has an `/etc/dockfw` of its own.
 const POLICY: &str = "/etc/dockfw/dockfw.toml";

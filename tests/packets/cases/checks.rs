@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use dockfw_lab::wait_until;
 
 use super::SOURCES;
-use super::need::Need;
+use crate::need::Need;
 use crate::world::{Setting, World};
 
 /// What is put on the host, what takes it away again, and what must be said of it.

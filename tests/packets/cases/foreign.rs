@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::need::Need;
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
+use crate::need::Need;
 use crate::world::{Setting, World};
 
 pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Result<()> {

@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 use dockfw_lab::Machine;
 
-use super::need::Need;
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
+use crate::need::Need;
 use crate::world::{Setting, World, at};
 
 /// What an outsider behind `machine`'s interface must not reach.

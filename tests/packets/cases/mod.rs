@@ -10,7 +10,6 @@ mod host;
 mod interfaces;
 mod live;
 mod moves;
-pub(crate) mod need;
 mod old;
 mod random;
 mod status;
@@ -19,8 +18,8 @@ mod trials;
 use anyhow::Result;
 use dockfw_lab::LabOptions;
 
+use crate::need::Need;
 use crate::world::{Engine, Setting, World};
-use need::Need;
 
 /// One case.
 pub(crate) struct Case {
