@@ -23,7 +23,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dockfw_lab::contain;
 
@@ -78,6 +78,15 @@ struct Run {
 fn name_and_file(text: &str) -> Result<(String, PathBuf)> {
     let (name, file) = text.split_once('=').context("not NAME=FILE")?;
     Ok((name.to_owned(), file.into()))
+}
+
+/// An error, with what there is, where a name is none of these.
+fn must_be_among<'a>(what: &str, names: &[String], known: impl Iterator<Item = &'a str>) -> Result<()> {
+    let known: Vec<_> = known.collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => bail!("no {what} {unknown:?}; there are: {}", known.join(", ")),
+        None => Ok(()),
+    }
 }
 
 fn main() -> ExitCode {

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+
+use crate::must_be_among;
 
 /// As it was when this program was built: the rows and the scenarios belong together.
 const MATRIX: &str = include_str!("../matrix.toml");
@@ -109,10 +111,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
 /// The named rows, or all.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>> {
     let rows = rows()?;
-    if let Some(unknown) = names.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
-        let known: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
-        bail!("no row {unknown:?}; there are: {}", known.join(", "));
-    }
+    must_be_among("row", names, rows.iter().map(|row| row.name.as_str()))?;
     let is_wanted = |row: &Row| names.is_empty() || names.contains(&row.name);
     Ok(rows.into_iter().filter(is_wanted).collect())
 }

@@ -7,9 +7,10 @@ mod packages;
 mod programs;
 mod restarts;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::bench::{Bench, Verdict};
+use crate::must_be_among;
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -138,11 +139,7 @@ const FIRST: [&str; 2] = ["system", "install"];
 
 /// The named scenarios, after the first ones that each row needs; or without names all, or those of the short run.
 pub(crate) fn chosen(names: &[String], short: bool) -> Result<Vec<&'static Scenario>> {
-    if let Some(unknown) = names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name))
-    {
-        let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        bail!("no scenario {unknown:?}; there are: {}", known.join(", "));
-    }
+    must_be_among("scenario", names, SCENARIOS.iter().map(|scenario| scenario.name))?;
     let is_named = |name: &str| names.iter().any(|wanted| wanted == name) || FIRST.contains(&name);
     let is_wanted = |scenario: &&Scenario| match names {
         [] => scenario.short || !short,
