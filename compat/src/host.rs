@@ -163,6 +163,19 @@ pub(crate) fn release_set(ipset: &Path, name: &str) -> Result<Option<String>, En
     destroy_set(ipset, name, Instant::now() + RELEASE)
 }
 
+/// The names of all sets. Where the kernel has none to speak of, nobody is asked: the program `ipset` would load the module.
+pub(crate) fn set_names() -> Result<Vec<String>, EngineError> {
+    let Some(ipset) = find("ipset").filter(|_| may_have_sets()) else { return Ok(Vec::new()) };
+    let answer = run(&ipset, &["list", "-n"], "")?;
+    Ok(answer.stdout.lines().map(str::to_owned).collect())
+}
+
+/// The module has a parameter (`max_sets`, net/netfilter/ipset/ip_set_core.c), and so its place there, also where it is built in.
+fn may_have_sets() -> bool {
+    let modules = Path::new("/sys/module");
+    modules.join("ip_set").exists() || !modules.exists()
+}
+
 /// The programs of the variant that Docker finds, and those of the other one, where they are there.
 pub(crate) fn tools() -> Result<(Tools, Option<Tools>), EngineError> {
     let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;

@@ -27,6 +27,7 @@ pub use host::docker_chains;
 use normal::Protocols;
 use plan::{Live, plan};
 use saved::Tables;
+pub use tools::savers;
 
 /// What is known of this host already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -150,6 +150,16 @@ pub(crate) fn base_name(family: Family) -> &'static str {
     }
 }
 
+/// The programs that list rules of a family: of each variant that may have any, or the only one that there is.
+pub fn savers(family: Family) -> Vec<PathBuf> {
+    let base = base_name(family);
+    let (legacy, nft) = (find(&format!("{base}-legacy-save")), find(&format!("{base}-nft-save")));
+    if legacy.is_none() && nft.is_none() {
+        return find(&format!("{base}-save")).into_iter().collect();
+    }
+    legacy.filter(|_| may_have_legacy_tables(family)).into_iter().chain(nft).collect()
+}
+
 /// The families that the kernel has: IPv6 may be disabled at boot.
 fn families() -> Vec<Family> {
     let has = |family: &Family| *family == Family::Ipv4 || proc_net().join("if_inet6").exists();
@@ -157,7 +167,7 @@ fn families() -> Vec<Family> {
 }
 
 /// Whether the kernel may have tables of iptables-legacy. Where it says that there are none, there is nothing to list.
-pub(crate) fn may_have_legacy_tables(family: Family) -> bool {
+fn may_have_legacy_tables(family: Family) -> bool {
     let names = match family {
         Family::Ipv4 => "ip_tables_names",
         Family::Ipv6 => "ip6_tables_names",

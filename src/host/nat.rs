@@ -9,8 +9,7 @@ use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 use serde::Deserialize;
 
-use super::docker::Published;
-use super::programs::said;
+use super::docker::{self, Published};
 use super::saved;
 
 /// Docker's chain for published ports, in any variant of iptables.
@@ -66,11 +65,9 @@ fn transport(name: &str) -> Option<Transport> {
     Transport::ALL.into_iter().find(|transport| transport.name() == name)
 }
 
-/// What Docker's nftables backend has. As JSON or not at all: listings are no interface, and nft 1.0.6 crashes on some.
+/// What Docker's nftables backend has.
 fn in_dockers_own_table(family: Family) -> Vec<Published> {
-    let of_nft = if family == Family::Ipv4 { "ip" } else { "ip6" };
-    let chain = ["list", "chain", of_nft, "docker-bridges", "nat-prerouting-and-output"];
-    let text = said("nft", &[["-j"].as_slice(), &chain].concat()).unwrap_or_default();
+    let text = docker::chain(family, "nat-prerouting-and-output").unwrap_or_default();
     let listing: Listing = serde_json::from_str(&text).unwrap_or_default();
     let rules = listing.nftables.iter().filter_map(|entry| entry.rule.as_ref());
     rules.filter_map(|rule| rule.published(unspecified(family))).collect()

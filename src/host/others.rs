@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 use serde_json::Value;
 
-use super::programs::said;
-use super::saved;
+use super::{docker, saved};
 
 /// Whether the policy of iptables' FORWARD is DROP, or nothing where that can't be read.
 pub(crate) fn forward_drops(family: Family) -> Option<bool> {
@@ -46,11 +45,8 @@ fn is_dropped_in_raw(text: &str, address: IpAddr) -> bool {
     table(text, "raw").any(|line| line.starts_with(&start) && line.ends_with(" -j DROP"))
 }
 
-/// As JSON or not at all: nft 1.0.6 crashes when it lists some tables of Docker's.
 fn raw_of_dockers_own_table(family: Family) -> Option<Value> {
-    let family = if family == Family::Ipv4 { "ip" } else { "ip6" };
-    let text = said("nft", &["-j", "list", "chain", family, "docker-bridges", "raw-PREROUTING"])?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_str(&docker::chain(family, "raw-PREROUTING")?).ok()
 }
 
 fn is_dropped_in_listing(listing: &Value, address: IpAddr) -> bool {

@@ -1,5 +1,6 @@
 //! What programs of this host say.
 
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use crate::text::printable;
 const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// What a program says on stdout, if it can be run.
-pub(crate) fn said(program: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
     String::from_utf8(command(program, arguments).output().ok()?.stdout).ok()
 }
 
@@ -23,7 +24,7 @@ pub(crate) fn must_run(program: &str, arguments: &[&str]) -> anyhow::Result<()> 
     bail!("{program} {}: {}", arguments.join(" "), printable(&String::from_utf8_lossy(&output.stderr)))
 }
 
-fn command(program: &str, arguments: &[&str]) -> Command {
+fn command(program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C").env("PATH", format!("{path}:{SYSTEM_PATH}"));

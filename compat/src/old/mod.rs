@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 
-use crate::host::{release_set, tools};
+use crate::host::{release_set, set_names, tools};
 use crate::plan::{Line, Restore};
 use crate::run::{at_once, find as find_program, run};
 use crate::saved::Table;
@@ -109,8 +109,7 @@ pub fn live() -> Result<(BTreeMap<&'static str, String>, String), EngineError> {
 /// Whether the set of the old layout is there. No rule can name a set that is not, and to ask for it is cheaper than to read
 /// rules.
 pub fn is_set_there() -> bool {
-    let answer = find_program("ipset").and_then(|ipset| run(&ipset, &["list", "-n"], "").ok());
-    answer.is_some_and(|answer| answer.stdout.lines().any(|name| name == SET))
+    set_names().is_ok_and(|names| names.iter().any(|name| name == SET))
 }
 
 fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {

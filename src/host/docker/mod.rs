@@ -11,8 +11,12 @@ pub(crate) use containers::{Container, Published, published_by};
 pub(crate) use networks::{Driver, Network};
 pub(crate) use swarm::{Node, Swarm};
 
+use std::sync::OnceLock;
+
+use dockfw_policy::address::Family;
 use serde::Deserialize;
 
+use super::programs::said;
 use crate::nftables::foreign;
 use crate::text::printable;
 use socket::ask;
@@ -52,10 +56,7 @@ pub(crate) fn networks() -> Option<Vec<Network>> {
 
 /// The numbers of Docker's version, or nothing where it does not answer.
 pub(crate) fn version() -> Option<Vec<u32>> {
-    let answer: Version = ask("/version")?;
-    Some(
-        answer.version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok()).collect(),
-    )
+    info().map(Info::version)
 }
 
 /// The nodes of the Swarm, this one among them: only a manager knows them.
@@ -66,13 +67,19 @@ pub(crate) fn nodes() -> Option<Vec<Node>> {
 
 /// This host's part in a Swarm, if it has one, or nothing where Docker does not answer.
 pub(crate) fn swarm() -> Option<Option<Swarm>> {
-    ask::<Info>("/info").map(|info| info.swarm.and_then(swarm::Answer::active))
+    info().map(|info| info.swarm.as_ref().and_then(swarm::Answer::active))
+}
+
+/// What Docker says of itself, asked once: it starts programs of its own to answer.
+fn info() -> Option<&'static Info> {
+    static INFO: OnceLock<Info> = OnceLock::new();
+    INFO.get().or_else(|| ask("/info").map(|info| INFO.get_or_init(|| info)))
 }
 
 /// Whether Docker filters with nftables itself: its tables are there, whoever can be asked, or it says so. Docker before
 /// 28.1 does not say, and has no such backend.
 pub(crate) fn uses_nftables() -> bool {
-    !tables().is_empty() || ask::<Info>("/info").is_some_and(|info| info.uses_nftables())
+    !tables().is_empty() || info().is_some_and(Info::uses_nftables)
 }
 
 /// The tables of Docker's nftables backend that are there. What can't be read has none.
@@ -84,22 +91,27 @@ pub(crate) fn tables() -> Vec<String> {
     tables.into_iter().filter(|table| TABLES.contains(&table.as_str())).collect()
 }
 
+/// A chain of those tables, in nft's words (libnftables-json(5)). As JSON or not at all: listings are no interface, and nft 1.0.6
+/// crashes on some.
+pub(super) fn chain(family: Family, name: &str) -> Option<String> {
+    let table = TABLES
+        .get(usize::from(family == Family::Ipv6))
+        .filter(|table| tables().iter().any(|there| there == *table))?;
+    let (family, table) = table.split_once(' ')?;
+    said("nft", &["-j", "list", "chain", family, table, name])
+}
+
 /// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.
 pub(crate) fn firewall_backend() -> Option<String> {
-    let backend = ask::<Info>("/info")?.firewall_backend?;
+    let backend = info()?.firewall_backend.as_ref()?;
     Some(printable(&backend.driver))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Version {
-    #[serde(default)]
-    version: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Info {
+    #[serde(default)]
+    server_version: String,
     firewall_backend: Option<FirewallBackend>,
     swarm: Option<swarm::Answer>,
 }
@@ -112,6 +124,11 @@ struct FirewallBackend {
 }
 
 impl Info {
+    fn version(&self) -> Vec<u32> {
+        let numbers = self.server_version.split(|c: char| !c.is_ascii_digit());
+        numbers.map_while(|number| number.parse().ok()).collect()
+    }
+
     fn uses_nftables(&self) -> bool {
         self.firewall_backend.as_ref().is_some_and(|backend| backend.driver.starts_with("nftables"))
     }
@@ -126,7 +143,8 @@ mod tests {
         let info = |json: &str| serde_json::from_str::<Info>(json).unwrap();
         assert!(info(r#"{"FirewallBackend":{"Driver":"nftables+firewalld"}}"#).uses_nftables());
         assert!(!info(r#"{"FirewallBackend":{"Driver":"iptables"}}"#).uses_nftables());
+        assert_eq!(info(r#"{"ServerVersion":"20.10.24+dfsg1"}"#).version(), [20, 10, 24]);
         let bare = info(r#"{"ID":"x"}"#);
-        assert!(!bare.uses_nftables() && bare.swarm.is_none());
+        assert!(!bare.uses_nftables() && bare.swarm.is_none() && bare.version().is_empty());
     }
 }

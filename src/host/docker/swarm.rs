@@ -51,8 +51,8 @@ struct Manager {
 
 impl Answer {
     /// The part in the Swarm, where there is one.
-    pub(super) fn active(self) -> Option<Swarm> {
-        let managers = self.remote_managers.unwrap_or_default();
+    pub(super) fn active(&self) -> Option<Swarm> {
+        let managers = self.remote_managers.as_deref().unwrap_or_default();
         (self.local_node_state == "active").then(|| Swarm {
             address: self.node_addr.parse().ok(),
             is_manager: self.control_available,

@@ -162,12 +162,9 @@ fn addresses_of(inspected: &Value) -> Vec<IpAddr> {
 }
 
 fn wait_for_addresses(container: &Container) -> Result<()> {
-    let tentative = || {
-        let lines = container.shell("ip -6 -oneline address show tentative").unwrap_or_default();
-        lines.trim().is_empty().then_some(())
-    };
+    let usable = || (!container.has_tentative_addresses()).then_some(());
     if container.addresses.iter().any(IpAddr::is_ipv6) {
-        wait_until(ADDRESS_USABLE, &format!("for the addresses of container {}", container.name), tentative)?;
+        wait_until(ADDRESS_USABLE, &format!("for the addresses of container {}", container.name), usable)?;
     }
     Ok(())
 }

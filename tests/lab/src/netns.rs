@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -105,6 +106,15 @@ impl Netns {
     /// Runs a shell line and gives its output, for set-up that has no function of its own.
     pub fn shell(&self, line: &str) -> Result<String> {
         run(self.command("sh").args(["-c", line]))
+    }
+
+    /// Whether duplicate address detection still holds back an IPv6 address.
+    pub(crate) fn has_tentative_addresses(&self) -> bool {
+        // A line for each: the address, and in hexadecimal its link, length, scope and flags (net/ipv6/addrconf.c, `if6_seq_show`).
+        let lines = self.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap_or_default();
+        let mut flags =
+            lines.lines().filter_map(|line| u32::from_str_radix(line.split_whitespace().nth(4)?, 16).ok());
+        flags.any(|flags| flags & libc::IFA_F_TENTATIVE != 0)
     }
 
     /// Reads a sysctl below `net.`, named as `sysctl` names it (`/` for a dot within an interface's name).

@@ -15,14 +15,16 @@ const STEP: Duration = Duration::from_millis(5);
 pub fn wait_until<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let end = Instant::now() + deadline * patience();
     loop {
-        let late = Instant::now() >= end;
+        let start = Instant::now();
+        let late = start >= end;
         if let Some(found) = look() {
             return Ok(found);
         }
         if late {
             bail!("waited {:?} in vain: {what}", deadline * patience());
         }
-        thread::sleep(STEP);
+        // As long as the look took: what is waited for needs the processor more.
+        thread::sleep(start.elapsed().max(STEP));
     }
 }
 
