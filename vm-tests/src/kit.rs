@@ -78,6 +78,9 @@ fn bring(program: &Path, kit: &Path, name: &str) -> Result<()> {
     }
     ensure!(loader.is_some(), "{} has no loader", program.display());
     let interpreter = format!("{PLACE}/lib/{}", loader.unwrap_or_default());
+    let target = kit.join(name);
+    // What debuggers want of a test program is most of it, and would be read from an emulated disk.
+    run(Command::new("strip").arg("-o").arg(&target).arg(program))?;
     let mut command = Command::new("patchelf");
     // DT_RPATH, where libraries too look for those that they need; in DT_RUNPATH they don't (ld.so(8)).
     command.args([
@@ -87,5 +90,5 @@ fn bring(program: &Path, kit: &Path, name: &str) -> Result<()> {
         "--set-rpath",
         &format!("{PLACE}/lib"),
     ]);
-    run(command.arg("--output").arg(kit.join(name)).arg(program)).map(drop)
+    run(command.arg(target)).map(drop)
 }

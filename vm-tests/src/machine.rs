@@ -202,7 +202,7 @@ impl Machine {
     /// Waits until a command succeeds.
     pub(crate) fn wait_for(&mut self, command: &str) -> Result<()> {
         let script = format!(
-            "n=0; until {command}; do n=$((n + 1)); [ $n -lt 600 ] || exit 1; sleep 0.1; done >/dev/null 2>&1"
+            "n=0; until {command}; do n=$((n + 1)); [ $n -lt 600 ] || exit 1; sleep 0.5; done >/dev/null 2>&1"
         );
         let (code, _) = self.attempt(&script, Duration::from_secs(600))?;
         if code != 0 {

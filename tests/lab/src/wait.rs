@@ -5,26 +5,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How often a condition is looked at. Short against everything that the lab waits for.
+/// The first pause between two looks. Short against everything that the lab waits for.
 const STEP: Duration = Duration::from_millis(5);
+/// The part of the time waited so far that later pauses take. To look is work too, done by the machine that is waited for.
+const SHARE: u32 = 20;
 
 /// Polls `look` until it gives something, or fails with `what` after `deadline`.
 ///
 /// `look` is called at least twice: once at the start, and once when the deadline has passed, so that a machine
 /// that stood still for a while does not make a condition that holds look as though it did not.
 pub fn wait_until<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-    let end = Instant::now() + deadline * patience();
+    let start = Instant::now();
+    let end = start + deadline * patience();
     loop {
-        let start = Instant::now();
-        let late = start >= end;
+        let late = Instant::now() >= end;
         if let Some(found) = look() {
             return Ok(found);
         }
         if late {
             bail!("waited {:?} in vain: {what}", deadline * patience());
         }
-        // As long as the look took: what is waited for needs the processor more.
-        thread::sleep(start.elapsed().max(STEP));
+        let pause = STEP.max(start.elapsed() / SHARE);
+        thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
     }
 }
 

@@ -195,12 +195,10 @@ impl Alternatives {
             expect.answers(untrusted, [world.at(open)[family]], name);
             expect.silent(untrusted, [world.at(closed)[family]]).verify()
         };
-        let of_family = |family| match (is_in_force(0, family), is_in_force(1, family)) {
-            (Ok(()), _) => Ok(0),
-            (_, Ok(())) => Ok(1),
-            (Err(first), Err(second)) => {
-                bail!("neither the one policy nor the other:\n{first:#}\n{second:#}")
-            }
+        let of_family = |family| {
+            let Err(first) = is_in_force(0, family) else { return Ok(0) };
+            let Err(second) = is_in_force(1, family) else { return Ok(1) };
+            bail!("neither the one policy nor the other:\n{first:#}\n{second:#}")
         };
         Ok([of_family(0)?, of_family(1)?])
     }
