@@ -45,6 +45,22 @@ fn pids() -> BTreeSet<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// Whether the first process is seen, and has this name.
+pub(crate) fn is_init(name: &str) -> bool {
+    comm(1).trim_end() == name
+}
+
+/// Whether there is a process whose name begins so.
+pub(crate) fn is_running(name: &str) -> bool {
+    pids().into_iter().any(|pid| comm(pid).starts_with(name))
+}
+
+/// The name of a process, with a line's end; empty where it can't be read.
+fn comm(pid: u32) -> String {
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).into_owned()
+}
+
 /// The processes above this one, nearest first.
 pub(crate) fn ancestors() -> impl Iterator<Item = u32> {
     let above = |pid: &u32| parent(&fs::read(format!("/proc/{pid}/stat")).ok()?);
@@ -70,12 +86,11 @@ fn inode(link: &Path) -> Option<u64> {
 }
 
 fn holder(pid: u32) -> Holder {
-    let read = |file| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let name = String::from_utf8_lossy(&read("comm")).into_owned();
+    let cgroup = fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     Holder {
         pid,
-        name: printable(name.trim_end()),
-        container: container(&String::from_utf8_lossy(&read("cgroup"))),
+        name: printable(comm(pid).trim_end()),
+        container: container(&String::from_utf8_lossy(&cgroup)),
     }
 }
 

@@ -1,9 +1,13 @@
 //! `status`: what it writes, and how it is watched.
 
+use std::os::unix::net::UnixListener;
+
+use dockfw_lab::wait_until;
 use serde_json::Value;
 
 use crate::desk::Desk;
 use crate::host::Host;
+use crate::running::{DEADLINE, Running};
 use crate::schema::faults;
 
 /// An interface of the outside, and a process that listens.
@@ -74,4 +78,27 @@ fn without_a_terminal_there_is_nothing_to_watch() {
     let desk = Desk::new("status-watch-pipe");
     desk.script("dockfw status --watch").exits(2).is_silent().says("--watch needs a terminal");
     desk.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
+}
+
+/// In front of Docker's socket as systemd holds it until Docker is asked for. Both are known by their processes' names.
+#[test]
+#[ignore = "needs root"]
+fn a_question_does_not_have_systemd_start_docker() {
+    let host = Host::raise("activation");
+    let docker = UnixListener::bind(host.desk.0.join("docker.sock")).unwrap();
+    docker.set_nonblocking(true).unwrap();
+    host.script("ln -s \"$PWD/docker.sock\" /run/docker.sock; cp $(command -v sh) systemd; cp $(command -v sleep) dockerd")
+        .exits(0);
+    let status = |before: &str| {
+        let script = format!("{before} \"$DOCKFW\" --config dockfw.toml status; true");
+        Running::start(
+            &mut host.command(&format!("unshare --pid --fork --mount-proc ./systemd -c '{script}'")),
+        )
+    };
+    status("").ends(0);
+    assert!(docker.accept().is_err(), "systemd would have started Docker");
+    let asking = status("./dockerd infinity & until grep -qx dockerd /proc/[0-9]*/comm; do :; done;");
+    drop(wait_until(DEADLINE, "for Docker to be asked", || docker.accept().ok()).unwrap());
+    drop(docker);
+    asking.ends(0);
 }

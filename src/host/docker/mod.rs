@@ -22,8 +22,8 @@ use crate::text::printable;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
 
-/// The tables of Docker's nftables backend (moby, `bridge/internal/nftabler`), one for each family.
-const TABLES: [&str; 2] = ["ip docker-bridges", "ip6 docker-bridges"];
+/// The table of Docker's nftables backend (moby, `bridge/internal/nftabler`), one for each family.
+const TABLE: &str = "docker-bridges";
 
 /// The bridge that Swarm's mesh leads to.
 pub(crate) const MESH_BRIDGE: &str = "docker_gwbridge";
@@ -88,17 +88,21 @@ pub(crate) fn tables() -> Vec<String> {
         log::debug!("nf_tables can't be read for Docker's tables: {error}");
         Default::default()
     });
-    tables.into_iter().filter(|table| TABLES.contains(&table.as_str())).collect()
+    let own = Family::BOTH.map(|family| format!("{} {TABLE}", in_nft(family)));
+    tables.into_iter().filter(|table| own.contains(table)).collect()
 }
 
 /// A chain of those tables, in nft's words (libnftables-json(5)). As JSON or not at all: listings are no interface, and nft 1.0.6
 /// crashes on some.
 pub(super) fn chain(family: Family, name: &str) -> Option<String> {
-    let table = TABLES
-        .get(usize::from(family == Family::Ipv6))
-        .filter(|table| tables().iter().any(|there| there == *table))?;
-    let (family, table) = table.split_once(' ')?;
-    said("nft", &["-j", "list", "chain", family, table, name])
+    let family = in_nft(family);
+    let is_there = tables().contains(&format!("{family} {TABLE}"));
+    is_there.then(|| said("nft", &["-j", "list", "chain", family, TABLE, name]))?
+}
+
+/// What nft calls a family.
+fn in_nft(family: Family) -> &'static str {
+    if family == Family::Ipv4 { "ip" } else { "ip6" }
 }
 
 /// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.

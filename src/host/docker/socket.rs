@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use serde::de::DeserializeOwned;
 
+use crate::host::processes;
 use crate::text::printable;
 
 /// Where dockerd listens unless `DOCKER_HOST` says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
+/// What its process is called; Red Hat's of Docker 1.13 is `dockerd-current`.
+const DAEMON: &str = "dockerd";
 /// How long dockerd may take for one answer. It answers from memory; one that hangs must not hang the firewall.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// For how long a daemon that did not answer in time is not asked again. While a host boots, systemd listens in Docker's place,
-/// which starts only when dockfw is done.
+/// For how long a daemon that did not answer in time is not asked again.
 const REST: Duration = Duration::from_secs(30);
 /// The longest answer that is read: a host with thousands of containers stays far below it.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
@@ -56,7 +58,17 @@ pub(super) fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
 /// Docker's answer to a GET of `path`, from whichever API version it speaks.
 fn get(path: &str) -> io::Result<Vec<u8>> {
     static DOCKER: Courtesy = Courtesy { silent_since: Mutex::new(None) };
-    DOCKER.ask(|| get_from(&socket_path(), path, TIMEOUT, MAX_ANSWER))
+    let socket = socket_path();
+    if socket == Path::new(SOCKET) && is_systemd_in_its_place() {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    DOCKER.ask(|| get_from(&socket, path, TIMEOUT, MAX_ANSWER))
+}
+
+/// Whether systemd may be who listens (`docker.socket`), and would start Docker for a question: no question is to start
+/// anything. While a host boots, Docker waits for dockfw besides.
+fn is_systemd_in_its_place() -> bool {
+    processes::is_init("systemd") && !processes::is_running(DAEMON)
 }
 
 /// Does not wait for the same daemon again and again.
