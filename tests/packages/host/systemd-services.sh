@@ -14,6 +14,13 @@ comes_back() {
 comes_back 'the boot'
 [ "$(property dockfw ActiveState)" = active ]
 
+# Questions start no Docker, neither at boot nor later.
+[ "$(property docker.socket ActiveState)" = active ]
+dockfw status
+[ -z "$(systemctl list-jobs --no-legend docker.service)" ]
+[ "$(property docker.service ActiveState)" = inactive ] || die 'Docker was started'
+[ ! -e /run/docker-was-started ]
+
 # Stopping the unit changes nothing.
 systemctl stop dockfw
 is_in_force || die 'the policy is gone with the unit'
