@@ -68,7 +68,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "docker",
         statements: "S2 S3 S11",
-        about: "the same through a restart of Docker",
+        about: "the same through a restart of Docker, which no question starts once it is stopped",
         short: false,
         run: restarts::docker,
     },
