@@ -18,8 +18,11 @@ use crate::wait::patience;
 /// retransmission, which would double the packets that a test reasons about, comes after a second.
 pub const TIMEOUT: Duration = Duration::from_millis(400);
 
-/// The ports that Linux itself chooses for clients (net.ipv4.ip_local_port_range).
-const CLIENT_PORTS: Range<u16> = 32_768..61_000;
+/// The ports of UDP clients, each with its share of those that Linux itself chooses from (net.ipv4.ip_local_port_range).
+/// Knocks are so many that they are through their share in half a minute: apart, they leave the probes theirs, which lasts
+/// for longer than any flow is remembered.
+static PROBES: Ports = Ports::new(32_768..52_768);
+static KNOCKS: Ports = Ports::new(52_768..61_000);
 
 /// What came of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,7 @@ pub struct Probe {
     proto: Proto,
     to: SocketAddr,
     source: Option<SocketAddr>,
+    ports: &'static Ports,
     timeout: Duration,
     payload: String,
 }
@@ -87,7 +91,20 @@ impl Probe {
     #[must_use]
     pub fn new(from: &Netns, proto: Proto, to: impl Into<SocketAddr>) -> Self {
         let payload = "probe".to_owned();
-        Self { from: from.clone(), proto, to: to.into(), source: None, timeout: TIMEOUT, payload }
+        Self {
+            from: from.clone(),
+            proto,
+            to: to.into(),
+            source: None,
+            ports: &PROBES,
+            timeout: TIMEOUT,
+            payload,
+        }
+    }
+
+    /// One of very many, which hardly waits for an answer.
+    pub(crate) fn knock(from: &Netns, proto: Proto, on: impl Into<SocketAddr>) -> Self {
+        Self { ports: &KNOCKS, timeout: Duration::from_millis(20), ..Self::new(from, proto, on) }
     }
 
     /// From this address of the namespace, and any port.
@@ -174,7 +191,7 @@ impl Probe {
                 socket.set_reuse_address(true)?;
                 socket.bind(&source.into())?;
             }
-            source if kind == Type::DGRAM => bind_to_fresh_port(&socket, source.ip())?,
+            source if kind == Type::DGRAM => self.ports.bind_to_fresh(&socket, source.ip())?,
             source => socket.bind(&source.into())?,
         }
         Ok(socket)
@@ -191,19 +208,31 @@ impl Probe {
     }
 }
 
-/// Binds to a port that no probe had for as long as can be. Connection tracking remembers a UDP flow for up to two minutes: one
-/// more from the same port would be the same flow, and pass where no new one does.
-fn bind_to_fresh_port(socket: &Socket, address: IpAddr) -> io::Result<()> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    for _ in CLIENT_PORTS {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed) % CLIENT_PORTS.len();
-        let port = CLIENT_PORTS.start + u16::try_from(step).unwrap_or_default();
-        match socket.bind(&SocketAddr::new(address, port).into()) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            result => return result,
-        }
+/// Ports that are taken in turn.
+#[derive(Debug)]
+struct Ports {
+    range: Range<u16>,
+    taken: AtomicUsize,
+}
+
+impl Ports {
+    const fn new(range: Range<u16>) -> Self {
+        Self { range, taken: AtomicUsize::new(0) }
     }
-    Err(ErrorKind::AddrInUse.into())
+
+    /// Binds to a port that nobody had for as long as can be. Connection tracking remembers a UDP flow for up to two minutes:
+    /// one more from the same port would be the same flow, and pass where no new one does.
+    fn bind_to_fresh(&self, socket: &Socket, address: IpAddr) -> io::Result<()> {
+        for _ in self.range.clone() {
+            let step = self.taken.fetch_add(1, Ordering::Relaxed) % self.range.len();
+            let port = self.range.start + u16::try_from(step).unwrap_or_default();
+            match socket.bind(&SocketAddr::new(address, port).into()) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                result => return result,
+            }
+        }
+        Err(ErrorKind::AddrInUse.into())
+    }
 }
 
 impl fmt::Display for Probe {
@@ -247,13 +276,20 @@ mod tests {
 
     use super::*;
 
+    fn port(ports: &Ports) -> u16 {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        ports.bind_to_fresh(&socket, Ipv4Addr::LOCALHOST.into()).unwrap();
+        socket.local_addr().unwrap().as_socket().unwrap().port()
+    }
+
     #[test]
     fn no_two_probes_over_udp_are_one_flow() {
-        let port = || {
-            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-            bind_to_fresh_port(&socket, Ipv4Addr::LOCALHOST.into()).unwrap();
-            socket.local_addr().unwrap().as_socket().unwrap().port()
-        };
-        assert_eq!((0..1000).map(|_| port()).collect::<BTreeSet<_>>().len(), 1000);
+        assert_eq!((0..1000).map(|_| port(&PROBES)).collect::<BTreeSet<_>>().len(), 1000);
+    }
+
+    #[test]
+    fn knocks_use_up_no_port_of_a_probe() {
+        let knocks: BTreeSet<_> = (0..KNOCKS.range.len()).map(|_| port(&KNOCKS)).collect();
+        assert!(knocks.iter().all(|port| !PROBES.range.contains(port)));
     }
 }

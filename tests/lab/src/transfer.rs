@@ -65,7 +65,7 @@ impl Netns {
         // Several at once, for each waits for an answer that is not to come: together some 400 knocks a second. On a slow
         // machine, where all that they may notice takes longer, fewer: they must leave it the time to do anything else.
         let count = (8 / patience()).max(1);
-        let probe = Probe::new(self, proto, on).timeout(Duration::from_millis(20));
+        let probe = Probe::knock(self, proto, on);
         let state = Arc::new(Knocks::default());
         let workers = (0..count).map(|_| {
             let (probe, state, netns) = (probe.clone(), state.clone(), self.clone());
