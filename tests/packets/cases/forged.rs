@@ -135,8 +135,14 @@ pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Resul
 }
 
 /// Takes the kernel's own checks of addresses away, which many hosts do without: route_localnet is Docker's own doing.
+///
+/// What comes to 127.0.0.1 then is answered from there, half-open connections again and again for a minute. The question
+/// for the neighbour's hardware address must not come from 127.0.0.1 too, as it would by itself: no neighbour answers
+/// that, and for as long as it is repeated, everything else for this neighbour waits.
 pub(super) fn believe_anything(world: &World<'_>, interface: &str) -> Result<()> {
-    for (key, value) in [("route_localnet", "1"), ("accept_local", "1"), ("rp_filter", "0")] {
+    for (key, value) in
+        [("route_localnet", "1"), ("accept_local", "1"), ("rp_filter", "0"), ("arp_announce", "2")]
+    {
         world.lab.host.set_sysctl(&format!("net.ipv4.conf.{interface}.{key}"), value)?;
     }
     world.lab.host.set_sysctl("net.ipv4.conf.all.rp_filter", "0")
