@@ -42,6 +42,7 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
         Ok(()) => damage.map_or(Ok(Exit::Done), |damage| Err(damage.into())),
         Err(error) => {
             fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
+            let settled = State { unrecorded: false, ..settled };
             if settled != state {
                 store.note(&settled)?;
             }

@@ -41,10 +41,10 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
 }
 
 fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<State> {
-    let Some(previous) = &state.previous else {
+    let Some(before) = state.one_before() else {
         bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
     };
-    enact::restore(store, previous, lock)?;
+    enact::restore(store, before, lock)?;
     let state = state.step_back(WHY, unix_seconds());
     store.note(&state).context("the policy before is in force, but that could not be recorded")?;
     Ok(state)

@@ -20,6 +20,9 @@ pub(crate) struct State {
     pub(crate) pending: Option<Pending>,
     /// The one that was taken back last. While the policy files are these, a boot does not put them in force.
     pub(crate) rolled_back: Option<RolledBack>,
+    /// Whether one that could not be recorded is in force, in place of all of these.
+    #[serde(default)]
+    pub(crate) unrecorded: bool,
 }
 
 /// A policy that was put in force.
@@ -102,7 +105,7 @@ impl State {
 
     /// A policy is about to be in force, and waits to be confirmed. What waited before it does no more.
     pub(crate) fn await_confirmation(self, pending: Pending) -> Self {
-        Self { pending: Some(pending), rolled_back: None, ..self }
+        Self { pending: Some(pending), rolled_back: None, unrecorded: false, ..self }
     }
 
     /// The operator confirmed what is pending.
@@ -116,7 +119,7 @@ impl State {
 
     /// A policy that there is no record of is in force in place of what was on trial, or rolled back.
     pub(crate) fn lose_track(self) -> Self {
-        Self { pending: None, rolled_back: None, ..self }
+        Self { pending: None, rolled_back: None, unrecorded: true, ..self }
     }
 
     /// What is pending goes on under the name of another apply.
@@ -135,10 +138,18 @@ impl State {
         self
     }
 
-    /// The policy before the confirmed one is in force again.
+    /// The policy before the one in force, where nothing is on trial.
+    pub(crate) fn one_before(&self) -> Option<&Record> {
+        if self.unrecorded { self.confirmed.as_ref() } else { self.previous.as_ref() }
+    }
+
+    /// The [one before](Self::one_before) is in force again.
     pub(crate) fn step_back(self, why: &str, at: u64) -> Self {
+        if self.unrecorded {
+            return Self { unrecorded: false, ..self };
+        }
         let rolled_back = self.confirmed.map(|policy| RolledBack { policy, why: why.to_owned(), at });
-        Self { confirmed: self.previous, previous: None, pending: None, rolled_back }
+        Self { confirmed: self.previous, rolled_back, ..Self::default() }
     }
 
     /// The pending policy, if that is the one of this apply.
@@ -206,6 +217,18 @@ mod tests {
         let state = State::default().apply(record("a")).apply(record("b")).step_back("", 1);
         assert_eq!(roles(&state), [Some("a"), None, None, Some("b")]);
         assert_eq!(roles(&state.apply(record("b"))), [Some("b"), Some("a"), None, None]);
+    }
+
+    #[test]
+    fn a_step_back_from_what_has_no_record_goes_to_the_last_that_has() {
+        let state = State::default().apply(record("a")).apply(record("b"));
+        let lost = state.clone().await_confirmation(pending("c")).lose_track();
+        assert_eq!((roles(&lost), lost.one_before()), (roles(&state), Some(&record("b"))));
+        assert_eq!(lost.clone().step_back("", 1), state);
+        assert_eq!(state.one_before(), Some(&record("a")));
+        for found in [state.clone().lose_track().apply(record("c")), lost.await_confirmation(pending("c"))] {
+            assert!(!found.unrecorded);
+        }
     }
 
     #[test]

@@ -12,12 +12,14 @@ use crate::text::printable;
 pub(crate) struct Summary {
     /// When the confirmed policy was applied, in seconds since 1970.
     confirmed_at: Option<u64>,
-    /// When the one before it was, to which `dockfw rollback` goes.
+    /// When the one before it was, to which `dockfw rollback` goes from it.
     previous_at: Option<u64>,
     /// The policy that waits to be confirmed.
     pending: Option<PendingSummary>,
     /// The policy that was taken back last, until another one is applied.
     rolled_back: Option<RolledBackSummary>,
+    /// Whether a policy that could not be recorded is in force, from which `dockfw rollback` goes to the confirmed one.
+    unrecorded: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +54,7 @@ impl Summary {
             previous_at: applied_at(&state.previous),
             pending: state.pending.as_ref().map(pending),
             rolled_back: state.rolled_back.as_ref().map(rolled_back),
+            unrecorded: state.unrecorded,
         }
     }
 
@@ -69,7 +72,8 @@ impl Summary {
                 "a policy was rolled back at {at} ({why}); dockfw boot leaves it out, dockfw apply does not"
             )
         });
-        pending.into_iter().chain(rolled_back).collect()
+        let unrecorded = self.unrecorded.then(|| "the policy in force could not be recorded".to_owned());
+        pending.into_iter().chain(rolled_back).chain(unrecorded).collect()
     }
 }
 

@@ -39,6 +39,23 @@ fn an_apply_that_can_not_be_recorded_is_not_overwritten_by_the_watcher() {
 
 #[test]
 #[ignore = "needs root"]
+fn from_an_apply_that_can_not_be_recorded_the_way_back_is_one_step() {
+    for (name, obstacle) in OBSTACLES {
+        let host = Host::with_two_policies(&format!("one-step-{name}"));
+        host.script("dockfw apply").exits(0);
+        host.script(obstacle).exits(0);
+        host.write_policy("445");
+        host.script("dockfw apply").exits(1).says("could not be recorded");
+        host.script("dockfw status").prints("the policy in force could not be recorded");
+        host.script("mount -o remount,rw,size=1m /var/lib; rm -f /var/lib/fill; dockfw rollback").exits(0);
+        assert_eq!(host.in_force(), ["444"], "{name}");
+        host.script("dockfw rollback").exits(0);
+        assert_eq!(host.in_force(), ["443"], "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn what_can_not_be_recorded_as_taken_back_is_so_all_the_same() {
     for (name, obstacle) in OBSTACLES {
         let host = trial(&format!("taken-back-{name}"), "1s");
