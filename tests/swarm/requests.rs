@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dockfw_lab::{Netns, Proto, wait_until};
+use dockfw_lab::{Netns, Proto, respite, wait_until};
 
 /// Requests that go on in the background, by a new connection each.
 pub(crate) struct Requests {
@@ -69,6 +69,7 @@ fn ask(client: &Netns, place: SocketAddr, name: &str, state: &State) -> Vec<Stri
         } else {
             lost.push(format!("{place}: {outcome}"));
         }
+        thread::sleep(respite());
     }
     lost
 }

@@ -95,5 +95,5 @@ pub use sshd::{Sshd, knock};
 pub use topology::{Lab, LabOptions, SECOND_V4, SECOND_V6};
 pub use transfer::{Conversation, Knocker, Transfer};
 pub use userland::libraries;
-pub use wait::{patience, wait_until};
+pub use wait::{patience, respite, wait_until};
 pub use witness::{Hook, Survivor, Witness};

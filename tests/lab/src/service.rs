@@ -18,7 +18,7 @@ use crate::datagram::DatagramSocket;
 use crate::netns::Netns;
 use crate::port::{Port, Proto};
 use crate::transfer::pattern;
-use crate::wait::{patience, wait_until};
+use crate::wait::{respite, wait_until};
 
 /// How a TCP service goes on after it has said its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +189,7 @@ fn send_pattern(mut stream: TcpStream) {
     let mut position = 0;
     while stream.write_all(&pattern(position, STREAM_PIECE)).is_ok() {
         position += STREAM_PIECE as u64;
-        thread::sleep(STREAM_PAUSE * patience());
+        thread::sleep(STREAM_PAUSE + respite());
     }
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::netns::Netns;
 use crate::port::Proto;
 use crate::probe::{Outcome, Probe, TIMEOUT};
-use crate::wait::{patience, wait_until};
+use crate::wait::{patience, respite, wait_until};
 
 /// The bytes of a stream from `position` on. The period is prime, so that a lost piece of any usual size shows.
 pub(crate) fn pattern(position: u64, length: usize) -> Vec<u8> {
@@ -231,6 +231,7 @@ impl Knocks {
         while !self.stop.load(Ordering::SeqCst) {
             let outcome = probe.run_here();
             self.tried.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(respite());
             if !outcome.is_silent() {
                 self.heard.fetch_add(1, Ordering::SeqCst);
                 *self.last.lock().expect("never poisoned") = Some(outcome);

@@ -37,6 +37,13 @@ pub fn patience() -> u32 {
     std::env::var("DOCKFW_LAB_PATIENCE").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
 }
 
+/// How long the traffic in the background of a test pauses after each step: on a machine of its own pace not at all, on a
+/// slow one long enough to leave the time to what is tested.
+#[must_use]
+pub fn respite() -> Duration {
+    Duration::from_millis(50) * (patience() - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
