@@ -264,8 +264,12 @@ impl Netns {
 /// Runs probes at once, so that many silent ones take no longer than one, and gives their outcomes in order.
 #[must_use]
 pub fn probe_all(probes: &[Probe]) -> Vec<Outcome> {
+    let run = |probe: &Probe| {
+        probe.from.enter();
+        probe.run_here()
+    };
     thread::scope(|scope| {
-        let running: Vec<_> = probes.iter().map(|probe| scope.spawn(|| probe.run())).collect();
+        let running: Vec<_> = probes.iter().map(|probe| scope.spawn(move || run(probe))).collect();
         running.into_iter().map(|probe| probe.join().expect("a probe does not panic")).collect()
     })
 }

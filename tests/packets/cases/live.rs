@@ -3,8 +3,10 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use dockfw_lab::{Conversation, Knocker, Netns, PROTOS, Proto, Service, Transfer, wait_until};
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{
+    Conversation, Knocker, Netns, Outcome, PROTOS, Proto, Service, Transfer, probe_all, wait_until,
+};
 
 use super::opening;
 use crate::expect::Expectations;
@@ -188,19 +190,30 @@ impl Alternatives {
 
     /// Which of the two is in force for each family; an error where it is neither or both.
     fn in_force(&self, world: &World<'_>) -> Result<[usize; 2]> {
-        let untrusted = &world.lab.untrusted;
-        let is_in_force = |index: usize, family: usize| {
-            let ((open, name), (closed, _)) = (self.ports[index], self.ports[1 - index]);
-            let mut expect = Expectations::default();
-            expect.answers(untrusted, [world.at(open)[family]], name);
-            expect.silent(untrusted, [world.at(closed)[family]]).verify()
-        };
-        let of_family = |family| {
-            let Err(first) = is_in_force(0, family) else { return Ok(0) };
-            let Err(second) = is_in_force(1, family) else { return Ok(1) };
-            bail!("neither the one policy nor the other:\n{first:#}\n{second:#}")
-        };
-        Ok([of_family(0)?, of_family(1)?])
+        let places = [0, 1].map(|family| self.ports.map(|(port, _)| world.at(port)[family])).concat();
+        let probe = |at| PROTOS.map(|proto| world.lab.untrusted.probe(proto, at));
+        let probes: Vec<_> = places.into_iter().flat_map(probe).collect();
+        let outcomes = probe_all(&probes);
+        let (v4, v6) = outcomes.split_at(outcomes.len() / 2);
+        self.only(v4).zip(self.only(v6)).map(<[usize; 2]>::from).with_context(|| {
+            let told = probes.iter().zip(&outcomes).map(|(probe, outcome)| format!("\n  {probe}: {outcome}"));
+            format!("neither the one policy nor the other:{}", told.collect::<String>())
+        })
+    }
+
+    /// The only one of the two whose port answers, over all protocols.
+    fn only(&self, outcomes: &[Outcome]) -> Option<usize> {
+        let (first, second) = outcomes.split_at(outcomes.len() / 2);
+        let is_open = |port: &[Outcome], name| port.iter().all(|outcome| outcome.is(name));
+        let is_closed = |port: &[Outcome]| port.iter().all(Outcome::is_silent);
+        let [(_, name), (_, other)] = self.ports;
+        if is_open(first, name) && is_closed(second) {
+            Some(0)
+        } else if is_closed(first) && is_open(second, other) {
+            Some(1)
+        } else {
+            None
+        }
     }
 }
 
