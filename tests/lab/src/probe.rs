@@ -19,8 +19,8 @@ use crate::wait::patience;
 pub const TIMEOUT: Duration = Duration::from_millis(400);
 
 /// The ports of UDP clients, each with its share of those that Linux itself chooses from (net.ipv4.ip_local_port_range).
-/// Knocks are so many that they are through their share in half a minute: apart, they leave the probes theirs, which lasts
-/// for longer than any flow is remembered.
+/// Knocks are so many that they are through their share within seconds: apart, they leave the probes theirs, which lasts for
+/// longer than any flow is remembered.
 static PROBES: Ports = Ports::new(32_768..52_768);
 static KNOCKS: Ports = Ports::new(52_768..61_000);
 
