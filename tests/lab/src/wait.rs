@@ -9,12 +9,14 @@ use anyhow::{Result, bail};
 const STEP: Duration = Duration::from_millis(5);
 /// The part of the time waited so far that later pauses take.
 const SHARE: u32 = 20;
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Polls `look` until it gives something, or fails with `what` after `deadline`.
 ///
 /// `look` is called at least twice: once at the start, and once when the deadline has passed, so that a machine
-/// that stood still for a while does not make a condition that holds look as though it did not. No pause is shorter than
-/// the look before it: to look is work too, done by the machine that is waited for.
+/// that stood still for a while does not make a condition that holds look as though it did not. The pause after a look is
+/// as long as that took: to look is work too, done by the machine that is waited for.
 pub fn wait_until<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let start = Instant::now();
     let end = start + deadline * patience();
@@ -27,7 +29,7 @@ pub fn wait_until<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> O
         if late {
             bail!("waited {:?} in vain: {what}", deadline * patience());
         }
-        let pause = STEP.max(now.elapsed()).max(start.elapsed() / SHARE);
+        let pause = STEP.max(now.elapsed()).max(start.elapsed() / SHARE).min(LONGEST);
         thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
     }
 }
