@@ -111,11 +111,17 @@ fn fits(patterns: &[IfPattern], name: &str) -> bool {
 }
 
 /// What an operator may not expect of the policy on this host.
-pub(crate) fn notes(policy: &Policy, links: &[Link], published: &[Published]) -> Vec<String> {
+pub(crate) fn notes(
+    policy: &Policy,
+    links: &[Link],
+    published: &[Published],
+    docker_uses_nftables: bool,
+) -> Vec<String> {
     let overlaps = trusted_docker_networks(policy, links);
     let uncovered = unfiltered(policy, links)
         .map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name));
-    overlaps.into_iter().chain(uncovered).chain(lost_to_containers(policy, published)).collect()
+    let lost = lost_to_containers(policy, published, docker_uses_nftables);
+    overlaps.into_iter().chain(uncovered).chain(lost).collect()
 }
 
 /// Containers in a trusted network are trusted by address.
@@ -166,8 +172,14 @@ pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> O
     })
 }
 
-/// Published ports that containers can't reach by an address of their host, and the rule that gives them back.
-fn lost_to_containers(policy: &Policy, published: &[Published]) -> Option<String> {
+/// Published ports that containers can't reach by an address of their host, and the rule that gives them back. Docker's
+/// nftables backend leaves to docker-proxy only what comes from the port's own network.
+fn lost_to_containers(
+    policy: &Policy,
+    published: &[Published],
+    docker_uses_nftables: bool,
+) -> Option<String> {
+    let containers = if docker_uses_nftables { "containers of the same network" } else { "containers" };
     let ports = published.iter().filter_map(|port| Some((port.service()?, port.container.as_str())));
     let lost: BTreeSet<_> = ports.filter(|(service, _)| !open_to_containers(policy, *service)).collect();
     let names: Vec<_> = lost.iter().map(|(service, name)| format!("{service} ({name})")).collect();
@@ -175,7 +187,7 @@ fn lost_to_containers(policy: &Policy, published: &[Published]) -> Option<String
     services.dedup();
     (!lost.is_empty()).then(|| {
         format!(
-            "containers can't reach these published ports by an address of this host: {}\n  \
+            "{containers} can't reach these published ports by an address of this host: {}\n  \
              a rule that lets them:\n    [[allow]]\n    name  = \"published ports for containers\"\n    \
              from  = [\"containers\"]\n    ports = [{}]\n    to    = \"docker\"",
             names.join(", "),

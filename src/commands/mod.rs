@@ -79,7 +79,10 @@ fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) 
         objections.push(objection);
     }
     let published = docker::published().unwrap_or_default();
-    let mut judgement = Judgement { objections, notes: safety::notes(policy, &links, &published) };
+    // Where Docker publishes ports, its tables are there, and it need not be asked what it filters with.
+    let docker_uses_nftables = !docker::tables().is_empty();
+    let notes = safety::notes(policy, &links, &published, docker_uses_nftables);
+    let mut judgement = Judgement { objections, notes };
     lockout::judge(policy, &links, &mut judgement);
     Ok(judgement)
 }

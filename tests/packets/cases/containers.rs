@@ -125,6 +125,8 @@ pub(super) fn lost_ports_are_named(world: &World<'_>, setting: Setting) -> Resul
     };
     let all = said(SOURCES)?;
     ensure!(all.contains("8083/tcp (second)") && all.contains("[\"containers\"]"), "it said {all}");
+    let of_network = all.contains("containers of the same network can't");
+    ensure!(of_network == world.lab.docker_is_on_nftables(), "it said {all}");
     let fewer = said(&opening(&["8083"], "docker"))?;
     ensure!(!fewer.contains("8083/tcp") && fewer.contains("8080/tcp (web)"), "it said {fewer}");
     Ok(())
