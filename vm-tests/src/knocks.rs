@@ -2,15 +2,16 @@
 //! without a pause, and whether or not anybody is there. Anything that comes back is an answer: what the machine has not
 //! dropped, it refuses at least.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::{Range, RangeInclusive};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use dockfw_lab::{Body, Heard, Netns, Packet, Sender, Sniffer, TcpFlags, wait_until};
 
 use crate::wire::{HARDWARE_ADDRESS, HOST, INTERFACE, UNTRUSTED};
@@ -32,10 +33,14 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
-/// An answer, and when it came.
+/// The rounds of all knocking, each from a port of its own: a server repeats its answers, and none of them may be taken
+/// for one to a later knock.
+static ROUNDS: AtomicU32 = AtomicU32::new(0);
+
+/// An answer, and when the knock went out.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    at: Instant,
+    asked: Instant,
     heard: Heard,
 }
 
@@ -50,6 +55,8 @@ pub(crate) struct Knocking {
 struct State {
     stop: AtomicBool,
     sent: AtomicU64,
+    /// When each port was last knocked from.
+    asked: Mutex<BTreeMap<u16, Instant>>,
     answers: Mutex<Vec<Answer>>,
 }
 
@@ -89,12 +96,11 @@ impl Knocking {
         }
     }
 
-    /// Ends, and tells from when to when there were answers, if there were; none may have come for `since`.
-    pub(crate) fn gap(self, since: Instant) -> Result<Duration> {
+    /// Ends, and tells for how long knocks were answered; none may be that went out after `closed`. Of a connection that
+    /// was begun before, a server repeats its answer for a minute.
+    pub(crate) fn gap(self, closed: Instant) -> Result<Duration> {
         let (_, answers) = self.finish()?;
-        let (Some(first), Some(last)) = (answers.first(), answers.last()) else { return Ok(Duration::ZERO) };
-        ensure!(last.at < since, "still answered: {}", last);
-        Ok(last.at - first.at)
+        gap(&answers, closed)
     }
 
     fn finish(mut self) -> Result<(u64, Vec<Answer>)> {
@@ -110,7 +116,7 @@ impl Knocking {
     }
 
     fn answers(&self) -> Vec<Answer> {
-        self.state.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        locked(&self.state.answers).clone()
     }
 }
 
@@ -122,9 +128,11 @@ impl Drop for Knocking {
 
 impl State {
     fn knock(&self, sender: &Sender, open: &[u16]) -> Result<()> {
-        // Of another port each round: a flow that was let through once is let through from then on (S9).
-        for from in OWN_PORTS.cycle() {
+        loop {
+            // Of another port each round: a flow that was let through once is let through from then on (S9).
+            let from = next_port();
             let round = Instant::now();
+            locked(&self.asked).insert(from, round);
             for packet in round_of(from, open) {
                 if self.stop.load(Ordering::SeqCst) {
                     return Ok(());
@@ -134,17 +142,41 @@ impl State {
             }
             thread::sleep(ROUND.saturating_sub(round.elapsed()));
         }
-        Ok(())
     }
 
     fn listen(&self, sniffer: &Sniffer) -> Result<()> {
         while !self.stop.load(Ordering::SeqCst) {
-            let heard = sniffer.next()?.filter(is_answer);
-            let answer = heard.map(|heard| Answer { at: Instant::now(), heard });
-            self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(answer);
+            let answer = sniffer.next()?.and_then(|heard| self.answer(heard));
+            locked(&self.answers).extend(answer);
         }
         Ok(())
     }
+
+    /// What was heard as the answer to a knock, if it is one.
+    fn answer(&self, heard: Heard) -> Option<Answer> {
+        let asked = match heard.protocol {
+            TCP | UDP => *locked(&self.asked).get(&port_at(&heard.payload, 2)?)?,
+            _ => Instant::now(),
+        };
+        is_answer(&heard).then_some(Answer { asked, heard })
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn next_port() -> u16 {
+    let round = ROUNDS.fetch_add(1, Ordering::SeqCst) % u32::from(OWN_PORTS.end - OWN_PORTS.start);
+    OWN_PORTS.start + round as u16
+}
+
+fn gap(answers: &[Answer], closed: Instant) -> Result<Duration> {
+    let asked = || answers.iter().map(|answer| answer.asked);
+    if let Some(late) = answers.iter().find(|answer| answer.asked >= closed) {
+        bail!("still answered: {late}");
+    }
+    Ok(asked().max().zip(asked().min()).map(|(last, first)| last - first).unwrap_or_default())
 }
 
 fn round_of(from: u16, open: &[u16]) -> Vec<Packet> {
@@ -174,12 +206,8 @@ fn is_answer(heard: &Heard) -> bool {
     // filter but prerouting sees the packet.
     let is_no_route =
         matches!((heard.protocol, heard.payload.get(..2)), (ICMP, Some([3, 0])) | (ICMPV6, Some([1, 0])));
-    let is_to_knock = match heard.protocol {
-        TCP | UDP => port_at(&heard.payload, 2).is_some_and(|port| OWN_PORTS.contains(&port)),
-        ICMPV6 => !NEIGHBOUR_DISCOVERY.contains(&first),
-        _ => true,
-    };
-    UNTRUSTED.contains(&heard.destination) && is_to_knock && !is_no_route
+    let is_discovery = heard.protocol == ICMPV6 && NEIGHBOUR_DISCOVERY.contains(&first);
+    UNTRUSTED.contains(&heard.destination) && !is_discovery && !is_no_route
 }
 
 /// TCP and UDP begin with the ports, source first.
@@ -207,20 +235,55 @@ mod tests {
         Heard { source: HOST[0], destination: UNTRUSTED[0], protocol, payload: payload.to_vec() }
     }
 
+    fn to_port(port: u16) -> Heard {
+        heard(TCP, &[&[0, 22], port.to_be_bytes().as_slice(), &[0x14]].concat())
+    }
+
+    fn knocked_from(port: u16) -> (State, Instant) {
+        let (state, now) = (State::default(), Instant::now());
+        locked(&state.asked).insert(port, now);
+        (state, now)
+    }
+
     #[test]
     fn refusals_are_answers() {
-        let to_knock = OWN_PORTS.start.to_be_bytes();
-        assert!(is_answer(&heard(TCP, &[&[0, 22], to_knock.as_slice(), &[0x14]].concat())));
-        assert!(is_answer(&heard(ICMP, &[3, 3])), "port unreachable");
-        assert!(is_answer(&heard(ICMP, &[3, 1])), "host unreachable: it was forwarded");
+        let (state, asked) = knocked_from(OWN_PORTS.start);
+        assert_eq!(state.answer(to_port(OWN_PORTS.start)).unwrap().asked, asked);
+        assert!(state.answer(heard(ICMP, &[3, 3])).is_some(), "port unreachable");
+        assert!(state.answer(heard(ICMP, &[3, 1])).is_some(), "host unreachable: it was forwarded");
     }
 
     #[test]
     fn what_belongs_to_no_knock_is_none() {
-        assert!(!is_answer(&heard(TCP, &[[0x20, 0xfb], 40_000_u16.to_be_bytes()].concat())));
-        assert!(!is_answer(&heard(ICMPV6, &[135, 0])), "neighbour solicitation");
-        assert!(!is_answer(&Heard { destination: HOST[1], ..heard(ICMP, &[3, 3]) }));
-        assert!(!is_answer(&heard(ICMP, &[3, 0])), "no route");
+        let (state, _) = knocked_from(OWN_PORTS.start);
+        assert!(state.answer(to_port(40_000)).is_none());
+        assert!(state.answer(to_port(OWN_PORTS.start + 1)).is_none(), "knocked from by another");
+        assert!(state.answer(heard(TCP, &[0])).is_none());
+        assert!(state.answer(heard(ICMPV6, &[135, 0])).is_none(), "neighbour solicitation");
+        assert!(state.answer(Heard { destination: HOST[1], ..heard(ICMP, &[3, 3]) }).is_none());
+        assert!(state.answer(heard(ICMP, &[3, 0])).is_none(), "no route");
+    }
+
+    #[test]
+    fn a_gap_lasts_from_the_first_knock_that_was_answered_to_the_last() {
+        let start = Instant::now();
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        let answers = |asked: &[u64]| -> Vec<_> {
+            asked
+                .iter()
+                .map(|asked| Answer { asked: after(*asked), heard: to_port(OWN_PORTS.start) })
+                .collect()
+        };
+        assert_eq!(gap(&[], after(100)).unwrap(), Duration::ZERO);
+        // An answer that is repeated comes after those to later knocks.
+        assert_eq!(gap(&answers(&[10, 40, 20]), after(100)).unwrap(), Duration::from_millis(30));
+        assert!(gap(&answers(&[10, 100]), after(100)).is_err());
+    }
+
+    #[test]
+    fn no_two_rounds_in_a_row_are_from_one_port() {
+        let ports = [next_port(), next_port()];
+        assert!(ports[0] != ports[1] && ports.iter().all(|port| OWN_PORTS.contains(port)));
     }
 
     #[test]
