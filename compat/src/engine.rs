@@ -47,7 +47,7 @@ impl Engine for Iptables {
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
         match ruleset {
             Some(ruleset) => read(&Host::find(&self.facts)?, &lowered(ruleset)?),
-            None => Ok(State { presence: presence()?, ..State::default() }),
+            None => Ok(State { presence: presence(&self.facts)?, ..State::default() }),
         }
     }
 

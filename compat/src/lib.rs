@@ -20,6 +20,8 @@ mod text;
 mod tools;
 mod wanted;
 
+use std::collections::BTreeSet;
+
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
@@ -29,15 +31,18 @@ use plan::{Live, plan};
 use saved::Tables;
 pub use tools::savers;
 
-/// What is known of this host already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What is known of this host already, or is found out without programs.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// Whether Docker filters with nftables itself.
     pub docker_uses_nftables: bool,
+    /// Lists the names of all chains that iptables-nft could have; nothing where that fails. Without it iptables-nft is
+    /// asked, which takes the longer the more rules there are.
+    pub chains_of_iptables_nft: Option<fn() -> Option<BTreeSet<String>>>,
 }
 
 /// The compat engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Iptables {
     facts: Facts,
 }

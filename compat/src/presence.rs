@@ -6,20 +6,26 @@ use std::path::PathBuf;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Presence};
 
+use crate::Facts;
 use crate::host::set_names;
 use crate::run::{at_once, run};
-use crate::saved::Tables;
+use crate::saved::{Tables, is_unmistakable};
 use crate::sets;
-use crate::tools::savers;
+use crate::tools::{legacy_saver, savers};
 
 /// Looks in both variants of iptables, and for sets: all at once.
 /// What can't be read holds nothing of ours.
-pub(crate) fn presence() -> Result<Presence, EngineError> {
-    let saves = Family::BOTH.into_iter().flat_map(savers);
+pub(crate) fn presence(facts: &Facts) -> Result<Presence, EngineError> {
+    let chains = facts.chains_of_iptables_nft.and_then(|list| list());
+    let saves = Family::BOTH.into_iter().flat_map(|family| match chains {
+        Some(_) => Vec::from_iter(legacy_saver(family)),
+        None => savers(family),
+    });
     let questions = saves.map(Question::Rules).chain([Question::Sets]);
     let answers = at_once(questions, |question| question.answer());
     let found: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;
-    Ok(presence_of(found.contains(&Presence::Rules), found.contains(&Presence::Leftovers)))
+    let have_own = chains.is_some_and(|chains| chains.iter().any(|name| is_unmistakable(name)));
+    Ok(presence_of(have_own || found.contains(&Presence::Rules), found.contains(&Presence::Leftovers)))
 }
 
 /// Sets alone judge no packet.

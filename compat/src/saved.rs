@@ -78,7 +78,7 @@ impl Tables {
 }
 
 /// Whether only the engine has chains of this name.
-fn is_unmistakable(name: &str) -> bool {
+pub(crate) fn is_unmistakable(name: &str) -> bool {
     name.starts_with("DOCKFW-") && is_own_chain(name)
 }
 

@@ -152,12 +152,20 @@ pub(crate) fn base_name(family: Family) -> &'static str {
 
 /// The programs that list rules of a family: of each variant that may have any, or the only one that there is.
 pub fn savers(family: Family) -> Vec<PathBuf> {
+    legacy_saver(family).into_iter().chain(nft_saver(family)).collect()
+}
+
+/// The program that lists a family's rules of iptables-legacy, if there may be any; or the only one that there is.
+pub(crate) fn legacy_saver(family: Family) -> Option<PathBuf> {
     let base = base_name(family);
-    let (legacy, nft) = (find(&format!("{base}-legacy-save")), find(&format!("{base}-nft-save")));
-    if legacy.is_none() && nft.is_none() {
-        return find(&format!("{base}-save")).into_iter().collect();
+    match find(&format!("{base}-legacy-save")) {
+        None if nft_saver(family).is_none() => find(&format!("{base}-save")),
+        legacy => legacy.filter(|_| may_have_legacy_tables(family)),
     }
-    legacy.filter(|_| may_have_legacy_tables(family)).into_iter().chain(nft).collect()
+}
+
+fn nft_saver(family: Family) -> Option<PathBuf> {
+    find(&format!("{}-nft-save", base_name(family)))
 }
 
 /// The families that the kernel has: IPv6 may be disabled at boot.

@@ -14,7 +14,7 @@ use dockfw_policy::ruleset::Ruleset;
 
 use crate::host::{docker, helpers};
 use crate::lock::Lock;
-use crate::nftables::Nftables;
+use crate::nftables::{Nftables, foreign};
 use crate::talk::say;
 use facts::Survey;
 
@@ -26,15 +26,20 @@ pub(crate) const IPTABLES: &str = "iptables";
 /// The engine of this name, to be put to work. With `verify`, it compares every element of every set.
 fn by_name(name: &str, verify: bool) -> Box<dyn Engine> {
     match name {
-        IPTABLES => Box::new(Iptables::new(Facts { docker_uses_nftables: docker::uses_nftables() })),
+        IPTABLES => Box::new(iptables(docker::uses_nftables())),
         _ => Box::new(Nftables::new(verify)),
     }
+}
+
+fn iptables(docker_uses_nftables: bool) -> Iptables {
+    let chains = || foreign::chains_of_iptables().ok();
+    Iptables::new(Facts { docker_uses_nftables, chains_of_iptables_nft: Some(chains) })
 }
 
 /// The engines, each of which may have left something on the host: to be read and removed, for which they need to know
 /// nothing of Docker.
 pub(crate) fn all(verify: bool) -> [Box<dyn Engine>; 2] {
-    [Box::new(Nftables::new(verify)), Box::new(Iptables::default())]
+    [Box::new(Nftables::new(verify)), Box::new(iptables(false))]
 }
 
 /// The engine that is not this one.

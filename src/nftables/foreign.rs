@@ -53,6 +53,14 @@ pub(crate) fn tables() -> Result<BTreeSet<String>, EngineError> {
     list(&mut Socket::open()?, msg::GETTABLE, |table, _| Some(table.to_owned()))
 }
 
+/// The names of all chains that iptables-nft could have.
+pub(crate) fn chains_of_iptables() -> Result<BTreeSet<String>, EngineError> {
+    list(&mut Socket::open()?, msg::GETCHAIN, |table, attributes| {
+        let is_of_iptables = ["ip ", "ip6 "].iter().any(|family| table.starts_with(family));
+        is_of_iptables.then(|| name(attributes)).flatten()
+    })
+}
+
 fn list<T: Ord>(
     socket: &mut Socket,
     kind: u16,
@@ -91,8 +99,13 @@ fn dropping_chain(table: &str, attributes: Attributes<'_>) -> Option<BaseChain> 
     let drops = attributes.number(chain::POLICY)? == libc::NF_DROP as u32;
     let is_filter = attributes.find(chain::TYPE)?.text() == FILTER;
     let hook = Attributes(attributes.value(chain::HOOK)).number(chain::HOOK_NUMBER)?;
-    let name = Name(attributes.find(chain::NAME)?.text().to_vec());
-    (drops && is_filter).then(|| BaseChain { table: table.to_owned(), chain: name.to_string(), hook })
+    let chain = name(attributes)?;
+    (drops && is_filter).then(|| BaseChain { table: table.to_owned(), chain, hook })
+}
+
+/// The name of a chain.
+fn name(attributes: Attributes<'_>) -> Option<String> {
+    Some(Name(attributes.find(chain::NAME)?.text().to_vec()).to_string())
 }
 
 fn untracking_table(table: &str, attributes: Attributes<'_>) -> Option<String> {

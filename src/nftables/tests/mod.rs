@@ -2,6 +2,7 @@
 
 mod apply;
 mod failures;
+mod others;
 mod round_trip;
 
 use std::io::Write;

@@ -1,6 +1,9 @@
 //! What an apply makes of the engine's own rules and sets.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::Facts;
 
 #[test]
 #[ignore = "needs root"]
@@ -84,7 +87,8 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
 #[ignore = "needs root"]
 fn sets_without_rules_are_left_over() {
     on_both(|bench| {
-        let found = || [presence().unwrap(), bench.host.read().unwrap().presence()];
+        let facts = Facts::default();
+        let found = || [presence(&facts).unwrap(), bench.host.read().unwrap().presence()];
         assert_eq!(found(), [Presence::Nothing; 2]);
         let filled = Step::ALL.iter().position(|step| *step == Step::FillAndJudge).unwrap() + 1;
         bench.apply_partly(&full(), filled);
@@ -93,6 +97,22 @@ fn sets_without_rules_are_left_over() {
         assert_eq!(found(), [Presence::Rules; 2]);
         remove(&bench.host).unwrap();
         assert_eq!(found(), [Presence::Nothing; 2]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn where_chains_of_nf_tables_are_known_iptables_nft_is_not_asked() {
+    fn found(chains: fn() -> Option<BTreeSet<String>>) -> Presence {
+        presence(&Facts { chains_of_iptables_nft: Some(chains), ..Facts::default() }).unwrap()
+    }
+    on_both(|bench| {
+        assert_eq!(found(|| Some(["DOCKER-USER".into(), "DOCKFW-USER".into()].into())), Presence::Rules);
+        assert_eq!(found(|| Some(["DOCKER-USER".into(), "FILTERS".into()].into())), Presence::Nothing);
+        bench.apply(&full());
+        let unless_asked =
+            if bench.host.tools.variant == Variant::Nft { Presence::Leftovers } else { Presence::Rules };
+        assert_eq!([found(|| Some(BTreeSet::new())), found(|| None)], [unless_asked, Presence::Rules]);
     });
 }
 
