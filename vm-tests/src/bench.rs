@@ -59,7 +59,8 @@ impl Bench {
         if row.suite.is_some() {
             bench.choose_iptables(row.variant)?;
         }
-        bench.run(&format!("sh {PLACE}/setup")).context("it does not become a Docker host")?;
+        let backend = if row.docker_on_nftables { "nftables" } else { "" };
+        bench.run(&format!("sh {PLACE}/setup {backend}")).context("it does not become a Docker host")?;
         Ok(bench)
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{cache_directory, run};
@@ -32,16 +33,27 @@ fn listed<'a>(sums: &'a str, name: &Path) -> Option<&'a str> {
     lines.find(|(_, file)| Path::new(file.trim_start_matches([' ', '*'])) == name).map(|(sum, _)| sum)
 }
 
-/// A disk from which cloud-init learns what to do (its NoCloud data source): to start the agent.
+/// A disk from which cloud-init learns what to do (its NoCloud data source): to start the agent. Made once, for rows that
+/// run at the same time have it in common.
 fn seed(directory: &Path) -> Result<PathBuf> {
-    let (parts, seed) = (directory.join("seed"), directory.join("seed.img"));
+    static MADE: Mutex<bool> = Mutex::new(false);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let seed = directory.join("seed.img");
+    if !*made {
+        make_seed(directory)?;
+        *made = true;
+    }
+    Ok(seed)
+}
+
+fn make_seed(directory: &Path) -> Result<()> {
+    let parts = directory.join("seed");
     fs::create_dir_all(&parts)?;
     fs::write(parts.join("user-data"), user_data())?;
     fs::write(parts.join("meta-data"), "instance-id: host\nlocal-hostname: host\n")?;
     fs::write(parts.join("network-config"), NETWORK)?;
     let script = "rm -f seed.img && mkfs.vfat -C -n CIDATA seed.img 1024 && mcopy -i seed.img seed/* ::";
-    run(Command::new("sh").args(["-c", script]).current_dir(directory))?;
-    Ok(seed)
+    run(Command::new("sh").args(["-c", script]).current_dir(directory)).map(drop)
 }
 
 fn user_data() -> String {

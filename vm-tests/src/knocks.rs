@@ -2,7 +2,7 @@
 //! without a pause, and whether or not anybody is there. Anything that comes back is an answer: what the machine has not
 //! dropped, it refuses at least.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::{Range, RangeInclusive};
@@ -36,6 +36,9 @@ const ICMPV6: u8 = 58;
 /// The rounds of all knocking, each from a port of its own: a server repeats its answers, and none of them may be taken
 /// for one to a later knock.
 static ROUNDS: AtomicU32 = AtomicU32::new(0);
+
+/// What answers: a protocol, an address and, of TCP, a port.
+type Kind = (u8, IpAddr, u16);
 
 /// An answer, and when the knock went out.
 #[derive(Clone, Debug)]
@@ -80,10 +83,17 @@ impl Knocking {
         wait_until(Duration::from_secs(60), "for knocks", || (self.sent() >= goal).then_some(()))
     }
 
-    /// Waits until something is answered, and ends.
-    pub(crate) fn expect_answer(self) -> Result<()> {
-        let answered = || (!self.answers().is_empty()).then_some(());
-        wait_until(Duration::from_secs(60), "for an answer to a knock", answered)?;
+    /// Waits until knocks of every kind are answered, and ends: that there is silence later means something then. With
+    /// `container`, those at its own address too.
+    pub(crate) fn expect_answers(self, container: bool) -> Result<()> {
+        let unanswered = || -> Vec<Kind> {
+            let answered: BTreeSet<_> = self.answers().iter().map(|answer| kind_of(&answer.heard)).collect();
+            kinds(container).difference(&answered).copied().collect()
+        };
+        wait_until(Duration::from_secs(60), "for answers to knocks", || {
+            unanswered().is_empty().then_some(())
+        })
+        .with_context(|| format!("none as (protocol, address, port): {:?}", unanswered()))?;
         self.finish().map(drop)
     }
 
@@ -185,6 +195,25 @@ fn round_of(from: u16, open: &[u16]) -> Vec<Packet> {
     targets.flat_map(|(to, port)| [tcp(from, to, port), udp(from, to, port)]).collect()
 }
 
+/// All that answer where dockfw drops nothing. A datagram that nobody wants is answered with ICMP, of which the kernel sends
+/// but a few in a second: it is all one for which port.
+fn kinds(container: bool) -> BTreeSet<Kind> {
+    let of_host = PORTS.iter().flat_map(|port| HOST.map(|address| (TCP, address, *port)));
+    let refusals = HOST.map(|address| (icmp_of(address), address, 0));
+    // Docker lets through there what is published, over TCP.
+    let of_container = container.then_some((TCP, CONTAINER.0, CONTAINER.1));
+    of_host.chain(refusals).chain(of_container).collect()
+}
+
+fn kind_of(heard: &Heard) -> Kind {
+    let port = if heard.protocol == TCP { port_at(&heard.payload, 0).unwrap_or_default() } else { 0 };
+    (heard.protocol, heard.source, port)
+}
+
+fn icmp_of(address: IpAddr) -> u8 {
+    if address.is_ipv4() { ICMP } else { ICMPV6 }
+}
+
 fn tcp(from: u16, destination: IpAddr, to: u16) -> Packet {
     let body = Body::Tcp { from, to, flags: TcpFlags::SYN };
     Packet { source: source_to(destination), destination, token: from, body }
@@ -251,6 +280,14 @@ mod tests {
         assert_eq!(state.answer(to_port(OWN_PORTS.start)).unwrap().asked, asked);
         assert!(state.answer(heard(ICMP, &[3, 3])).is_some(), "port unreachable");
         assert!(state.answer(heard(ICMP, &[3, 1])).is_some(), "host unreachable: it was forwarded");
+    }
+
+    #[test]
+    fn kinds_are_told_by_what_answers() {
+        assert!(kinds(false).contains(&kind_of(&to_port(OWN_PORTS.start))), "from port 22 of the host");
+        assert!(kinds(false).contains(&kind_of(&heard(ICMP, &[3, 3]))));
+        assert!(!kinds(false).contains(&kind_of(&heard(UDP, &[0, 22, 0, 1]))));
+        assert_eq!([kinds(false).len(), kinds(true).len()], [10, 11]);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(crate) struct Row {
     pub(crate) engine: String,
     /// The engine that the system can't have, if there is one.
     pub(crate) refused: Option<String>,
+    /// Whether its Docker is to filter with nftables itself.
+    #[serde(default)]
+    pub(crate) docker_on_nftables: bool,
     /// Which of the packages it takes.
     pub(crate) package: Package,
     /// Its kind of packages.
@@ -42,6 +45,14 @@ pub(crate) struct Row {
     /// Modules that its kernel refuses to load.
     #[serde(default)]
     pub(crate) denied: Vec<String>,
+}
+
+impl Row {
+    /// Whether outsiders reach a published port of a container at the container's own address: from 28 on, Docker drops that.
+    pub(crate) fn reaches_containers(&self) -> bool {
+        let major = self.docker.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        major.is_some_and(|major| major < 28)
+    }
 }
 
 /// What `iptables` is.

@@ -55,10 +55,18 @@ impl Entry {
 }
 
 impl Report {
-    /// Whether nothing failed, and something ran.
-    pub(crate) fn is_good(&self) -> bool {
+    /// Whether nothing failed, and something ran: if rows were asked for by name, all of them.
+    pub(crate) fn is_good(&self, by_name: bool) -> bool {
         let entries = || self.rows.iter().flat_map(|(_, outcome)| outcome.entries());
-        entries().count() > 0 && entries().all(|entry| entry.verdict.is_ok())
+        let all_ran = self.rows.iter().all(|(_, outcome)| matches!(outcome, Outcome::Ran(_)));
+        entries().count() > 0 && entries().all(|entry| entry.verdict.is_ok()) && (all_ran || !by_name)
+    }
+
+    /// The rows that could be built anywhere and did not run.
+    pub(crate) fn missing(&self) -> Vec<&str> {
+        let is_missing =
+            |(row, outcome): &&(Row, Outcome)| row.suite.is_some() && matches!(outcome, Outcome::Skipped(_));
+        self.rows.iter().filter(is_missing).map(|(row, _)| row.name.as_str()).collect()
     }
 
     /// For a terminal.
@@ -96,7 +104,7 @@ impl Report {
 
     /// For docs/.
     pub(crate) fn page(&self) -> String {
-        let mut page = String::from(PREFACE);
+        let mut page = PREFACE.replace("VERSION", env!("CARGO_PKG_VERSION"));
         let columns = self.columns();
         let names: Vec<_> = columns.iter().map(|column| column.name).collect();
         let _ = writeln!(
@@ -164,8 +172,8 @@ impl Outcome {
 const PREFACE: &str = "\
 # On which systems dockfw was tried
 
-Written by the last full run of `./dev vm-test`: each system in a virtual machine, through real boots, with its own kernel, Docker
-and iptables. What was not run says why. [vm-tests/README.md](../vm-tests/README.md) tells how to run it, and how to add a system.
+Written by the last full run of `./dev vm-test`, of version VERSION: each system in a virtual machine, through real boots, with its
+own kernel, Docker and iptables. What was not run says why. [vm-tests/README.md](../vm-tests/README.md) tells how to run it, and how to add a system.
 
 ";
 

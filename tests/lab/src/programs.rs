@@ -57,7 +57,7 @@ fn links(suffix: &str, root: &str) -> Result<PathBuf> {
     fs::create_dir_all(&directory)?;
     for family in ["iptables", "ip6tables"] {
         for verb in ["", "-save", "-restore"] {
-            let target = find(&format!("{family}-{suffix}{verb}"))
+            let target = of_variant(family, suffix, verb)
                 .with_context(|| format!("this machine has no {family}-{suffix}{verb}"))?;
             let link = directory.join(format!("{family}{verb}"));
             if !link.exists() {
@@ -66,6 +66,14 @@ fn links(suffix: &str, root: &str) -> Result<PathBuf> {
         }
     }
     Ok(directory)
+}
+
+/// Where a program of this variant is. Before iptables 1.8 there was but one, and no word for it.
+fn of_variant(family: &str, suffix: &str, verb: &str) -> Result<PathBuf> {
+    match find(&format!("{family}-{suffix}{verb}")) {
+        Err(_) if suffix == "legacy" && find("iptables-nft").is_err() => find(&format!("{family}{verb}")),
+        found => found,
+    }
 }
 
 /// Where `name` is, among the system's directories and those of `PATH`.

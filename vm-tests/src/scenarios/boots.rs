@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::bench::{Bench, POLICY, Verdict, ask};
 use crate::knocks::SSH;
+use crate::matrix::Format;
 use crate::wire::at;
 
 pub(super) fn cold(bench: &mut Bench) -> Result<Verdict> {
@@ -49,7 +50,11 @@ fn confirmed_policy(bench: &mut Bench) -> Result<String> {
 }
 
 fn fail_safe(bench: &mut Bench) -> Result<String> {
-    bench.run("rm -r /var/lib/dockfw/*; systemctl enable ssh")?;
+    let ssh = match bench.row.format {
+        Format::Deb => "ssh",
+        Format::Rpm => "sshd",
+    };
+    bench.run(&format!("rm -r /var/lib/dockfw/*; systemctl enable {ssh}"))?;
     let knocking = bench.knock_but(&[SSH])?;
     bench.machine()?.reboot()?;
     bench.wait_for("systemctl is-failed dockfw")?;

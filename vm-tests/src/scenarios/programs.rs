@@ -10,6 +10,9 @@ use crate::kit::PLACE;
 /// All packet cases with one engine take some ten minutes in an emulated machine.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 
+/// They start a Docker of their own.
+const OTHER_BACKEND: &str = "the Docker of these tests filters with iptables";
+
 pub(super) fn packets(bench: &mut Bench) -> Result<Verdict> {
     let all = format!("iptables-{}::{}::", bench.row.variant.suffix(), engine(bench));
     let filter = if bench.short { format!("{all}S2") } else { all };
@@ -28,6 +31,9 @@ fn engine(bench: &Bench) -> &'static str {
 
 /// Runs a program that reports as Rust's tests do: those of its cases whose names contain the filter.
 fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
+    if bench.row.docker_on_nftables {
+        return Ok(Verdict::Skipped(OTHER_BACKEND.to_owned()));
+    }
     // Newer Dockers leave br_netfilter to those who want it.
     bench.run("systemctl stop docker.socket docker containerd; modprobe br_netfilter")?;
     let environment =
