@@ -1,7 +1,9 @@
 //! What containers reach.
 
+use std::net::IpAddr;
+
 use anyhow::{Result, ensure};
-use dockfw_lab::{Netns, Outcome, PROTOS, Probe, probe_all};
+use dockfw_lab::{Netns, Outcome, PROTOS, Probe, Proto, probe_all};
 
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
@@ -136,14 +138,20 @@ pub(super) fn lost_ports_are_named(world: &World<'_>, setting: Setting) -> Resul
 pub(super) fn no_vxlan_in_the_nodes_name(world: &World<'_>, setting: Setting) -> Result<()> {
     let node = &world.lab.office;
     let port = node.serve("4789/udp", "vxlan")?;
-    let says =
-        |payload: &str| world.web.probe(dockfw_lab::Proto::Udp, (node.v4, 4789)).payload(payload).run();
+    let is_heard = |word: &str, to: IpAddr| {
+        let payload = format!("{word} {to}");
+        // What counts is what the node hears.
+        let _ = world.web.probe(Proto::Udp, (to, 4789)).payload(&payload).run();
+        port.heard(&payload)
+    };
     world.apply(setting, SOURCES)?;
-    says("no swarm here");
-    ensure!(port.heard("no swarm here"), "without peers, the port is one like any other");
-    world.apply(setting, &format!("{SOURCES}\n[swarm]\npeers = [\"{}\"]\n", node.v4))?;
-    says("forged");
-    ensure!(!port.heard("forged"), "a container spoke VXLAN to a peer");
+    for to in node.addresses() {
+        ensure!(is_heard("no swarm here", to), "without peers, the port is one like any other: {to}");
+    }
+    world.apply(setting, &format!("{SOURCES}\n[swarm]\npeers = [\"{}\", \"{}\"]\n", node.v4, node.v6))?;
+    for to in node.addresses() {
+        ensure!(!is_heard("forged", to), "a container spoke VXLAN to the peer {to}");
+    }
     Ok(())
 }
 

@@ -10,13 +10,17 @@ use crate::world::{Setting, World};
 pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
     let lab = world.lab;
     let docker_user = !lab.docker_is_on_nftables();
+    let [v4, v6] = lab.office.addresses().map(|address| address.to_string());
+    // Older Dockers have no DOCKER-USER in IPv6.
     let foreign = [
-        ["-I", "INPUT", "-s", "192.0.2.30", "-j", "DROP"],
-        ["-I", if docker_user { "DOCKER-USER" } else { "FORWARD" }, "-s", "192.0.2.30", "-j", "DROP"],
+        ("iptables", "INPUT", &v4),
+        ("iptables", if docker_user { "DOCKER-USER" } else { "FORWARD" }, &v4),
+        ("ip6tables", "INPUT", &v6),
+        ("ip6tables", "FORWARD", &v6),
     ];
     world.remove()?;
-    for rule in &foreign {
-        lab.on_host("iptables", rule)?;
+    for (program, chain, from) in foreign {
+        lab.on_host(program, &["-I", chain, "-s", from, "-j", "DROP"])?;
     }
     let before = world.rules()?;
     // Ten applies, among them a move to the other engine and back, where that works.
@@ -28,11 +32,12 @@ pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Resu
         world.apply(setting, &opening(&["22", "8443"], ""))?;
     }
     // What others drop stays dropped, also where the policy is open.
-    let outcome = Expectations::default().silent(&lab.office, [world.at(22)[0], world.at(8443)[0]]).verify();
+    let outcome =
+        Expectations::default().silent(&lab.office, [world.at(22), world.at(8443)].concat()).verify();
     world.remove()?;
     let after = world.rules()?;
-    for rule in &foreign {
-        lab.on_host("iptables", &[&["-D"], &rule[1..]].concat())?;
+    for (program, chain, from) in foreign {
+        lab.on_host(program, &["-D", chain, "-s", from, "-j", "DROP"])?;
     }
     outcome?;
     ensure!(before == after, "before:\n{before}\nafter:\n{after}");

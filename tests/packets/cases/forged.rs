@@ -196,22 +196,25 @@ pub(super) fn ping(world: &World<'_>, setting: Setting) -> Result<()> {
     Ok(())
 }
 
-/// An ICMP error about a live connection gets through, and one about none does not.
+/// An ICMP error about a live connection gets through, to a process of the host and to a container, and one about none does
+/// not.
 pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &format!("{}\n[icmp]\necho = \"trusted\"\n", opening(&["22"], "host")))?;
+    world.apply(setting, &format!("{}\n[icmp]\necho = \"trusted\"\n", opening(&["22", "8443"], "")))?;
     let (untrusted, host) = (&world.lab.untrusted, &world.lab.host);
     let sender = untrusted.sender_to(host)?;
-    let flow = |from, to, port| Packet {
+    let flow = |from, to, service| Packet {
         source: from,
         destination: to,
         token: 1,
-        body: Body::Udp { from: port, to: 22, payload: vec![] },
+        body: Body::Udp { from: 45000, to: service, payload: vec![] },
     };
     let mut packets = Described::new();
     for (from, to) in untrusted.addresses().into_iter().zip(host.addresses()) {
-        packets.push((format!("datagram from {from}"), flow(from, to, 45000)));
-        packets.push((format!("live, from {from}"), too_big(from, to, 45000)));
-        packets.push((format!("unknown, from {from}"), too_big(from, to, 45001)));
+        for service in [22, 8443] {
+            packets.push((format!("datagram from {from} to {service}"), flow(from, to, service)));
+            packets.push((format!("live, from {from}, of {service}"), too_big(from, 45000, to, service)));
+            packets.push((format!("unknown, from {from}, of {service}"), too_big(from, 45001, to, service)));
+        }
     }
     let survived = survivors(world, &sender, &packets)?;
     let expected: BTreeSet<_> =
@@ -220,9 +223,9 @@ pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) ->
     Ok(())
 }
 
-/// "Packet too big" about an answer of the host's from port 22 to `client`'s port.
-fn too_big(client: IpAddr, host: IpAddr, port: u16) -> Packet {
-    let answer = Body::Udp { from: 22, to: port, payload: vec![0; 8] };
+/// "Packet too big" about an answer from a service of the host's to `client`'s port.
+fn too_big(client: IpAddr, port: u16, host: IpAddr, service: u16) -> Packet {
+    let answer = Body::Udp { from: service, to: port, payload: vec![0; 8] };
     let answer = Packet { source: host, destination: client, token: 1, body: answer };
     // Without the Ethernet header.
     let quoted = answer.frame([0; 6], [0; 6]).split_off(14);
