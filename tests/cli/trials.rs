@@ -366,7 +366,6 @@ fn what_is_confirmed_already_needs_no_trial() {
 #[ignore = "needs root"]
 fn a_first_policy_is_taken_out_again() {
     let host = Host::raise("first");
-    host.script("nft list ruleset >at-first").exits(0);
     for backend in ["nftables", "iptables"] {
         host.script(&format!("dockfw apply --backend {backend} --confirm 1h --detach")).exits(0);
         assert_eq!(host.in_force(), ["443"]);

@@ -7,7 +7,7 @@ mkdir -p /var/lib/dockfw
 confined() {
 	unshare --mount sh -euc 'mount --bind /var/lib/dockfw /var/lib/dockfw
 		mount -o remount,bind,ro /
-		! touch /etc/dockfw/x 2>/dev/null
+		if touch /etc/dockfw/x 2>/dev/null; then exit 1; fi
 		exec setpriv --no-new-privs --bounding-set="-all,$0" "$@"' "$capabilities" "$@"
 }
 
