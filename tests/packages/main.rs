@@ -70,6 +70,10 @@ const SUITES: [&str; 3] = ["bookworm", "trixie", "sid"];
 const TOO_OLD: &str = "bullseye";
 
 fn main() -> ExitCode {
+    if let Some(unknown) = unknown_release() {
+        eprintln!("no release {unknown:?}; there are: {}, {TOO_OLD}", SUITES.join(", "));
+        return ExitCode::FAILURE;
+    }
     let packages = env::var_os("DOCKFW_PACKAGES").map(PathBuf::from);
     let mut trials = trials_of("file", &FILE_CASES, packages.as_deref(), |packages, script| {
         Ok(on_this_machine(packages, script).output()?)
@@ -117,6 +121,13 @@ fn is_chosen(suite: &str) -> bool {
     chosen.split(',').any(|name| name == suite)
 }
 
+/// A release that was asked for and that no case is of, if there is one.
+fn unknown_release() -> Option<String> {
+    let chosen = env::var("DOCKFW_TEST_RELEASES").ok()?;
+    let is_known = |name: &str| SUITES.contains(&name) || name == TOO_OLD;
+    chosen.split(',').find(|name| !is_known(name)).map(str::to_owned)
+}
+
 fn on_too_old(packages: &Path, script: &str) -> anyhow::Result<Output> {
     System::on(Root::prepare(TOO_OLD)?.directory(), packages)?.run(script)
 }
@@ -134,7 +145,7 @@ fn trials_of(
             let Some(packages) = packages else {
                 return Ok(Completion::ignored_with("no packages: ./dev package --test builds them"));
             };
-            outcome(run(&packages, script))
+            outcome(run(&packages, script), env::var_os("DOCKFW_TEST_RELEASES").is_some())
         })
     };
     cases.iter().map(trial).collect()
@@ -143,9 +154,11 @@ fn trials_of(
 /// The exit code by which a script says on its last line why it can't run here.
 const SKIPPED: i32 = 77;
 
-fn outcome(ran: anyhow::Result<Output>) -> Result<Completion, Failed> {
+/// What came of a case. One that can't run is ignored, unless it `must`: because its release was asked for by name.
+fn outcome(ran: anyhow::Result<Output>, must: bool) -> Result<Completion, Failed> {
     let output = match ran {
         Ok(output) => output,
+        Err(error) if must => return Err(format!("{error:#}").into()),
         Err(error) => return Ok(Completion::ignored_with(format!("{error:#}"))),
     };
     let said = String::from_utf8_lossy(&output.stdout);
