@@ -53,13 +53,13 @@ pub(crate) enum Verb {
     Confirm,
     /// Go back by one apply.
     ///
-    /// From a policy that waits to be confirmed to the confirmed one, or from the confirmed one to the one before it. The
-    /// policy file stays as it is; a boot does not put it in force until it changes or `apply` is called.
+    /// From a policy that waits to be confirmed to the confirmed one, or from the confirmed one to the one before it. Where
+    /// that was done already, nothing changes. The policy file stays as it is; a boot does not put it in force until it changes or `apply` is called.
     Rollback,
     /// Put a policy in force when the host comes up. For units; by hand, use `apply`.
     ///
     /// Whatever happens, something is in force at the end: the policy file's, or else the policy that was confirmed last,
-    /// or else the fail-safe. Only the first is a success.
+    /// or else the fail-safe. Only the first is a success, and only with records that can be read.
     Boot(Boot),
     /// Take a policy back when its time is over: what `apply --confirm` starts.
     #[command(hide = true)]
@@ -91,6 +91,9 @@ pub(crate) enum Verb {
     /// variables and the set. What is not carried over, and what changes, is said.
     Import(Import),
     /// Take everything back out, as if dockfw had never run.
+    ///
+    /// Where dockfw.service is enabled, it puts the policy in force again at the next boot, or when another service loads
+    /// rules: `systemctl disable dockfw dockfw-again` first.
     Remove,
     /// Tell what this host has of what dockfw needs, and which engine it would choose.
     Probe(Probe),
