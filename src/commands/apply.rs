@@ -12,7 +12,7 @@ use super::{differences, fit_to_host, judge, load_recorded};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::records::{Now, RolledBack, State, Store};
@@ -26,6 +26,10 @@ const MANY: usize = 100_000;
 /// What is said before the objections.
 const REFUSED: &str = "not applied, for your safety; --force applies all the same, and --force --confirm 60s takes it back \
                        unless you confirm it";
+
+/// Why nothing is retired.
+const ON_TRIAL: &str = "not applied, and nothing retired: a policy is on trial, and its way back may need the old rules; dockfw confirm or \
+                        dockfw rollback first";
 
 /// What a policy without a record means.
 const UNRECORDED: &str = "the policy is in force, but could not be recorded, so that no way leads back to it";
@@ -56,6 +60,8 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
     let store = Store::of_host();
     match trial_of(&store, &candidate, options)? {
+        // The way back of the trial leads to the old rules.
+        Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, ON_TRIAL).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
         None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
     }

@@ -364,6 +364,17 @@ fn what_is_confirmed_already_needs_no_trial() {
 
 #[test]
 #[ignore = "needs root"]
+fn nothing_is_retired_while_a_policy_is_on_trial() {
+    let host = Host::with_two_policies("retire");
+    host.script("dockfw apply --confirm 1h --detach; dockfw apply --retire-old")
+        .exits(6)
+        .says("nothing retired: a policy is on trial");
+    host.script("dockfw confirm; dockfw apply --retire-old").exits(0);
+    nobody_watches(&host);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_first_policy_is_taken_out_again() {
     let host = Host::raise("first");
     for backend in ["nftables", "iptables"] {
