@@ -16,9 +16,9 @@ for file in /usr/sbin/dockfw /etc/dockfw/dockfw.toml /usr/lib/systemd/system/doc
 	grep -qx "$file" "$TEMP/deb"
 done
 
-# Documents lead to nothing that is not there, but for what the source has beside them.
+# Documents lead to nothing that is not there.
 dpkg-deb -x "$(deb)" "$TEMP/root"
-grep -o ']([^):]*)' "$TEMP"/root/usr/share/doc/dockfw/*.md | sed 's/.*](//; s/#.*//; s/)$//' | grep -v '^\.\./' | sort -u >"$TEMP/links"
+grep -o ']([^):]*)' "$TEMP"/root/usr/share/doc/dockfw/*.md | sed 's/.*](//; s/#.*//; s/)$//' | sort -u >"$TEMP/links"
 [ -s "$TEMP/links" ]
 while read -r link; do [ -e "$TEMP/root/usr/share/doc/dockfw/$link" ] || die "the documents lead to $link"; done <"$TEMP/links"
 
