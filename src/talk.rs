@@ -9,6 +9,11 @@ pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "dockfw: {line}");
 }
 
+/// Says a text that needs no name before it: diagnostics that have a form of their own.
+pub(crate) fn show(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Writes to stdout, in a line of its own, what a verb has changed. That nobody reads it does not undo the change, and is
 /// no failure of the verb.
 pub(crate) fn tell(line: impl Display) {

@@ -127,13 +127,11 @@ fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
 /// Takes everything out of both variants of iptables. Returns whether there was anything.
 fn remove(host: &Host) -> Result<bool, EngineError> {
     let mut found = false;
-    for tools in [Some(&host.tools), host.other.as_ref()].into_iter().flatten() {
-        for (family, tables) in tools.read()? {
-            if let Some(restore) = removal(family, &tables) {
-                tools.restore(&restore, false)?;
-                found = true;
-            }
-        }
+    let own = host.tools.read()?;
+    let own = own.iter().filter_map(|(family, tables)| Some((&host.tools, removal(*family, tables)?)));
+    for (tools, restore) in own.chain(left_in_other(host)) {
+        tools.restore(&restore, false)?;
+        found = true;
     }
     let names: Vec<_> = host.read()?.sets.into_keys().collect();
     found |= !host.destroy_sets(&names)?.is_empty();

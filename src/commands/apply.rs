@@ -15,7 +15,7 @@ use crate::engines::{self, Chosen};
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
-use crate::records::{Now, RolledBack, State, Store};
+use crate::records::{Now, Record, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
 use crate::talk::{answer, say, tell};
 use crate::trial::{self, Length};
@@ -36,12 +36,13 @@ const UNRECORDED: &str = "the policy is in force, but could not be recorded, so 
 
 /// Puts the policy in force.
 pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
-    let (policy, sources) = load_recorded(config, options.force)?;
-    let policy = fit_to_host(policy);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
     let lock = lock::take()?;
+    // Not before: who had the lock may have applied a newer file.
+    let (policy, sources) = load_recorded(config, options.force)?;
+    let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let judgement = judge(&policy, || Ok(!chosen.is_any_there()?))?;
     judgement.say_notes();
@@ -85,7 +86,8 @@ fn trial_of(
     };
     let state = state.context("not applied: without records there is no way back")?;
     let (record, _) = candidate.record()?;
-    let is_confirmed = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.is_same_policy(&record));
+    let is_recorded = |confirmed: &Record| !state.unrecorded && confirmed.is_same_policy(&record);
+    let is_confirmed = state.confirmed.as_ref().is_some_and(is_recorded);
     Ok((!is_confirmed || is_on_trial(&state)?).then_some((state, Length::Time(time))))
 }
 
@@ -174,7 +176,7 @@ fn say_what_would_change(found: &[Difference], exit_code: bool) -> anyhow::Resul
 fn announce(ruleset: &Ruleset) {
     let count: usize = ruleset.addresses.iter().map(|list| list.addresses.len()).sum();
     if count >= MANY && std::io::stderr().is_terminal() {
-        eprintln!("dockfw: loading {count} addresses and networks");
+        say(format_args!("loading {count} addresses and networks"));
     }
 }
 

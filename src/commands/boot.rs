@@ -43,8 +43,9 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
         Err(error) => {
             fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
             let settled = State { unrecorded: false, ..settled };
-            if settled != state {
-                store.note(&settled)?;
+            let noted = if settled == state { Ok(()) } else { store.note(&settled) };
+            if let Err(unnoted) = noted {
+                say(format_args!("that could not be recorded: {unnoted}"));
             }
             Err(error)
         }
@@ -78,7 +79,10 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
         (Backend::Auto, Some(confirmed)) => Chosen::preferring(confirmed.engine)?,
         (backend, _) => Chosen::by(backend, false)?,
     };
-    judge(&policy, || Ok(!chosen.is_any_there()?))?.say_all();
+    match judge(&policy, || Ok(!chosen.is_any_there()?)) {
+        Ok(judgement) => judgement.say_all(),
+        Err(error) => say(format_args!("note: the policy was not held against this host: {error:#}")),
+    }
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
     candidate.put_in_force(lock)?;

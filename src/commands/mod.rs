@@ -31,7 +31,7 @@ use crate::exit::{Exit, Stop};
 use crate::files::Disk;
 use crate::host::{docker, links};
 use crate::records::{Recorder, Sources};
-use crate::safety;
+use crate::{safety, talk};
 
 /// Reads and validates the policy. `force` takes what would be refused for the operator's safety.
 fn load(path: &Path, force: bool) -> anyhow::Result<Policy> {
@@ -51,7 +51,7 @@ fn load_from(path: &Path, files: &dyn Files, force: bool) -> anyhow::Result<Poli
     match dockfw_policy::load(path, files, options) {
         Ok(Loaded { policy, warnings }) => {
             if !warnings.is_empty() {
-                eprintln!("{}", warnings.render(colour));
+                talk::show(warnings.render(colour));
             }
             Ok(policy)
         }
@@ -91,14 +91,14 @@ impl Judgement {
     /// Says the notes on stderr.
     fn say_notes(&self) {
         for note in &self.notes {
-            eprintln!("dockfw: note: {note}");
+            talk::say(format_args!("note: {note}"));
         }
     }
 
     /// Says all of it on stderr, for where nothing is refused.
     fn say_all(&self) {
         for objection in &self.objections {
-            eprintln!("dockfw: note: {objection}");
+            talk::say(format_args!("note: {objection}"));
         }
         self.say_notes();
     }

@@ -156,8 +156,10 @@ pub(crate) fn remove(lock: &Lock) -> Result<bool, EngineError> {
     for engine in all(false) {
         match engine.remove() {
             Ok(removed) => was_there |= removed,
-            // An engine that this host can't have has left nothing here.
-            Err(EngineError::Unsupported(reason)) => log::debug!("{}: {reason}", engine.name()),
+            // An engine that this host can't have, unless it had it once.
+            Err(EngineError::Unsupported(reason)) if presence(engine.as_ref())? == Presence::Nothing => {
+                log::debug!("{}: {reason}", engine.name());
+            }
             Err(error) => return Err(error),
         }
     }

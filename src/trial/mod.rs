@@ -111,6 +111,8 @@ pub(crate) fn begin(
 /// A trial needs a policy to go back to, or a host that had none.
 fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
     match &state.confirmed {
+        // It is not the one that is in force.
+        Some(_) if state.unrecorded => return Err(Stop::new(Exit::Unsafe, NO_WAY_BACK).into()),
         Some(confirmed) => {
             store.sources(confirmed).context(
                 "not applied: the way back is broken; apply what is in force now without --confirm first",

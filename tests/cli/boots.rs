@@ -114,6 +114,29 @@ fn without_any_policy_only_ssh_is_open() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_nobody_can_hear_keeps_no_policy_from_being_in_force() {
+    let host = Host::raise("unheard");
+    let note = "the policy was not held against this host";
+    // No interface's alias has to be text.
+    host.script("ip link set eth0 alias \"$(printf 'B\\374ro')\"; dockfw boot").exits(0).says(note);
+    host.script("nft flush ruleset; dockfw boot 2>/dev/full").exits(0);
+    assert_eq!(host.in_force(), ["443"]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_there_and_can_not_be_taken_out_is_not_said_to_be_gone() {
+    let host = Host::raise("unremovable");
+    let incompatible = "nft add chain ip filter own; nft add rule ip filter own numgen random mod 2 0 accept";
+    host.script(&format!("dockfw apply --backend iptables; {incompatible}")).exits(0);
+    host.script("dockfw remove").exits(5).says("iptables can't write down");
+    assert_eq!(host.in_force(), ["443"]);
+    host.script("nft flush chain ip filter own; dockfw remove").exits(0).prints("removed");
+    assert!(host.in_force().is_empty());
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_unfinished_policy_does_not_come_up_unless_it_was_forced() {
     let host = Host::raise("boot-unfinished");
     host.desk.write("dockfw.toml", include_str!("../../packaging/dockfw.toml"));

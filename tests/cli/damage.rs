@@ -54,6 +54,22 @@ fn from_an_apply_that_can_not_be_recorded_the_way_back_is_one_step() {
     }
 }
 
+/// The record is of another policy: the way back would not lead to the one in force.
+#[test]
+#[ignore = "needs root"]
+fn over_a_policy_without_a_record_there_is_no_trial() {
+    let host = Host::with_two_policies("no-trial");
+    host.script("mount -o remount,ro /var/lib; dockfw apply").exits(1).says("could not be recorded");
+    host.script("mount -o remount,rw /var/lib").exits(0);
+    // One that is new, and the one that is recorded.
+    for port in ["445", "443"] {
+        host.write_policy(port);
+        host.script("dockfw apply --confirm 1h --detach").exits(6).says("no record of their policy");
+        assert_eq!(host.in_force(), ["444"]);
+    }
+    host.script("dockfw apply").exits(0);
+}
+
 #[test]
 #[ignore = "needs root"]
 fn what_can_not_be_recorded_as_taken_back_is_so_all_the_same() {
