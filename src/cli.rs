@@ -54,7 +54,8 @@ pub(crate) enum Verb {
     /// Go back by one apply.
     ///
     /// From a policy that waits to be confirmed to the confirmed one, or from the confirmed one to the one before it. Where
-    /// that was done already, nothing changes. The policy file stays as it is; a boot does not put it in force until it changes or `apply` is called.
+    /// that was done already, nothing changes. The policy file stays as it is; a boot does not put it in force until it
+    /// changes or `apply` is called.
     Rollback,
     /// Put a policy in force when the host comes up. For units; by hand, use `apply`.
     ///

@@ -27,15 +27,12 @@ impl Files for Disk {
 fn open(path: &Path) -> io::Result<File> {
     // Without O_NONBLOCK, to open a pipe is to wait for somebody to write to it.
     let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
-    if !file.metadata()?.file_type().is_fifo() {
-        return Ok(file);
-    }
+    let kind = file.metadata()?.file_type();
     // What the caller hands over, as in `--config /dev/stdin`, may take its time.
-    if path.starts_with("/dev") {
-        File::open(path)
-    } else {
-        Err(io::Error::other("it is a pipe, not a file"))
+    if path.starts_with("/dev") && !kind.is_file() {
+        return File::open(path);
     }
+    if kind.is_fifo() { Err(io::Error::other("it is a pipe, not a file")) } else { Ok(file) }
 }
 
 #[cfg(test)]
