@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{cache_directory, run};
 
 use crate::disk::{AGENT, AGENT_UNIT, Boot, Disk};
+use crate::lock;
 
 /// As sha256sum writes it.
 const CHECKSUMS: &str = "SHA256SUMS";
@@ -37,7 +38,7 @@ fn listed<'a>(sums: &'a str, name: &Path) -> Option<&'a str> {
 /// run at the same time have it in common.
 fn seed(directory: &Path) -> Result<PathBuf> {
     static MADE: Mutex<bool> = Mutex::new(false);
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made = lock(&MADE);
     let seed = directory.join("seed.img");
     if !*made {
         make_seed(directory)?;

@@ -7,13 +7,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use dockfw_lab::{Body, Heard, Netns, Packet, Sender, Sniffer, TcpFlags, wait_until};
 
+use crate::lock;
 use crate::wire::{HARDWARE_ADDRESS, HOST, INTERFACE, UNTRUSTED};
 
 /// Of the machine: sshd, nobody, its own service, and a published port whose number is another one in the container.
@@ -126,7 +127,7 @@ impl Knocking {
     }
 
     fn answers(&self) -> Vec<Answer> {
-        locked(&self.state.answers).clone()
+        lock(&self.state.answers).clone()
     }
 }
 
@@ -142,7 +143,7 @@ impl State {
             // Of another port each round: a flow that was let through once is let through from then on (S9).
             let from = next_port();
             let round = Instant::now();
-            locked(&self.asked).insert(from, round);
+            lock(&self.asked).insert(from, round);
             for packet in round_of(from, open) {
                 if self.stop.load(Ordering::SeqCst) {
                     return Ok(());
@@ -157,7 +158,7 @@ impl State {
     fn listen(&self, sniffer: &Sniffer) -> Result<()> {
         while !self.stop.load(Ordering::SeqCst) {
             let answer = sniffer.next()?.and_then(|heard| self.answer(heard));
-            locked(&self.answers).extend(answer);
+            lock(&self.answers).extend(answer);
         }
         Ok(())
     }
@@ -165,15 +166,11 @@ impl State {
     /// What was heard as the answer to a knock, if it is one.
     fn answer(&self, heard: Heard) -> Option<Answer> {
         let asked = match heard.protocol {
-            TCP | UDP => *locked(&self.asked).get(&port_at(&heard.payload, 2)?)?,
+            TCP | UDP => *lock(&self.asked).get(&port_at(&heard.payload, 2)?)?,
             _ => Instant::now(),
         };
         is_answer(&heard).then_some(Answer { asked, heard })
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn next_port() -> u16 {
@@ -270,7 +267,7 @@ mod tests {
 
     fn knocked_from(port: u16) -> (State, Instant) {
         let (state, now) = (State::default(), Instant::now());
-        locked(&state.asked).insert(port, now);
+        lock(&state.asked).insert(port, now);
         (state, now)
     }
 

@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
@@ -87,6 +88,11 @@ fn must_be_among<'a>(what: &str, names: &[String], known: impl Iterator<Item = &
         Some(unknown) => bail!("no {what} {unknown:?}; there are: {}", known.join(", ")),
         None => Ok(()),
     }
+}
+
+/// Locks, also where a thread panicked that held the lock: what it leaves is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn main() -> ExitCode {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use crate::bench::{Bench, Verdict};
 use crate::disk::{self, Disk};
 use crate::kit::Parts;
+use crate::lock;
 use crate::machine::Plan;
 use crate::matrix::Row;
 use crate::report::{Entry, Outcome, Report};
@@ -108,8 +109,4 @@ impl Runner {
         }
         entry
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
