@@ -114,7 +114,9 @@ fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
 fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     let live = host.read()?;
     let mut differences = plan(&live, wanted, &host.protocols).differences;
-    differences.extend(left_in_other(host).iter().map(|(other, restore)| left_over(other, restore)));
+    // What can't be read there holds nothing of ours.
+    let other = left_in_other(host).unwrap_or_default();
+    differences.extend(other.iter().map(|(other, restore)| left_over(other, restore)));
     Ok(State {
         presence: live.presence(),
         differences,
@@ -129,7 +131,12 @@ fn remove(host: &Host) -> Result<bool, EngineError> {
     let mut found = false;
     let own = host.tools.read()?;
     let own = own.iter().filter_map(|(family, tables)| Some((&host.tools, removal(*family, tables)?)));
-    for (tools, restore) in own.chain(left_in_other(host)) {
+    let other = match left_in_other(host) {
+        // What can't be written down there is not ours.
+        Err(EngineError::Unsupported(_)) => vec![],
+        result => result?,
+    };
+    for (tools, restore) in own.chain(other) {
         tools.restore(&restore, false)?;
         found = true;
     }
@@ -219,7 +226,7 @@ fn put_in_force(host: &Host, restore: &Restore, switched: Option<Family>) -> Res
 /// Takes out what is in the other variant. It does no harm there but to count twice, so a failure is only said.
 fn clean_other(host: &Host) -> Vec<Difference> {
     let mut done = Vec::new();
-    for (other, restore) in left_in_other(host) {
+    for (other, restore) in left_in_other(host).unwrap_or_default() {
         let difference = left_over(other, &restore);
         match other.restore(&restore, false) {
             Ok(()) => done.push(difference),
@@ -230,12 +237,11 @@ fn clean_other(host: &Host) -> Vec<Difference> {
 }
 
 /// What takes the engine's rules out of the other variant, where there are any.
-fn left_in_other(host: &Host) -> Vec<(&Tools, Restore)> {
-    let Some(other) = &host.other else { return vec![] };
-    // What can't be read there holds nothing of ours.
-    let families = other.read().unwrap_or_default();
+fn left_in_other(host: &Host) -> Result<Vec<(&Tools, Restore)>, EngineError> {
+    let Some(other) = &host.other else { return Ok(vec![]) };
+    let families = other.read()?;
     let restores = families.iter().filter_map(|(family, tables)| removal(*family, tables));
-    restores.map(|restore| (other, restore)).collect()
+    Ok(restores.map(|restore| (other, restore)).collect())
 }
 
 fn left_over(other: &Tools, restore: &Restore) -> Difference {
