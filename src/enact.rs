@@ -75,12 +75,12 @@ impl Candidate<'_> {
     }
 }
 
-/// Puts a recorded policy in force, by the engine that it was in force by if that still works. An apply like any other, but nothing is
-/// refused for the operator's safety: this is the safe side.
-pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<()> {
+/// Puts a recorded policy in force, by the engine that it was in force by if that still works, which is returned: what the other one
+/// has is still to be cleared. An apply like any other, but nothing is refused for the operator's safety: this is the safe side.
+pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<Chosen> {
     let policy = load_quietly(&record.config, &store.sources(record)?, record.force)
         .context("this dockfw does not accept the policy that was recorded")?;
-    put_in_force(&Chosen::preferring(record.engine)?, policy, lock)
+    put_in_force(Chosen::preferring(record.engine)?, policy, lock)
 }
 
 /// Loads a policy from where nobody would mend it.
@@ -89,22 +89,24 @@ pub(crate) fn load_quietly(path: &Path, sources: &Sources, force: bool) -> anyho
     load(path, sources, options).map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
 }
 
-/// Puts a policy in force that no record is made of.
-pub(crate) fn put_in_force(chosen: &Chosen, policy: Policy, lock: &Lock) -> anyhow::Result<()> {
+/// Puts a policy in force that no record is made of. Returns the engine, as [`restore`] does.
+pub(crate) fn put_in_force(chosen: Chosen, policy: Policy, lock: &Lock) -> anyhow::Result<Chosen> {
     chosen.put_in_force(&engines::compile_for(chosen.engine.name(), &fit_to_host(policy)), lock)?;
-    Ok(())
+    Ok(chosen)
 }
 
 /// Puts what is confirmed in force again, or nothing where no policy is.
 pub(crate) fn go_back(store: &Store, confirmed: Option<&Record>, lock: &Lock) -> anyhow::Result<()> {
     match confirmed {
-        Some(confirmed) => restore(store, confirmed, lock),
+        Some(confirmed) => {
+            restore(store, confirmed, lock)?.clear_other()?;
+        }
         None => {
             takeover::put_back(store, lock)?;
             engines::remove(lock)?;
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the

@@ -105,8 +105,9 @@ fn for_good(
 ) -> anyhow::Result<Exit> {
     takeover.keep(store)?;
     let mut changes = candidate.put_in_force(&lock)?;
-    let taken_over = takeover.carry_out();
+    let (moved, taken_over) = (candidate.chosen.clear_other(), takeover.carry_out());
     let recorded = candidate.keep(store).context(UNRECORDED);
+    changes.extend(moved?);
     changes.extend(taken_over?);
     recorded?;
     if retire_old {
@@ -129,10 +130,13 @@ fn on_trial(
 ) -> anyhow::Result<Exit> {
     takeover.keep(&store)?;
     let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
-    match takeover.carry_out() {
-        Ok(gone) => changes.extend(gone),
-        // Both sets of rules decide, which shuts more out, and nothing in: no reason to end the trial.
-        Err(error) => say(format_args!("{error:#}")),
+    let moved = candidate.chosen.clear_other().map(Vec::from_iter).map_err(anyhow::Error::from);
+    for gone in [moved, takeover.carry_out()] {
+        match gone {
+            Ok(gone) => changes.extend(gone),
+            // Both sets of rules decide, which shuts more out, and nothing in: no reason to end the trial.
+            Err(error) => say(format_args!("{error:#}")),
+        }
     }
     drop(lock);
     say_changes(&candidate.chosen, &changes);

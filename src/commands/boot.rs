@@ -39,9 +39,16 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
     // Damaged records may be of a policy that was rolled back: they are left to an apply by hand.
     let keep_in = damage.is_none().then_some(&store);
     match file(config, keep_in, &settled, &lock) {
-        Ok(()) => damage.map_or(Ok(Exit::Done), |damage| Err(damage.into())),
+        Ok(chosen) => {
+            chosen.clear_other()?;
+            damage.map_or(Ok(Exit::Done), |damage| Err(damage.into()))
+        }
         Err(error) => {
-            fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
+            let chosen =
+                fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
+            if let Err(uncleared) = chosen.clear_other() {
+                say(uncleared);
+            }
             let settled = State { unrecorded: false, ..settled };
             let noted = if settled == state { Ok(()) } else { store.note(&settled) };
             if let Err(unnoted) = noted {
@@ -63,8 +70,9 @@ fn settle(state: State) -> anyhow::Result<State> {
     Ok(state.roll_back(why, unix_seconds()))
 }
 
-/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it.
-fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<()> {
+/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it. Returns the engine:
+/// what the other one has is still to be cleared, for that is no reason to fall back.
+fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<Chosen> {
     // What an operator once forced is not to be lost by a restart.
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
     let (policy, sources) = load_recorded(config, force)?;
@@ -91,7 +99,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
         say(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
-    Ok(())
+    Ok(candidate.chosen)
 }
 
 fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow::Result<()> {
@@ -109,15 +117,15 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
-/// Puts the last confirmed policy in force, or else the fail-safe.
-fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<()> {
+/// Puts the last confirmed policy in force, or else the fail-safe. Returns the engine, as [`file`] does.
+fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<Chosen> {
     let confirmed =
         state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));
     match confirmed {
-        Some((confirmed, Ok(()))) => {
+        Some((confirmed, Ok(chosen))) => {
             let applied = wall_time(confirmed.applied_at);
             say(format_args!("in its place, the policy confirmed at {applied} is in force"));
-            return Ok(());
+            return Ok(chosen);
         }
         Some((_, Err(error))) => say(format_args!("the confirmed policy can't be put in force: {error:#}")),
         None => {}
@@ -125,10 +133,10 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> a
     let (text, words) = emergency_policy(failsafe);
     let path = PathBuf::from("/failsafe");
     let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), false)?;
-    enact::put_in_force(&Chosen::by(Backend::Auto, false)?, policy, lock)
+    let chosen = enact::put_in_force(Chosen::by(Backend::Auto, false)?, policy, lock)
         .context("nothing is in force: not even the fail-safe could be loaded")?;
     say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
-    Ok(())
+    Ok(chosen)
 }
 
 /// A policy for a host whose own is lost, and what it does in words.

@@ -44,8 +44,9 @@ fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<State> 
     let Some(before) = state.one_before() else {
         bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
     };
-    enact::restore(store, before, lock)?;
+    let chosen = enact::restore(store, before, lock)?;
     let state = state.step_back(WHY, unix_seconds());
-    store.note(&state).context("the policy before is in force, but that could not be recorded")?;
-    Ok(state)
+    let noted = store.note(&state).context("the policy before is in force, but that could not be recorded");
+    chosen.clear_other()?;
+    noted.map(|()| state)
 }

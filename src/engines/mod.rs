@@ -70,13 +70,9 @@ impl Chosen {
     /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
     pub(crate) fn preferring(last: Backend) -> Result<Self, EngineError> {
         match Self::by(last, false)? {
-            chosen if chosen.is_usable()? => Ok(chosen),
+            chosen if is_usable(chosen.engine.as_ref())? => Ok(chosen),
             _ => Self::by(Backend::Auto, false),
         }
-    }
-
-    fn is_usable(&self) -> Result<bool, EngineError> {
-        Ok(decide::missing(&requirements(self.engine.as_ref())?).is_empty())
     }
 
     /// Whether rules of dockfw are on the host, of either engine.
@@ -106,29 +102,29 @@ impl Chosen {
         Some(Difference::new(kind, Part::Engine { name: self.other.name().into() }))
     }
 
-    /// Puts a policy in force. Returns the differences that are no more.
+    /// Puts a policy in force. Returns the differences that are no more. Rules of the other engine stay beside it, until
+    /// [`clear_other`](Self::clear_other): between the two there is no moment without any.
     pub(crate) fn put_in_force(
         &self,
         ruleset: &Ruleset,
         lock: &Lock,
     ) -> Result<Vec<Difference>, EngineError> {
         share(lock)?;
-        let mut changes = self.engine.apply(ruleset)?;
-        changes.extend(self.foreign());
-        // Only now that the new engine's rules are in force: between the two there is no moment without.
-        if self.left != Presence::Nothing {
-            self.remove_other()?;
-        }
-        Ok(changes)
+        self.engine.apply(ruleset)
     }
 
-    fn remove_other(&self) -> Result<(), EngineError> {
+    /// Takes out what the other engine has on the host, now that this one's rules are in force. Returns what is gone. Where it
+    /// fails, both sets of rules decide, which shuts more out, and lets nothing in.
+    pub(crate) fn clear_other(&self) -> Result<Option<Difference>, EngineError> {
+        if self.left == Presence::Nothing {
+            return Ok(None);
+        }
         let [engine, other] = [self.engine.name(), self.other.name()];
         self.other.remove().map_err(|error| not_removed(engine, other, error))?;
         if self.left == Presence::Rules {
             say(format_args!("moved from the {other} engine to {engine}"));
         }
-        Ok(())
+        Ok(self.foreign())
     }
 }
 
@@ -177,13 +173,21 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
     Ok(by_name(name, verify))
 }
 
-/// What is in force stays: that it could be read says that it works here, without asking for more.
+/// What is in force stays while it works. That the kernel gave the native engine's rules says that it does; those of the compat
+/// engine can be read where what it loads them with is gone, or of no use any more.
 fn choose_by_facts() -> Result<&'static str, EngineError> {
-    if let Some(engine) = in_force(&all(false))? {
-        return Ok(engine);
+    match in_force(&all(false))? {
+        Some(NFTABLES) => return Ok(NFTABLES),
+        Some(name) if is_usable(by_name(name, false).as_ref())? => return Ok(name),
+        _ => {}
     }
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
+}
+
+/// Whether the host has all that an engine can't do without.
+fn is_usable(engine: &dyn Engine) -> Result<bool, EngineError> {
+    Ok(decide::missing(&requirements(engine)?).is_empty())
 }
 
 /// Reads everything that decides between the engines. An engine that this host can't have at all has its reason

@@ -147,7 +147,9 @@ impl Before {
             store.keep(sources)?;
         }
         match &self.state.pending {
-            Some(pending) => enact::restore(store, &pending.policy, lock)?,
+            Some(pending) => {
+                enact::restore(store, &pending.policy, lock)?.clear_other()?;
+            }
             None => enact::go_back(store, self.state.confirmed.as_ref(), lock)?,
         }
         Ok(store.write(&self.state.hand_over(id))?)
