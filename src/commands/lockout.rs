@@ -2,9 +2,10 @@
 
 use dockfw_policy::compile::compile;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::walk::Interface;
+use dockfw_policy::walk::{Interface, Translation};
 
 use super::Judgement;
+use crate::host::conntrack::{self, Ends};
 use crate::host::links::Link;
 use crate::host::routes;
 use crate::host::session::{self, Origin, Session};
@@ -36,7 +37,15 @@ fn arrival(session: &Session, links: &[Link]) -> Arrival {
         name: link.name.clone(),
         is_bridge: link.is_bridge(),
     });
-    Arrival { client, server, interface }
+    let untranslated = Ends { source: client, destination: server };
+    let first = conntrack::first_packet(Ends { source: server, destination: client }).unwrap_or(untranslated);
+    let translated = Translation { address: server.ip(), port: server.port() };
+    Arrival {
+        client: first.source,
+        dialled: first.destination,
+        translated: (first.destination != server).then_some(translated),
+        interface,
+    }
 }
 
 /// The interface by which answers leave: as a rule the one that the connection comes by.

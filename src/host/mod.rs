@@ -2,6 +2,7 @@
 
 pub(crate) mod capabilities;
 mod connections;
+pub(crate) mod conntrack;
 pub(crate) mod docker;
 pub(crate) mod firewalls;
 pub(crate) mod helpers;

@@ -9,7 +9,7 @@ use nix::libc;
 
 use super::attributes::Attributes;
 use super::dump::{Name, refused};
-use super::message::{DUMP, Message};
+use super::message::{DUMP, Message, NFTABLES};
 use super::socket::{RequestError, Socket};
 use super::uapi::{NFTA_OBJECT_TABLE, chain, expr, msg, rule};
 
@@ -72,7 +72,7 @@ fn list<T: Ord>(
             let table = foreign_table(&message);
             found.extend(table.and_then(|table| parse(&table, message.attributes())));
         };
-        match socket.request_of(libc::NFPROTO_UNSPEC as u8, kind, DUMP, |_| (), take) {
+        match socket.request_of(libc::NFPROTO_UNSPEC as u8, NFTABLES | kind, DUMP, |_| (), take) {
             Ok(()) => return Ok(found),
             Err(RequestError::Interrupted) => {}
             Err(RequestError::Refused(reply)) => return Err(refused(&reply)),

@@ -4,18 +4,18 @@
 //! says what to do, [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet dockfw` is touched,
 //! and no program is run.
 
-mod attributes;
+pub(crate) mod attributes;
 mod compare;
 mod dump;
 mod elements;
 mod encode;
 mod ffi;
 pub(crate) mod foreign;
-mod message;
+pub(crate) mod message;
 mod operation;
 mod plan;
 mod probe;
-mod socket;
+pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod transaction;

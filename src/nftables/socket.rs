@@ -30,7 +30,7 @@ const SEND_OVERHEAD: usize = 4096;
 /// The number of buffers that one `sendmsg` takes: `UIO_MAXIOV` (linux/uio.h).
 const MAX_PAGES: usize = 1024;
 
-/// A socket that talks to nf_tables in the process's network namespace.
+/// A socket that talks to netfilter in the process's network namespace.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
@@ -116,7 +116,7 @@ impl Socket {
         self.sequence
     }
 
-    /// Asks for something of the family `inet` and hands over each object that is the answer.
+    /// Asks nf_tables for something of the family `inet` and hands over each object that is the answer.
     pub(crate) fn request(
         &mut self,
         kind: u16,
@@ -124,10 +124,10 @@ impl Socket {
         fill: impl FnOnce(&mut Vec<u8>),
         take: impl FnMut(Message<'_>),
     ) -> Result<(), RequestError> {
-        self.request_of(message::INET, kind, flags, fill, take)
+        self.request_of(message::INET, message::NFTABLES | kind, flags, fill, take)
     }
 
-    /// The same of any family: `NFPROTO_*`.
+    /// The same of any family, `NFPROTO_*`, and of any subsystem, which is part of the kind.
     pub(crate) fn request_of(
         &mut self,
         family: u8,
@@ -138,7 +138,6 @@ impl Socket {
     ) -> Result<(), RequestError> {
         const DOING: &str = "read what is in the kernel";
         let sequence = self.next_sequence();
-        let kind = message::NFTABLES | kind;
         let mut request = Vec::new();
         let head = Head { kind, flags, sequence, family, resource: 0 };
         message::write(&mut request, head, fill);

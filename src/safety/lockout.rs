@@ -7,7 +7,7 @@ use dockfw_policy::policy::{Policy, Source};
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
-    Connection, Decision, Interface, Packet, Path, Payload, Sender, Verdict, explain_path,
+    Connection, Decision, Interface, Packet, Path, Payload, Sender, Translation, Verdict, explain_path,
 };
 
 use super::Objection;
@@ -17,8 +17,10 @@ use super::Objection;
 pub(crate) struct Arrival {
     /// The operator's end.
     pub(crate) client: SocketAddr,
-    /// This host's end.
-    pub(crate) server: SocketAddr,
+    /// This host's end, as the operator dialled it.
+    pub(crate) dialled: SocketAddr,
+    /// Where that was translated to, if it was.
+    pub(crate) translated: Option<Translation>,
     /// The interface that it comes by.
     pub(crate) interface: Interface,
 }
@@ -28,12 +30,12 @@ pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Objectio
     let packet = opening(arrival);
     let decisions = explain_path(ruleset, &packet);
     let drop = decisions.last().filter(|decision| decision.verdict == Verdict::Drop)?;
-    let (client, server) = (arrival.client.ip(), arrival.server);
+    let client = arrival.client.ip();
     let rule = drop.by.map_or("", |by| by.rule.origin.what.as_str());
     Some(format!(
         "you are connected from {client} to port {}/tcp, and could not connect again: it would be dropped \
          ({rule}, hook {})\n  {}",
-        server.port(),
+        arrival.dialled.port(),
         drop.hook,
         advice(drop, arrival)
     ))
@@ -41,19 +43,19 @@ pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Objectio
 
 /// The packet that opens the operator's next connection.
 fn opening(arrival: &Arrival) -> Packet {
-    let Arrival { client, server, interface } = arrival;
+    let Arrival { client, dialled, translated, interface } = arrival;
     let payload = Payload::Ports {
         transport: Transport::Tcp,
         source: client.port(),
-        destination: server.port(),
+        destination: dialled.port(),
         opens: true,
     };
     Packet {
-        sender: Sender { address: client.ip(), is_own: client.ip() == server.ip() },
+        sender: Sender { address: client.ip(), is_own: client.ip() == dialled.ip() },
         path: Path {
-            destination: server.ip(),
+            destination: dialled.ip(),
             payload,
-            translated: None,
+            translated: *translated,
             incoming: interface.clone(),
             outgoing: None,
             connection: Connection::New,
@@ -67,7 +69,7 @@ fn advice(drop: &Decision<'_>, arrival: &Arrival) -> String {
     let allow = |from: &str| {
         format!(
             "    [[allow]]\n    name  = \"ssh\"\n    from  = [\"{from}\"]\n    ports = [\"{}/tcp\"]\n    to    = \"host\"",
-            arrival.server.port()
+            arrival.dialled.port()
         )
     };
     match (drop.hook, what) {
@@ -109,9 +111,9 @@ mod tests {
 
     fn arrival(client: &str, interface: &str) -> Arrival {
         let client: SocketAddr = client.parse().unwrap();
-        let server = if client.is_ipv4() { "192.0.2.1:22" } else { "[2001:db8:1::1]:22" };
+        let dialled = if client.is_ipv4() { "192.0.2.1:22" } else { "[2001:db8:1::1]:22" };
         let interface = Interface { name: interface.into(), is_bridge: interface.starts_with("docker") };
-        Arrival { client, server: server.parse().unwrap(), interface }
+        Arrival { client, dialled: dialled.parse().unwrap(), translated: None, interface }
     }
 
     fn objects(text: &str, client: &str, interface: &str) -> Option<String> {
@@ -157,6 +159,22 @@ mod tests {
             assert_eq!(objects(open, CLIENT, "eth0"), None, "{open}");
         }
         assert_eq!(objects(CLOSED, "127.0.0.1:50000", "lo"), None, "the host itself");
+    }
+
+    #[test]
+    fn what_counts_is_the_port_that_was_dialled() {
+        let ssh = Translation { address: [192, 0, 2, 1].into(), port: 22 };
+        let redirected = Arrival {
+            dialled: "192.0.2.1:2222".parse().unwrap(),
+            translated: Some(ssh),
+            ..arrival(CLIENT, "eth0")
+        };
+        let objects = |port: u16| {
+            let open = format!("[[allow]]\nname = \"ssh\"\nports = [\"{port}/tcp\"]\nto = \"host\"");
+            objection(&compile(&policy(&open)), &redirected)
+        };
+        assert!(objects(22).unwrap().contains("from 203.0.113.7 to port 2222/tcp"));
+        assert_eq!(objects(2222), None);
     }
 
     #[test]

@@ -80,8 +80,13 @@ impl Bench {
 
     /// Logs in at an address of the host.
     pub(crate) fn login(&self, from: &Machine, to: &str) -> Result<Session> {
+        self.login_by(from, to, 22)
+    }
+
+    /// Logs in by another port than sshd's.
+    pub(crate) fn login_by(&self, from: &Machine, to: &str, port: u16) -> Result<Session> {
         let mut command = self.sshd.client(from);
-        command.args([&format!("root@{to}"), "sh"]);
+        command.args(["-p", &port.to_string(), &format!("root@{to}"), "sh"]);
         Session::start(command)
     }
 

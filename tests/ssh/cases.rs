@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     ("within tmux the variable tells whose session it is", reparented),
     ("a scanner's connection to port 22 does not veto", scanner),
     ("an exempt interface shuts nobody out", exempt),
+    ("a session by a redirected port is judged by the port that was dialled", redirected),
     ("force applies all the same and the session survives", by_force),
     ("force on trial comes back by itself and the session survives", by_force_on_trial),
     ("a policy on trial is taken back when its session is killed or loses its network", killed_session),
@@ -37,10 +38,10 @@ fn rules(session: &mut Session) -> Result<String> {
 }
 
 /// Wants an apply to be refused, with words that name the address, and to change nothing.
-fn is_refused(session: &mut Session, apply: &str, address: &str) -> Result<String> {
+fn is_refused(session: &mut Session, apply: &str, address: &str, port: u16) -> Result<String> {
     let before = rules(session)?;
     let done = session.run(apply)?;
-    done.exits(6)?.says(&format!("you are connected from {address} to port 22/tcp"))?;
+    done.exits(6)?.says(&format!("you are connected from {address} to port {port}/tcp"))?;
     ensure!(rules(session)? == before, "the rules have changed");
     Ok(done.said)
 }
@@ -49,8 +50,8 @@ fn cut_session_is_refused(bench: &Bench) -> Result<()> {
     let client = &bench.lab.untrusted;
     let mut session = bench.login(client, "192.0.2.1")?;
     bench.policy(CLOSED)?;
-    let said = is_refused(&mut session, &bench.apply(""), "192.0.2.20")?;
-    is_refused(&mut session, &bench.apply("--dry-run"), "192.0.2.20")?;
+    let said = is_refused(&mut session, &bench.apply(""), "192.0.2.20", 22)?;
+    is_refused(&mut session, &bench.apply("--dry-run"), "192.0.2.20", 22)?;
     // The rule that is to be added lets the session's successor in, and no one else.
     let rule = said.split_once("[[allow]]").and_then(|(_, rest)| rest.split_once("or, for all"));
     let rule = rule.map(|(rule, _)| rule).unwrap_or_default();
@@ -66,7 +67,7 @@ fn over_ipv6(bench: &Bench) -> Result<()> {
     let client = &bench.lab.untrusted;
     bench.policy(CLOSED)?;
     let mut session = bench.login(client, "2001:db8:1::1")?;
-    is_refused(&mut session, &bench.apply(""), "2001:db8:1::20")?;
+    is_refused(&mut session, &bench.apply(""), "2001:db8:1::20", 22)?;
     let own = |machine: &Machine| {
         let listed = machine.shell("ip -6 -oneline address show dev eth0 scope link")?;
         let address =
@@ -74,7 +75,7 @@ fn over_ipv6(bench: &Bench) -> Result<()> {
         anyhow::Ok(address.split('/').next().unwrap_or_default().to_owned())
     };
     let mut session = bench.login(client, &format!("{}%eth0", own(&bench.lab.host)?))?;
-    is_refused(&mut session, &bench.apply(""), &own(client)?)?;
+    is_refused(&mut session, &bench.apply(""), &own(client)?, 22)?;
     Ok(())
 }
 
@@ -83,10 +84,10 @@ fn without_the_variable(bench: &Bench) -> Result<()> {
     let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
     bench.policy(CLOSED)?;
     let apply = format!("env -i PATH=$PATH setsid --wait sh -c '{}'", bench.apply(""));
-    is_refused(&mut session, &apply, "192.0.2.20")?;
+    is_refused(&mut session, &apply, "192.0.2.20", 22)?;
     // What the variable says falsely does not count.
     let apply = format!("SSH_CONNECTION='192.0.2.10 1 192.0.2.1 22' {}", bench.apply(""));
-    is_refused(&mut session, &apply, "192.0.2.20")?;
+    is_refused(&mut session, &apply, "192.0.2.20", 22)?;
     Ok(())
 }
 
@@ -132,6 +133,29 @@ fn exempt(bench: &Bench) -> Result<()> {
     bench.policy(&format!("{CLOSED}[interfaces]\nexempt = [\"eth0\"]\n"))?;
     session.run(&bench.apply(""))?.exits(0)?;
     bench.login(&bench.lab.untrusted, "192.0.2.1")?.is_alive()
+}
+
+fn redirected(bench: &Bench) -> Result<()> {
+    let opening =
+        |port: u16| format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"{port}/tcp\"]\nto = \"host\"\n");
+    for iptables in ["iptables", "ip6tables"] {
+        bench.lab.on_host(
+            iptables,
+            &"-t nat -A PREROUTING -p tcp --dport 2222 -j REDIRECT --to-ports 22"
+                .split(' ')
+                .collect::<Vec<_>>(),
+        )?;
+    }
+    for (host, client) in [("192.0.2.1", "192.0.2.20"), ("2001:db8:1::1", "2001:db8:1::20")] {
+        let mut session = bench.login_by(&bench.lab.untrusted, host, 2222)?;
+        bench.policy(&opening(22))?;
+        is_refused(&mut session, &bench.apply(""), client, 2222)?;
+        bench.policy(&opening(2222))?;
+        session.run(&bench.apply(""))?.exits(0)?;
+        session.is_alive()?;
+        bench.login_by(&bench.lab.untrusted, host, 2222)?.is_alive()?;
+    }
+    Ok(())
 }
 
 fn by_force(bench: &Bench) -> Result<()> {

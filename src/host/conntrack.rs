@@ -1,0 +1,122 @@
+//! What connection tracking remembers of a connection, over netlink. Its numbers are those of
+//! linux/netfilter/nfnetlink_conntrack.h.
+
+use std::net::{IpAddr, SocketAddr};
+
+use nix::libc;
+
+use crate::nftables::attributes::{Attributes, NESTED, put};
+use crate::nftables::message::REQUEST;
+use crate::nftables::socket::{RequestError, Socket};
+
+/// `IPCTNL_MSG_CT_GET`, of its subsystem.
+const GET: u16 = ((libc::NFNL_SUBSYS_CTNETLINK as u16) << 8) | 1;
+/// `CTA_TUPLE_ORIG`: what the first packet had.
+const ORIGINAL: u16 = 1;
+/// `CTA_TUPLE_REPLY`: what answers have.
+const REPLY: u16 = 2;
+/// `CTA_TUPLE_IP`.
+const ADDRESSES: u16 = 1;
+/// `CTA_IP_V4_SRC`, `CTA_IP_V6_SRC`.
+const SOURCE: [u16; 2] = [1, 3];
+/// `CTA_IP_V4_DST`, `CTA_IP_V6_DST`.
+const DESTINATION: [u16; 2] = [2, 4];
+/// `CTA_TUPLE_PROTO`.
+const PORTS: u16 = 2;
+/// `CTA_PROTO_NUM`.
+const PROTOCOL: u16 = 1;
+/// `CTA_PROTO_SRC_PORT`.
+const SOURCE_PORT: u16 = 2;
+/// `CTA_PROTO_DST_PORT`.
+const DESTINATION_PORT: u16 = 3;
+
+/// Where a packet is from, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// The source.
+    pub(crate) source: SocketAddr,
+    /// The destination.
+    pub(crate) destination: SocketAddr,
+}
+
+/// The ends that the first packet of a TCP connection had before anything was translated, where answers have these. Nothing where
+/// connection tracking knows of no such connection, or can't be asked.
+pub(crate) fn first_packet(answer: Ends) -> Option<Ends> {
+    ask(answer).unwrap_or_else(|error| {
+        log::info!("can't ask connection tracking: {error:?}");
+        None
+    })
+}
+
+fn ask(answer: Ends) -> Result<Option<Ends>, RequestError> {
+    let family = if answer.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let mut found = None;
+    let asked = Socket::open()?.request_of(
+        family as u8,
+        GET,
+        REQUEST,
+        |request| put(request, REPLY | NESTED, &written(answer)),
+        |message| found = read(Attributes(message.attributes().value(ORIGINAL))),
+    );
+    match asked {
+        Err(RequestError::Refused(reply)) if reply.errno == libc::ENOENT => Ok(None),
+        asked => asked.map(|()| found),
+    }
+}
+
+fn written(ends: Ends) -> Vec<u8> {
+    let (mut addresses, mut ports, mut tuple) = (vec![], vec![], vec![]);
+    for (end, [v4, v6]) in [(ends.source, SOURCE), (ends.destination, DESTINATION)] {
+        match end.ip() {
+            IpAddr::V4(address) => put(&mut addresses, v4, &address.octets()),
+            IpAddr::V6(address) => put(&mut addresses, v6, &address.octets()),
+        }
+    }
+    put(&mut ports, PROTOCOL, &[libc::IPPROTO_TCP as u8]);
+    put(&mut ports, SOURCE_PORT, &ends.source.port().to_be_bytes());
+    put(&mut ports, DESTINATION_PORT, &ends.destination.port().to_be_bytes());
+    put(&mut tuple, ADDRESSES | NESTED, &addresses);
+    put(&mut tuple, PORTS | NESTED, &ports);
+    tuple
+}
+
+fn read(tuple: Attributes<'_>) -> Option<Ends> {
+    let (addresses, ports) = (Attributes(tuple.value(ADDRESSES)), Attributes(tuple.value(PORTS)));
+    let end = |[v4, v6]: [u16; 2], port: u16| {
+        let address = address(addresses.value(v4)).or_else(|| address(addresses.value(v6)))?;
+        Some(SocketAddr::new(address, u16::from_be_bytes(ports.value(port).try_into().ok()?)))
+    };
+    Some(Ends { source: end(SOURCE, SOURCE_PORT)?, destination: end(DESTINATION, DESTINATION_PORT)? })
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
+    v4().or_else(v6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(source: &str, destination: &str) -> Ends {
+        Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for ends in
+            [ends("192.0.2.1:22", "198.51.100.7:50000"), ends("[2001:db8::1]:22", "[2001:db8::7]:50000")]
+        {
+            assert_eq!(read(Attributes(&written(ends))), Some(ends));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_nothing() {
+        let whole = written(ends("192.0.2.1:22", "198.51.100.7:50000"));
+        for length in 0..whole.len() {
+            assert_eq!(read(Attributes(&whole[..length])), None, "{length} bytes");
+        }
+    }
+}
