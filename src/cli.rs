@@ -60,7 +60,8 @@ pub(crate) enum Verb {
     /// Put a policy in force when the host comes up. For units; by hand, use `apply`.
     ///
     /// Whatever happens, something is in force at the end: the policy file's, or else the policy that was confirmed last,
-    /// or else the fail-safe. Only the first is a success, and only with records that can be read.
+    /// or else the fail-safe. Only the first is a success, and only with records that can be read, and
+    /// nothing left of the other engine.
     Boot(Boot),
     /// Take a policy back when its time is over: what `apply --confirm` starts.
     #[command(hide = true)]

@@ -30,7 +30,7 @@ pub(crate) struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// Puts it in force. Returns what that changed.
+    /// Puts it in force. Returns what that changed. What the other engine has is still to be cleared.
     pub(crate) fn put_in_force(&self, lock: &Lock) -> Result<Vec<Difference>, EngineError> {
         self.chosen.put_in_force(&self.ruleset, lock)
     }
@@ -95,25 +95,35 @@ pub(crate) fn put_in_force(chosen: Chosen, policy: Policy, lock: &Lock) -> anyho
     Ok(chosen)
 }
 
-/// Puts what is confirmed in force again, or nothing where no policy is.
-pub(crate) fn go_back(store: &Store, confirmed: Option<&Record>, lock: &Lock) -> anyhow::Result<()> {
-    match confirmed {
-        Some(confirmed) => {
-            restore(store, confirmed, lock)?.clear_other()?;
-        }
-        None => {
-            takeover::put_back(store, lock)?;
-            engines::remove(lock)?;
-        }
+/// Takes out what the other engine has, or says that it can't. Returns what is gone.
+pub(crate) fn clear_other(chosen: &Chosen) -> Option<Difference> {
+    chosen.clear_other().unwrap_or_else(|error| {
+        say(format_args!("{:#}", anyhow::Error::from(error)));
+        None
+    })
+}
+
+/// Puts what is confirmed in force again, or nothing where no policy is. Returns the engine, if one has rules, as [`restore`] does.
+pub(crate) fn go_back(
+    store: &Store,
+    confirmed: Option<&Record>,
+    lock: &Lock,
+) -> anyhow::Result<Option<Chosen>> {
+    if let Some(confirmed) = confirmed {
+        return restore(store, confirmed, lock).map(Some);
     }
-    Ok(())
+    takeover::put_back(store, lock)?;
+    engines::remove(lock)?;
+    Ok(None)
 }
 
 /// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
 /// new state.
 pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
-    go_back(store, state.confirmed.as_ref(), lock)?;
+    let engine = go_back(store, state.confirmed.as_ref(), lock)?;
     let state = state.roll_back(why, unix_seconds());
     store.note(&state)?;
+    // The trial is over, whatever is left of its engine.
+    engine.as_ref().and_then(clear_other);
     Ok(state)
 }

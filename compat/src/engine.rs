@@ -36,6 +36,10 @@ impl Engine for Iptables {
         probe::probe(&self.facts)
     }
 
+    fn must_be_fit(&self) -> Result<(), EngineError> {
+        self.fit_host().map(drop)
+    }
+
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError> {
         check(&self.fit_host()?, &lowered(ruleset)?)
     }
@@ -126,7 +130,7 @@ fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     })
 }
 
-/// Takes everything out of both variants of iptables. Returns whether there was anything.
+/// Takes everything out of both variants of iptables, the sets too where there is ipset. Returns whether there was anything.
 fn remove(host: &Host) -> Result<bool, EngineError> {
     let mut found = false;
     let own = host.tools.read()?;
@@ -139,6 +143,9 @@ fn remove(host: &Host) -> Result<bool, EngineError> {
     for (tools, restore) in own.chain(other) {
         tools.restore(&restore, false)?;
         found = true;
+    }
+    if host.ipset.is_none() {
+        return Ok(found);
     }
     let names: Vec<_> = host.read()?.sets.into_keys().collect();
     found |= !host.destroy_sets(&names)?.is_empty();

@@ -28,8 +28,8 @@ pub(crate) struct Host {
     pub(crate) other: Option<Tools>,
     /// Names of protocols.
     pub(crate) protocols: Protocols,
-    /// The program `ipset`.
-    pub(crate) ipset: PathBuf,
+    /// The program `ipset`, without which rules can be taken out, and no more.
+    pub(crate) ipset: Option<PathBuf>,
     /// Why rules would not filter on this host, if so.
     pub(crate) unfit: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Host {
     /// Looks for the programs, and where Docker's chains are.
     pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
         let (usual, other) = tools()?;
-        let ipset = find("ipset").ok_or_else(|| missing("ipset"))?;
+        let ipset = find("ipset");
         let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
         // What can't be read there has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
@@ -55,10 +55,15 @@ impl Host {
 
     /// An error where rules would not filter on this host.
     pub(crate) fn must_be_fit(&self) -> Result<(), EngineError> {
+        self.ipset()?;
         match &self.unfit {
             Some(reason) => Err(EngineError::Unsupported(reason.clone())),
             None => self.tools.must_have_tables(),
         }
+    }
+
+    fn ipset(&self) -> Result<&Path, EngineError> {
+        self.ipset.as_deref().ok_or_else(|| missing("ipset"))
     }
 
     /// What is there.
@@ -89,7 +94,8 @@ impl Host {
 
     /// Runs `ipset`, which must succeed.
     fn run_ipset(&self, arguments: &[&str]) -> Result<Answer, EngineError> {
-        self.ipset_says(arguments, || run(&self.ipset, arguments, ""))
+        let ipset = self.ipset()?;
+        self.ipset_says(arguments, || run(ipset, arguments, ""))
     }
 
     /// What a run of `ipset` with these arguments says, which must succeed.
@@ -113,9 +119,9 @@ impl Host {
         if text.is_empty() {
             return Ok(());
         }
-        let mut rest = text;
+        let (ipset, mut rest) = (self.ipset()?, text);
         self.ipset_says(&["restore"], || {
-            let answer = run(&self.ipset, &["restore"], rest)?;
+            let answer = run(ipset, &["restore"], rest)?;
             let done = line_number(&answer.stderr).map_or(0, |line| line.saturating_sub(1));
             rest = after_lines(rest, done);
             Ok(answer)
@@ -125,10 +131,10 @@ impl Host {
 
     /// Destroys sets. One that is in use for longer stays for the next time. Returns those that are gone.
     pub(crate) fn destroy_sets<'a>(&self, names: &'a [String]) -> Result<Vec<&'a str>, EngineError> {
-        let deadline = Instant::now() + RELEASE;
+        let (ipset, deadline) = (self.ipset()?, Instant::now() + RELEASE);
         let mut gone = Vec::new();
         for name in names {
-            match destroy_set(&self.ipset, name, deadline)? {
+            match destroy_set(ipset, name, deadline)? {
                 None => gone.push(name.as_str()),
                 Some(complaint) => log::warn!("the set {name} stays for now: {complaint}"),
             }

@@ -7,7 +7,7 @@ if [ -d /run/systemd/system ]; then
 fi
 if [ -e "$upgrade" ]; then
 	rm -f "$upgrade"
-	/usr/sbin/dockfw apply || echo "dockfw: what the version before put in force stays in force" >&2
+	/usr/sbin/dockfw apply || echo "dockfw: not applied again; dockfw status tells what is in force" >&2
 elif [ "$1" -eq 1 ]; then
 	cat <<'STEPS'
 dockfw is installed, and filters nothing yet. Next:

@@ -13,6 +13,12 @@ pub trait Engine {
     /// What the engine needs of this host, and whether it is there. Changes nothing.
     fn probe(&self) -> Result<Vec<Requirement>, EngineError>;
 
+    /// An error where the engine can't work on this host, of the kind [`EngineError::Unsupported`] where that does not pass by
+    /// itself. Looks at less than [`probe`](Self::probe): what is in force says the rest.
+    fn must_be_fit(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Has the kernel judge the ruleset without putting it in force.
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError>;
 

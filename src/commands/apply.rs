@@ -105,11 +105,12 @@ fn for_good(
 ) -> anyhow::Result<Exit> {
     takeover.keep(store)?;
     let mut changes = candidate.put_in_force(&lock)?;
-    let (moved, taken_over) = (candidate.chosen.clear_other(), takeover.carry_out());
+    // Before what may have to wait for others, and be given up by who waits.
     let recorded = candidate.keep(store).context(UNRECORDED);
+    let (moved, taken_over) = (candidate.chosen.clear_other(), takeover.carry_out());
+    recorded?;
     changes.extend(moved?);
     changes.extend(taken_over?);
-    recorded?;
     if retire_old {
         takeover::retire(store)?;
     }
@@ -130,13 +131,10 @@ fn on_trial(
 ) -> anyhow::Result<Exit> {
     takeover.keep(&store)?;
     let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
-    let moved = candidate.chosen.clear_other().map(Vec::from_iter).map_err(anyhow::Error::from);
-    for gone in [moved, takeover.carry_out()] {
-        match gone {
-            Ok(gone) => changes.extend(gone),
-            // Both sets of rules decide, which shuts more out, and nothing in: no reason to end the trial.
-            Err(error) => say(format_args!("{error:#}")),
-        }
+    match takeover.carry_out() {
+        Ok(gone) => changes.extend(gone),
+        // Both sets of rules decide, which shuts more out, and lets nothing more in: no reason to end the trial.
+        Err(error) => say(format_args!("{error:#}")),
     }
     drop(lock);
     say_changes(&candidate.chosen, &changes);

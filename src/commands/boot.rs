@@ -40,20 +40,22 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
     let keep_in = damage.is_none().then_some(&store);
     match file(config, keep_in, &settled, &lock) {
         Ok(chosen) => {
+            if let Some(damage) = damage {
+                enact::clear_other(&chosen);
+                return Err(damage.into());
+            }
             chosen.clear_other()?;
-            damage.map_or(Ok(Exit::Done), |damage| Err(damage.into()))
+            Ok(Exit::Done)
         }
         Err(error) => {
             let chosen =
                 fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
-            if let Err(uncleared) = chosen.clear_other() {
-                say(uncleared);
-            }
             let settled = State { unrecorded: false, ..settled };
             let noted = if settled == state { Ok(()) } else { store.note(&settled) };
             if let Err(unnoted) = noted {
                 say(format_args!("that could not be recorded: {unnoted}"));
             }
+            enact::clear_other(&chosen);
             Err(error)
         }
     }

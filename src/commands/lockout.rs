@@ -1,6 +1,9 @@
 //! Whether the policy would shut out the operator who is at work: the facts of this host, and what follows from them.
 
+use std::net::IpAddr;
+
 use dockfw_policy::compile::compile;
+use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::walk::{Interface, Translation};
 
@@ -30,31 +33,41 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
 
 fn arrival(session: &Session, links: &[Link]) -> Arrival {
     let Session { client, server, interface } = *session;
-    let index = interface.or_else(|| way_back(session));
+    let ends = dialled(session).unwrap_or(Ends { source: client, destination: server });
+    let index = interface.or_else(|| way_back(ends.source.ip(), server.ip()));
     let link = links.iter().find(|link| Some(link.index) == index);
     // Where there is no way back there is no name; and no interface without a name is exempt.
     let interface = link.map_or(Interface { name: String::new(), is_bridge: false }, |link| Interface {
         name: link.name.clone(),
         is_bridge: link.is_bridge(),
     });
-    let untranslated = Ends { source: client, destination: server };
-    let first = conntrack::first_packet(Ends { source: server, destination: client }).unwrap_or(untranslated);
     let translated = Translation { address: server.ip(), port: server.port() };
     Arrival {
-        client: first.source,
-        dialled: first.destination,
-        translated: (first.destination != server).then_some(translated),
+        client: ends.source,
+        dialled: ends.destination,
+        translated: (ends.destination != server).then_some(translated),
         interface,
     }
 }
 
+/// What the operator dialled, and from where, as far as connection tracking knows.
+fn dialled(session: &Session) -> Option<Ends> {
+    match conntrack::dialled(Ends { source: session.server, destination: session.client }) {
+        Ok(ends) => ends,
+        Err(EngineError::NotPermitted) => None,
+        Err(error) => {
+            log::warn!("can't ask connection tracking which port was dialled: {error}");
+            None
+        }
+    }
+}
+
 /// The interface by which answers leave: as a rule the one that the connection comes by.
-fn way_back(session: &Session) -> Option<u32> {
-    let route = routes::towards(session.client.ip(), Some(session.server.ip()));
-    match route {
+fn way_back(client: IpAddr, server: IpAddr) -> Option<u32> {
+    match routes::towards(client, Some(server)) {
         Ok(route) => route.map(|route| route.interface),
         Err(error) => {
-            log::info!("can't ask for the way to {}: {error}", session.client.ip());
+            log::info!("can't ask for the way to {client}: {error}");
             None
         }
     }

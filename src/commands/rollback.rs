@@ -44,9 +44,9 @@ fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<State> 
     let Some(before) = state.one_before() else {
         bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
     };
-    let chosen = enact::restore(store, before, lock)?;
+    // Recorded once nothing else decides, so that it can be tried again.
+    enact::restore(store, before, lock)?.clear_other()?;
     let state = state.step_back(WHY, unix_seconds());
-    let noted = store.note(&state).context("the policy before is in force, but that could not be recorded");
-    chosen.clear_other()?;
-    noted.map(|()| state)
+    store.note(&state).context("the policy before is in force, but that could not be recorded")?;
+    Ok(state)
 }

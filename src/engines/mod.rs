@@ -114,7 +114,7 @@ impl Chosen {
     }
 
     /// Takes out what the other engine has on the host, now that this one's rules are in force. Returns what is gone. Where it
-    /// fails, both sets of rules decide, which shuts more out, and lets nothing in.
+    /// fails, both sets of rules decide, which shuts more out, and lets nothing more in.
     pub(crate) fn clear_other(&self) -> Result<Option<Difference>, EngineError> {
         if self.left == Presence::Nothing {
             return Ok(None);
@@ -128,7 +128,7 @@ impl Chosen {
     }
 }
 
-/// The new engine's rules are in force, and so are the old ones: no reason of the old engine's may claim that nothing was changed.
+/// The new engine's rules are in force, and old ones may be: no reason of the old engine's may claim that nothing was changed.
 fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
     let source = match error {
         EngineError::Refused(refusals) => {
@@ -136,8 +136,9 @@ fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
         }
         error => io::Error::other(error),
     };
-    let doing =
-        format!("the policy is in force by {engine}, but the rules of {other} could not be taken out");
+    let doing = format!(
+        "the policy is in force by {engine}, but not all of {other} could be taken out; dockfw boot tries again"
+    );
     EngineError::Io { doing, source }
 }
 
@@ -173,16 +174,25 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
     Ok(by_name(name, verify))
 }
 
-/// What is in force stays while it works. That the kernel gave the native engine's rules says that it does; those of the compat
-/// engine can be read where what it loads them with is gone, or of no use any more.
+/// What is in force stays while its engine can work here.
 fn choose_by_facts() -> Result<&'static str, EngineError> {
     match in_force(&all(false))? {
-        Some(NFTABLES) => return Ok(NFTABLES),
-        Some(name) if is_usable(by_name(name, false).as_ref())? => return Ok(name),
+        Some(name) if is_fit(by_name(name, false).as_ref())? => return Ok(name),
         _ => {}
     }
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
+}
+
+/// Whether an engine of which rules are there can go on.
+fn is_fit(engine: &dyn Engine) -> Result<bool, EngineError> {
+    match engine.must_be_fit() {
+        Err(EngineError::Unsupported(reason)) => {
+            log::info!("the {} engine, which is in force, can't go on: {reason}", engine.name());
+            Ok(false)
+        }
+        fit => fit.map(|()| true),
+    }
 }
 
 /// Whether the host has all that an engine can't do without.

@@ -3,11 +3,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use dockfw_policy::engine::EngineError;
+use nix::errno::Errno;
 use nix::libc;
 
 use crate::nftables::attributes::{Attributes, NESTED, put};
 use crate::nftables::message::REQUEST;
-use crate::nftables::socket::{RequestError, Socket};
+use crate::nftables::socket::{RequestError, Socket, io_error};
 
 /// `IPCTNL_MSG_CT_GET`, of its subsystem.
 const GET: u16 = ((libc::NFNL_SUBSYS_CTNETLINK as u16) << 8) | 1;
@@ -39,29 +41,34 @@ pub(crate) struct Ends {
     pub(crate) destination: SocketAddr,
 }
 
-/// The ends that the first packet of a TCP connection had before anything was translated, where answers have these. Nothing where
-/// connection tracking knows of no such connection, or can't be asked.
-pub(crate) fn first_packet(answer: Ends) -> Option<Ends> {
-    ask(answer).unwrap_or_else(|error| {
-        log::info!("can't ask connection tracking: {error:?}");
-        None
-    })
-}
-
-fn ask(answer: Ends) -> Result<Option<Ends>, RequestError> {
-    let family = if answer.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+/// The ends that a client's packets have before anything is translated, where those of this host's answers are these. Nothing where
+/// connection tracking knows of no such connection, or only since an answer, which was its first packet then.
+pub(crate) fn dialled(answers: Ends) -> Result<Option<Ends>, EngineError> {
+    let family = if answers.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let mut found = None;
     let asked = Socket::open()?.request_of(
         family as u8,
         GET,
         REQUEST,
-        |request| put(request, REPLY | NESTED, &written(answer)),
-        |message| found = read(Attributes(message.attributes().value(ORIGINAL))),
+        |request| put(request, REPLY | NESTED, &written(answers)),
+        |message| found = original(message.attributes(), answers),
     );
     match asked {
-        Err(RequestError::Refused(reply)) if reply.errno == libc::ENOENT => Ok(None),
-        asked => asked.map(|()| found),
+        Ok(()) => Ok(found),
+        Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
+            // No such connection; no nf_conntrack_netlink.
+            Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(None),
+            errno => Err(io_error("ask connection tracking", errno)),
+        },
+        Err(RequestError::Interrupted) => Err(EngineError::Raced),
+        Err(RequestError::Engine(error)) => Err(error),
     }
+}
+
+/// The kernel looks for ends, whichever direction they are of.
+fn original(connection: Attributes<'_>, answers: Ends) -> Option<Ends> {
+    let direction = |kind: u16| read(Attributes(connection.value(kind)));
+    direction(REPLY).filter(|reply| *reply == answers).and_then(|_| direction(ORIGINAL))
 }
 
 fn written(ends: Ends) -> Vec<u8> {
@@ -110,6 +117,20 @@ mod tests {
         {
             assert_eq!(read(Attributes(&written(ends))), Some(ends));
         }
+    }
+
+    #[test]
+    fn only_what_a_client_began_has_been_dialled() {
+        let (request, answers) =
+            (ends("198.51.100.7:50000", "192.0.2.1:2222"), ends("192.0.2.1:22", "198.51.100.7:50000"));
+        let connection = |original: Ends, reply: Ends| {
+            let mut attributes = Vec::new();
+            put(&mut attributes, ORIGINAL | NESTED, &written(original));
+            put(&mut attributes, REPLY | NESTED, &written(reply));
+            attributes
+        };
+        assert_eq!(original(Attributes(&connection(request, answers)), answers), Some(request));
+        assert_eq!(original(Attributes(&connection(answers, request)), answers), None);
     }
 
     #[test]

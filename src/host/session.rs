@@ -1,5 +1,5 @@
-//! From where the operator is connected, and to which port: of all connections of this host the one by which dockfw was
-//! started.
+//! From where the operator is connected, and to which port of this host (which one was dialled, connection tracking knows): of all
+//! connections of this host the one by which dockfw was started.
 //!
 //! That is a connection which one of the processes above this one holds, and which someone else accepted: the process
 //! that serves a login (sshd's and its like) has its connection, and not the socket that listens for more. What a

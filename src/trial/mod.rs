@@ -90,7 +90,7 @@ pub(crate) fn begin(
     let before = Before::read(&store, state.clone());
     store.write(&pending(Now::read()?))?;
     watcher.arm()?;
-    let changes = match candidate.put_in_force(lock) {
+    let mut changes = match candidate.put_in_force(lock) {
         Ok(changes) => changes,
         Err(error) => {
             match before.put_back(&store, &id, lock) {
@@ -103,7 +103,9 @@ pub(crate) fn begin(
             return Err(error.into());
         }
     };
-    // To put it in force may have taken a good part of the time.
+    // That the old rules decide as well is no reason to end the trial.
+    changes.extend(enact::clear_other(&candidate.chosen));
+    // All this may have taken a good part of the time.
     store.write(&pending(Now::read()?))?;
     Ok((Trial { store, id, watcher, vigil }, changes))
 }
@@ -146,13 +148,13 @@ impl Before {
         if let Some(sources) = &self.sources {
             store.keep(sources)?;
         }
-        match &self.state.pending {
-            Some(pending) => {
-                enact::restore(store, &pending.policy, lock)?.clear_other()?;
-            }
+        let engine = match &self.state.pending {
+            Some(pending) => Some(enact::restore(store, &pending.policy, lock)?),
             None => enact::go_back(store, self.state.confirmed.as_ref(), lock)?,
-        }
-        Ok(store.write(&self.state.hand_over(id))?)
+        };
+        store.write(&self.state.hand_over(id))?;
+        engine.as_ref().and_then(enact::clear_other);
+        Ok(())
     }
 }
 

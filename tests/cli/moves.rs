@@ -1,5 +1,6 @@
 //! Moves between the engines that fail.
 
+use crate::desk::{Done, GOOD};
 use crate::host::Host;
 
 /// iptables-legacy in the place of iptables: its rules change under a lock that anybody may hold.
@@ -12,26 +13,39 @@ PATH=$PWD/legacy:$PATH
 rules() { iptables-save; ip6tables-save; }
 ";
 
-/// Moves to the native engine while iptables' lock is held.
-const MOVE: &str = "exec 9>/run/xtables.lock; flock 9; dockfw apply --backend nftables";
-/// What it then says.
-const STAY: &str = "the policy is in force by nftables, but the rules of iptables could not be taken out";
+/// Whoever has the lock of iptables keeps its rules as they are.
+const LOCKED: &str = "exec 9>/run/xtables.lock; flock 9;";
+/// What a move says then.
+const STAY: &str = "by nftables, but not all of iptables could be taken out";
+
+/// What is run after [`LEGACY`].
+fn on_legacy(host: &Host, script: &str) -> Done {
+    host.script(&format!("{LEGACY} {script}"))
+}
 
 /// A host with a policy of port 443 in force by the compat engine, and one of 444 in the file.
 fn with_compat(test: &str) -> Host {
     let host = Host::raise(test);
-    host.script(&format!("{LEGACY} dockfw apply --backend iptables; rules | grep -v '^[#:]' >rules"))
-        .exits(0);
+    on_legacy(&host, "dockfw apply --backend iptables; rules | grep -v '^[#:]' >rules").exits(0);
     host.write_policy("444");
     host
 }
 
+/// A host with a policy of port 443 confirmed by the native engine, and one of 444 by the compat engine, by these options.
+fn moved_to_compat(test: &str, options: &str) -> Host {
+    let host = Host::raise(test);
+    on_legacy(&host, "dockfw apply --backend nftables").exits(0);
+    host.write_policy("444");
+    on_legacy(&host, &format!("dockfw apply --backend iptables {options}")).exits(0);
+    host
+}
+
 fn is_undone_by_rollback(host: &Host) {
-    host.script(&format!("{LEGACY} dockfw rollback")).exits(0);
+    on_legacy(host, "dockfw rollback").exits(0);
     host.write_policy("443");
     let as_before =
         "rules | grep -v '^[#:]' | diff rules - >&2; nft list tables | { ! grep dockfw; }; dockfw status";
-    host.script(&format!("{LEGACY} {as_before}")).exits(0).prints("iptables");
+    on_legacy(host, as_before).exits(0).prints("iptables");
 }
 
 /// Both sets of rules decide.
@@ -39,8 +53,8 @@ fn is_undone_by_rollback(host: &Host) {
 #[ignore = "needs root"]
 fn a_move_is_recorded_though_the_old_rules_can_not_be_taken_out() {
     let host = with_compat("move-recorded");
-    host.script(&format!("{LEGACY} {MOVE}")).exits(1).says(STAY);
-    host.script(&format!("{LEGACY} dockfw diff")).exits(7).prints("iptables");
+    on_legacy(&host, &format!("{LOCKED} dockfw apply --backend nftables")).exits(1).says(STAY);
+    on_legacy(&host, "dockfw diff").exits(7).prints("iptables");
     is_undone_by_rollback(&host);
 }
 
@@ -48,21 +62,52 @@ fn a_move_is_recorded_though_the_old_rules_can_not_be_taken_out() {
 #[ignore = "needs root"]
 fn a_move_on_trial_goes_on_and_back_though_the_old_rules_can_not_be_taken_out() {
     let host = with_compat("move-on-trial");
-    host.script(&format!("{LEGACY} {MOVE} --confirm 1h --detach 9>&-")).exits(0).says(STAY);
-    host.script(&format!("{LEGACY} dockfw status")).prints("on trial");
+    let trial = format!("{LOCKED} dockfw apply --backend nftables --confirm 1h --detach 9>&-");
+    on_legacy(&host, &trial).exits(0).says(STAY);
+    on_legacy(&host, "dockfw status").prints("on trial");
     is_undone_by_rollback(&host);
 }
 
-/// Without ipset nothing can be loaded there any more, nor taken out.
 #[test]
 #[ignore = "needs root"]
-fn auto_leaves_a_compat_engine_that_works_no_more() {
-    let host = with_compat("leave-broken");
-    host.script("mount --bind /bin/false /usr/sbin/ipset; dockfw apply").exits(1).says(STAY);
-    host.script("umount /usr/sbin/ipset; dockfw diff").exits(7);
-    host.script("dockfw apply; dockfw diff").exits(0);
-    host.write_policy("443");
-    host.script("dockfw boot").exits(0);
+fn a_trial_is_over_though_its_rules_can_not_be_taken_out() {
+    let host = moved_to_compat("trial-over", "--confirm 1h --detach");
+    on_legacy(&host, &format!("{LOCKED} dockfw rollback")).exits(0).says(STAY);
+    host.wait_for("! pgrep -x dockfw");
+    on_legacy(&host, "nft list tables | grep dockfw; rules | grep DOCKFW").exits(0);
+    on_legacy(&host, "dockfw boot").exits(7).says("was rolled back");
+    on_legacy(&host, "nft list tables | grep dockfw; rules | { ! grep DOCKFW; }").exits(0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_rollback_that_can_not_take_the_rules_out_can_be_tried_again() {
+    let host = moved_to_compat("rollback-again", "");
+    on_legacy(&host, &format!("{LOCKED} dockfw rollback")).exits(1).says(STAY);
+    on_legacy(&host, "dockfw rollback; nft list tables | grep dockfw; rules | { ! grep DOCKFW; }").exits(0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_boot_falls_back_for_nothing_that_the_other_engine_leaves() {
+    let host = with_compat("boot-move");
+    host.desk.write("dockfw.toml", format!("{GOOD}[engine]\nbackend = \"nftables\"\n"));
+    let boot = on_legacy(&host, &format!("{LOCKED} dockfw boot"));
+    boot.exits(1).says(STAY);
+    assert!(!boot.stderr.contains("in its place"), "{boot}");
+    on_legacy(&host, "dockfw boot; dockfw diff; rules | { ! grep DOCKFW; }").exits(0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn auto_leaves_a_compat_engine_without_ipset_and_not_one_that_fails() {
+    let host = Host::raise("leave-broken");
+    host.script("dockfw apply --backend iptables").exits(0);
+    host.write_policy("444");
+    host.script("mount --bind /bin/false /usr/sbin/ipset; dockfw apply").exits(3);
+    assert_eq!(host.engines(), ["iptables"], "that may pass");
+    host.script("umount /usr/sbin/ipset; mount --bind /dev/null /usr/sbin/ipset; dockfw apply; dockfw diff")
+        .exits(0);
     assert_eq!(host.engines(), ["nftables"]);
 }
 

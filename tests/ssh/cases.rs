@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a scanner's connection to port 22 does not veto", scanner),
     ("an exempt interface shuts nobody out", exempt),
     ("a session by a redirected port is judged by the port that was dialled", redirected),
+    ("a session that connection tracking has met half way is known by its own ends", met_half_way),
     ("force applies all the same and the session survives", by_force),
     ("force on trial comes back by itself and the session survives", by_force_on_trial),
     ("a policy on trial is taken back when its session is killed or loses its network", killed_session),
@@ -156,6 +157,16 @@ fn redirected(bench: &Bench) -> Result<()> {
         bench.login_by(&bench.lab.untrusted, host, 2222)?.is_alive()?;
     }
     Ok(())
+}
+
+/// Connection tracking begins with the first apply, and takes the next packet for the first: one of this host's.
+fn met_half_way(bench: &Bench) -> Result<()> {
+    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
+    bench.policy(&format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"\n"))?;
+    session.run(&bench.apply(""))?.exits(0)?;
+    session.is_alive()?;
+    bench.policy(CLOSED)?;
+    is_refused(&mut session, &bench.apply(""), "192.0.2.20", 22).map(drop)
 }
 
 fn by_force(bench: &Bench) -> Result<()> {

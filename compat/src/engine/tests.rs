@@ -71,7 +71,7 @@ impl Bench {
             tools: tools(variant),
             other: Some(tools(variant.other())),
             protocols,
-            ipset: find("ipset").expect("ipset"),
+            ipset: find("ipset"),
             unfit: None,
         };
         Self { host }

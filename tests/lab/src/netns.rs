@@ -77,8 +77,8 @@ impl Netns {
     }
 
     /// A command that runs `program` in the namespace. The new process enters it by itself: `ip netns exec` mounts a new `/sys` and
-    /// so hides the cgroups, without which dockerd does not start, and to start one more program takes an emulated machine as
-    /// long as many a program runs.
+    /// so hides the cgroups, without which dockerd does not start; and nsenter would be one more program to start, which takes
+    /// an emulated machine long.
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         self.command_in(None, program)
@@ -90,7 +90,10 @@ impl Netns {
         let (netns, mounts) = (self.clone(), mounts.cloned());
         let enter = move || {
             setns(&netns.inner.file, CloneFlags::CLONE_NEWNET)?;
-            Ok(mounts.as_ref().map_or(Ok(()), |mounts| setns(mounts, CloneFlags::CLONE_NEWNS))?)
+            if let Some(mounts) = &mounts {
+                setns(mounts, CloneFlags::CLONE_NEWNS)?;
+            }
+            Ok(())
         };
         let mut command = Command::new(program.as_ref());
         // SAFETY: it makes system calls alone: it takes no memory and no lock, which other threads may have held at the fork.
@@ -101,19 +104,19 @@ impl Netns {
     /// Runs lines of `ip` commands, as for `ip -batch`.
     pub fn ip(&self, lines: &[&str]) -> Result<()> {
         let input = lines.join("\n") + "\n";
-        run_with_input(self.command("ip").args(["-batch", "-"]), input.as_bytes())?;
-        Ok(())
+        let done = run_with_input(self.command("ip").args(["-batch", "-"]), input.as_bytes());
+        done.map(drop).with_context(|| self.name().to_owned())
     }
 
     /// Loads nftables text.
     pub fn nft(&self, text: &str) -> Result<()> {
-        run_with_input(self.command("nft").args(["-f", "-"]), text.as_bytes())?;
-        Ok(())
+        let done = run_with_input(self.command("nft").args(["-f", "-"]), text.as_bytes());
+        done.map(drop).with_context(|| self.name().to_owned())
     }
 
     /// Runs a shell line and gives its output, for set-up that has no function of its own.
     pub fn shell(&self, line: &str) -> Result<String> {
-        run(self.command("sh").args(["-c", line]))
+        run(self.command("sh").args(["-c", line])).with_context(|| self.name().to_owned())
     }
 
     /// Whether duplicate address detection still holds back an IPv6 address.
