@@ -119,7 +119,7 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
-/// Puts the last confirmed policy in force, or else the fail-safe. Returns the engine, as [`file`] does.
+/// Puts the last confirmed policy in force, or else the fail-safe. Returns the engine, as [`file()`] does.
 fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<Chosen> {
     let confirmed =
         state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));
