@@ -1,7 +1,6 @@
 //! Network namespaces: made, entered by a thread, and given to programs.
 
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -76,47 +75,37 @@ impl Netns {
         entered.unwrap_or_else(|error| panic!("cannot enter network namespace {}: {error}", self.name()));
     }
 
-    /// A command that runs `program` in the namespace. The new process enters it by itself: `ip netns exec` mounts a new `/sys` and
-    /// so hides the cgroups, without which dockerd does not start; and nsenter would be one more program to start, which takes
-    /// an emulated machine long.
+    /// A command that runs `program` in the namespace. Through nsenter: `ip netns exec` mounts a new `/sys` and so
+    /// hides the cgroups, without which dockerd does not start.
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         self.command_in(None, program)
     }
 
     /// As [`command`](Self::command), in a mount namespace too.
-    #[expect(unsafe_code, reason = "what a new process does before it runs its program")]
-    pub(crate) fn command_in(&self, mounts: Option<&Arc<File>>, program: impl AsRef<Path>) -> Command {
-        let (netns, mounts) = (self.clone(), mounts.cloned());
-        let enter = move || {
-            setns(&netns.inner.file, CloneFlags::CLONE_NEWNET)?;
-            if let Some(mounts) = &mounts {
-                setns(mounts, CloneFlags::CLONE_NEWNS)?;
-            }
-            Ok(())
-        };
-        let mut command = Command::new(program.as_ref());
-        // SAFETY: it makes system calls alone: it takes no memory and no lock, which other threads may have held at the fork.
-        unsafe { command.pre_exec(enter) };
+    pub(crate) fn command_in(&self, mounts: Option<&str>, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path().display()));
+        command.args(mounts.map(|path| format!("--mount={path}"))).arg("--").arg(program.as_ref());
         command
     }
 
     /// Runs lines of `ip` commands, as for `ip -batch`.
     pub fn ip(&self, lines: &[&str]) -> Result<()> {
         let input = lines.join("\n") + "\n";
-        let done = run_with_input(self.command("ip").args(["-batch", "-"]), input.as_bytes());
-        done.map(drop).with_context(|| self.name().to_owned())
+        run_with_input(self.command("ip").args(["-batch", "-"]), input.as_bytes())?;
+        Ok(())
     }
 
     /// Loads nftables text.
     pub fn nft(&self, text: &str) -> Result<()> {
-        let done = run_with_input(self.command("nft").args(["-f", "-"]), text.as_bytes());
-        done.map(drop).with_context(|| self.name().to_owned())
+        run_with_input(self.command("nft").args(["-f", "-"]), text.as_bytes())?;
+        Ok(())
     }
 
     /// Runs a shell line and gives its output, for set-up that has no function of its own.
     pub fn shell(&self, line: &str) -> Result<String> {
-        run(self.command("sh").args(["-c", line])).with_context(|| self.name().to_owned())
+        run(self.command("sh").args(["-c", line]))
     }
 
     /// Whether duplicate address detection still holds back an IPv6 address.

@@ -75,7 +75,7 @@ impl Userland {
 
     /// A command that runs one of the host's programs, in this network namespace.
     pub(crate) fn command(&self, netns: &Netns, program: impl AsRef<Path>) -> Command {
-        let mut command = netns.command_in(self.mounts.as_ref(), program);
+        let mut command = netns.command_in(self.mounts().as_deref(), program);
         command.env("PATH", &self.path);
         command
     }
