@@ -188,7 +188,7 @@ fn choose_by_facts() -> Result<&'static str, EngineError> {
 fn is_fit(engine: &dyn Engine) -> Result<bool, EngineError> {
     match engine.must_be_fit() {
         Err(EngineError::Unsupported(reason)) => {
-            log::info!("the {} engine, which is in force, can't go on: {reason}", engine.name());
+            log::warn!("the {} engine, which is in force, can't go on: {reason}", engine.name());
             Ok(false)
         }
         fit => fit.map(|()| true),

@@ -107,7 +107,8 @@ fn auto_leaves_a_compat_engine_without_ipset_and_not_one_that_fails() {
     host.script("mount --bind /bin/false /usr/sbin/ipset; dockfw apply").exits(3);
     assert_eq!(host.engines(), ["iptables"], "that may pass");
     host.script("umount /usr/sbin/ipset; mount --bind /dev/null /usr/sbin/ipset; dockfw apply; dockfw diff")
-        .exits(0);
+        .exits(0)
+        .says("can't go on");
     assert_eq!(host.engines(), ["nftables"]);
 }
 
