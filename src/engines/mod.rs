@@ -176,9 +176,10 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
 
 /// What is in force stays while its engine can work here.
 fn choose_by_facts() -> Result<&'static str, EngineError> {
-    match in_force(&all(false))? {
-        Some(name) if is_fit(by_name(name, false).as_ref())? => return Ok(name),
-        _ => {}
+    if let Some(name) = in_force(&all(false))?
+        && is_fit(by_name(name, false).as_ref())?
+    {
+        return Ok(name);
     }
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
