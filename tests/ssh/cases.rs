@@ -10,6 +10,11 @@ use crate::bench::{Bench, Login, Session};
 /// Nobody of the lab but the trusted client.
 const CLOSED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
 
+/// The same, and this port of the host is open to everyone.
+fn opening(port: u16) -> String {
+    format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"{port}/tcp\"]\nto = \"host\"\n")
+}
+
 /// How long anything may take that a session's end is to bring about.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -137,15 +142,9 @@ fn exempt(bench: &Bench) -> Result<()> {
 }
 
 fn redirected(bench: &Bench) -> Result<()> {
-    let opening =
-        |port: u16| format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"{port}/tcp\"]\nto = \"host\"\n");
     for iptables in ["iptables", "ip6tables"] {
-        bench.lab.on_host(
-            iptables,
-            &"-t nat -A PREROUTING -p tcp --dport 2222 -j REDIRECT --to-ports 22"
-                .split(' ')
-                .collect::<Vec<_>>(),
-        )?;
+        let rule = "-t nat -A PREROUTING -p tcp --dport 2222 -j REDIRECT --to-ports 22";
+        bench.lab.on_host(iptables, &rule.split(' ').collect::<Vec<_>>())?;
     }
     for (host, client) in [("192.0.2.1", "192.0.2.20"), ("2001:db8:1::1", "2001:db8:1::20")] {
         let mut session = bench.login_by(&bench.lab.untrusted, host, 2222)?;
@@ -162,7 +161,7 @@ fn redirected(bench: &Bench) -> Result<()> {
 /// Connection tracking begins with the first apply, and takes the next packet for the first: one of this host's.
 fn met_half_way(bench: &Bench) -> Result<()> {
     let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
-    bench.policy(&format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"\n"))?;
+    bench.policy(&opening(22))?;
     session.run(&bench.apply(""))?.exits(0)?;
     session.is_alive()?;
     bench.policy(CLOSED)?;
@@ -182,7 +181,7 @@ fn by_force(bench: &Bench) -> Result<()> {
 fn by_force_on_trial(bench: &Bench) -> Result<()> {
     let (client, host) = (&bench.lab.untrusted, bench.lab.host.v4.into());
     let mut session = bench.login(client, "192.0.2.1")?;
-    bench.policy(&format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"\n"))?;
+    bench.policy(&opening(22))?;
     session.run(&bench.apply(""))?.exits(0)?;
     bench.policy(CLOSED)?;
     session.run(&bench.apply("--confirm 5s"))?.exits(6)?.says("--force --confirm 60s")?;
@@ -228,7 +227,7 @@ fn kill_sshd_of(bench: &Bench, waiter: &str) -> Result<()> {
 fn is_taken_back(bench: &Bench, terminal: bool, end: End) -> Result<()> {
     let (client, outsider, host) = (&bench.lab.untrusted, &bench.lab.office, bench.lab.host.v4.into());
     let mut console = bench.console()?;
-    let open = format!("{CLOSED}[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"\n");
+    let open = opening(22);
     bench.policy(&open)?;
     console.run(&bench.apply(""))?.exits(0)?;
     bench.policy(CLOSED)?;
