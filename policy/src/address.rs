@@ -206,6 +206,14 @@ impl AddressRange {
         }
     }
 
+    /// The network of `prefix` bits that `address` lies in; a prefix above the family's width is cut to it.
+    pub fn network_of(address: IpAddr, prefix: u8) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::V4(Range::network_of(address, prefix)),
+            IpAddr::V6(address) => Self::V6(Range::network_of(address, prefix)),
+        }
+    }
+
     /// Whether `address` is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self, address) {
@@ -236,10 +244,7 @@ impl AddressRange {
             let corrected = IpNetwork::new(network.network(), prefix).unwrap_or(network);
             return Err(AddressError::HostBits { corrected });
         }
-        Ok(match address {
-            IpAddr::V4(address) => Self::V4(Range::network_of(address, prefix)),
-            IpAddr::V6(address) => Self::V6(Range::network_of(address, prefix)),
-        })
+        Ok(Self::network_of(address, prefix))
     }
 
     fn parse_span(first: &str, last: &str) -> Result<Self, AddressError> {

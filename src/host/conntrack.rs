@@ -90,16 +90,10 @@ fn written(ends: Ends) -> Vec<u8> {
 fn read(tuple: Attributes<'_>) -> Option<Ends> {
     let (addresses, ports) = (Attributes(tuple.value(ADDRESSES)), Attributes(tuple.value(PORTS)));
     let end = |[v4, v6]: [u16; 2], port: u16| {
-        let address = address(addresses.value(v4)).or_else(|| address(addresses.value(v6)))?;
+        let address = addresses.find(v4).or_else(|| addresses.find(v6))?.address()?;
         Some(SocketAddr::new(address, u16::from_be_bytes(ports.value(port).try_into().ok()?)))
     };
     Some(Ends { source: end(SOURCE, SOURCE_PORT)?, destination: end(DESTINATION, DESTINATION_PORT)? })
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
-    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
-    v4().or_else(v6)
 }
 
 #[cfg(test)]

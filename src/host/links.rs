@@ -3,13 +3,16 @@
 
 use std::io;
 
-use dockfw_policy::address::{AddressRange, Range};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
+use dockfw_policy::address::AddressRange;
+use nix::libc;
 
-use super::netlink::dump;
+use super::rtnetlink::{Message, dump, number};
+use crate::nftables::attributes::{Attribute, Attributes};
+
+/// The size of `struct ifinfomsg` (linux/rtnetlink.h), before the attributes of an interface.
+const LINK_HEAD: usize = 16;
+/// The size of `struct ifaddrmsg` (linux/if_addr.h), before the attributes of an address.
+const ADDRESS_HEAD: usize = 8;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +40,10 @@ impl Link {
 
 /// All interfaces, in the order of their indexes.
 pub(crate) fn read() -> io::Result<Vec<Link>> {
-    let messages = dump(NETLINK_ROUTE, &RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-    let mut links: Vec<_> = messages.into_iter().filter_map(link).collect();
-    for message in dump(NETLINK_ROUTE, &RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
-        let RouteNetlinkMessage::NewAddress(address) = message else { continue };
-        let link = links.iter_mut().find(|link| link.index == address.header.index);
-        if let (Some(link), Some(network)) = (link, network(&address)) {
+    let mut links: Vec<_> = all(libc::RTM_GETLINK, LINK_HEAD)?.iter().filter_map(link).collect();
+    for message in all(libc::RTM_GETADDR, ADDRESS_HEAD)? {
+        let Some((index, network)) = network(&message) else { continue };
+        if let Some(link) = links.iter_mut().find(|link| link.index == index) {
             link.networks.push(network);
         }
     }
@@ -50,43 +51,32 @@ pub(crate) fn read() -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
-fn link(message: RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = message else { return None };
-    let mut link = Link {
-        index: message.header.index,
-        name: String::new(),
-        kind: None,
-        controller: None,
-        is_up: message.header.flags.contains(LinkFlags::Up),
-        networks: Vec::new(),
-    };
-    for attribute in message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name = name,
-            LinkAttribute::Controller(index) => link.controller = Some(index),
-            LinkAttribute::LinkInfo(infos) => {
-                link.kind = infos.into_iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    Some(link)
+fn all(kind: u16, head: usize) -> io::Result<Vec<Message>> {
+    dump(&Message { kind, body: vec![0; head] })
 }
 
-fn network(message: &AddressMessage) -> Option<AddressRange> {
-    let address = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Address(address) => Some(*address),
-        _ => None,
-    })?;
-    Some(match address {
-        std::net::IpAddr::V4(address) => {
-            AddressRange::V4(Range::network_of(address, message.header.prefix_len))
-        }
-        std::net::IpAddr::V6(address) => {
-            AddressRange::V6(Range::network_of(address, message.header.prefix_len))
-        }
+/// An interface. Where its name is not UTF-8, which the kernel takes, it is none that a policy can have.
+fn link(message: &Message) -> Option<Link> {
+    let (head, attributes) = message.parts(LINK_HEAD)?;
+    let kind = Attributes(attributes.value(libc::IFLA_LINKINFO)).find(libc::IFLA_INFO_KIND);
+    Some(Link {
+        index: number(head.get(4..8)?)?,
+        name: text(attributes.find(libc::IFLA_IFNAME)?),
+        kind: kind.map(text),
+        controller: number(attributes.value(libc::IFLA_MASTER)),
+        is_up: number(head.get(8..12)?)? & libc::IFF_UP as u32 != 0,
+        networks: Vec::new(),
     })
+}
+
+/// The network that an address is in, and the index of its interface.
+fn network(message: &Message) -> Option<(u32, AddressRange)> {
+    let (head, attributes) = message.parts(ADDRESS_HEAD)?;
+    let [_, prefix, _, _, index @ ..] = head else { return None };
+    let address = attributes.find(libc::IFA_ADDRESS)?.address()?;
+    Some((number(index)?, AddressRange::network_of(address, *prefix)))
+}
+
+fn text(attribute: Attribute<'_>) -> String {
+    String::from_utf8_lossy(attribute.text()).into_owned()
 }

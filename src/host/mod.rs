@@ -16,5 +16,6 @@ pub(crate) mod persistence;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod routes;
+mod rtnetlink;
 mod saved;
 pub(crate) mod session;

@@ -3,11 +3,13 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc;
 
-use super::netlink::ask;
+use super::rtnetlink::{Message, ask, number};
+use crate::nftables::attributes::put;
+
+/// The size of `struct rtmsg` (linux/rtnetlink.h), before the attributes of a route.
+const HEAD: usize = 12;
 
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,35 +24,39 @@ pub(crate) struct Route {
 
 /// The way to an address, for packets from `source` where one is given. Nothing: there is none.
 pub(crate) fn towards(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Option<Route>> {
-    let mut request = request(destination);
-    if let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) {
-        request.header.source_prefix_length = request.header.destination_prefix_length;
-        request.attributes.push(RouteAttribute::Source(route_address(source)));
-    }
-    answer(request)
+    let source = source.filter(|source| source.is_ipv4() == destination.is_ipv4());
+    answer(question(destination, source))
 }
 
 /// The way to an address out by the interface of this index. Nothing: there is none.
 pub(crate) fn out_by(destination: IpAddr, interface: u32) -> io::Result<Option<Route>> {
-    let mut request = request(destination);
-    request.attributes.push(RouteAttribute::Oif(interface));
-    answer(request)
+    let mut question = question(destination, None);
+    put(&mut question.body, libc::RTA_OIF, &interface.to_ne_bytes());
+    answer(question)
 }
 
-fn request(destination: IpAddr) -> RouteMessage {
-    let mut request = RouteMessage::default();
-    let (family, bits) =
-        if destination.is_ipv4() { (AddressFamily::Inet, 32) } else { (AddressFamily::Inet6, 128) };
-    request.header.address_family = family;
-    request.header.destination_prefix_length = bits;
-    request.attributes.push(RouteAttribute::Destination(route_address(destination)));
-    request
+fn question(destination: IpAddr, source: Option<IpAddr>) -> Message {
+    let (family, bits) = if destination.is_ipv4() { (libc::AF_INET, 32) } else { (libc::AF_INET6, 128) };
+    // rtm_family, rtm_dst_len, rtm_src_len; the rest is 0.
+    let mut body = vec![family as u8, bits, if source.is_some() { bits } else { 0 }];
+    body.resize(HEAD, 0);
+    put(&mut body, libc::RTA_DST, &octets(destination));
+    if let Some(source) = source {
+        put(&mut body, libc::RTA_SRC, &octets(source));
+    }
+    Message { kind: libc::RTM_GETROUTE, body }
 }
 
-fn answer(request: RouteMessage) -> io::Result<Option<Route>> {
-    match ask(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(request)) {
-        Ok(RouteNetlinkMessage::NewRoute(answer)) => Ok(route(&answer)),
-        Ok(_) => Ok(None),
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn answer(question: Message) -> io::Result<Option<Route>> {
+    match ask(question) {
+        Ok(answer) => Ok(route(&answer)),
         Err(error) if is_no_route(&error) => Ok(None),
         Err(error) => Err(error),
     }
@@ -68,25 +74,15 @@ fn is_no_route(error: &io::Error) -> bool {
     )
 }
 
-fn route_address(address: IpAddr) -> RouteAddress {
-    match address {
-        IpAddr::V4(v4) => RouteAddress::Inet(v4),
-        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
-    }
-}
-
-fn route(answer: &RouteMessage) -> Option<Route> {
-    let is_local = matches!(answer.header.kind, RouteType::Local | RouteType::Anycast);
-    let mut found = (None, None);
-    for attribute in &answer.attributes {
-        match attribute {
-            RouteAttribute::Oif(index) => found.0 = Some(*index),
-            RouteAttribute::PrefSource(RouteAddress::Inet(address)) => found.1 = Some(IpAddr::V4(*address)),
-            RouteAttribute::PrefSource(RouteAddress::Inet6(address)) => found.1 = Some(IpAddr::V6(*address)),
-            _ => {}
-        }
-    }
-    found.0.map(|interface| Route { is_local, interface, source: found.1 })
+fn route(answer: &Message) -> Option<Route> {
+    let (head, attributes) = answer.parts(HEAD)?;
+    // rtm_type.
+    let kind = head.get(7)?;
+    Some(Route {
+        is_local: [libc::RTN_LOCAL, libc::RTN_ANYCAST].contains(kind),
+        interface: number(attributes.value(libc::RTA_OIF))?,
+        source: attributes.find(libc::RTA_PREFSRC).and_then(|source| source.address()),
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Netlink attributes: written, taken apart with every length checked, and compared.
 
+use std::net::IpAddr;
+
 use nix::libc;
 
 use super::uapi::expr;
@@ -36,6 +38,13 @@ impl<'a> Attribute<'a> {
     /// The value as a long number in network byte order.
     pub(crate) fn long_number(&self) -> Option<u64> {
         self.value.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// The value as an address, of the family that has this length.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        let v4 = || <[u8; 4]>::try_from(self.value).ok().map(IpAddr::from);
+        let v6 = || <[u8; 16]>::try_from(self.value).ok().map(IpAddr::from);
+        v4().or_else(v6)
     }
 
     /// The value as text, without the NUL that ends it. Names need not be UTF-8.

@@ -35,6 +35,24 @@ fn an_apply_replaces_the_policy_and_remove_takes_it_out() {
 
 #[test]
 #[ignore = "needs root"]
+fn interfaces_may_have_names_and_aliases_that_are_not_text() {
+    let desk = Desk::new("no-text");
+    desk.script(
+        "odd=$(printf 'odd\\377')
+         ip link add $odd type veth peer name eth0
+         ip link set $odd alias $odd
+         ip address add 198.51.100.1/24 dev $odd label $odd:1
+         ip link set $odd up
+         dockfw apply
+         dockfw check
+         dockfw status
+         dockfw explain --from 198.51.100.9 --port 80/tcp",
+    )
+    .exits(0);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn the_tables_of_others_survive_apply_and_remove() {
     let desk = Desk::new("others");
     desk.script(
