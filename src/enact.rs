@@ -118,12 +118,17 @@ pub(crate) fn go_back(
 }
 
 /// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
-/// new state.
-pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<State> {
+/// new state, and the engine that has rules, if one has.
+pub(crate) fn take_back(
+    store: &Store,
+    state: State,
+    why: &str,
+    lock: &Lock,
+) -> anyhow::Result<(State, Option<Chosen>)> {
     let engine = go_back(store, state.confirmed.as_ref(), lock)?;
     let state = state.roll_back(why, unix_seconds());
     store.note(&state)?;
     // The trial is over, whatever is left of its engine.
     engine.as_ref().and_then(clear_other);
-    Ok(state)
+    Ok((state, engine))
 }

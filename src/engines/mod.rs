@@ -69,10 +69,16 @@ impl Chosen {
 
     /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
     pub(crate) fn preferring(last: Backend) -> Result<Self, EngineError> {
-        match Self::by(last, false)? {
-            chosen if is_usable(chosen.engine.as_ref())? => Ok(chosen),
-            _ => Self::by(Backend::Auto, false),
+        let chosen = Self::by(last, false)?;
+        let missing = decide::missing(&requirements(chosen.engine.as_ref())?);
+        if missing.is_empty() {
+            return Ok(chosen);
         }
+        let (name, missing) = (chosen.engine.name(), missing.join("; "));
+        say(format_args!(
+            "the {name} engine, which had the policy in force, can't be used any more: {missing}"
+        ));
+        Self::by(Backend::Auto, false)
     }
 
     /// Whether rules of dockfw are on the host, of either engine.
@@ -194,11 +200,6 @@ fn is_fit(engine: &dyn Engine) -> Result<bool, EngineError> {
         }
         fit => fit.map(|()| true),
     }
-}
-
-/// Whether the host has all that an engine can't do without.
-fn is_usable(engine: &dyn Engine) -> Result<bool, EngineError> {
-    Ok(decide::missing(&requirements(engine)?).is_empty())
 }
 
 /// Reads everything that decides between the engines. An engine that this host can't have at all has its reason

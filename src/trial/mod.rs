@@ -202,7 +202,7 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
             store.write(&state)?;
             state
         }
-        None => enact::take_back(store, state, TIME_OUT, &lock)?,
+        None => enact::take_back(store, state, TIME_OUT, &lock)?.0,
     };
     Ok(outcome(&state, id))
 }
@@ -229,7 +229,7 @@ fn is_in_time(state: &State, id: &str) -> anyhow::Result<bool> {
 /// Takes the policy of this apply back, if it still is on trial by this state.
 fn take_back(store: &Store, state: State, id: &str, why: &str, lock: &Lock) -> anyhow::Result<Outcome> {
     let state = match state.pending_of(id) {
-        Some(_) => enact::take_back(store, state, why, lock)?,
+        Some(_) => enact::take_back(store, state, why, lock)?.0,
         None => state,
     };
     Ok(outcome(&state, id))

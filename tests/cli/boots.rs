@@ -71,7 +71,8 @@ fn the_engine_stays_through_a_boot_while_it_works() {
     host.script("dockfw apply --backend iptables; nft flush ruleset; ipset destroy; dockfw boot").exits(0);
     assert_eq!(host.engines(), ["iptables"]);
     host.script("nft flush ruleset; ipset destroy; mount --bind /bin/false /usr/sbin/ipset").exits(0);
-    host.script("mv dockfw.toml away; dockfw boot").exits(2);
+    let boot = host.script("mv dockfw.toml away; dockfw boot");
+    boot.exits(2).says("the iptables engine, which had the policy in force, can't be used any more: ");
     assert_eq!(host.engines(), ["nftables"], "by the record");
     host.script("mv away dockfw.toml; nft flush ruleset; dockfw boot").exits(0);
     assert_eq!(host.engines(), ["nftables"], "by the file");

@@ -402,6 +402,10 @@ fn the_engine_goes_back_too() {
         assert_eq!((host.in_force(), host.engines()), (vec!["443"], vec![ours]), "for good, and back later");
     }
     nobody_watches(&host);
+    let broken = "mount --bind /bin/false /usr/sbin/ipset; dockfw rollback";
+    host.script(&format!("dockfw apply --backend nftables; {broken}"))
+        .exits(0)
+        .prints("in force again (nftables)");
 }
 
 /// Stands still at the first change of rules until it is told to go on.
