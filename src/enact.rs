@@ -103,14 +103,22 @@ pub(crate) fn clear_other(chosen: &Chosen) -> Option<Difference> {
     })
 }
 
-/// Puts what is confirmed in force again, or nothing where no policy is. Returns the engine, if one has rules, as [`restore`] does.
+/// Puts a policy in force again in the place of one on trial: as [`restore`] does, and what the other engine has goes, as far as it can.
+/// That comes before the record: who reads that a trial is over finds its rules gone.
+pub(crate) fn bring_back(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<Chosen> {
+    let chosen = restore(store, record, lock)?;
+    clear_other(&chosen);
+    Ok(chosen)
+}
+
+/// Brings back what is confirmed, or nothing where no policy is. Returns the engine, if one has rules.
 pub(crate) fn go_back(
     store: &Store,
     confirmed: Option<&Record>,
     lock: &Lock,
 ) -> anyhow::Result<Option<Chosen>> {
     if let Some(confirmed) = confirmed {
-        return restore(store, confirmed, lock).map(Some);
+        return bring_back(store, confirmed, lock).map(Some);
     }
     takeover::put_back(store, lock)?;
     engines::remove(lock)?;
@@ -128,7 +136,5 @@ pub(crate) fn take_back(
     let engine = go_back(store, state.confirmed.as_ref(), lock)?;
     let state = state.roll_back(why, unix_seconds());
     store.note(&state)?;
-    // The trial is over, whatever is left of its engine.
-    engine.as_ref().and_then(clear_other);
     Ok((state, engine))
 }

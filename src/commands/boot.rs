@@ -50,12 +50,12 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
         Err(error) => {
             let chosen =
                 fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
+            enact::clear_other(&chosen);
             let settled = State { unrecorded: false, ..settled };
             let noted = if settled == state { Ok(()) } else { store.note(&settled) };
             if let Err(unnoted) = noted {
                 say(format_args!("that could not be recorded: {unnoted}"));
             }
-            enact::clear_other(&chosen);
             Err(error)
         }
     }

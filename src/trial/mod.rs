@@ -148,13 +148,11 @@ impl Before {
         if let Some(sources) = &self.sources {
             store.keep(sources)?;
         }
-        let engine = match &self.state.pending {
-            Some(pending) => Some(enact::restore(store, &pending.policy, lock)?),
+        match &self.state.pending {
+            Some(pending) => enact::bring_back(store, &pending.policy, lock).map(Some)?,
             None => enact::go_back(store, self.state.confirmed.as_ref(), lock)?,
         };
-        store.write(&self.state.hand_over(id))?;
-        engine.as_ref().and_then(enact::clear_other);
-        Ok(())
+        Ok(store.write(&self.state.hand_over(id))?)
     }
 }
 

@@ -117,9 +117,8 @@ fn without_any_policy_only_ssh_is_open() {
 #[ignore = "needs root"]
 fn what_nobody_can_hear_keeps_no_policy_from_being_in_force() {
     let host = Host::raise("unheard");
-    let note = "the policy was not held against this host";
-    // No interface's alias has to be text.
-    host.script("ip link set eth0 alias \"$(printf 'B\\374ro')\"; dockfw boot").exits(0).says(note);
+    let note = "lxcbr0: a bridge that does not look like Docker's";
+    host.script("ip link add lxcbr0 up type bridge; dockfw boot").exits(0).says(note);
     host.script("nft flush ruleset; dockfw boot 2>/dev/full").exits(0);
     assert_eq!(host.in_force(), ["443"]);
 }
