@@ -213,7 +213,7 @@ pub(crate) struct Show {
 /// The forms that `show` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For `nft -f`: what the native engine puts in force.
+    /// For `nft -f`: what the native engine puts in force, on a kernel that has all that it can use.
     Nft,
     /// For `ipset restore` and `iptables-restore --noflush`: what the compat engine puts in force on a host that has
     /// nothing yet.

@@ -90,7 +90,7 @@ pub(crate) static TOP: Table = Table {
     what: "a policy",
     keys: &[
         Key::new("trusted", LIST, r#"trusted = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources that reach everything: processes of the host, published ports, containers. `0.0.0.0/0` is refused without `--force`."),
-        Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources from which nothing comes in by a filtered or an exempt interface, live connections included. Beats `trusted` and every rule. Not asked of what comes by Docker's bridges."),
+        Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources from which nothing comes in by a filtered or an exempt interface, live connections included. Beats `trusted` and every rule. What comes in by Docker's bridges is not held against it."),
         Key::new("groups", TABLE, r#"[groups], and below it lines as office = ["192.0.2.0/24"]"#).means("Lists with a name, for use in other lists. `containers` is a built-in name, for `from` only."),
         Key::new(
             "allow",
@@ -149,7 +149,7 @@ pub(crate) static LOG: Table = Table {
     keys: &[
         Key::new("log.drops", BOOLEAN, "drops = true")
             .by_default("false")
-            .means("Whether drops are written to the kernel's log."),
+            .means("Whether drops are written to the kernel's log, in lines that begin with the name of the counter, as in `dockfw drop_input: `."),
         Key::new("log.rate", TEXT, r#"rate = "10/second""#)
             .by_default(r#""10/second""#)
             .means("How many lines at the most, for each rule that drops."),
