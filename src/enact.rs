@@ -78,9 +78,13 @@ impl Candidate<'_> {
 /// Puts a recorded policy in force, by the engine that it was in force by if that still works, which is returned: what the other one
 /// has is still to be cleared. An apply like any other, but nothing is refused for the operator's safety: this is the safe side.
 pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<Chosen> {
-    let policy = load_quietly(&record.config, &store.sources(record)?, record.force)
-        .context("this dockfw does not accept the policy that was recorded")?;
-    put_in_force(Chosen::preferring(record.engine)?, policy, lock)
+    put_in_force(Chosen::preferring(record.engine)?, recorded(store, record)?, lock)
+}
+
+/// A recorded policy.
+pub(crate) fn recorded(store: &Store, record: &Record) -> anyhow::Result<Policy> {
+    load_quietly(&record.config, &store.sources(record)?, record.force)
+        .context("this dockfw does not accept the policy that was recorded")
 }
 
 /// Loads a policy from where nobody would mend it.
@@ -96,45 +100,72 @@ pub(crate) fn put_in_force(chosen: Chosen, policy: Policy, lock: &Lock) -> anyho
 }
 
 /// Takes out what the other engine has, or says that it can't. Returns what is gone.
-pub(crate) fn clear_other(chosen: &Chosen) -> Option<Difference> {
-    chosen.clear_other().unwrap_or_else(|error| {
+pub(crate) fn clear_other(chosen: &Chosen, lock: &Lock) -> Option<Difference> {
+    chosen.clear_other(lock).unwrap_or_else(|error| {
         say(format_args!("{:#}", anyhow::Error::from(error)));
         None
     })
 }
 
-/// Puts a policy in force again in the place of one on trial: as [`restore`] does, and what the other engine has goes, as far as it can.
-/// That comes before the record: who reads that a trial is over finds its rules gone.
-pub(crate) fn bring_back(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<Chosen> {
-    let chosen = restore(store, record, lock)?;
-    clear_other(&chosen);
-    Ok(chosen)
+/// Takes out what is left of the other engine after a trial that moved between the two, where the confirmed policy is in force as
+/// recorded.
+pub(crate) fn finish_move(confirmed: &Record, lock: &Lock) -> Result<(), EngineError> {
+    let chosen = Chosen::by(confirmed.engine, false)?;
+    if engines::has_rules(chosen.engine.as_ref())? {
+        chosen.clear_other(lock)?;
+    }
+    Ok(())
 }
 
-/// Brings back what is confirmed, or nothing where no policy is. Returns the engine, if one has rules.
+/// Puts what is confirmed in force again, or nothing where no policy is. Returns the engine, if one has rules, as [`restore`] does.
 pub(crate) fn go_back(
     store: &Store,
     confirmed: Option<&Record>,
     lock: &Lock,
 ) -> anyhow::Result<Option<Chosen>> {
     if let Some(confirmed) = confirmed {
-        return bring_back(store, confirmed, lock).map(Some);
+        return restore(store, confirmed, lock).map(Some);
     }
     takeover::put_back(store, lock)?;
     engines::remove(lock)?;
     Ok(None)
 }
 
-/// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed. Returns the
-/// new state, and the engine that has rules, if one has.
-pub(crate) fn take_back(
-    store: &Store,
-    state: State,
-    why: &str,
-    lock: &Lock,
-) -> anyhow::Result<(State, Option<Chosen>)> {
-    let engine = go_back(store, state.confirmed.as_ref(), lock)?;
-    let state = state.roll_back(why, unix_seconds());
-    store.note(&state)?;
-    Ok((state, engine))
+/// What a way back came to.
+pub(crate) struct TakenBack {
+    /// What is recorded now.
+    pub(crate) state: State,
+    /// Why rules of the other engine are left, where some are. Both decide then.
+    pub(crate) left: Option<EngineError>,
+}
+
+impl TakenBack {
+    /// Records that the policy before is in force again, by this engine, and takes out what the other one has. In this order: the second
+    /// may have to wait for others, and be given up by who waits, and nobody may confirm then what is not in force any more.
+    pub(crate) fn settle(
+        store: &Store,
+        state: State,
+        chosen: Option<&Chosen>,
+        lock: &Lock,
+    ) -> anyhow::Result<Self> {
+        let state = state.in_force_by(chosen.map(Chosen::backend));
+        let noted =
+            store.note(&state).context("the policy before is in force again, but that could not be recorded");
+        let left = chosen.and_then(|chosen| chosen.clear_other(lock).err());
+        noted.map(|()| Self { state, left })
+    }
+
+    /// What is recorded now. What is left is said.
+    pub(crate) fn said(self) -> State {
+        if let Some(error) = self.left {
+            say(format_args!("{:#}", anyhow::Error::from(error)));
+        }
+        self.state
+    }
+}
+
+/// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed.
+pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<TakenBack> {
+    let chosen = go_back(store, state.confirmed.as_ref(), lock)?;
+    TakenBack::settle(store, state.roll_back(why, unix_seconds()), chosen.as_ref(), lock)
 }

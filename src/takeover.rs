@@ -12,6 +12,7 @@ use dockfw_policy::address::Family;
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::EngineError;
 
+use crate::engines::after_the_fact;
 use crate::host::{persistence, programs};
 use crate::lock::Lock;
 use crate::records::Store;
@@ -46,10 +47,10 @@ impl Takeover {
     }
 
     /// Takes them out, now that they are kept and the new policy is in force. Returns what is gone.
-    pub(crate) fn carry_out(&self) -> anyhow::Result<Vec<Difference>> {
+    pub(crate) fn carry_out(&self) -> Result<Vec<Difference>, EngineError> {
+        let doing = "the policy is in force, but so are the old rules: they could not be taken out";
         for rules in &self.found {
-            old::take_out(rules.variant)
-                .context("the policy is in force, but so are the old rules: they could not be taken out")?;
+            old::take_out(rules.variant).map_err(|error| after_the_fact(doing.into(), error))?;
         }
         Ok(self.differences())
     }
@@ -84,13 +85,28 @@ fn difference(variant: &'static str, part: &OldPart) -> Difference {
     }
 }
 
+/// What was taken out, by its variant of iptables.
+pub(crate) type Kept = Vec<(&'static str, String)>;
+
+/// What was taken out and is kept.
+pub(crate) fn kept(store: &Store) -> anyhow::Result<Kept> {
+    let of = |variant| Ok(store.old_rules(variant)?.map(|text| (variant, text)));
+    VARIANTS.into_iter().filter_map(|variant| of(variant).transpose()).collect()
+}
+
+/// Keeps again what was kept once, and may be lost.
+pub(crate) fn keep_again(store: &Store, kept: &Kept) -> anyhow::Result<()> {
+    kept.iter().try_for_each(|(variant, text)| store.keep_old_rules(variant, text).map(drop))?;
+    Ok(())
+}
+
 /// Puts back what was taken out, before dockfw's own rules go. Returns whether there was anything.
 pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
     lock.share().context("can't share the lock")?;
     let mut is_back = false;
     for variant in VARIANTS {
         let Some(saved) = store.old_rules(variant)? else { continue };
-        if !old::is_set_there() {
+        if old::is_set_gone().context("can't tell whether the set of the old rules is there")? {
             say(format_args!("the old rules do not come back: their set {} is not there", old::SET));
             break;
         }

@@ -177,7 +177,7 @@ pub(crate) fn set_names() -> Result<Vec<String>, EngineError> {
 }
 
 /// The module has a parameter (`max_sets`, net/netfilter/ipset/ip_set_core.c), and so its place there, also where it is built in.
-fn may_have_sets() -> bool {
+pub(crate) fn may_have_sets() -> bool {
     let modules = Path::new("/sys/module");
     modules.join("ip_set").exists() || !modules.exists()
 }

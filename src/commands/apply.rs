@@ -107,10 +107,14 @@ fn for_good(
     let mut changes = candidate.put_in_force(&lock)?;
     // Before what may have to wait for others, and be given up by who waits.
     let recorded = candidate.keep(store).context(UNRECORDED);
-    let (moved, taken_over) = (candidate.chosen.clear_other(), takeover.carry_out());
-    recorded?;
-    changes.extend(moved?);
-    changes.extend(taken_over?);
+    let mut failures: Vec<_> = recorded.err().into_iter().collect();
+    for gone in [candidate.chosen.clear_other(&lock).map(Vec::from_iter), takeover.carry_out()] {
+        match gone {
+            Ok(gone) => changes.extend(gone),
+            Err(error) => failures.push(error.into()),
+        }
+    }
+    first_of(failures)?;
     if retire_old {
         takeover::retire(store)?;
     }
@@ -118,6 +122,14 @@ fn for_good(
     say_changes(&candidate.chosen, &changes);
     takeover.notes().iter().for_each(|note| say(format_args!("note: {note}")));
     Ok(Exit::Done)
+}
+
+/// Fails with the first error, if there is one, and says the others.
+fn first_of(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    let mut errors = errors.into_iter();
+    let first = errors.next();
+    errors.for_each(|error| say(format_args!("{error:#}")));
+    first.map_or(Ok(()), Err)
 }
 
 fn on_trial(

@@ -41,21 +41,21 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
     match file(config, keep_in, &settled, &lock) {
         Ok(chosen) => {
             if let Some(damage) = damage {
-                enact::clear_other(&chosen);
+                enact::clear_other(&chosen, &lock);
                 return Err(damage.into());
             }
-            chosen.clear_other()?;
+            chosen.clear_other(&lock)?;
             Ok(Exit::Done)
         }
         Err(error) => {
             let chosen =
                 fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
-            enact::clear_other(&chosen);
             let settled = State { unrecorded: false, ..settled };
             let noted = if settled == state { Ok(()) } else { store.note(&settled) };
             if let Err(unnoted) = noted {
                 say(format_args!("that could not be recorded: {unnoted}"));
             }
+            enact::clear_other(&chosen, &lock);
             Err(error)
         }
     }
@@ -136,7 +136,7 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> a
     let path = PathBuf::from("/failsafe");
     let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), false)?;
     let chosen = enact::put_in_force(Chosen::by(Backend::Auto, false)?, policy, lock)
-        .context("nothing is in force: not even the fail-safe could be loaded")?;
+        .context("not even the fail-safe could be put in force")?;
     say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
     Ok(chosen)
 }

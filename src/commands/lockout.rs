@@ -16,7 +16,9 @@ use crate::safety::lockout::{Arrival, objection, shuts_everyone_out};
 
 /// Adds to a judgement what speaks against the policy because of where its operator is.
 pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) {
-    let would_drop = |session: &Session| objection(&compile(policy), &arrival(session, links));
+    let would_drop = |session: &Session| {
+        arrivals(session, links).iter().find_map(|arrival| objection(&compile(policy), arrival))
+    };
     let found = match session::origin() {
         Origin::Live(session) => would_drop(&session),
         // The operator may be there again, or elsewhere: what is not known is refused.
@@ -27,26 +29,36 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
             )
         }),
         Origin::None => None,
+        Origin::Unknown(reason) => {
+            judgement.notes.push(format!("you may shut yourself out: {reason}"));
+            None
+        }
     };
     judgement.objections.extend(found.or_else(|| shuts_everyone_out(policy)));
 }
 
-fn arrival(session: &Session, links: &[Link]) -> Arrival {
+/// How the operator's packets come in: by each interface that it may be.
+fn arrivals(session: &Session, links: &[Link]) -> Vec<Arrival> {
     let Session { client, server, interface } = *session;
     let ends = dialled(session).unwrap_or(Ends { source: client, destination: server });
     let index = interface.or_else(|| way_back(ends.source.ip(), server.ip()));
-    let link = links.iter().find(|link| Some(link.index) == index);
-    // Where there is no way back there is no name; and no interface without a name is exempt.
-    let interface = link.map_or(Interface { name: String::new(), is_bridge: false }, |link| Interface {
-        name: link.name.clone(),
-        is_bridge: link.is_bridge(),
-    });
     let translated = Translation { address: server.ip(), port: server.port() };
-    Arrival {
+    let by = |interface| Arrival {
         client: ends.source,
         dialled: ends.destination,
         translated: (ends.destination != server).then_some(translated),
         interface,
+    };
+    candidates(index, links).into_iter().map(by).collect()
+}
+
+/// The interface of this index; where routing does not tell it (a way back by a mark, say), all that lead to others.
+fn candidates(index: Option<u32>, links: &[Link]) -> Vec<Interface> {
+    let known = links.iter().find(|link| Some(link.index) == index);
+    let named = |link: &Link| Interface { name: link.name.clone(), is_bridge: link.is_bridge() };
+    match known {
+        Some(link) => vec![named(link)],
+        None => links.iter().filter(|link| link.name != "lo").map(named).collect(),
     }
 }
 
@@ -70,5 +82,25 @@ fn way_back(client: IpAddr, server: IpAddr) -> Option<u32> {
             log::info!("can't ask for the way to {client}: {error}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str) -> Link {
+        Link { index, name: name.into(), kind: None, controller: None, is_up: true, networks: vec![] }
+    }
+
+    #[test]
+    fn where_routing_does_not_tell_the_interface_it_may_be_any_that_leads_to_others() {
+        let links = [link(1, "lo"), link(2, "eth0"), link(3, "eth1")];
+        let names = |index| -> Vec<_> {
+            candidates(index, &links).into_iter().map(|interface| interface.name).collect()
+        };
+        assert_eq!(names(Some(3)), ["eth1"]);
+        assert_eq!(names(None), ["eth0", "eth1"]);
+        assert_eq!(names(Some(4)), ["eth0", "eth1"], "gone meanwhile");
     }
 }

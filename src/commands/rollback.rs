@@ -1,10 +1,9 @@
 //! `dockfw rollback`
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use dockfw_policy::engine::EngineError;
 
-use crate::enact;
-use crate::engines::Chosen;
+use crate::enact::{self, TakenBack};
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
@@ -22,7 +21,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let lock = lock::take()?;
     let store = Store::of_host();
     let state = store.read()?;
-    let (state, engine) = match (&state.pending, &state.rolled_back) {
+    let TakenBack { state, left } = match (&state.pending, &state.rolled_back) {
         (Some(_), _) => enact::take_back(&store, state, WHY, &lock)?,
         // To go back once more would lose the policy in force, which no other record leads to.
         (None, Some(rolled_back)) if state.previous.is_some() => {
@@ -31,25 +30,20 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         }
         (None, _) => step_back(&store, state, &lock)?,
     };
-    match (state.confirmed, engine) {
-        (Some(policy), Some(chosen)) => {
-            let (applied, engine) = (wall_time(policy.applied_at), chosen.backend());
-            tell(format_args!("rolled back: the policy of {applied} is in force again ({engine})"));
+    match state.confirmed {
+        Some(policy) => {
+            let applied = wall_time(policy.applied_at);
+            tell(format_args!("rolled back: the policy of {applied} is in force again ({})", policy.engine));
         }
-        _ => tell("rolled back: dockfw filters nothing, as before"),
+        None => tell("rolled back: dockfw filters nothing, as before"),
     }
-    Ok(Exit::Done)
+    left.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
-/// Returns the new state, and the engine that has the policy in force.
-fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<(State, Option<Chosen>)> {
+fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<TakenBack> {
     let Some(before) = state.one_before() else {
         bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
     };
-    // Recorded once nothing else decides, so that it can be tried again.
     let chosen = enact::restore(store, before, lock)?;
-    chosen.clear_other()?;
-    let state = state.step_back(WHY, unix_seconds());
-    store.note(&state).context("the policy before is in force, but that could not be recorded")?;
-    Ok((state, Some(chosen)))
+    TakenBack::settle(store, state.step_back(WHY, unix_seconds()), Some(&chosen), lock)
 }

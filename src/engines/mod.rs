@@ -121,10 +121,11 @@ impl Chosen {
 
     /// Takes out what the other engine has on the host, now that this one's rules are in force. Returns what is gone. Where it
     /// fails, both sets of rules decide, which shuts more out, and lets nothing more in.
-    pub(crate) fn clear_other(&self) -> Result<Option<Difference>, EngineError> {
+    pub(crate) fn clear_other(&self, lock: &Lock) -> Result<Option<Difference>, EngineError> {
         if self.left == Presence::Nothing {
             return Ok(None);
         }
+        share(lock)?;
         let [engine, other] = [self.engine.name(), self.other.name()];
         self.other.remove().map_err(|error| not_removed(engine, other, error))?;
         if self.left == Presence::Rules {
@@ -134,17 +135,21 @@ impl Chosen {
     }
 }
 
-/// The new engine's rules are in force, and old ones may be: no reason of the old engine's may claim that nothing was changed.
 fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
+    let doing = format!(
+        "the policy is in force by {engine}, but not all of {other} could be taken out; dockfw boot tries again"
+    );
+    after_the_fact(doing, error)
+}
+
+/// A failure when the new rules are in force already: no reason for it may claim that nothing was changed.
+pub(crate) fn after_the_fact(doing: String, error: EngineError) -> EngineError {
     let source = match error {
         EngineError::Refused(refusals) => {
             io::Error::other(refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }
         error => io::Error::other(error),
     };
-    let doing = format!(
-        "the policy is in force by {engine}, but not all of {other} could be taken out; dockfw boot tries again"
-    );
     EngineError::Io { doing, source }
 }
 

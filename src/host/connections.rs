@@ -62,6 +62,18 @@ mod tests {
 
     use super::*;
 
+    /// As TCP is where the kernel has no tcp_diag. 253 is for experiments (RFC 3692).
+    #[test]
+    fn what_the_kernel_can_not_list_is_an_error() {
+        let SockDiagMessage::InetRequest(mut question) = request(Transport::Tcp, AF_INET, StateFlags::LISTEN)
+        else {
+            panic!("no request")
+        };
+        question.protocol = 253;
+        let error = dump(NETLINK_SOCK_DIAG, &SockDiagMessage::InetRequest(question)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
     #[test]
     fn a_connection_is_found_with_both_its_ends() {
         // Of both families where there is IPv6: the accepted end is `::ffff:127.0.0.1` to the kernel.

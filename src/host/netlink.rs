@@ -88,6 +88,10 @@ where
             match message.payload {
                 NetlinkPayload::InnerMessage(inner) => messages.push(inner),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
+                // Also a dump that failed half way ends so, or one of something that the kernel does not have.
+                NetlinkPayload::Done(done) if done.code < 0 => {
+                    return Err(io::Error::from_raw_os_error(done.code.saturating_neg()));
+                }
                 NetlinkPayload::Done(_) => return Ok(is_whole.then_some(messages)),
                 _ => {}
             }

@@ -30,7 +30,7 @@ pub(crate) struct Session {
 }
 
 /// What is known of the operator's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// It is up.
     Live(Session),
@@ -38,6 +38,8 @@ pub(crate) enum Origin {
     Gone(Session),
     /// There is none: a console, a timer, a unit.
     None,
+    /// It can't be told, for this reason.
+    Unknown(String),
 }
 
 /// Finds the operator's connection.
@@ -50,10 +52,10 @@ pub(crate) fn origin() -> Origin {
             judge(held, named, &sockets)
         }
         // What can't be looked up has to be believed.
-        Err(error) => {
-            log::info!("can't read this host's TCP connections: {error}");
-            named.map_or(Origin::None, Origin::Live)
-        }
+        Err(error) => named.map_or_else(
+            || Origin::Unknown(format!("can't read this host's TCP connections: {error}")),
+            Origin::Live,
+        ),
     }
 }
 

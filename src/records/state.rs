@@ -152,6 +152,14 @@ impl State {
         Self { confirmed: self.previous, rolled_back, ..Self::default() }
     }
 
+    /// What is confirmed is in force by this engine, where it is by any.
+    pub(crate) fn in_force_by(mut self, engine: Option<Backend>) -> Self {
+        if let (Some(confirmed), Some(engine)) = (&mut self.confirmed, engine) {
+            confirmed.engine = engine;
+        }
+        self
+    }
+
     /// The pending policy, if that is the one of this apply.
     pub(crate) fn pending_of(&self, id: &str) -> Option<&Pending> {
         self.pending.as_ref().filter(|pending| pending.policy.id == id)

@@ -104,7 +104,7 @@ pub(crate) fn begin(
         }
     };
     // That the old rules decide as well is no reason to end the trial.
-    changes.extend(enact::clear_other(&candidate.chosen));
+    changes.extend(enact::clear_other(&candidate.chosen, lock));
     // All this may have taken a good part of the time.
     store.write(&pending(Now::read()?))?;
     Ok((Trial { store, id, watcher, vigil }, changes))
@@ -116,7 +116,7 @@ fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::
         // It is not the one that is in force.
         Some(_) if state.unrecorded => return Err(Stop::new(Exit::Unsafe, NO_WAY_BACK).into()),
         Some(confirmed) => {
-            store.sources(confirmed).context(
+            enact::recorded(store, confirmed).context(
                 "not applied: the way back is broken; apply what is in force now without --confirm first",
             )?;
         }
@@ -148,11 +148,13 @@ impl Before {
         if let Some(sources) = &self.sources {
             store.keep(sources)?;
         }
-        match &self.state.pending {
-            Some(pending) => enact::bring_back(store, &pending.policy, lock).map(Some)?,
+        let chosen = match &self.state.pending {
+            Some(pending) => Some(enact::restore(store, &pending.policy, lock)?),
             None => enact::go_back(store, self.state.confirmed.as_ref(), lock)?,
         };
-        Ok(store.write(&self.state.hand_over(id))?)
+        store.write(&self.state.hand_over(id))?;
+        chosen.and_then(|chosen| enact::clear_other(&chosen, lock));
+        Ok(())
     }
 }
 
@@ -198,9 +200,13 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
         Some(_) => {
             let state = state.confirm();
             store.write(&state)?;
+            let finished = state.confirmed.as_ref().map(|confirmed| enact::finish_move(confirmed, &lock));
+            if let Some(Err(error)) = finished {
+                say(format_args!("{:#}", anyhow::Error::from(error)));
+            }
             state
         }
-        None => enact::take_back(store, state, TIME_OUT, &lock)?.0,
+        None => enact::take_back(store, state, TIME_OUT, &lock)?.said(),
     };
     Ok(outcome(&state, id))
 }
@@ -227,7 +233,7 @@ fn is_in_time(state: &State, id: &str) -> anyhow::Result<bool> {
 /// Takes the policy of this apply back, if it still is on trial by this state.
 fn take_back(store: &Store, state: State, id: &str, why: &str, lock: &Lock) -> anyhow::Result<Outcome> {
     let state = match state.pending_of(id) {
-        Some(_) => enact::take_back(store, state, why, lock)?.0,
+        Some(_) => enact::take_back(store, state, why, lock)?.said(),
         None => state,
     };
     Ok(outcome(&state, id))

@@ -137,7 +137,9 @@ fn end(outcome: Outcome) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Outcome::RolledBack(why) => stop(format!("rolled back: {why}")),
-        Outcome::Replaced => stop("no longer on trial: another dockfw took it over".into()),
+        Outcome::Replaced => {
+            stop("no longer on trial: another dockfw took it over, or its record is gone".into())
+        }
     }
 }
 

@@ -19,7 +19,8 @@ use nix::sys::signal::Signal;
 
 use super::vigil::{Event, Vigil};
 use super::way_back::WayBack;
-use super::{Outcome, TIME_OUT, is_in_time, take_back};
+use super::{Outcome, TIME_OUT, is_in_time, outcome, take_back};
+use crate::enact;
 use crate::exit::Exit;
 use crate::lock;
 use crate::records::{RecordError, Store};
@@ -88,6 +89,8 @@ enum Cause {
     Alone,
     /// The records are gone, or damaged.
     Lost,
+    /// The watcher can't go on watching.
+    Blind,
     /// The watcher itself is told to end.
     Signal(Signal),
 }
@@ -98,6 +101,7 @@ impl Cause {
             Self::TimeOut => TIME_OUT.into(),
             Self::Alone => "dockfw apply ended before it was confirmed".into(),
             Self::Lost => "its record was damaged".into(),
+            Self::Blind => "its watcher could not go on".into(),
             Self::Signal(signal) => format!("its watcher was ended by {signal}"),
         }
     }
@@ -120,11 +124,12 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
         watch.insist(Cause::Alone);
         return Ok(Exit::Done);
     }
-    while let Some(cause) = watch.wait()? {
+    while let Some(cause) = watch.wait().unwrap_or(Some(Cause::Blind)) {
         if watch.insist(cause) != Outcome::Pending {
             break;
         }
     }
+    watch.finish_move();
     Ok(Exit::Done)
 }
 
@@ -195,6 +200,26 @@ impl Watch<'_> {
             return Ok(Outcome::Pending);
         }
         take_back(&self.store, state, self.id, &cause.words(), &lock)
+    }
+
+    /// Takes out what a trial that is over has left of the other engine: with rules that shut the operator out, nobody else may come
+    /// to do it. Tries again for as long as that fails, and nobody has put anything else in force.
+    fn finish_move(&self) {
+        while let Err(error) = self.try_to_finish_move() {
+            log::error!("{error:#}");
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn try_to_finish_move(&self) -> anyhow::Result<()> {
+        let lock = lock::take()?;
+        let Ok(state) = self.store.read() else { return Ok(()) };
+        match (outcome(&state, self.id), &state.confirmed) {
+            (Outcome::Confirmed | Outcome::RolledBack(_), Some(confirmed)) => {
+                Ok(enact::finish_move(confirmed, &lock)?)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

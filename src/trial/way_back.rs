@@ -4,11 +4,14 @@ use anyhow::Context;
 
 use crate::engines;
 use crate::records::{Sealed, State, Store};
+use crate::takeover::{self, Kept};
 
 /// What the records say, and what the policy that comes back was read from.
 pub(super) struct WayBack {
     state: State,
     sources: Option<Sealed>,
+    /// The rules that the trial took over from.
+    old_rules: Kept,
 }
 
 impl WayBack {
@@ -17,7 +20,7 @@ impl WayBack {
         let state = store.read()?;
         let sources =
             state.confirmed.as_ref().and_then(|confirmed| store.sources(confirmed).ok()?.seal().ok());
-        Ok(Self { state, sources })
+        Ok(Self { state, sources, old_rules: takeover::kept(store)? })
     }
 
     /// The records have changed to this.
@@ -36,8 +39,11 @@ impl WayBack {
     }
 
     fn mend(&self, store: &Store) -> State {
-        if let Some(Err(error)) = self.sources.as_ref().map(|sources| store.keep(sources)) {
-            log::error!("the way back can't be recorded anew: {error}");
+        let kept = self.sources.as_ref().map_or(Ok(()), |sources| store.keep(sources));
+        if let Err(error) =
+            kept.map_err(Into::into).and_then(|()| takeover::keep_again(store, &self.old_rules))
+        {
+            log::error!("the way back can't be recorded anew: {error:#}");
         }
         self.state.clone()
     }

@@ -70,21 +70,33 @@ fn a_move_on_trial_goes_on_and_back_though_the_old_rules_can_not_be_taken_out() 
 
 #[test]
 #[ignore = "needs root"]
-fn a_trial_is_over_though_its_rules_can_not_be_taken_out() {
+fn the_watcher_takes_out_what_a_rollback_could_not() {
     let host = moved_to_compat("trial-over", "--confirm 1h --detach");
-    on_legacy(&host, &format!("{LOCKED} dockfw rollback")).exits(0).says(STAY);
+    let locked =
+        on_legacy(&host, &format!("{LOCKED} dockfw rollback; code=$?; rules; dockfw status; exit $code"));
+    locked.exits(1).says(STAY);
     host.wait_for("! pgrep -x dockfw");
-    on_legacy(&host, "nft list tables | grep dockfw; rules | grep DOCKFW").exits(0);
-    on_legacy(&host, "dockfw boot").exits(7).says("was rolled back");
     on_legacy(&host, "nft list tables | grep dockfw; rules | { ! grep DOCKFW; }").exits(0);
+    on_legacy(&host, "dockfw status").exits(7).prints("a policy was rolled back at");
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_rollback_that_can_not_take_the_rules_out_can_be_tried_again() {
+fn what_is_confirmed_decides_alone() {
+    let host = with_compat("move-confirmed");
+    let trial = format!("{LOCKED} dockfw apply --backend nftables --confirm 1h --detach 9>&-");
+    on_legacy(&host, &trial).exits(0).says(STAY);
+    on_legacy(&host, "rules | grep DOCKFW; dockfw confirm; rules | { ! grep DOCKFW; }").exits(0);
+    host.wait_for("! pgrep -x dockfw");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_rollback_that_can_not_take_the_rules_out_is_finished_by_the_next_boot() {
     let host = moved_to_compat("rollback-again", "");
     on_legacy(&host, &format!("{LOCKED} dockfw rollback")).exits(1).says(STAY);
-    on_legacy(&host, "dockfw rollback; nft list tables | grep dockfw; rules | { ! grep DOCKFW; }").exits(0);
+    on_legacy(&host, "dockfw boot").exits(7).says("was rolled back");
+    on_legacy(&host, "nft list tables | grep dockfw; rules | { ! grep DOCKFW; }").exits(0);
 }
 
 #[test]

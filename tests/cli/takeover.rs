@@ -180,6 +180,40 @@ fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_trial_whose_records_are_lost_ends_with_the_old_rules() {
+    let host = Host::raise("takeover-lost");
+    let saved =
+        "{ iptables-legacy-save; iptables-nft-save; ipset save; } | grep -vE '^[#:*]|^COMMIT|initval'";
+    host.script(&format!("{}\n{saved} >before", old_layout("nft"))).exits(0);
+    host.script(
+        "dockfw apply --backend nftables --confirm 1h --detach; mv /var/lib/dockfw /var/lib/elsewhere",
+    )
+    .exits(0);
+    host.wait_for("! pgrep -x dockfw");
+    host.script(&format!("{saved} | cmp before -; nft list tables | {{ ! grep dockfw; }}")).exits(0);
+}
+
+/// Of `ipset`, the kernel's answer is wanted: that it gives none does not mean that the set is gone.
+#[test]
+#[ignore = "needs root"]
+fn where_ipset_fails_remove_changes_nothing_and_without_it_the_old_rules_come_back() {
+    let script = "
+        saved >before
+        dockfw apply --backend nftables >&2
+        mount --bind /bin/false /usr/sbin/ipset
+        dockfw remove && exit 9
+        nft list tables | grep dockfw
+        umount /usr/sbin/ipset
+        mount --bind /dev/null /usr/sbin/ipset
+        dockfw remove
+        umount /usr/sbin/ipset
+        saved | cmp before - >&2";
+    let done = run("no-answer", "nft", script);
+    done.exits(0).prints("table inet dockfw").prints("are in force again").says("can't tell whether the set");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn where_the_old_set_is_gone_remove_says_so() {
     let done =
         run("no-set", "nft", "dockfw apply --backend nftables >&2; ipset destroy ip_allow; dockfw remove");

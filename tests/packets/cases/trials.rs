@@ -31,10 +31,11 @@ pub(super) fn taken_back(world: &World<'_>, setting: Setting) -> Result<()> {
         ensure!(output.status.success(), "rollback: {}", String::from_utf8_lossy(&output.stderr));
         is_in_force(world, setting, (22, "ssh"), (3000, "behind"))?;
         begin(world, other, "1s")?;
-        wait_until(LATE, "for the time to be over", || {
+        wait_until(LATE, "for the time to be over, and the other engine's rules to be gone", || {
             let status = world.lab.dockfw(&["status", "--json"]).ok()?;
             let status: Value = serde_json::from_slice(&status.stdout).ok()?;
-            status.pointer("/records/pending")?.is_null().then_some(())
+            status.pointer("/records/pending")?.is_null().then_some(())?;
+            is_only_there(world, setting.engine).ok()
         })?;
         is_in_force(world, setting, (22, "ssh"), (3000, "behind"))?;
         traffic.is_alive()?;
