@@ -129,6 +129,21 @@ fn a_trial_whose_record_is_lost_ends_with_the_confirmed_policy() {
     }
 }
 
+/// As a newer dockfw may refuse what an older one took.
+#[test]
+#[ignore = "needs root"]
+fn there_is_no_trial_where_the_policy_to_go_back_to_would_be_refused() {
+    let host = Host::raise("refused-way-back");
+    host.desk.write("dockfw.toml", "trusted = [\"0.0.0.0/0\", \"::/0\"]\n");
+    host.script(
+        "dockfw apply --force; sed -i 's/\"force\": true/\"force\": false/' /var/lib/dockfw/state.json",
+    )
+    .exits(0);
+    host.write_policy("444");
+    host.script("dockfw apply --confirm 1h --detach").exits(1).says("the way back is broken");
+    assert!(host.in_force().is_empty());
+}
+
 #[test]
 #[ignore = "needs root"]
 fn who_waits_is_told_that_the_record_is_lost() {
