@@ -102,9 +102,14 @@ pub(crate) fn put_in_force(chosen: Chosen, policy: Policy, lock: &Lock) -> anyho
 /// Takes out what the other engine has, or says that it can't. Returns what is gone.
 pub(crate) fn clear_other(chosen: &Chosen, lock: &Lock) -> Option<Difference> {
     chosen.clear_other(lock).unwrap_or_else(|error| {
-        say(format_args!("{:#}", anyhow::Error::from(error)));
+        say_left(error);
         None
     })
+}
+
+/// Says why the other engine's rules are left.
+pub(crate) fn say_left(error: EngineError) {
+    say(format_args!("{:#}", anyhow::Error::from(error)));
 }
 
 /// Takes out what is left of the other engine after a trial that moved between the two, where the confirmed policy is in force as
@@ -157,9 +162,7 @@ impl TakenBack {
 
     /// What is recorded now. What is left is said.
     pub(crate) fn said(self) -> State {
-        if let Some(error) = self.left {
-            say(format_args!("{:#}", anyhow::Error::from(error)));
-        }
+        self.left.into_iter().for_each(say_left);
         self.state
     }
 }

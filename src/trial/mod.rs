@@ -200,10 +200,9 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
         Some(_) => {
             let state = state.confirm();
             store.write(&state)?;
-            let finished = state.confirmed.as_ref().map(|confirmed| enact::finish_move(confirmed, &lock));
-            if let Some(Err(error)) = finished {
-                say(format_args!("{:#}", anyhow::Error::from(error)));
-            }
+            let left =
+                state.confirmed.iter().filter_map(|confirmed| enact::finish_move(confirmed, &lock).err());
+            left.for_each(enact::say_left);
             state
         }
         None => enact::take_back(store, state, TIME_OUT, &lock)?.said(),
