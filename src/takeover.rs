@@ -103,19 +103,19 @@ pub(crate) fn keep_again(store: &Store, kept: &Kept) -> anyhow::Result<()> {
 /// Puts back what was taken out, before dockfw's own rules go. Returns whether there was anything.
 pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
     lock.share().context("can't share the lock")?;
-    let mut is_back = false;
-    for variant in VARIANTS {
-        let Some(saved) = store.old_rules(variant)? else { continue };
-        if old::is_set_gone().context("can't tell whether the set of the old rules is there")? {
-            say(format_args!("the old rules do not come back: their set {} is not there", old::SET));
-            break;
-        }
-        old::put_back(variant, &saved)
+    let mut kept = kept(store)?;
+    if !kept.is_empty()
+        && old::is_set_gone().context("can't tell whether the set of the old rules is there")?
+    {
+        say(format_args!("the old rules do not come back: their set {} is not there", old::SET));
+        kept.clear();
+    }
+    for (variant, saved) in &kept {
+        old::put_back(variant, saved)
             .with_context(|| format!("can't put the old rules of iptables-{variant} back"))?;
-        is_back = true;
     }
     store.forget_old_rules()?;
-    Ok(is_back)
+    Ok(!kept.is_empty())
 }
 
 /// Makes the take-over final: the set goes, and the services that would bring the old rules back are disabled, but not

@@ -18,6 +18,8 @@ use crate::wanted::Wanted;
 
 /// How long the kernel may take to let go of sets: it releases the rules of a transaction after the fact.
 const RELEASE: Duration = Duration::from_secs(2);
+/// Lists the names of sets, and nothing of what is in them.
+const LIST: &[&str] = &["list", "-n"];
 
 /// What of this host the engine works with.
 #[derive(Clone, Debug)]
@@ -77,7 +79,7 @@ impl Host {
         let elements =
             |name: &str| wanted.sets.iter().find(|set| set.name == name).map(|set| set.networks.clone());
         self.read_with(|| {
-            let answer = self.run_ipset(&["list", "-n"])?;
+            let answer = self.run_ipset(LIST)?;
             let own = answer.stdout.lines().filter(|name| sets::is_own(name));
             Ok(own.map(|name| (name.to_owned(), elements(name))).collect())
         })
@@ -95,23 +97,7 @@ impl Host {
     /// Runs `ipset`, which must succeed.
     fn run_ipset(&self, arguments: &[&str]) -> Result<Answer, EngineError> {
         let ipset = self.ipset()?;
-        self.ipset_says(arguments, || run(ipset, arguments, ""))
-    }
-
-    /// What a run of `ipset` with these arguments says, which must succeed.
-    fn ipset_says(
-        &self,
-        arguments: &[&str],
-        attempt: impl FnMut() -> Result<Answer, EngineError>,
-    ) -> Result<Answer, EngineError> {
-        let answer = patiently(attempt)?;
-        if answer.status.success() {
-            return Ok(answer);
-        }
-        Err(permission_or(&answer, || {
-            let operation = format!("ipset {}", arguments.join(" "));
-            EngineError::Refused(vec![Refusal { operation, origin: None, reason: answer.complaint() }])
-        }))
+        ipset_says(arguments, || run(ipset, arguments, ""))
     }
 
     /// Makes and fills sets. Where others hold one of them, goes on at the line that had to wait: those before it are done.
@@ -120,7 +106,7 @@ impl Host {
             return Ok(());
         }
         let (ipset, mut rest) = (self.ipset()?, text);
-        self.ipset_says(&["restore"], || {
+        ipset_says(&["restore"], || {
             let answer = run(ipset, &["restore"], rest)?;
             let done = line_number(&answer.stderr).map_or(0, |line| line.saturating_sub(1));
             rest = after_lines(rest, done);
@@ -141,6 +127,21 @@ impl Host {
         }
         Ok(gone)
     }
+}
+
+/// What a run of `ipset` with these arguments says, which must succeed.
+fn ipset_says(
+    arguments: &[&str],
+    attempt: impl FnMut() -> Result<Answer, EngineError>,
+) -> Result<Answer, EngineError> {
+    let answer = patiently(attempt)?;
+    if answer.status.success() {
+        return Ok(answer);
+    }
+    Err(permission_or(&answer, || {
+        let operation = format!("ipset {}", arguments.join(" "));
+        EngineError::Refused(vec![Refusal { operation, origin: None, reason: answer.complaint() }])
+    }))
 }
 
 /// A text without its first lines.
@@ -172,12 +173,23 @@ pub(crate) fn release_set(ipset: &Path, name: &str) -> Result<Option<String>, En
 /// The names of all sets. Where the kernel has none to speak of, nobody is asked: the program `ipset` would load the module.
 pub(crate) fn set_names() -> Result<Vec<String>, EngineError> {
     let Some(ipset) = find("ipset").filter(|_| may_have_sets()) else { return Ok(Vec::new()) };
-    let answer = run(&ipset, &["list", "-n"], "")?;
+    let answer = run(&ipset, LIST, "")?;
     Ok(answer.stdout.lines().map(str::to_owned).collect())
 }
 
+/// Whether a set is certain not to be there. Where the program `ipset` is gone, and the kernel may have sets, nobody can tell: a rule
+/// that names the set is then refused by the kernel, or not.
+pub(crate) fn is_set_gone(name: &str) -> Result<bool, EngineError> {
+    if !may_have_sets() {
+        return Ok(true);
+    }
+    let Some(ipset) = find("ipset") else { return Ok(false) };
+    let answer = ipset_says(LIST, || run(&ipset, LIST, ""))?;
+    Ok(!answer.stdout.lines().any(|line| line == name))
+}
+
 /// The module has a parameter (`max_sets`, net/netfilter/ipset/ip_set_core.c), and so its place there, also where it is built in.
-pub(crate) fn may_have_sets() -> bool {
+fn may_have_sets() -> bool {
     let modules = Path::new("/sys/module");
     modules.join("ip_set").exists() || !modules.exists()
 }

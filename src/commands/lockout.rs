@@ -17,7 +17,8 @@ use crate::safety::lockout::{Arrival, objection, shuts_everyone_out};
 /// Adds to a judgement what speaks against the policy because of where its operator is.
 pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) {
     let would_drop = |session: &Session| {
-        arrivals(session, links).iter().find_map(|arrival| objection(&compile(policy), arrival))
+        let ruleset = compile(policy);
+        arrivals(session, links).iter().find_map(|arrival| objection(&ruleset, arrival))
     };
     let found = match session::origin() {
         Origin::Live(session) => would_drop(&session),

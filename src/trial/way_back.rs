@@ -20,7 +20,11 @@ impl WayBack {
         let state = store.read()?;
         let sources =
             state.confirmed.as_ref().and_then(|confirmed| store.sources(confirmed).ok()?.seal().ok());
-        Ok(Self { state, sources, old_rules: takeover::kept(store)? })
+        let old_rules = takeover::kept(store).unwrap_or_else(|error| {
+            log::error!("the old rules can't be read: {error:#}");
+            Kept::new()
+        });
+        Ok(Self { state, sources, old_rules })
     }
 
     /// The records have changed to this.
@@ -39,13 +43,17 @@ impl WayBack {
     }
 
     fn mend(&self, store: &Store) -> State {
-        let kept = self.sources.as_ref().map_or(Ok(()), |sources| store.keep(sources));
-        if let Err(error) =
-            kept.map_err(Into::into).and_then(|()| takeover::keep_again(store, &self.old_rules))
-        {
+        if let Err(error) = self.keep_again(store) {
             log::error!("the way back can't be recorded anew: {error:#}");
         }
         self.state.clone()
+    }
+
+    fn keep_again(&self, store: &Store) -> anyhow::Result<()> {
+        if let Some(sources) = &self.sources {
+            store.keep(sources)?;
+        }
+        takeover::keep_again(store, &self.old_rules)
     }
 }
 

@@ -7,6 +7,10 @@ use crate::running::Running;
 const ENGINES: [&str; 2] = ["nftables", "iptables"];
 const VARIANTS: [&str; 2] = ["legacy", "nft"];
 
+/// Everything of iptables and ipset that says something, as `saved` of [`old_layout`] lists it too.
+const SAVED: &str =
+    "{ iptables-legacy-save; iptables-nft-save; ipset save; } | grep -vE '^[#:*]|^COMMIT|initval'";
+
 /// Puts the old layout on a host, by a variant of iptables, with a rule of others among its lines. `old` lists what of it
 /// is there, and `rest` everything of iptables and ipset.
 fn old_layout(variant: &str) -> String {
@@ -20,7 +24,7 @@ fn old_layout(variant: &str) -> String {
          iptables-{variant} -I DOCKER-USER -s 192.0.2.66 -j DROP
          old() {{ iptables-{variant}-save -t filter | grep -cE 'FILTERS|ip_allow|172.1[78]|-i docker' || true; }}
          rest() {{ iptables-legacy-save; iptables-nft-save; ipset save; }}
-         saved() {{ rest | grep -vE '^[#:*]|^COMMIT|initval' || true; }}"
+         saved() {{ {SAVED} || true; }}"
     )
 }
 
@@ -172,9 +176,7 @@ fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
         host.script("iptables-nft-save | grep -q 'match-set ip_allow'").exits(1);
         host.script("dockfw rollback").exits(0).prints("dockfw filters nothing, as before");
         waiter.ends(7);
-        let saved =
-            "{ iptables-legacy-save; iptables-nft-save; ipset save; } | grep -vE '^[#:*]|^COMMIT|initval'";
-        host.script(&format!("{saved} | cmp before -")).exits(0);
+        host.script(&format!("{SAVED} | cmp before -")).exits(0);
     }
 }
 
@@ -182,15 +184,13 @@ fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
 #[ignore = "needs root"]
 fn a_trial_whose_records_are_lost_ends_with_the_old_rules() {
     let host = Host::raise("takeover-lost");
-    let saved =
-        "{ iptables-legacy-save; iptables-nft-save; ipset save; } | grep -vE '^[#:*]|^COMMIT|initval'";
-    host.script(&format!("{}\n{saved} >before", old_layout("nft"))).exits(0);
+    host.script(&format!("{}\nsaved >before", old_layout("nft"))).exits(0);
     host.script(
         "dockfw apply --backend nftables --confirm 1h --detach; mv /var/lib/dockfw /var/lib/elsewhere",
     )
     .exits(0);
     host.wait_for("! pgrep -x dockfw");
-    host.script(&format!("{saved} | cmp before -; nft list tables | {{ ! grep dockfw; }}")).exits(0);
+    host.script(&format!("{SAVED} | cmp before -; nft list tables | {{ ! grep dockfw; }}")).exits(0);
 }
 
 /// Of `ipset`, the kernel's answer is wanted: that it gives none does not mean that the set is gone.

@@ -11,9 +11,9 @@ mod rule;
 use std::collections::BTreeMap;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::engine::{EngineError, Refusal};
+use dockfw_policy::engine::EngineError;
 
-use crate::host::{may_have_sets, release_set, set_names, tools};
+use crate::host::{self, release_set, set_names, tools};
 use crate::plan::{Line, Restore};
 use crate::run::{at_once, find as find_program, run};
 use crate::saved::Table;
@@ -112,21 +112,10 @@ pub fn is_set_there() -> bool {
     set_names().is_ok_and(|names| names.iter().any(|name| name == SET))
 }
 
-/// Whether the set of the old layout is certain not to be there. Where the program `ipset` is gone, and the kernel may have sets, nobody
-/// can tell: a rule that names the set is then refused by the kernel, or not.
+/// Whether the set of the old layout is certain not to be there; an error where the kernel does not answer. Where the program `ipset` is
+/// missing, nobody can tell.
 pub fn is_set_gone() -> Result<bool, EngineError> {
-    match find_program("ipset") {
-        Some(ipset) if may_have_sets() => {
-            let answer = run(&ipset, &["list", "-n"], "")?;
-            if answer.status.success() {
-                return Ok(!answer.stdout.lines().any(|name| name == SET));
-            }
-            let refusal =
-                Refusal { operation: "ipset list".into(), origin: None, reason: answer.complaint() };
-            Err(EngineError::Refused(vec![refusal]))
-        }
-        _ => Ok(!may_have_sets()),
-    }
+    host::is_set_gone(SET)
 }
 
 fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {
