@@ -151,7 +151,7 @@ fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
         }
         text::replace(&mut plan.fills, set);
     }
-    plan.differences.retain(|difference| !only_renames(difference, &renamed));
+    plan.differences.retain(|difference| !compare::only_renames(difference, &renamed));
     plan.differences.append(&mut differences);
     plan.differences.extend(older.rest().map(|name| useless_set(name, useless)));
     plan.differences.extend(unfinished.iter().map(|name| useless_set(name, DifferenceKind::Leftover)));
@@ -219,15 +219,6 @@ fn element_changes(live: Option<&[IpNetwork]>, wanted: &[IpNetwork]) -> ElementC
 fn network_text(network: &IpNetwork) -> String {
     let bits = if network.is_ipv4() { 32 } else { 128 };
     if network.prefix() == bits { network.ip().to_string() } else { network.to_string() }
-}
-
-/// Whether rules differ only in the names of sets, which follow from their elements.
-fn only_renames(difference: &Difference, renamed: &BTreeMap<&str, &str>) -> bool {
-    let rename = |rule: &String| {
-        let words = rule.split(' ').map(|word| renamed.get(word).copied().unwrap_or(word));
-        words.collect::<Vec<_>>().join(" ")
-    };
-    !difference.live.is_empty() && difference.live.iter().map(rename).eq(difference.wanted.iter().cloned())
 }
 
 fn useless_set(name: &str, kind: DifferenceKind) -> Difference {

@@ -6,20 +6,16 @@
 use std::net::IpAddr;
 
 use dockfw_policy::address::{Address, Family, Range};
+use dockfw_policy::digest::Digest;
 use dockfw_policy::ruleset::AddressList;
 use ipnetwork::IpNetwork;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::wanted::Set;
 
 /// The longest name of a set: IPSET_MAXNAMELEN (linux/netfilter/ipset/ip_set.h) less the closing NUL.
 const MAX_NAME: usize = 31;
 /// How much of a list's own name is kept: what a prefix of 8, a hyphen and the digest leave.
-const MAX_TITLE: usize = MAX_NAME - 8 - 1 - DIGEST_LETTERS;
-/// The digits of a digest; five bits each.
-const DIGEST_LETTERS: usize = 10;
-/// Digits of base 32 that are legal in names.
-const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+const MAX_TITLE: usize = MAX_NAME - 8 - 1 - Digest::LETTERS;
 /// What names of sets that are being filled begin with, before the digest.
 const FILLING: &str = "dockfw-new";
 
@@ -35,16 +31,12 @@ fn prefix(family: Family) -> &'static str {
 pub(crate) fn is_own(name: &str) -> bool {
     let known =
         [prefix(Family::Ipv4), prefix(Family::Ipv6), FILLING].iter().any(|start| name.starts_with(start));
-    known && name.rsplit_once('-').is_some_and(|(_, digest)| is_digest(digest))
+    known && name.rsplit_once('-').is_some_and(|(_, digest)| Digest::is_letters(digest))
 }
 
 /// Whether a set is one that was never finished.
 pub(crate) fn is_filling(name: &str) -> bool {
     is_own(name) && name.starts_with(FILLING)
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() == DIGEST_LETTERS && text.bytes().all(|byte| DIGITS.contains(&byte))
 }
 
 /// The name under which a set is filled.
@@ -70,22 +62,15 @@ fn set(title: &str, networks: Vec<IpNetwork>, family: Family) -> Option<Set> {
 }
 
 fn digest(title: &str, family: Family, networks: &[IpNetwork]) -> String {
-    let mut hasher = Xxh3::new();
-    hasher.update(title.as_bytes());
-    hasher.update(prefix(family).as_bytes());
+    let mut content = [title.as_bytes(), prefix(family).as_bytes()].concat();
     for network in networks {
         match network.ip() {
-            IpAddr::V4(address) => hasher.update(&address.octets()),
-            IpAddr::V6(address) => hasher.update(&address.octets()),
+            IpAddr::V4(address) => content.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => content.extend_from_slice(&address.octets()),
         }
-        hasher.update(&[network.prefix()]);
+        content.push(network.prefix());
     }
-    let digest = hasher.digest();
-    let digits = (0..DIGEST_LETTERS).map(|place| digest >> (5 * place) & 31);
-    digits
-        .filter_map(|digit| DIGITS.get(usize::try_from(digit).ok()?))
-        .map(|digit| char::from(*digit))
-        .collect()
+    Digest::of([content.as_slice()]).letters()
 }
 
 /// The networks that together are the ranges.

@@ -1,7 +1,8 @@
 //! The one place where a policy becomes rules.
 //!
 //! In each hook, rules that pass may stand in any order among themselves; where a rule that drops stands decides,
-//! and is said beside it.
+//! and is said beside it. What the first hook drops of new connections, the later ones drop as well
+//! ([`ruleset`](crate::ruleset) says why).
 
 use crate::interface::IfPattern;
 use crate::policy::{AllowRule, Echo, Place, Policy, Source, Target};
@@ -89,14 +90,10 @@ impl Compiler<'_> {
         let mut rules = self.rules();
         rules.pass(vec![Match::Loopback], None, "loopback");
         // Before all exceptions: no interface makes these addresses possible.
-        for matches in always::impossible_addresses() {
-            rules.drop(matches, names::DROP_IMPOSSIBLE, "impossible address");
-        }
+        rules.drop_impossible(always::impossible_addresses());
         self.pass_docker(&mut rules);
         // Live connections too, so before connection tracking can call them established.
-        for matches in self.of_blocked() {
-            rules.drop(matches, names::DROP_BLOCKED, "blocked");
-        }
+        rules.drop_blocked(self.of_blocked());
         if self.policy.engine.prefilter && prefilter_is_sure(self.policy) {
             self.early_drop(&mut rules);
         }
@@ -108,6 +105,9 @@ impl Compiler<'_> {
         let mut rules = self.rules();
         rules.pass(vec![Match::Loopback], None, "loopback");
         rules.pass(vec![Match::Established], None, "live connections");
+        // Before everything that lets new connections in.
+        rules.drop_impossible(always::impossible_connections());
+        rules.drop_blocked(self.of_blocked().into_iter().map(|matches| self.not_from_docker(matches)));
         for (matches, what) in always::neighbourhood().into_iter().chain(always::dhcp()) {
             rules.pass(matches, None, what);
         }
@@ -144,7 +144,10 @@ impl Compiler<'_> {
             rules.drop(vxlan, names::DROP_VXLAN, "forwarded VXLAN");
         }
         rules.pass(vec![Match::Established], None, "live connections");
+        rules.drop_impossible(always::impossible_connections());
         self.pass_docker(&mut rules);
+        // Before everything that lets new connections in from outside.
+        rules.drop_blocked(self.of_blocked());
         for (matches, what) in always::neighbourhood() {
             rules.pass(matches, None, what);
         }
@@ -197,6 +200,13 @@ impl Compiler<'_> {
 
     fn has_docker(&self) -> bool {
         !self.policy.interfaces.docker.is_empty()
+    }
+
+    /// These conditions for what comes in by no bridge of Docker's, where a rule can't stand behind those that pass or drop
+    /// what does.
+    fn not_from_docker(&self, matches: Vec<Match>) -> Vec<Match> {
+        let outside = self.has_docker().then_some(Match::NotIn(DOCKER));
+        outside.into_iter().chain(matches).collect()
     }
 
     fn pass_docker(&self, rules: &mut Rules<'_>) {
@@ -286,6 +296,18 @@ impl Rules<'_> {
 
     fn allow(&mut self, rule: &AllowRule, name: &SetName, matches: Vec<Match>) {
         self.pass_for(rule, matches, Some(name.clone()));
+    }
+
+    fn drop_impossible(&mut self, conditions: Vec<Vec<Match>>) {
+        for matches in conditions {
+            self.drop(matches, names::DROP_IMPOSSIBLE, "impossible address");
+        }
+    }
+
+    fn drop_blocked(&mut self, conditions: impl IntoIterator<Item = Vec<Match>>) {
+        for matches in conditions {
+            self.drop(matches, names::DROP_BLOCKED, "blocked");
+        }
     }
 
     fn drop(&mut self, matches: Vec<Match>, counter: SetName, what: &str) {

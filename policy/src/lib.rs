@@ -8,6 +8,7 @@ pub mod compile;
 pub mod config;
 pub mod diagnostic;
 pub mod difference;
+pub mod digest;
 pub mod engine;
 pub mod interface;
 pub mod load;

@@ -3,6 +3,9 @@
 //! Every engine lowers this form, and nothing else decides what a policy does to a packet. A packet meets the
 //! hooks in the order of [`Hook`]; in each, the first rule that matches and passes or drops ends the hook. What no
 //! rule decides passes. To pass means to have no objection: whoever else has a say on the host still has it.
+//!
+//! While a policy is replaced, a packet may meet one hook under the policy before and the next one under the new. So no hook
+//! relies on what an earlier one drops: each that can let a new connection in has every reason to keep it out.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -180,7 +183,7 @@ pub enum Match {
     Loopback,
     /// It came in by an interface of this list.
     In(SetName),
-    /// It came in by an interface that is not of this list, which has no `bridges_only`.
+    /// It came in by an interface that is not of this list.
     NotIn(SetName),
     /// It goes out by an interface of this list.
     Out(SetName),
@@ -190,6 +193,9 @@ pub enum Match {
     SourceNetwork(IpNetwork),
     /// Its destination is in this network.
     DestinationNetwork(IpNetwork),
+    /// The address that the client dialled is in this network: the destination of its connection's first packet, before any
+    /// translation.
+    DialledNetwork(IpNetwork),
     /// Its source is an address of the host itself, and it was sent to the host alone.
     SourceIsOwn,
     /// It belongs to a known connection, or is an error or helper's packet about one.

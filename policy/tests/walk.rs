@@ -302,6 +302,21 @@ proptest! {
         }
     }
 
+    /// What the first hook drops of new connections, the later ones drop too: a packet may meet them under another policy than
+    /// the first. (Of live ones, it alone drops what is blocked. What comes in by `lo` is never forwarded.)
+    #[test]
+    fn no_hook_relies_on_what_the_first_one_drops(policy in policy(), path in path()) {
+        prop_assume!(path.connection != Connection::Live);
+        prop_assume!(path.incoming.name != "lo" || path.outgoing.is_none());
+        let whole = ruleset(&policy);
+        let mut later = whole.clone();
+        later.hooks.retain(|rules| rules.hook != Hook::Prerouting);
+        for sender in senders(&path) {
+            let packet = Packet { sender, path: path.clone() };
+            prop_assert_eq!(verdict(&later, &packet), verdict(&whole, &packet), "{:?}", sender);
+        }
+    }
+
     /// Logging decides nothing, and a rule that decides is one of its hook's.
     #[test]
     fn a_decider_is_at_its_place(policy in policy(), path in path()) {

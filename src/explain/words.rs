@@ -21,6 +21,7 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
         Match::Source(list) => source(ruleset, list, packet),
         Match::SourceNetwork(network) => format!("its source is in {network}"),
         Match::DestinationNetwork(network) => format!("its destination is in {network}"),
+        Match::DialledNetwork(network) => format!("the address dialled is in {network}"),
         Match::SourceIsOwn => "its source is an address of this host".into(),
         Match::Established => "it belongs to a live connection".into(),
         Match::Translated => "its destination is translated".into(),

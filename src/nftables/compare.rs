@@ -1,15 +1,16 @@
 //! How the table in the kernel differs from the one that is wanted. Pure code.
 
+use std::collections::BTreeMap;
+
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
 use dockfw_policy::nft::TABLE;
-use nix::libc;
 
 use super::attributes::same_expressions;
 use super::dump::{self, Live};
 use super::uapi::{self, object};
-use super::userdata::{rule_comment, set_loaded};
-use super::wanted::{self, Wanted};
+use super::userdata::{rule_comment, set_entries};
+use super::wanted::{self, BASE_POLICY, BASE_TYPE, Wanted};
 use super::words;
 
 /// Whether the elements of a set in the kernel can be compared with those that are wanted.
@@ -29,12 +30,13 @@ pub(crate) fn same_set(live: &dump::Set, wanted: &wanted::Set) -> bool {
     same_definition(live, wanted) && same_keys
 }
 
-/// Whether a chain is hooked in as wanted, whatever its rules.
+/// Whether a chain is hooked in as wanted, or is not, whatever its rules.
 pub(crate) fn same_base(live: &dump::Chain, wanted: &wanted::Chain) -> bool {
-    live.hook == Some((wanted.hook_number(), wanted.priority))
+    let is_base = wanted.priority.is_some();
+    live.hook == wanted.place()
         && !live.more_hook
-        && live.kind.is("filter")
-        && live.policy == Some(libc::NF_ACCEPT as u32)
+        && live.kind.is(if is_base { BASE_TYPE } else { "" })
+        && live.policy == is_base.then_some(BASE_POLICY)
         && live.flags & !uapi::chain::FLAG_BASE == 0
         && live.userdata.is_empty()
 }
@@ -47,6 +49,11 @@ fn same_rule(live: &dump::Rule, wanted: &wanted::Rule) -> bool {
 
 pub(crate) fn is_counter(live: &dump::Object, wanted: &wanted::Counter) -> bool {
     live.kind == object::COUNTER && live.name.is(&wanted.name)
+}
+
+/// Whether dockfw loaded it.
+pub(crate) fn is_own(set: &dump::Set) -> bool {
+    set_entries(&set.userdata).is_some()
 }
 
 /// The kernel deletes a set that a rule has for itself with the rule.
@@ -66,13 +73,32 @@ pub(crate) fn whole_table(kind: DifferenceKind, wanted: &Wanted) -> Difference {
 
 /// Everything in which the two differ.
 pub(crate) fn differences(live: &Live, wanted: &Wanted) -> Vec<Difference> {
+    let pairs = pairs(live, wanted);
+    let renamed: BTreeMap<_, _> = pairs.iter().filter_map(renaming).collect();
+    let mut chains = chains(live, wanted);
+    chains.retain(|difference| !compare::only_renames(difference, &renamed));
     let flowtables = live.flowtables.iter().map(|name| foreign_object("flowtable", name));
-    counters(live, wanted)
-        .into_iter()
-        .chain(sets(live, wanted))
-        .chain(chains(live, wanted))
-        .chain(flowtables)
-        .collect()
+    counters(live, wanted).into_iter().chain(sets(live, &pairs)).chain(chains).chain(flowtables).collect()
+}
+
+/// A wanted set, and the one that has its place.
+type Pair<'a> = (&'a wanted::Set, Option<&'a dump::Set>);
+
+/// Each wanted set with the one of its name, or else the one that held the same list before its elements changed.
+fn pairs<'a>(live: &'a Live, wanted: &'a Wanted) -> Vec<Pair<'a>> {
+    let of_name = |set: &wanted::Set| live.sets.iter().find(|own| own.name.is(&set.name));
+    let is_free = |own: &&dump::Set| is_own(own) && !wanted.sets.iter().any(|set| own.name.is(&set.name));
+    let mut free: Vec<_> = live.sets.iter().filter(is_free).collect();
+    let mut older = |set: &wanted::Set| {
+        let place =
+            free.iter().position(|own| own.name.is_titled(set.title()) && is_of_same_type(own, set))?;
+        Some(free.remove(place))
+    };
+    wanted.sets.iter().map(|set| (set, of_name(set).or_else(|| older(set)))).collect()
+}
+
+fn renaming<'a>((wanted, live): &Pair<'a>) -> Option<(&'a str, &'a str)> {
+    Some((str::from_utf8(&(*live)?.name.0).ok()?, wanted.name.as_str()))
 }
 
 fn foreign_object(kind: &str, name: &dump::Name) -> Difference {
@@ -93,23 +119,26 @@ fn counters(live: &Live, wanted: &Wanted) -> Vec<Difference> {
     missing.chain(foreign).collect()
 }
 
-fn sets(live: &Live, wanted: &Wanted) -> Vec<Difference> {
-    let compared =
-        wanted.sets.iter().filter_map(|set| match live.sets.iter().find(|own| own.name.is(&set.name)) {
-            Some(own) if same_set(own, set) => None,
-            own => Some(set_difference(own, set)),
-        });
-    let is_wanted = |own: &dump::Set| wanted.sets.iter().any(|set| own.name.is(&set.name));
-    let foreign = live.sets.iter().filter(|own| !is_anonymous(own) && !is_wanted(own)).map(|own| {
-        let part = Part::Set { set: None, name: own.name.to_string(), holds: None };
-        Difference::new(DifferenceKind::Foreign, part)
+fn sets(live: &Live, pairs: &[Pair<'_>]) -> Vec<Difference> {
+    let is_as_wanted =
+        |wanted: &wanted::Set, own: &dump::Set| own.name.is(&wanted.name) && same_set(own, wanted);
+    let differ = pairs.iter().filter(|(set, own)| !own.is_some_and(|own| is_as_wanted(set, own)));
+    let compared = differ.map(|(set, own)| set_difference(*own, set));
+    let is_paired =
+        |own: &dump::Set| pairs.iter().any(|(_, other)| other.is_some_and(|other| std::ptr::eq(own, other)));
+    let asked = live.asked_sets();
+    let useless = live.sets.iter().filter(|own| !is_anonymous(own) && !is_paired(own)).map(|own| {
+        let is_leftover = is_own(own) && !asked.contains(own.name.0.as_slice());
+        let kind = if is_leftover { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
+        Difference::new(kind, Part::Set { set: None, name: own.name.to_string(), holds: None })
     });
-    compared.chain(foreign).collect()
+    compared.chain(useless).collect()
 }
 
 fn set_difference(live: Option<&dump::Set>, wanted: &wanted::Set) -> Difference {
     let kind = if live.is_some() { DifferenceKind::Changed } else { DifferenceKind::Missing };
-    let part = Part::Set { set: wanted.list.clone(), name: wanted.name.clone(), holds: Some(wanted.holds()) };
+    let title = wanted.list.clone().unwrap_or_else(|| wanted.title().to_owned());
+    let part = Part::Set { set: Some(title), name: wanted.name.clone(), holds: Some(wanted.holds()) };
     Difference { elements: Some(element_changes(live, wanted)), ..Difference::new(kind, part) }
 }
 
@@ -126,8 +155,8 @@ fn element_changes(live: Option<&dump::Set>, wanted: &wanted::Set) -> ElementCha
     match before {
         Some(before) => compare::elements(before, wanted.keys.elements(wanted.is_interval()), name),
         None => ElementChanges {
-            live: live.and_then(|live| set_loaded(&live.userdata)).map(|loaded| loaded.entries),
-            wanted: wanted.loaded.entries,
+            live: live.and_then(|live| set_entries(&live.userdata)),
+            wanted: wanted.entries,
             added: None,
             removed: None,
         },

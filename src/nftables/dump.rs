@@ -1,16 +1,19 @@
 //! What is in the kernel, read back: our table with everything in it, whoever put it there.
 
+use std::collections::BTreeSet;
+
 use dockfw_policy::engine::EngineError;
-use dockfw_policy::nft::TABLE;
+use dockfw_policy::nft::{TABLE, title};
 use nix::errno::Errno;
 
-use super::attributes::{Attributes, put_text};
+use super::attributes::{Attribute, Attributes, put_text};
 use super::elements::Keys;
 use super::message::{DUMP, Message, REQUEST};
 use super::socket::{RequestError, Socket};
 use super::transaction::{Generation, reason};
 use super::uapi::{
-    NFTA_FLOWTABLE_NAME, NFTA_GEN_ID, NFTA_OBJECT_TABLE, chain, element, msg, object, rule, set, table,
+    NFTA_FLOWTABLE_NAME, NFTA_GEN_ID, NFTA_OBJECT_TABLE, SET_OF_EXPRESSION, chain, element, expr, msg,
+    object, rule, set, table,
 };
 
 /// A name in the kernel. It need not be UTF-8.
@@ -21,6 +24,11 @@ impl Name {
     /// Whether it is this text.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.0 == text.as_bytes()
+    }
+
+    /// Whether it is a set's name of this title.
+    pub(crate) fn is_titled(&self, text: &str) -> bool {
+        str::from_utf8(&self.0).is_ok_and(|name| title(name) == text)
     }
 }
 
@@ -34,6 +42,7 @@ impl std::fmt::Display for Name {
 /// Everything that is in our table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
+    /// Its comment and its other flags make no difference.
     pub(crate) table: Table,
     pub(crate) chains: Vec<Chain>,
     pub(crate) sets: Vec<Set>,
@@ -41,12 +50,34 @@ pub(crate) struct Live {
     pub(crate) flowtables: Vec<Name>,
 }
 
+impl Live {
+    /// The names of the sets that rules ask.
+    pub(crate) fn asked_sets(&self) -> BTreeSet<&[u8]> {
+        let rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        rules.flat_map(|rule| Attributes(&rule.expressions)).filter_map(asked_set).collect()
+    }
+}
+
+/// The name of the set that an expression asks, if it asks one.
+fn asked_set(expression: Attribute<'_>) -> Option<&[u8]> {
+    let expression = Attributes(expression.value);
+    let name = expression.find(expr::NAME)?.text();
+    let (_, attribute) = SET_OF_EXPRESSION.iter().find(|(asking, _)| *asking == name)?;
+    Some(Attributes(expression.value(expr::DATA)).find(*attribute)?.text())
+}
+
 /// The table itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// `NFT_TABLE_F_*`: dormant, owned.
+    /// `NFT_TABLE_F_*`.
     pub(crate) flags: u32,
-    pub(crate) userdata: Vec<u8>,
+}
+
+impl Table {
+    /// Whether its chains are not hooked in.
+    pub(crate) fn is_dormant(&self) -> bool {
+        self.flags & table::FLAG_DORMANT != 0
+    }
 }
 
 /// A chain with its rules.
@@ -114,10 +145,8 @@ fn read_table(
     wants_elements: impl Fn(&Set) -> bool,
 ) -> Result<Option<Live>, RequestError> {
     let tables = dump(socket, msg::GETTABLE, b"", |attributes| {
-        (attributes.find(table::NAME)?.text() == TABLE.as_bytes()).then(|| Table {
-            flags: attributes.number(table::FLAGS).unwrap_or(0),
-            userdata: attributes.value(table::USERDATA).to_vec(),
-        })
+        (attributes.find(table::NAME)?.text() == TABLE.as_bytes())
+            .then(|| Table { flags: attributes.number(table::FLAGS).unwrap_or(0) })
     })?;
     let Some(table) = tables.into_iter().next() else { return Ok(None) };
     let mut chains = dump(socket, msg::GETCHAIN, b"", parse_chain)?;

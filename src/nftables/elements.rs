@@ -1,4 +1,4 @@
-//! Elements of sets: as flat records of key and kind, for digests and comparisons, and as netlink attributes.
+//! Elements of sets: as flat records of key and kind, for comparisons, and as netlink attributes.
 //!
 //! libnftnl would allocate each element several times over; a set may have hundreds of thousands.
 
@@ -6,7 +6,6 @@ use dockfw_policy::address::{Address, Range};
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::nft::{Elements, Set};
 use dockfw_policy::service::PortRange;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::attributes::{Attributes, NESTED, align, put, put_number};
 use super::encode::{NAME_WIDTH, padded};
@@ -130,20 +129,25 @@ impl Keys {
         })
     }
 
-    /// The digest of the elements.
-    pub(crate) fn digest(&self) -> u128 {
-        xxh3_128(&self.records)
+    /// How many lists the elements take that fit a message each.
+    pub(crate) fn lists(&self) -> usize {
+        self.records.len().div_ceil(self.list_length())
     }
 
-    /// Splits the elements into lists that each fit a message.
-    pub(crate) fn lists(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+    /// The list of this number, from 0, as netlink attributes.
+    pub(crate) fn list(&self, number: usize) -> Vec<u8> {
+        let records = self.records.chunks(self.list_length()).nth(number);
+        self.attributes(records.unwrap_or_default())
+    }
+
+    /// The bytes of records that fit a message.
+    fn list_length(&self) -> usize {
         // Heads of three attributes and the key; for an end also its flag.
         let largest = 4 + 4 + 4 + align(self.key_length) + 8;
-        let records = MAX_MESSAGE / largest * (self.key_length + 1);
-        self.records.chunks(records).map(|records| self.list(records))
+        MAX_MESSAGE / largest * (self.key_length + 1)
     }
 
-    fn list(&self, records: &[u8]) -> Vec<u8> {
+    fn attributes(&self, records: &[u8]) -> Vec<u8> {
         let mut list = Vec::with_capacity(MAX_MESSAGE);
         let heads = [heads(self.key_length, END), heads(self.key_length, START)];
         let [end_heads, start_heads] = &heads;
@@ -283,7 +287,7 @@ mod tests {
         let ranges: Vec<_> = (0..20_000).map(|n| Range::single((n * 2).into())).collect();
         let keys = keys(Elements::Ipv4(ranges), true).unwrap();
         let mut read = Keys::new(4);
-        for list in keys.lists() {
+        for list in (0..keys.lists()).map(|number| keys.list(number)) {
             assert!(list.len() < usize::from(u16::MAX), "{}", list.len());
             assert!(read.add_list(&list));
         }
@@ -301,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_element_with_a_lifetime_is_not_ours() {
-        let list = keys(Elements::Ipv4(vec![v4([1; 4], [1; 4])]), false).unwrap().lists().next().unwrap();
+        let list = keys(Elements::Ipv4(vec![v4([1; 4], [1; 4])]), false).unwrap().list(0);
         let mut item = Attributes(&list).next().unwrap().value.to_vec();
         put(&mut item, element::TIMEOUT, &[0; 8]);
         let mut changed = Vec::new();

@@ -53,13 +53,14 @@ impl Encoder {
             Statement::InterfaceName(pattern) => self.interface_name(pattern),
             Statement::InterfaceIn { direction, set, negated } => {
                 self.meta(name_key(*direction))?;
-                self.lookup(set.as_str(), *negated)
+                self.lookup(set, *negated)
             }
             Statement::Bridge(direction) => {
                 self.meta(kind_key(*direction))?;
                 self.equal(&padded("bridge"))
             }
             Statement::Address { end, network } => self.address(*end, *network),
+            Statement::DialledAddress(network) => self.dialled_address(*network),
             Statement::SourceIn { family, set } => {
                 self.family(*family)?;
                 let (offset, length) = address_place(*family, End::Source);
@@ -84,8 +85,10 @@ impl Encoder {
             Statement::Limit(rate) => self.limit(*rate),
             Statement::Log(prefix) => self.log(prefix),
             Statement::Counter(name) => self.counter(name.as_str()),
-            Statement::Accept => self.verdict(libc::NF_ACCEPT as u32),
-            Statement::Drop => self.verdict(libc::NF_DROP as u32),
+            Statement::Accept => self.verdict(libc::NF_ACCEPT, None),
+            Statement::Drop => self.verdict(libc::NF_DROP, None),
+            Statement::Jump(chain) => self.verdict(libc::NFT_JUMP, Some(chain)),
+            Statement::Return => self.verdict(libc::NFT_RETURN, None),
         }
     }
 
@@ -193,10 +196,7 @@ impl Encoder {
 
     /// Where the prefix ends with a byte, only the bytes before are loaded, as `nft` does.
     fn address(&mut self, end: End, network: IpNetwork) -> Done {
-        let (family, octets, mask) = match network {
-            IpNetwork::V4(v4) => (Family::Ipv4, v4.network().octets().to_vec(), v4.mask().octets().to_vec()),
-            IpNetwork::V6(v6) => (Family::Ipv6, v6.network().octets().to_vec(), v6.mask().octets().to_vec()),
-        };
+        let (family, octets, mask) = parts(network);
         self.family(family)?;
         let (offset, length) = address_place(family, end);
         let bytes = usize::from(network.prefix() / 8);
@@ -206,6 +206,20 @@ impl Encoder {
         }
         self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, length)?;
         self.mask(&mask)?;
+        self.equal(&octets)
+    }
+
+    /// The destination address of the connection's first packet, before translation.
+    fn dialled_address(&mut self, network: IpNetwork) -> Done {
+        let (family, octets, mask) = parts(network);
+        self.family(family)?;
+        self.original(match family {
+            Family::Ipv4 => libc::NFT_CT_DST_IP,
+            Family::Ipv6 => libc::NFT_CT_DST_IP6,
+        })?;
+        if usize::from(network.prefix()) != octets.len() * 8 {
+            self.mask(&mask)?;
+        }
         self.equal(&octets)
     }
 
@@ -221,7 +235,7 @@ impl Encoder {
         match field {
             PortField::Source => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2)?,
             PortField::Destination => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)?,
-            PortField::Dialled => self.dialled_port()?,
+            PortField::Dialled => self.original(libc::NFT_CT_PROTO_DST)?,
         }
         match ports {
             Ports::Set(set) => self.lookup(set, false),
@@ -233,12 +247,12 @@ impl Encoder {
         self.within(&range.first().to_be_bytes(), &range.last().to_be_bytes())
     }
 
-    /// The destination port of the connection's first packet, before translation.
-    fn dialled_port(&mut self) -> Done {
+    /// A field of the connection's first packet, as it was before translation.
+    fn original(&mut self, key: i32) -> Done {
         self.push(
             c"ct",
             &[
-                (Expression::CT_KEY, Value::Number(libc::NFT_CT_PROTO_DST as u32)),
+                (Expression::CT_KEY, Value::Number(key as u32)),
                 (Expression::CT_DREG, REGISTER),
                 // IP_CT_DIR_ORIGINAL (linux/netfilter/nf_conntrack_tuple_common.h)
                 (Expression::CT_DIR, Value::Byte(0)),
@@ -310,14 +324,13 @@ impl Encoder {
         )
     }
 
-    fn verdict(&mut self, verdict: u32) -> Done {
-        self.push(
-            c"immediate",
-            &[
-                (Expression::IMMEDIATE_DREG, Value::Number(libc::NFT_REG_VERDICT as u32)),
-                (Expression::IMMEDIATE_VERDICT, Value::Number(verdict)),
-            ],
-        )
+    fn verdict(&mut self, verdict: i32, chain: Option<&str>) -> Done {
+        let mut attributes = vec![
+            (Expression::IMMEDIATE_DREG, Value::Number(libc::NFT_REG_VERDICT as u32)),
+            (Expression::IMMEDIATE_VERDICT, Value::Number(verdict.cast_unsigned())),
+        ];
+        attributes.extend(chain.map(|chain| (Expression::IMMEDIATE_CHAIN, Value::Text(chain))));
+        self.push(c"immediate", &attributes)
     }
 }
 
@@ -332,6 +345,14 @@ fn kind_key(direction: Direction) -> u32 {
     match direction {
         Direction::In => uapi::NFT_META_IIFKIND,
         Direction::Out => uapi::NFT_META_OIFKIND,
+    }
+}
+
+/// A network's family, address and mask.
+fn parts(network: IpNetwork) -> (Family, Vec<u8>, Vec<u8>) {
+    match network {
+        IpNetwork::V4(v4) => (Family::Ipv4, v4.network().octets().to_vec(), v4.mask().octets().to_vec()),
+        IpNetwork::V6(v6) => (Family::Ipv6, v6.network().octets().to_vec(), v6.mask().octets().to_vec()),
     }
 }
 

@@ -1,10 +1,11 @@
-//! The native engine: one nftables table, replaced in one netlink transaction.
+//! The native engine: one nftables table, whose rules are replaced in one netlink transaction.
 //!
 //! [`wanted`] puts the table into the kernel's terms, [`dump`] reads what is there, [`mod@plan`] compares the two and
-//! says what to do, [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet dockfw` is touched,
-//! and no program is run.
+//! says what to do, [`change`], [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet dockfw` is
+//! touched, and no program is run.
 
 pub(crate) mod attributes;
+mod change;
 mod compare;
 mod dump;
 mod elements;
@@ -25,14 +26,16 @@ mod wanted;
 mod words;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{Count, Engine, EngineError, Presence, Requirement, SetState, State};
 use dockfw_policy::nft::{Features, Table, lower};
 use dockfw_policy::ruleset::Ruleset;
 
+use change::Change;
 use dump::Live;
-use plan::{Limits, Operation, Plan, plan};
+use plan::{Limits, Operation, plan};
 use socket::{RequestError, Socket};
 use transaction::{Failure, Generation, Transaction};
 use wanted::Wanted;
@@ -95,24 +98,7 @@ impl Nftables {
 
     /// Puts a table in force. What is in force already is left as it is.
     pub(crate) fn apply_table(&self, table: &Table) -> Result<Vec<Difference>, EngineError> {
-        let wanted = encode(table)?;
-        let mut socket = Socket::open()?;
-        let mut changes = Vec::new();
-        retry(|attempt| {
-            let Compared { generation, live } =
-                self.read_live(&mut socket, Some(&wanted), MAX_NAMED_BY_APPLY)?;
-            self.meanwhile(attempt);
-            let Plan { differences, operations } = plan(live.as_ref(), &wanted);
-            if operations.is_empty() {
-                return Ok(());
-            }
-            changes = differences;
-            match transaction(&mut socket, generation, &operations).commit(&mut socket) {
-                Err(Failure::Unknown) => self.find_out(&mut socket, &wanted),
-                result => result,
-            }
-        })?;
-        Ok(changes)
+        Change::begin(self)?.to(table)
     }
 
     /// Has the kernel judge a table without putting it in force.
@@ -123,15 +109,23 @@ impl Nftables {
             let Compared { generation, live } =
                 self.read_live(&mut socket, Some(&wanted), MAX_NAMED_BY_APPLY)?;
             self.meanwhile(attempt);
-            let Plan { operations, .. } = plan(live.as_ref(), &wanted);
-            transaction(&mut socket, generation, &operations).check(&mut socket)
+            let plan = plan(live.as_ref(), &wanted, &BTreeSet::new());
+            let mut operations = [plan.fill, plan.switch].concat();
+            let mut judged = transaction(&mut socket, generation, &operations);
+            if !judged.fits(&socket) {
+                // An apply adds them in several transactions.
+                operations.retain(|operation| !matches!(operation, Operation::AddElements(..)));
+                judged = transaction(&mut socket, generation, &operations);
+            }
+            judged.check(&mut socket)
         })
     }
 
     /// Looks whether a transaction came to pass whose answer was lost.
     fn find_out(&self, socket: &mut Socket, wanted: &Wanted) -> Result<(), Failure> {
         let Compared { live, .. } = self.read_live(socket, Some(wanted), 0)?;
-        if plan(live.as_ref(), wanted).operations.is_empty() { Ok(()) } else { Err(Failure::Unknown) }
+        let is_in_force = plan(live.as_ref(), wanted, &BTreeSet::new()).switch.is_empty();
+        if is_in_force { Ok(()) } else { Err(Failure::Unknown) }
     }
 
     /// Reads our table, with the elements of the sets for which that tells something new. `max_named`: how large a set
@@ -211,7 +205,9 @@ impl Nftables {
     fn read_wanted(&self, wanted: Option<&Wanted>) -> Result<State, EngineError> {
         let mut socket = Socket::open()?;
         let live = retry(|_| self.read_live(&mut socket, wanted, u64::MAX))?.live;
-        let differences = wanted.map(|wanted| plan(live.as_ref(), wanted).differences).unwrap_or_default();
+        let differences = wanted
+            .map(|wanted| plan(live.as_ref(), wanted, &BTreeSet::new()).differences)
+            .unwrap_or_default();
         Ok(State { differences, ..live.as_ref().map(state).unwrap_or_default() })
     }
 }
@@ -219,7 +215,7 @@ impl Nftables {
 fn state(live: &Live) -> State {
     let counters = live.objects.iter().filter(|object| object.kind == uapi::object::COUNTER);
     State {
-        presence: Presence::Rules,
+        presence: if live.chains.is_empty() { Presence::Leftovers } else { Presence::Rules },
         differences: Vec::new(),
         unfit: None,
         counters: counters
@@ -234,7 +230,7 @@ fn state(live: &Live) -> State {
             .iter()
             .map(|set| SetState {
                 name: set.name.to_string(),
-                elements: userdata::set_loaded(&set.userdata).map(|loaded| loaded.entries),
+                elements: userdata::set_entries(&set.userdata),
             })
             .collect(),
     }

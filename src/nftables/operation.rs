@@ -10,25 +10,20 @@ use super::plan::Operation;
 use super::socket::Socket;
 use super::transaction::Transaction;
 use super::uapi::{self, NFTA_FLOWTABLE_NAME, NFTA_OBJECT_TABLE, element, msg};
-use super::wanted;
 
 /// `NFT_MSG_DELFLOWTABLE`.
 const DELFLOWTABLE: u16 = 24;
 
 impl Operation<'_> {
-    /// Adds the operation's messages to a transaction.
+    /// Adds the operation's message to a transaction.
     pub(crate) fn push(&self, transaction: &mut Transaction, socket: &mut Socket) {
-        if let Self::AddSet(set) = self {
-            push_set(set, transaction, socket);
-            return;
-        }
         transaction.push(socket, self.kind(), (self.to_string(), self.origin()), |buffer| self.write(buffer));
     }
 
     /// The kind of message, and its flags.
     fn kind(&self) -> (u16, u16) {
         match self {
-            Self::AddTable => (msg::NEWTABLE, CREATE),
+            Self::AddTable | Self::WakeTable => (msg::NEWTABLE, CREATE),
             Self::DeleteTable => (msg::DELTABLE, REQUEST),
             Self::FlushChain(_) => (msg::DELRULE, REQUEST),
             Self::DeleteChain(_) => (msg::DELCHAIN, REQUEST),
@@ -37,6 +32,7 @@ impl Operation<'_> {
             Self::DeleteFlowtable(_) => (DELFLOWTABLE, REQUEST),
             Self::AddCounter(_) => (msg::NEWOBJ, CREATE),
             Self::AddSet(_) => (msg::NEWSET, CREATE),
+            Self::AddElements(..) => (msg::NEWSETELEM, CREATE),
             Self::AddChain(_) => (msg::NEWCHAIN, CREATE),
             Self::AddRule(..) => (msg::NEWRULE, APPEND),
         }
@@ -56,6 +52,10 @@ impl Operation<'_> {
         };
         match self {
             Self::AddTable | Self::DeleteTable => put_text(buffer, uapi::table::NAME, TABLE.as_bytes()),
+            Self::WakeTable => {
+                put_text(buffer, uapi::table::NAME, TABLE.as_bytes());
+                put_number(buffer, uapi::table::FLAGS, 0);
+            }
             // A rule to delete that is not named is every rule of the chain.
             Self::FlushChain(name) => named(buffer, uapi::rule::CHAIN, name),
             Self::DeleteChain(name) => named(buffer, uapi::chain::NAME, name),
@@ -67,24 +67,14 @@ impl Operation<'_> {
             }
             Self::AddCounter(counter) => buffer.extend_from_slice(&counter.attributes),
             Self::AddSet(set) => buffer.extend_from_slice(&set.attributes),
+            Self::AddElements(set, list) => {
+                put_text(buffer, NFTA_OBJECT_TABLE, TABLE.as_bytes());
+                put_text(buffer, element::SET, set.name.as_bytes());
+                put(buffer, element::ELEMENTS | NESTED, &set.keys.list(*list));
+            }
             Self::AddChain(chain) => buffer.extend_from_slice(&chain.attributes),
             Self::AddRule(_, rule) => buffer.extend_from_slice(&rule.attributes),
         }
-    }
-}
-
-/// Adds a set, and its elements in as many messages as it takes.
-fn push_set(set: &wanted::Set, transaction: &mut Transaction, socket: &mut Socket) {
-    let operation = Operation::AddSet(set);
-    transaction
-        .push(socket, operation.kind(), (operation.to_string(), None), |buffer| operation.write(buffer));
-    for list in set.keys.lists() {
-        let label = format!("add elements to set {}", set.name);
-        transaction.push(socket, (msg::NEWSETELEM, CREATE), (label, None), |buffer| {
-            put_text(buffer, NFTA_OBJECT_TABLE, TABLE.as_bytes());
-            put_text(buffer, element::SET, set.name.as_bytes());
-            put(buffer, element::ELEMENTS | NESTED, &list);
-        });
     }
 }
 
@@ -92,6 +82,7 @@ impl std::fmt::Display for Operation<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AddTable => write!(f, "add table inet {TABLE}"),
+            Self::WakeTable => write!(f, "wake table inet {TABLE}"),
             Self::DeleteTable => write!(f, "delete table inet {TABLE}"),
             Self::FlushChain(name) => write!(f, "flush chain {name}"),
             Self::DeleteChain(name) => write!(f, "delete chain {name}"),
@@ -100,6 +91,7 @@ impl std::fmt::Display for Operation<'_> {
             Self::DeleteFlowtable(name) => write!(f, "delete flowtable {name}"),
             Self::AddCounter(counter) => write!(f, "add counter {}", counter.name),
             Self::AddSet(set) => write!(f, "add set {}", set.name),
+            Self::AddElements(set, _) => write!(f, "add elements to set {}", set.name),
             Self::AddChain(chain) => write!(f, "add chain {}", chain.name),
             Self::AddRule(chain, _) => write!(f, "add rule to chain {}", chain.name),
         }

@@ -1,24 +1,41 @@
 //! What has to be done so that the table in the kernel becomes the one that is wanted. Pure code.
 //!
-//! Whatever differs, all rules are flushed and added again: sets and counters can then be deleted and added in any
-//! way, and the same few lines serve every case. Sets and counters that did not change stay, counters with their
-//! values. A table that is odd in itself (dormant, owned by a process) is deleted with everything in it.
+//! It takes up to three transactions. The first adds and fills the sets that are not there yet, which no rule asks until then;
+//! the second changes the rules; the third deletes what no rule uses any more. Never two of these in one:
+//!
+//! - Kernels that look interval sets up in an array (`nft_array`: Linux 7.0, and the stable releases of 6.18) publish a set's
+//!   array after they have turned to the new rules. A set that comes with the rules which ask it is empty for a while.
+//! - Linux 4.15 refuses (EBUSY) to delete in one transaction a set or counter and the last rule that uses it.
+//! - To change a set in place makes kernels up to 6.12 lose look-ups for a moment.
+//!
+//! Whatever differs, the second transaction flushes all rules and adds them again, so that the same few lines serve every
+//! case. Sets and counters that did not change stay, counters with their values.
+
+use std::collections::BTreeSet;
 
 use dockfw_policy::difference::{Difference, DifferenceKind};
 
 use super::compare::{
-    differences, is_anonymous, is_counter, is_of_same_type, is_stale_object, same_base, same_definition,
-    same_set, whole_table,
+    differences, is_anonymous, is_counter, is_of_same_type, is_own, is_stale_object, same_base,
+    same_definition, same_set, whole_table,
 };
 use super::dump::{self, Live, Name};
-use super::userdata::set_loaded;
+use super::userdata::set_entries;
 use super::wanted::{self, Wanted};
 
-/// What differs, and what is to be done about it. Both are empty where all is as wanted.
+/// What differs, and what is to be done about it. All of it is empty where all is as wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
     pub(crate) differences: Vec<Difference>,
-    pub(crate) operations: Vec<Operation<'a>>,
+    /// Adds and fills sets that no rule asks.
+    pub(crate) fill: Vec<Operation<'a>>,
+    /// Changes the rules.
+    pub(crate) switch: Vec<Operation<'a>>,
+    /// Deletes what no rule uses.
+    pub(crate) clear: Vec<Operation<'a>>,
+    /// Sets that rules ask and that hold something else than their names say. They can't be changed in place, and stand where
+    /// others have to be.
+    pub(crate) taken: Vec<&'a str>,
 }
 
 /// One step of a transaction.
@@ -26,6 +43,8 @@ pub(crate) struct Plan<'a> {
 pub(crate) enum Operation<'a> {
     /// Adds the table; one that is there stays as it is.
     AddTable,
+    /// Hooks a dormant table in.
+    WakeTable,
     DeleteTable,
     /// Deletes all rules of a chain.
     FlushChain(&'a Name),
@@ -34,43 +53,162 @@ pub(crate) enum Operation<'a> {
     DeleteObject(&'a dump::Object),
     DeleteFlowtable(&'a Name),
     AddCounter(&'a wanted::Counter),
-    /// Adds a set with its elements.
+    /// Adds a set, without elements.
     AddSet(&'a wanted::Set),
+    /// Adds elements to a set: so many lists of them fit a message each, and this is the list of that number.
+    AddElements(&'a wanted::Set, usize),
     AddChain(&'a wanted::Chain),
     /// Adds a rule behind the others of its chain.
     AddRule(&'a wanted::Chain, &'a wanted::Rule),
 }
 
-/// Compares, and plans.
-pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Plan<'a> {
-    let Some(live) = live else {
-        let differences = vec![whole_table(DifferenceKind::Missing, wanted)];
-        let operations = [Operation::AddTable].into_iter().chain(additions(None, wanted)).collect();
-        return Plan { differences, operations };
+impl<'a> Operation<'a> {
+    /// Those that add a set with its elements.
+    pub(crate) fn all_of_set(set: &'a wanted::Set) -> impl Iterator<Item = Self> {
+        [Self::AddSet(set)]
+            .into_iter()
+            .chain((0..set.keys.lists()).map(move |list| Self::AddElements(set, list)))
+    }
+}
+
+impl Operation<'_> {
+    /// The name of the set that it adds, if it adds one.
+    pub(crate) fn added_set(&self) -> Option<String> {
+        match self {
+            Self::AddSet(set) => Some(set.name.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Compares, and plans. `filled` are the names of sets that this process has filled, so that they can be relied on.
+pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTreeSet<String>) -> Plan<'a> {
+    let Some(live) = live else { return plan_first(wanted) };
+    let is_dormant = live.table.is_dormant();
+    let differences = if is_dormant {
+        vec![whole_table(DifferenceKind::Changed, wanted)]
+    } else {
+        differences(live, wanted)
     };
-    if live.table != dump::Table::default() {
-        let differences = vec![whole_table(DifferenceKind::Changed, wanted)];
-        let table = [Operation::DeleteTable, Operation::AddTable];
-        return Plan { differences, operations: table.into_iter().chain(additions(None, wanted)).collect() };
+    let sets = Sets { live, wanted, filled, asked: live.asked_sets() };
+    let mut plan = Plan { clear: sets.clear(), ..Plan::default() };
+    if differences.iter().any(|difference| !difference.is_harmless()) {
+        plan.fill = sets.fill();
+        plan.taken = sets.taken();
+        // Hooked in with what the kernel has of their rules: of a dormant table these go first.
+        let flushes = || live.chains.iter().map(|chain| Operation::FlushChain(&chain.name));
+        if is_dormant {
+            plan.fill.extend(flushes());
+        }
+        plan.switch = flushes().chain(switch(Some(live), wanted)).collect();
+        plan.clear.extend(clear(live, wanted));
     }
-    let differences = differences(live, wanted);
-    if differences.is_empty() {
-        return Plan::default();
+    Plan { differences, ..plan }
+}
+
+/// Where there is no table.
+fn plan_first(wanted: &Wanted) -> Plan<'_> {
+    let sets = wanted.sets.iter().flat_map(Operation::all_of_set);
+    Plan {
+        differences: vec![whole_table(DifferenceKind::Missing, wanted)],
+        fill: [Operation::AddTable].into_iter().chain(sets).collect(),
+        switch: switch(None, wanted),
+        ..Plan::default()
     }
-    let operations = deletions(live, wanted).into_iter().chain(additions(Some(live), wanted)).collect();
-    Plan { differences, operations }
+}
+
+impl<'a> Plan<'a> {
+    /// The transactions, in order.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &[Operation<'a>]> {
+        [&self.fill, &self.switch, &self.clear].into_iter().map(Vec::as_slice).filter(|step| !step.is_empty())
+    }
+}
+
+/// What takes out again what an apply left that did not get as far as the rules.
+pub(crate) fn leftovers(live: &Live) -> Vec<Operation<'_>> {
+    if live.chains.is_empty() {
+        return vec![Operation::DeleteTable];
+    }
+    let asked = live.asked_sets();
+    let unused = live.sets.iter().filter(|set| is_own(set) && !asked.contains(set.name.0.as_slice()));
+    unused.map(|set| Operation::DeleteSet(&set.name)).collect()
+}
+
+/// The sets that are there and those that are wanted.
+struct Sets<'a, 'f> {
+    live: &'a Live,
+    wanted: &'a Wanted,
+    filled: &'f BTreeSet<String>,
+    /// The names of those that rules ask.
+    asked: BTreeSet<&'a [u8]>,
+}
+
+/// How a wanted set fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate<'a> {
+    /// It is there.
+    Stays,
+    /// It has to be added.
+    Comes,
+    /// So it has, and one of its name goes first, which no rule asks: an apply that was killed may have left it half full.
+    Replaces(&'a Name),
+    /// One of its name is asked by rules.
+    IsTaken,
+}
+
+impl<'a> Sets<'a, '_> {
+    fn fate(&self, wanted: &wanted::Set) -> Fate<'a> {
+        let Some(own) = self.live.sets.iter().find(|own| own.name.is(&wanted.name)) else {
+            return Fate::Comes;
+        };
+        let is_asked = self.asked.contains(own.name.0.as_slice());
+        match (same_set(own, wanted), is_asked || self.filled.contains(&wanted.name)) {
+            (true, true) => Fate::Stays,
+            (false, true) if is_asked => Fate::IsTaken,
+            _ => Fate::Replaces(&own.name),
+        }
+    }
+
+    fn fill(&self) -> Vec<Operation<'a>> {
+        let additions = self.wanted.sets.iter().flat_map(|set| match self.fate(set) {
+            Fate::Stays | Fate::IsTaken => vec![],
+            Fate::Comes => Operation::all_of_set(set).collect(),
+            Fate::Replaces(name) => {
+                [Operation::DeleteSet(name)].into_iter().chain(Operation::all_of_set(set)).collect()
+            }
+        });
+        additions.collect()
+    }
+
+    fn taken(&self) -> Vec<&'a str> {
+        let taken = self.wanted.sets.iter().filter(|set| self.fate(set) == Fate::IsTaken);
+        taken.map(|set| set.name.as_str()).collect()
+    }
+
+    /// Sets of names that are not wanted.
+    fn clear(&self) -> Vec<Operation<'a>> {
+        let is_wanted = |own: &dump::Set| self.wanted.sets.iter().any(|set| own.name.is(&set.name));
+        let stale = self.live.sets.iter().filter(|own| !is_anonymous(own) && !is_wanted(own));
+        stale.map(|own| Operation::DeleteSet(&own.name)).collect()
+    }
 }
 
 /// Whether the elements of a set in the kernel are worth reading: those of one that is declared as wanted may be others
-/// all the same, and those of one that is not are compared for people to see.
+/// all the same, and those of one that has the place of a wanted one are compared for people to see.
 pub(crate) fn is_worth_reading(live: &dump::Set, wanted: &Wanted, limits: Limits) -> bool {
-    let Some(wanted) = wanted.sets.iter().find(|set| live.name.is(&set.name)) else { return false };
-    let loaded = set_loaded(&live.userdata).map_or(u64::MAX, |loaded| loaded.entries);
-    if same_definition(live, wanted) {
-        wanted.loaded.entries <= limits.to_verify
-    } else {
-        is_of_same_type(live, wanted) && loaded.max(wanted.loaded.entries) <= limits.to_name
+    let loaded = set_entries(&live.userdata).unwrap_or(u64::MAX);
+    let of_name = wanted.sets.iter().find(|set| live.name.is(&set.name));
+    if let Some(wanted) = of_name.filter(|wanted| same_definition(live, wanted)) {
+        return wanted.entries <= limits.to_verify;
     }
+    let named = |wanted: &&wanted::Set| loaded.max(wanted.entries) <= limits.to_name;
+    let mut same_list =
+        wanted.sets.iter().filter(|set| is_of_same_type(live, set) && live.name.is_titled(set.title()));
+    of_name
+        .filter(|wanted| is_of_same_type(live, wanted))
+        .or_else(|| same_list.next())
+        .as_ref()
+        .is_some_and(named)
 }
 
 /// The largest sets whose elements are read back.
@@ -82,48 +220,35 @@ pub(crate) struct Limits {
     pub(crate) to_name: u64,
 }
 
-fn is_stale_chain(live: &dump::Chain, wanted: &Wanted) -> bool {
-    !wanted.chains.iter().any(|chain| live.name.is(chain.name) && same_base(live, chain))
-}
-
-fn is_stale_set(live: &dump::Set, wanted: &Wanted) -> bool {
-    !is_anonymous(live) && !wanted.sets.iter().any(|set| live.name.is(&set.name) && same_set(live, set))
-}
-
-/// Rules go first, for they use all the rest; then sets, for maps use chains and objects.
-fn deletions<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
-    let flushes = live.chains.iter().map(|chain| Operation::FlushChain(&chain.name));
-    let sets = live.sets.iter().filter(|set| is_stale_set(set, wanted));
-    let chains = live.chains.iter().filter(|chain| is_stale_chain(chain, wanted));
-    let objects = live.objects.iter().filter(|object| is_stale_object(object, wanted));
-    flushes
-        .chain(sets.map(|set| Operation::DeleteSet(&set.name)))
-        .chain(chains.map(|chain| Operation::DeleteChain(&chain.name)))
-        .chain(objects.map(Operation::DeleteObject))
-        .chain(live.flowtables.iter().map(Operation::DeleteFlowtable))
+/// All rules, behind the counters and chains that they need. A chain that is hooked in otherwise makes room for the one of its
+/// name.
+fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> {
+    let chains = live.map_or(&[][..], |live| &live.chains);
+    let objects = live.map_or(&[][..], |live| &live.objects);
+    let is_there =
+        |chain: &wanted::Chain| chains.iter().any(|own| own.name.is(chain.name) && same_base(own, chain));
+    let is_odd = |own: &&dump::Chain| {
+        wanted.chains.iter().any(|chain| own.name.is(chain.name) && !same_base(own, chain))
+    };
+    let is_missing = |counter: &&wanted::Counter| !objects.iter().any(|object| is_counter(object, counter));
+    let rules = wanted.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
+    let odd = chains.iter().filter(is_odd).map(|chain| Operation::DeleteChain(&chain.name));
+    let wake = live.is_some_and(|live| live.table.is_dormant()).then_some(Operation::WakeTable);
+    odd.chain(wake)
+        .chain(wanted.counters.iter().filter(is_missing).map(Operation::AddCounter))
+        .chain(wanted.chains.iter().filter(|chain| !is_there(chain)).map(Operation::AddChain))
+        .chain(rules.map(|(chain, rule)| Operation::AddRule(chain, rule)))
         .collect()
 }
 
-/// Everything that is not there as wanted, and all rules.
-fn additions<'a>(live: Option<&Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> {
-    let has_counter = |counter: &wanted::Counter| {
-        live.is_some_and(|live| live.objects.iter().any(|object| is_counter(object, counter)))
-    };
-    let has_set = |set: &wanted::Set| {
-        live.is_some_and(|live| live.sets.iter().any(|own| own.name.is(&set.name) && same_set(own, set)))
-    };
-    let has_chain = |chain: &wanted::Chain| {
-        live.is_some_and(|live| {
-            live.chains.iter().any(|own| own.name.is(chain.name) && same_base(own, chain))
-        })
-    };
-    let rules = wanted.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
-    let counters = wanted.counters.iter().filter(|counter| !has_counter(counter));
-    counters
-        .map(Operation::AddCounter)
-        .chain(wanted.sets.iter().filter(|set| !has_set(set)).map(Operation::AddSet))
-        .chain(wanted.chains.iter().filter(|chain| !has_chain(chain)).map(Operation::AddChain))
-        .chain(rules.map(|(chain, rule)| Operation::AddRule(chain, rule)))
+/// What no rule uses any more, but for sets: those may be used by maps, which are sets.
+fn clear<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
+    let is_stale = |own: &&dump::Chain| !wanted.chains.iter().any(|chain| own.name.is(chain.name));
+    let chains = live.chains.iter().filter(is_stale).map(|chain| Operation::DeleteChain(&chain.name));
+    let objects = live.objects.iter().filter(|object| is_stale_object(object, wanted));
+    chains
+        .chain(objects.map(Operation::DeleteObject))
+        .chain(live.flowtables.iter().map(Operation::DeleteFlowtable))
         .collect()
 }
 

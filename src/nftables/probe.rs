@@ -18,12 +18,15 @@ use super::socket::Socket;
 use super::transaction::{Failure, Label, Transaction, reason};
 use super::wanted::Wanted;
 
-/// The one construct that the engine can do without.
+/// What the engine can do without.
 const INTERFACE_KIND: &str = "the kind of an interface (meta iifkind)";
+const DIALLED_ADDRESS: &str = "the address that was dialled (ct original ip daddr)";
 /// Where the answers come from.
 const SOURCE: &str = "the kernel, by a transaction that is never committed";
 /// The counter that rules refer to.
 const COUNTER: &str = "probe";
+/// The chain that a rule jumps to.
+const CALLED: &str = "called";
 
 /// Asks for everything that the engine may need.
 pub(crate) fn probe(socket: &mut Socket) -> Result<Vec<Requirement>, EngineError> {
@@ -43,24 +46,39 @@ pub(crate) fn probe(socket: &mut Socket) -> Result<Vec<Requirement>, EngineError
         .iter()
         // The first two only clear the way for the third.
         .skip(2)
+        // What is said of a set's elements, its own answer has.
+        .filter(|operation| !matches!(operation, Operation::AddElements(..)))
         .map(|operation| answer(operation, &refusals))
         .collect())
 }
 
 /// Asks for what is optional alone.
 pub(crate) fn features(socket: &mut Socket) -> Result<Features, EngineError> {
-    let table = table(vec![(INTERFACE_KIND, vec![Statement::Bridge(Direction::In)])], Vec::new());
+    let table = table(optional(), Vec::new());
     let wanted = super::encode(&table)?;
-    match check(socket, &operations(&wanted)) {
-        Ok(()) => Ok(Features { interface_kind: true }),
-        Err(Failure::Refused(refusals))
-            if refusals.iter().all(|(label, _)| is_about(label, INTERFACE_KIND)) =>
-        {
-            refusals.iter().try_for_each(|(_, reply)| refuse_passing(reply))?;
-            Ok(Features { interface_kind: false })
+    let refusals = match check(socket, &operations(&wanted)) {
+        Ok(()) => Vec::new(),
+        Err(Failure::Refused(refusals)) if refusals.iter().all(|(label, _)| is_about_optional(label)) => {
+            refusals
         }
-        Err(failure) => Err(failure.into()),
-    }
+        Err(failure) => return Err(failure.into()),
+    };
+    refusals.iter().try_for_each(|(_, reply)| refuse_passing(reply))?;
+    let has = |what| !refusals.iter().any(|(label, _)| is_about(label, what));
+    Ok(Features { interface_kind: has(INTERFACE_KIND), dialled_address: has(DIALLED_ADDRESS) })
+}
+
+fn optional() -> Vec<(&'static str, Vec<Statement>)> {
+    let loopback = ipnetwork::Ipv4Network::new(Ipv4Addr::new(127, 0, 0, 0), 8).ok();
+    let dialled = loopback.map(|network| Statement::DialledAddress(network.into()));
+    vec![
+        (INTERFACE_KIND, vec![Statement::Bridge(Direction::In)]),
+        (DIALLED_ADDRESS, dialled.into_iter().collect()),
+    ]
+}
+
+fn is_about_optional(label: &Label) -> bool {
+    optional().iter().any(|(what, _)| is_about(label, what))
 }
 
 /// In a table of the real name, because its messages are those of the real table. If it is there, it is deleted
@@ -70,7 +88,7 @@ fn operations(wanted: &Wanted) -> Vec<Operation<'_>> {
     [Operation::AddTable, Operation::DeleteTable, Operation::AddTable]
         .into_iter()
         .chain(wanted.counters.iter().map(Operation::AddCounter))
-        .chain(wanted.sets.iter().map(Operation::AddSet))
+        .chain(wanted.sets.iter().flat_map(Operation::all_of_set))
         .chain(wanted.chains.iter().map(Operation::AddChain))
         .chain(rules.map(|(chain, rule)| Operation::AddRule(chain, rule)))
         .collect()
@@ -111,7 +129,12 @@ fn is_about(label: &Label, what: &str) -> bool {
 }
 
 fn requirement(what: &str, missing: Option<String>) -> Requirement {
-    Requirement { what: what.into(), source: SOURCE.into(), missing, optional: what == INTERFACE_KIND }
+    Requirement {
+        what: what.into(),
+        source: SOURCE.into(),
+        missing,
+        optional: optional().iter().any(|(own, _)| *own == what),
+    }
 }
 
 fn describe(operation: &Operation<'_>) -> String {
@@ -119,6 +142,7 @@ fn describe(operation: &Operation<'_>) -> String {
         Operation::AddTable => "tables of the family inet".into(),
         Operation::AddCounter(_) => "named counters".into(),
         Operation::AddSet(set) => format!("sets: {}", set.name.replace('_', " ")),
+        Operation::AddChain(chain) if chain.priority.is_none() => "chains at no hook".into(),
         Operation::AddChain(chain) => format!("chains at the hook {}", chain.name),
         Operation::AddRule(_, rule) => rule.origin.what.clone(),
         operation => operation.to_string(),
@@ -133,9 +157,10 @@ fn table(constructs: Vec<(&str, Vec<Statement>)>, sets: Vec<Set>) -> Table {
         origin: Origin { what: what.into(), place: None },
     };
     let mut chains = vec![
-        chain("prerouting", Hook::Prerouting, -310),
-        chain("forward", Hook::Forward, -10),
-        chain("input", Hook::Input, -10),
+        chain(CALLED, Hook::Input, None),
+        chain("prerouting", Hook::Prerouting, Some(-310)),
+        chain("forward", Hook::Forward, Some(-10)),
+        chain("input", Hook::Input, Some(-10)),
     ];
     if let Some(input) = chains.last_mut() {
         input.rules = constructs.into_iter().map(rule).collect();
@@ -144,15 +169,16 @@ fn table(constructs: Vec<(&str, Vec<Statement>)>, sets: Vec<Set>) -> Table {
     Table { counters, sets, chains }
 }
 
-fn chain(name: &'static str, hook: Hook, priority: i32) -> Chain {
+fn chain(name: &'static str, hook: Hook, priority: Option<i32>) -> Chain {
     Chain { name, hook, priority, rules: Vec::new() }
 }
 
 fn everything() -> Table {
-    let constructs = vec![
+    let mut constructs = vec![
         ("names of interfaces (meta iifname)", vec![Statement::InterfaceName(IfPattern::Name("lo".into()))]),
         ("matching a set (lookup)", vec![set_match()]),
         ("verdicts", vec![Statement::Drop]),
+        ("jumps to other chains", vec![Statement::Jump(CALLED)]),
         ("addresses of packets (payload, bitwise)", address_matches()),
         ("the kind of a packet (meta pkttype)", vec![Statement::Unicast]),
         ("own addresses (fib saddr type)", vec![Statement::SourceIsLocal]),
@@ -163,8 +189,8 @@ fn everything() -> Table {
         ("counting by a named counter (objref)", counter().into_iter().collect()),
         ("limits (limit)", Rate::new(10, RateUnit::Second).map(Statement::Limit).into_iter().collect()),
         ("the kernel's log (log)", vec![Statement::Log("dockfw: ".into())]),
-        (INTERFACE_KIND, vec![Statement::Bridge(Direction::In)]),
     ];
+    constructs.extend(optional());
     table(constructs, sets())
 }
 

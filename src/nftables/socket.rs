@@ -7,7 +7,7 @@ use dockfw_policy::engine::EngineError;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 
 use super::message::{self, Head, Message, Messages, Reply};
@@ -25,16 +25,18 @@ sockopt_impl!(
 const DATAGRAM: usize = 64 * 1024;
 /// The room for answers that wait to be read: thousands of errors of one transaction.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-/// The room beside the messages of a transaction that the kernel counts against the send buffer.
-const SEND_OVERHEAD: usize = 4096;
-/// The number of buffers that one `sendmsg` takes: `UIO_MAXIOV` (linux/uio.h).
-const MAX_PAGES: usize = 1024;
+/// The room for a transaction that is asked for. With pages of 192 KiB and more it is less than `sendmsg` takes buffers at once
+/// (`UIO_MAXIOV`, 1024, linux/uio.h), and more than any set of addresses takes that a host has memory for.
+const SEND_BUFFER: usize = 128 * 1024 * 1024;
+/// What the kernel wants to be left of it (`netlink_sendmsg`, af_netlink.c).
+const SEND_OVERHEAD: usize = 32;
 
 /// A socket that talks to netfilter in the process's network namespace.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
     sequence: u32,
+    max_datagram: usize,
 }
 
 /// Why the kernel did not answer a request.
@@ -95,19 +97,25 @@ impl Socket {
             }
             errno => io_error("open a netlink socket", errno),
         })?;
-        let socket = Self { fd, sequence: 0 };
+        let mut socket = Self { fd, sequence: 0, max_datagram: 0 };
         socket.prepare().map_err(|errno| io_error("prepare a netlink socket", errno))?;
         Ok(socket)
     }
 
-    fn prepare(&self) -> nix::Result<()> {
+    fn prepare(&mut self) -> nix::Result<()> {
         // Connected to the kernel: no other process can send to it.
         socket::bind(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         socket::connect(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         or_do_without(setsockopt(&self.fd, ExtendedAck, &true))?;
         or_do_without(setsockopt(&self.fd, CappedAck, &true))?;
         setsockopt(&self.fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
-            .or_else(|_| setsockopt(&self.fd, sockopt::RcvBuf, &RECEIVE_BUFFER))
+            .or_else(|_| setsockopt(&self.fd, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
+        // In a user namespace the limit can't be forced, and what is asked for is cut to `net.core.wmem_max`.
+        setsockopt(&self.fd, sockopt::SndBufForce, &SEND_BUFFER)
+            .or_else(|_| setsockopt(&self.fd, sockopt::SndBuf, &SEND_BUFFER))?;
+        let room = getsockopt(&self.fd, sockopt::SndBuf)?.min(SEND_BUFFER);
+        self.max_datagram = room.saturating_sub(SEND_OVERHEAD);
+        Ok(())
     }
 
     /// The next number of a message.
@@ -176,11 +184,15 @@ impl Socket {
         }
     }
 
+    /// The most bytes of a transaction, which is one datagram.
+    pub(crate) fn max_datagram(&self) -> usize {
+        self.max_datagram
+    }
+
     /// Sends a transaction and reads what the kernel says of it. The kernel is done with it when `sendmsg`
     /// returns, so that what there is to read is there.
     pub(crate) fn transact(&mut self, pages: &[Vec<u8>]) -> Result<Replies, EngineError> {
         let bytes = pages.iter().map(Vec::len).sum::<usize>();
-        self.make_room(bytes)?;
         let slices: Vec<_> = pages.iter().map(|page| IoSlice::new(page)).collect();
         socket::sendmsg::<NetlinkAddr>(self.fd.as_raw_fd(), &slices, &[], MsgFlags::empty(), None).map_err(
             |errno| match errno {
@@ -193,18 +205,6 @@ impl Socket {
             },
         )?;
         self.drain()
-    }
-
-    /// In a user namespace the limit can't be forced, and what is asked for is cut to `net.core.wmem_max`;
-    /// whether that was enough, `sendmsg` tells.
-    fn make_room(&self, bytes: usize) -> Result<(), EngineError> {
-        let size = bytes + SEND_OVERHEAD;
-        if i32::try_from(size).is_err() {
-            return Err(too_large(bytes));
-        }
-        setsockopt(&self.fd, sockopt::SndBufForce, &size)
-            .or_else(|_| setsockopt(&self.fd, sockopt::SndBuf, &size))
-            .map_err(|errno| io_error("make room for a transaction", errno))
     }
 
     fn drain(&self) -> Result<Replies, EngineError> {
@@ -226,11 +226,6 @@ impl Socket {
             }
         }
     }
-}
-
-/// The largest number of bytes that pages of this size can carry.
-pub(crate) fn max_bytes(page: usize) -> usize {
-    MAX_PAGES * page
 }
 
 fn too_large(bytes: usize) -> EngineError {

@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::attributes::put_number;
 use super::message::{self, Head, Reply};
-use super::socket::{Replies, Socket, max_bytes};
+use super::socket::{Replies, Socket};
 use super::uapi::{NFNL_BATCH_GENID, msg};
 
 /// The size at which a page of messages is full; with the largest message, 64 KiB, it ends below 256 KiB.
@@ -18,6 +18,13 @@ const PAGE: usize = 256 * 1024;
 /// The kernel's count of transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(pub(crate) u32);
+
+impl Generation {
+    /// The one that a transaction makes of it: the kernel leaves 0 out (`nf_tables_commit`, nf_tables_api.c).
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.checked_add(1).unwrap_or(1))
+    }
+}
 
 /// Messages that begin, fill and end a transaction.
 #[derive(Debug)]
@@ -123,6 +130,20 @@ impl Transaction {
         self.write(Head { kind, flags, sequence, family: message::INET, resource: 0 }, fill);
     }
 
+    /// Whether there is room for one more message in what the kernel takes at once.
+    pub(crate) fn has_room(&self, socket: &Socket) -> bool {
+        self.bytes() + PAGE - FULL_PAGE < socket.max_datagram()
+    }
+
+    /// Whether the kernel takes it at once.
+    pub(crate) fn fits(&self, socket: &Socket) -> bool {
+        self.bytes() <= socket.max_datagram()
+    }
+
+    fn bytes(&self) -> usize {
+        self.pages.iter().map(Vec::len).sum()
+    }
+
     /// Has the kernel do it.
     pub(crate) fn commit(mut self, socket: &mut Socket) -> Result<(), Failure> {
         let sequence = socket.next_sequence();
@@ -136,11 +157,6 @@ impl Transaction {
     }
 
     fn send(self, socket: &mut Socket) -> Result<(), Failure> {
-        if self.pages.len() * PAGE > max_bytes(PAGE) {
-            return Err(
-                EngineError::Unsupported("the ruleset is too large for one transaction".into()).into()
-            );
-        }
         let replies = socket.transact(&self.pages)?;
         self.judge(replies)
     }

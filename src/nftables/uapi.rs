@@ -33,7 +33,8 @@ pub(crate) const NFTA_OBJECT_TABLE: u16 = 1;
 pub(crate) mod table {
     pub(crate) const NAME: u16 = 1;
     pub(crate) const FLAGS: u16 = 2;
-    pub(crate) const USERDATA: u16 = 6;
+    /// `NFT_TABLE_F_DORMANT`.
+    pub(crate) const FLAG_DORMANT: u32 = 1;
 }
 
 /// `enum nft_chain_attributes`, and `enum nft_hook_attributes` inside of `HOOK`.
@@ -63,6 +64,16 @@ pub(crate) mod expr {
     pub(crate) const NAME: u16 = 1;
     pub(crate) const DATA: u16 = 2;
 }
+
+/// The expressions that ask a set, each with the attribute that names it.
+pub(crate) const SET_OF_EXPRESSION: [(&[u8], u16); 3] = [
+    // NFTA_LOOKUP_SET
+    (b"lookup", 1),
+    // NFTA_DYNSET_SET_NAME
+    (b"dynset", 1),
+    // NFTA_OBJREF_SET_NAME
+    (b"objref", 4),
+];
 
 /// `enum nft_set_attributes`.
 pub(crate) mod set {

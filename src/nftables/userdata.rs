@@ -8,8 +8,8 @@ const RULE_COMMENT: u8 = 0;
 const SET_KEY_BYTE_ORDER: u8 = 0;
 /// `NFTNL_UDATA_SET_COMMENT`.
 const SET_COMMENT: u8 = 7;
-/// Ours: the digest of a set's elements and their number. libnftnl skips what it does not know.
-const SET_LOADED: u8 = 0xd0;
+/// Ours: the number of a set's elements. libnftnl skips what it does not know. (0xd0 was that of dockfw 0.1.)
+const SET_ENTRIES: u8 = 0xd1;
 
 /// The order of bytes in a set's keys, by nft's numbers (`enum byteorder`, nftables/include/datatype.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +20,6 @@ pub(crate) enum ByteOrder {
     Network = 2,
 }
 
-/// What a set was loaded with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Loaded {
-    /// The digest of its elements.
-    pub(crate) digest: u128,
-    /// How many entries of the policy they are.
-    pub(crate) entries: u64,
-}
-
 /// A rule's comment.
 pub(crate) fn of_rule(comment: &str) -> Vec<u8> {
     let mut userdata = Vec::new();
@@ -36,16 +27,12 @@ pub(crate) fn of_rule(comment: &str) -> Vec<u8> {
     userdata
 }
 
-/// All that is recorded of a set.
-pub(crate) fn of_set(order: ByteOrder, comment: &str, loaded: Loaded) -> Vec<u8> {
+/// All that is recorded of a set: `entries` is how many entries of the policy its elements are.
+pub(crate) fn of_set(order: ByteOrder, comment: &str, entries: u64) -> Vec<u8> {
     let mut userdata = Vec::new();
     put(&mut userdata, SET_KEY_BYTE_ORDER, &(order as u32).to_ne_bytes());
     put_text(&mut userdata, SET_COMMENT, comment);
-    put(
-        &mut userdata,
-        SET_LOADED,
-        &[loaded.digest.to_be_bytes().as_slice(), &loaded.entries.to_be_bytes()].concat(),
-    );
+    put(&mut userdata, SET_ENTRIES, &entries.to_be_bytes());
     userdata
 }
 
@@ -56,11 +43,9 @@ pub(crate) fn rule_comment(userdata: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// What a set was loaded with, where its userdata says so.
-pub(crate) fn set_loaded(userdata: &[u8]) -> Option<Loaded> {
-    let (digest, rest) = find(userdata, SET_LOADED)?.split_first_chunk()?;
-    let entries = rest.try_into().ok()?;
-    Some(Loaded { digest: u128::from_be_bytes(*digest), entries: u64::from_be_bytes(entries) })
+/// How many entries of a policy a set was loaded with, where its userdata says so.
+pub(crate) fn set_entries(userdata: &[u8]) -> Option<u64> {
+    find(userdata, SET_ENTRIES)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// Appends a value. The length is one byte; what is longer is left out, and comments are at most 100 bytes.
@@ -94,9 +79,8 @@ mod tests {
 
     #[test]
     fn what_is_recorded_reads_back() {
-        let loaded = Loaded { digest: u128::MAX - 1, entries: 500_000 };
-        let userdata = of_set(ByteOrder::Host, "Docker's bridges", loaded);
-        assert_eq!(set_loaded(&userdata), Some(loaded));
+        let userdata = of_set(ByteOrder::Host, "Docker's bridges", 500_000);
+        assert_eq!(set_entries(&userdata), Some(500_000));
         assert!(userdata.starts_with(&[0, 4, 1, 0, 0, 0]), "the byte order comes first, as nft writes it");
         assert_eq!(
             rule_comment(&of_rule("allow \u{201c}web\u{201d}")).as_deref(),
@@ -107,16 +91,15 @@ mod tests {
     #[test]
     fn the_longest_comment_fits_what_the_kernel_keeps() {
         let longest = "c".repeat(100);
-        let loaded = Loaded { digest: 0, entries: 0 };
         // NFT_USERDATA_MAXLEN (linux/netfilter/nf_tables.h)
-        assert!(of_set(ByteOrder::Network, &longest, loaded).len() <= 256 && of_rule(&longest).len() <= 256);
+        assert!(of_set(ByteOrder::Network, &longest, 0).len() <= 256 && of_rule(&longest).len() <= 256);
     }
 
     proptest! {
         #[test]
         fn no_userdata_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             rule_comment(&bytes);
-            set_loaded(&bytes);
+            set_entries(&bytes);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::elements::{Keys, NotSingle, key_length};
 use super::encode::expressions;
 use super::ffi::{self, BuildError, Value};
 use super::uapi::{self, datatype};
-use super::userdata::{self, ByteOrder, Loaded};
+use super::userdata::{self, ByteOrder};
 
 /// Why a table can't be put into the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,11 @@ pub(crate) enum EncodeError {
         source: BuildError,
     },
 }
+
+/// The type of our base chains.
+pub(crate) const BASE_TYPE: &str = "filter";
+/// The policy of our base chains: no objection to what no rule drops.
+pub(crate) const BASE_POLICY: u32 = libc::NF_ACCEPT as u32;
 
 /// The whole table.
 #[derive(Debug)]
@@ -61,17 +66,20 @@ pub(crate) struct Set {
     /// The size that is declared; 0 is none.
     pub(crate) size: u32,
     pub(crate) userdata: Vec<u8>,
-    pub(crate) loaded: Loaded,
+    /// How many entries of the policy its elements are.
+    pub(crate) entries: u64,
     pub(crate) keys: Keys,
     pub(crate) attributes: Vec<u8>,
 }
 
-/// A base chain with its rules.
+/// A chain with its rules.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
+    /// The hook whose packets meet it.
     pub(crate) hook: Hook,
-    pub(crate) priority: i32,
+    /// Its priority there, of a base chain.
+    pub(crate) priority: Option<i32>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) attributes: Vec<u8>,
 }
@@ -86,9 +94,9 @@ pub(crate) struct Rule {
 }
 
 impl Chain {
-    /// The number of its hook.
-    pub(crate) fn hook_number(&self) -> u32 {
-        hook_number(self.hook)
+    /// The hook's number and the priority, of a base chain.
+    pub(crate) fn place(&self) -> Option<(u32, i32)> {
+        self.priority.map(|priority| (hook_number(self.hook), priority))
     }
 }
 
@@ -96,6 +104,11 @@ impl Set {
     /// Whether its elements are intervals.
     pub(crate) fn is_interval(&self) -> bool {
         self.flags & uapi::set::FLAG_INTERVAL != 0
+    }
+
+    /// What it is called in the policy, and what is in it.
+    pub(crate) fn title(&self) -> &str {
+        nft::title(&self.name)
     }
 
     /// Which elements of its list are in the set, in words.
@@ -193,8 +206,8 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
     let key_length = key_length(&set.elements) as u32;
     let flags = if set.interval { uapi::set::FLAG_INTERVAL } else { 0 };
     let size = size(set);
-    let loaded = Loaded { digest: keys.digest(), entries: set.elements.len() as u64 };
-    let userdata = userdata::of_set(order, &set.comment, loaded);
+    let entries = set.elements.len() as u64;
+    let userdata = userdata::of_set(order, &set.comment, entries);
     let object = ffi::Set::new(&[
         (ffi::Set::TABLE, Value::Text(TABLE)),
         (ffi::Set::NAME, Value::Text(&set.name)),
@@ -207,7 +220,7 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
     ]);
     let attributes = building(object, || format!("set {}", set.name))?.attributes();
     let (name, list) = (set.name.clone(), set.list.as_ref().map(ToString::to_string));
-    Ok(Set { name, list, key_type, key_length, flags, size, userdata, loaded, keys, attributes })
+    Ok(Set { name, list, key_type, key_length, flags, size, userdata, entries, keys, attributes })
 }
 
 /// The number of a hook (linux/netfilter.h).
@@ -221,15 +234,17 @@ fn hook_number(hook: Hook) -> u32 {
 }
 
 fn encode_chain(chain: &nft::Chain) -> Result<Chain, EncodeError> {
-    let object = ffi::Chain::new(&[
-        (ffi::Chain::TABLE, Value::Text(TABLE)),
-        (ffi::Chain::NAME, Value::Text(chain.name)),
-        (ffi::Chain::TYPE, Value::Text("filter")),
-        (ffi::Chain::HOOK, Value::Number(hook_number(chain.hook))),
-        (ffi::Chain::PRIORITY, Value::Signed(chain.priority)),
-        (ffi::Chain::POLICY, Value::Number(libc::NF_ACCEPT as u32)),
-    ]);
-    let attributes = building(object, || format!("chain {}", chain.name))?.attributes();
+    let mut attributes =
+        vec![(ffi::Chain::TABLE, Value::Text(TABLE)), (ffi::Chain::NAME, Value::Text(chain.name))];
+    if let Some(priority) = chain.priority {
+        attributes.extend([
+            (ffi::Chain::TYPE, Value::Text(BASE_TYPE)),
+            (ffi::Chain::HOOK, Value::Number(hook_number(chain.hook))),
+            (ffi::Chain::PRIORITY, Value::Signed(priority)),
+            (ffi::Chain::POLICY, Value::Number(BASE_POLICY)),
+        ]);
+    }
+    let attributes = building(ffi::Chain::new(&attributes), || format!("chain {}", chain.name))?.attributes();
     let rules = chain.rules.iter().map(|rule| encode_rule(chain.name, rule)).collect::<Result<_, _>>()?;
     Ok(Chain { name: chain.name, hook: chain.hook, priority: chain.priority, rules, attributes })
 }

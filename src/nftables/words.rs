@@ -90,7 +90,13 @@ impl Reader {
     fn expression(&mut self, name: &[u8], data: Attributes<'_>) {
         match name {
             b"meta" => self.load(data, 1, meta(data.number(2))),
-            b"ct" => self.load(data, 1, conntrack(data)),
+            b"ct" => {
+                let load = conntrack(data);
+                if load.form == Form::Address {
+                    self.imply(Form::Family);
+                }
+                self.load(data, 1, load);
+            }
             b"fib" => self.load(data, 1, fib(data)),
             b"payload" => self.payload(data),
             b"bitwise" => self.bitwise(data),
@@ -243,6 +249,10 @@ fn conntrack(data: Attributes<'_>) -> Load {
         (libc::NFT_CT_PROTO_SRC as u32, "proto-src", Form::Number),
         (libc::NFT_CT_PROTO_DST as u32, "proto-dst", Form::Number),
         (libc::NFT_CT_MARK as u32, "mark", Form::Hex),
+        (libc::NFT_CT_SRC_IP as u32, "ip saddr", Form::Address),
+        (libc::NFT_CT_DST_IP as u32, "ip daddr", Form::Address),
+        (libc::NFT_CT_SRC_IP6 as u32, "ip6 saddr", Form::Address),
+        (libc::NFT_CT_DST_IP6 as u32, "ip6 daddr", Form::Address),
     ];
     let direction = match data.value(3) {
         [] => "",
@@ -299,7 +309,7 @@ fn unequal(load: &Load, bytes: &[u8]) -> String {
 
 fn equal(load: &Load, bytes: &[u8], value: &str) -> String {
     let prefix = |bits: u32| format!("{} {value}/{bits}", load.what);
-    let whole = if load.what.starts_with("ip6") { 16 } else { 4 };
+    let whole = if load.what.contains("ip6") { 16 } else { 4 };
     match (load.form, &load.mask) {
         (Form::Address, Some(mask)) => prefix(mask.iter().map(|byte| byte.count_ones()).sum()),
         (Form::Address, None) if bytes.len() < whole => prefix(bytes.len() as u32 * 8),

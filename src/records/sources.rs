@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dockfw_policy::Files;
+use dockfw_policy::digest::Digest;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::RecordError;
 
@@ -74,7 +74,7 @@ impl Sources {
 
 /// What tells the bytes of sources from others: it guards against accidents, as a checksum does.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    format!("{:032x}", xxh3_128(bytes))
+    format!("{:032x}", Digest::of([bytes]).number())
 }
 
 /// Sources in one piece, as they are written down.

@@ -46,6 +46,9 @@ impl Lowering<'_> {
             Match::Source(name) => self.sources(name),
             Match::SourceNetwork(network) => self.network(network, |text| vec![Part::base("-s", text)]),
             Match::DestinationNetwork(network) => self.network(network, |text| destination(text, layer)),
+            Match::DialledNetwork(network) => {
+                self.network(network, |text| vec![conntrack("--ctorigdst", text)])
+            }
             Match::SourceIsOwn => self.own_sources(),
             Match::Established => vec![vec![conntrack("--ctstate", "RELATED,ESTABLISHED")]],
             Match::Translated => vec![vec![conntrack("--ctstate", "DNAT")]],

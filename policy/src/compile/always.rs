@@ -38,14 +38,19 @@ const LINK_LOCAL6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// Packets that did not come from `lo` and have an address that only the host itself could use.
 pub(super) fn impossible_addresses() -> Vec<Vec<Match>> {
-    let (v4, v6) = (network4(LOOPBACK4, 8), network6(Ipv6Addr::LOCALHOST, 128));
-    vec![
-        vec![Match::SourceNetwork(v4)],
-        vec![Match::DestinationNetwork(v4)],
-        vec![Match::SourceNetwork(v6)],
-        vec![Match::DestinationNetwork(v6)],
-        vec![Match::SourceIsOwn],
-    ]
+    let of_loopback =
+        |network| [vec![Match::SourceNetwork(network)], vec![Match::DestinationNetwork(network)]];
+    loopback_networks().into_iter().flat_map(of_loopback).chain([vec![Match::SourceIsOwn]]).collect()
+}
+
+/// The same of new connections, once their destination may have been translated.
+pub(super) fn impossible_connections() -> Vec<Vec<Match>> {
+    let dialled = |network| vec![Match::DialledNetwork(network)];
+    impossible_addresses().into_iter().chain(loopback_networks().map(dialled)).collect()
+}
+
+fn loopback_networks() -> [IpNetwork; 2] {
+    [network4(LOOPBACK4, 8), network6(Ipv6Addr::LOCALHOST, 128)]
 }
 
 /// Without these a network segment does not work. (Errors about live connections belong to those.)

@@ -1,7 +1,7 @@
 //! Comparisons that all engines share: of the rules of a chain, and of the elements of a set.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
 use super::{Difference, DifferenceKind, ElementChanges, Elements, MAX_NAMED, Part};
@@ -147,6 +147,18 @@ fn unmatched<'a, L, W, K: Eq + Hash>(
     (foreign.into_iter().map(|(_, rule)| rule).collect(), missing)
 }
 
+/// Whether rules differ only in the names of sets, which follow from the sets' content: `renamed` has the new name of each old
+/// one. nftables writes a set's name behind an `@`.
+pub fn only_renames(difference: &Difference, renamed: &BTreeMap<&str, &str>) -> bool {
+    let rename = |word: &str| {
+        let (at, name) = word.strip_prefix('@').map_or(("", word), |name| ("@", name));
+        renamed.get(name).map_or_else(|| word.to_owned(), |new| format!("{at}{new}"))
+    };
+    let renamed_rule = |rule: &String| rule.split(' ').map(rename).collect::<Vec<_>>().join(" ");
+    !difference.live.is_empty()
+        && difference.live.iter().map(renamed_rule).eq(difference.wanted.iter().cloned())
+}
+
 /// How the elements of a set change from `live` to `wanted`, each of which is sorted.
 pub fn elements<T: Ord>(
     live: impl IntoIterator<Item = T>,
@@ -197,7 +209,6 @@ impl Elements {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 

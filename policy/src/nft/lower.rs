@@ -7,48 +7,85 @@
 use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
 use crate::address::{Address, Family, Range};
 use crate::interface::IfPattern;
-use crate::ruleset::{self, Action, AddressList, Hook, HookRules, InterfaceList, Match, Ruleset, SetName};
+use crate::ruleset::{
+    self, Action, AddressList, Hook, HookRules, InterfaceList, Match, Origin, Ruleset, SetName,
+};
 use crate::service::PortRange;
 
 /// The most bytes of a comment that are kept; the kernel takes 256 bytes of userdata, nft 128 of a comment.
 const MAX_COMMENT: usize = 100;
 /// The most bytes of a port set's name that say which ports are in it.
-const MAX_PORTS_NAME: usize = 32;
+const MAX_PORTS_TITLE: usize = 32;
 
 /// What some kernels have and others lack, where the rules can do without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// `meta iifkind` (Linux 5.1). Without it, every interface whose name fits Docker's patterns is inside.
     pub interface_kind: bool,
+    /// `ct original ip daddr` (Linux 4.17). Without it, whoever dialled an address of `lo` from elsewhere is dropped at the
+    /// first hook alone.
+    pub dialled_address: bool,
 }
 
 impl Features {
     /// Everything: what `dockfw show` writes.
-    pub const ALL: Self = Self { interface_kind: true };
+    pub const ALL: Self = Self { interface_kind: true, dialled_address: true };
 }
 
 /// Writes a ruleset as a table.
 pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
-    let port_sets = port_sets(ruleset);
-    let lowering = Lowering { ruleset, features, port_sets: &port_sets };
-    let chains = ruleset.hooks.iter().map(|hook| lowering.chain(hook)).collect();
     let sets = ruleset.interfaces.iter().map(interface_set);
-    let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets.iter().cloned());
-    let counters = ruleset.counters().into_iter().map(|name| Counter { name: name.clone() });
-    Table { counters: counters.collect(), sets: sets.collect(), chains }
+    let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets(ruleset));
+    let sets: Vec<_> = sets.collect();
+    let lowering = Lowering { ruleset, features, sets: &sets };
+    let chains = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
+    let counters = ruleset.counters().into_iter().map(|name| Counter { name: name.clone() }).collect();
+    Table { counters, sets, chains }
 }
 
 struct Lowering<'a> {
     ruleset: &'a Ruleset,
     features: Features,
-    port_sets: &'a [Set],
+    sets: &'a [Set],
 }
 
 impl Lowering<'_> {
-    fn chain(&self, hook: &HookRules) -> Chain {
-        let (name, priority) = place(hook.hook);
-        let rules = hook.rules.iter().flat_map(|rule| self.rules(rule)).collect();
-        Chain { name, hook: hook.hook, priority, rules }
+    /// The chain of a hook. Rules that are for none of Docker's bridges stand in a chain of their own, from which what comes
+    /// in by one returns at once: no single rule can ask whether an interface is none of these bridges, for some interfaces
+    /// have no kind at all.
+    fn chains(&self, hook: &HookRules) -> Vec<Chain> {
+        let Place { name, outside, priority } = place(hook.hook);
+        let (mut rules, mut from_outside) = (Vec::new(), Vec::new());
+        for rule in &hook.rules {
+            let Some(bridges) = self.excluded_bridges(rule) else {
+                rules.extend(self.rules(rule));
+                continue;
+            };
+            if from_outside.is_empty() {
+                rules.push(connection(vec![Statement::Jump(outside)], "not from Docker's bridges"));
+                let inside = [self.interface(Direction::In, bridges, false), vec![Statement::Return]];
+                from_outside.push(connection(inside.concat(), "from Docker's bridges"));
+            }
+            from_outside.extend(self.rules(rule));
+        }
+        let base = Chain { name, hook: hook.hook, priority: Some(priority), rules };
+        let outside = Chain { name: outside, hook: hook.hook, priority: None, rules: from_outside };
+        [outside, base]
+            .into_iter()
+            .filter(|chain| chain.priority.is_some() || !chain.rules.is_empty())
+            .collect()
+    }
+
+    /// The list of bridges that a rule is not for, if there is one.
+    fn excluded_bridges<'r>(&self, rule: &'r ruleset::Rule) -> Option<&'r SetName> {
+        rule.matches.iter().find_map(|condition| match condition {
+            Match::NotIn(name) if self.is_of_bridges(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    fn is_of_bridges(&self, name: &SetName) -> bool {
+        self.ruleset.interface_list(name).is_some_and(|list| list.bridges_only)
     }
 
     /// The rules that together do what `rule` does: one for each combination of its matches' alternatives.
@@ -77,6 +114,8 @@ impl Lowering<'_> {
             Match::Source(name) => self.sources(name),
             Match::NotOpening => vec![vec![Statement::NotTcp], vec![Statement::NotOpening]],
             Match::In(name) => vec![self.interface(Direction::In, name, false)],
+            // The chain that the rule stands in says so.
+            Match::NotIn(name) if self.is_of_bridges(name) => vec![vec![]],
             Match::NotIn(name) => vec![self.interface(Direction::In, name, true)],
             Match::Out(name) => vec![self.interface(Direction::Out, name, false)],
             Match::SourceIsOwn => vec![vec![Statement::Unicast, Statement::SourceIsLocal]],
@@ -87,6 +126,10 @@ impl Lowering<'_> {
             Match::DestinationNetwork(network) => {
                 vec![vec![Statement::Address { end: End::Destination, network: *network }]]
             }
+            Match::DialledNetwork(network) if self.features.dialled_address => {
+                vec![vec![Statement::DialledAddress(*network)]]
+            }
+            Match::DialledNetwork(_) => vec![],
             Match::Established => vec![vec![Statement::Established]],
             Match::Translated => vec![vec![Statement::Translated]],
             Match::Ports { transport, port, ranges } => {
@@ -101,27 +144,31 @@ impl Lowering<'_> {
         }
     }
 
+    /// The sets that a list of the ruleset became.
+    fn sets_of<'s>(&'s self, name: &'s SetName) -> impl Iterator<Item = &'s Set> {
+        self.sets.iter().filter(|set| set.list.as_ref() == Some(name))
+    }
+
     fn sources(&self, name: &SetName) -> Vec<Vec<Statement>> {
-        let list = self.ruleset.address_list(name);
-        let sets = list.into_iter().flat_map(address_sets);
-        sets.filter_map(|set| {
-            Some(vec![Statement::SourceIn { family: family(&set.elements)?, set: set.name }])
-        })
-        .collect()
+        let source = |set: &Set| {
+            let statement = Statement::SourceIn { family: family(&set.elements)?, set: set.name.clone() };
+            Some(vec![statement])
+        };
+        self.sets_of(name).filter_map(source).collect()
     }
 
     fn interface(&self, direction: Direction, name: &SetName, negated: bool) -> Vec<Statement> {
-        let mut statements = vec![Statement::InterfaceIn { direction, set: name.clone(), negated }];
-        let bridges_only = self.ruleset.interface_list(name).is_some_and(|list| list.bridges_only);
-        if bridges_only && self.features.interface_kind {
+        let sets = self.sets_of(name).map(|set| set.name.clone());
+        let mut statements: Vec<_> =
+            sets.map(|set| Statement::InterfaceIn { direction, set, negated }).collect();
+        if self.is_of_bridges(name) && self.features.interface_kind {
             statements.push(Statement::Bridge(direction));
         }
         statements
     }
 
     fn ports(&self, ranges: &[PortRange]) -> Ports {
-        let set =
-            self.port_sets.iter().find(|set| matches!(&set.elements, Elements::Ports(own) if own == ranges));
+        let set = self.sets.iter().find(|set| matches!(&set.elements, Elements::Ports(own) if own == ranges));
         match (ranges, set) {
             (_, Some(set)) => Ports::Set(set.name.clone()),
             (ranges, None) => Ports::Range(*ranges.first().unwrap_or(&PortRange::ALL)),
@@ -129,14 +176,27 @@ impl Lowering<'_> {
     }
 }
 
-/// The chain of a hook. No one else's priorities: chains of equal priority have no order. Docker is at -300 and 0,
-/// firewalld at 10; ports can be seen from -400 on (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
-fn place(hook: Hook) -> (&'static str, i32) {
+/// The chains of a hook.
+struct Place {
+    name: &'static str,
+    /// The chain of what comes in by none of Docker's bridges.
+    outside: &'static str,
+    priority: i32,
+}
+
+/// No one else's priorities: chains of equal priority have no order. Docker is at -300 and 0, firewalld at 10; ports can be
+/// seen from -400 on (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
+fn place(hook: Hook) -> Place {
     match hook {
-        Hook::Prerouting => ("prefilter", -310),
-        Hook::Input => ("input", -10),
-        Hook::Forward => ("forward", -10),
+        Hook::Prerouting => Place { name: "prefilter", outside: "prefilter_outside", priority: -310 },
+        Hook::Input => Place { name: "input", outside: "input_outside", priority: -10 },
+        Hook::Forward => Place { name: "forward", outside: "forward_outside", priority: -10 },
     }
+}
+
+/// A rule that only leads from one chain to another.
+fn connection(statements: Vec<Statement>, what: &str) -> Rule {
+    Rule { statements, comment: what.into(), origin: Origin { what: what.into(), place: None } }
 }
 
 /// What a rule does once its matches hold.
@@ -161,12 +221,9 @@ fn address_sets(list: &AddressList) -> Vec<Set> {
         ("v6_nets", Elements::Ipv6(networks6), true),
     ];
     let sets = sets.into_iter().filter(|(_, elements, _)| !elements.is_empty());
-    sets.map(|(suffix, elements, interval)| Set {
-        name: format!("{}_{suffix}", list.name),
-        list: Some(list.name.clone()),
-        elements,
-        interval,
-        comment: comment(&list.comment),
+    sets.map(|(suffix, elements, interval)| {
+        let title = format!("{}_{suffix}", list.name);
+        Set::new(&title, Some(list.name.clone()), elements, interval, comment(&list.comment))
     })
     .collect()
 }
@@ -194,13 +251,8 @@ fn interface_set(list: &InterfaceList) -> Set {
     patterns.retain(|pattern| !covered(pattern));
     let interval = patterns.iter().any(|pattern| matches!(pattern, IfPattern::Prefix(_)));
     let comment = if list.bridges_only { "Docker's bridges" } else { "interfaces" };
-    Set {
-        name: list.name.to_string(),
-        list: Some(list.name.clone()),
-        elements: Elements::Interfaces(patterns),
-        interval,
-        comment: comment.into(),
-    }
+    let elements = Elements::Interfaces(patterns);
+    Set::new(list.name.as_str(), Some(list.name.clone()), elements, interval, comment.into())
 }
 
 /// A set for each list of ports that is more than one range, each list once.
@@ -211,26 +263,24 @@ fn port_sets(ruleset: &Ruleset) -> Vec<Set> {
         let elements = Elements::Ports(ranges.clone());
         if ranges.len() > 1 && sets.iter().all(|set| set.elements != elements) {
             let interval = !ranges.iter().all(|range| range.is_single());
-            let name = ports_name(ranges, &sets);
-            sets.push(Set { name, list: None, elements, interval, comment: "ports".into() });
+            sets.push(Set::new(&ports_title(ranges), None, elements, interval, "ports".into()));
         }
     }
     sets
 }
 
-/// A name that says which ports are in the set, as far as there is room.
-fn ports_name(ranges: &[PortRange], taken: &[Set]) -> String {
-    let mut name = String::from("ports");
+/// A title that says which ports are in the set, as far as there is room.
+fn ports_title(ranges: &[PortRange]) -> String {
+    let mut title = String::from("ports");
     for range in ranges {
         let part = format!("_{}", range.to_string().replace('-', "to"));
-        if name.len() + part.len() > MAX_PORTS_NAME {
-            name.push_str("_etc");
+        if title.len() + part.len() > MAX_PORTS_TITLE {
+            title.push_str("_etc");
             break;
         }
-        name.push_str(&part);
+        title.push_str(&part);
     }
-    let same = taken.iter().filter(|set| set.name.starts_with(&name)).count();
-    if same == 0 { name } else { format!("{name}_{same}") }
+    title
 }
 
 /// A text as a comment can carry it: of limited length, and without the quote that would end it in a listing.

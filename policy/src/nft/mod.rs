@@ -6,14 +6,16 @@
 mod lower;
 pub mod text;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ipnetwork::IpNetwork;
 
-use crate::address::{Family, Range};
+use crate::address::{Address, Family, Range};
+use crate::digest::Digest;
 use crate::interface::IfPattern;
 use crate::policy::Rate;
-use crate::ruleset::{Origin, PortField, SetName};
+use crate::ruleset::{Hook, Origin, PortField, SetName};
 use crate::service::{PortRange, Transport};
 
 pub use lower::{Features, lower};
@@ -28,8 +30,20 @@ pub struct Table {
     pub counters: Vec<Counter>,
     /// Named sets.
     pub sets: Vec<Set>,
-    /// Base chains of type `filter` and policy `accept`.
+    /// Chains, those first that others jump to.
     pub chains: Vec<Chain>,
+}
+
+impl Table {
+    /// The same table with other names of sets: those that `rename` has for them, if any.
+    pub fn with_sets_renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        let mut table = self.clone();
+        let rename = |name: &mut String| name.clone_from(&rename(name).unwrap_or_else(|| name.clone()));
+        table.sets.iter_mut().for_each(|set| rename(&mut set.name));
+        let rules = table.chains.iter_mut().flat_map(|chain| &mut chain.rules);
+        rules.flat_map(|rule| &mut rule.statements).filter_map(Statement::set_mut).for_each(rename);
+        table
+    }
 }
 
 /// A named counter.
@@ -39,10 +53,10 @@ pub struct Counter {
     pub name: SetName,
 }
 
-/// A named set.
+/// A named set. It never changes: a set that holds something else has another name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    /// The set's name.
+    /// The set's name, which ends in a digest of all else.
     pub name: String,
     /// The list of the ruleset that its elements are of; ports are of none.
     pub list: Option<SetName>,
@@ -54,13 +68,34 @@ pub struct Set {
     pub comment: String,
 }
 
+/// A set's name without the digest at its end, if it has one: what the set is called in the policy.
+pub fn title(name: &str) -> &str {
+    name.rsplit_once('_').filter(|(_, end)| Digest::is_letters(end)).map_or(name, |(title, _)| title)
+}
+
+impl Set {
+    /// A set whose name begins with what it is called in the policy.
+    pub fn new(
+        title: &str,
+        list: Option<SetName>,
+        elements: Elements,
+        interval: bool,
+        comment: String,
+    ) -> Self {
+        let kind = [elements.kind(), u8::from(interval)];
+        let parts = [title.as_bytes(), &kind, comment.as_bytes(), &elements.bytes()];
+        let name = format!("{title}_{}", Digest::of(parts).letters());
+        Self { name, list, elements, interval, comment }
+    }
+}
+
 /// The elements of a set, sorted and without overlaps, never none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elements {
     /// `ipv4_addr`.
-    Ipv4(Vec<Range<std::net::Ipv4Addr>>),
+    Ipv4(Vec<Range<Ipv4Addr>>),
     /// `ipv6_addr`.
-    Ipv6(Vec<Range<std::net::Ipv6Addr>>),
+    Ipv6(Vec<Range<Ipv6Addr>>),
     /// `inet_service`.
     Ports(Vec<PortRange>),
     /// `ifname`.
@@ -82,17 +117,52 @@ impl Elements {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// A number for each type.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Ipv4(_) => 4,
+            Self::Ipv6(_) => 6,
+            Self::Ports(_) => 1,
+            Self::Interfaces(_) => 2,
+        }
+    }
+
+    /// The elements as bytes, others for each list of them.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Ipv4(ranges) => ranges.iter().flat_map(|range| ends(range, Ipv4Addr::octets)).collect(),
+            Self::Ipv6(ranges) => ranges.iter().flat_map(|range| ends(range, Ipv6Addr::octets)).collect(),
+            Self::Ports(ranges) => ranges
+                .iter()
+                .flat_map(|range| [range.first(), range.last()])
+                .flat_map(u16::to_be_bytes)
+                .collect(),
+            // No name of an interface has a NUL in it.
+            Self::Interfaces(patterns) => {
+                patterns.iter().flat_map(|pattern| format!("{pattern}\0").into_bytes()).collect()
+            }
+        }
+    }
 }
 
-/// A base chain.
+fn ends<A: Address, const N: usize>(
+    range: &Range<A>,
+    octets: impl Fn(&A) -> [u8; N],
+) -> impl Iterator<Item = u8> {
+    [octets(&range.first()), octets(&range.last())].into_iter().flatten()
+}
+
+/// A chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The chain's name.
     pub name: &'static str,
-    /// `prerouting`, `input` or `forward`.
-    pub hook: crate::ruleset::Hook,
-    /// The chain's priority.
-    pub priority: i32,
+    /// The hook whose packets meet it.
+    pub hook: Hook,
+    /// The priority at the hook of a base chain, which is of type `filter` and policy `accept`; nothing for a chain that is only
+    /// jumped to.
+    pub priority: Option<i32>,
     /// Its rules.
     pub rules: Vec<Rule>,
 }
@@ -118,7 +188,7 @@ pub enum Statement {
         /// In or out.
         direction: Direction,
         /// The set.
-        set: SetName,
+        set: String,
         /// `!=`.
         negated: bool,
     },
@@ -131,6 +201,8 @@ pub enum Statement {
         /// The network.
         network: IpNetwork,
     },
+    /// `ct original ip daddr 127.0.0.0/8` and the like.
+    DialledAddress(IpNetwork),
     /// `ip saddr @set`, `ip6 saddr @set`.
     SourceIn {
         /// The set's family.
@@ -180,6 +252,22 @@ pub enum Statement {
     Accept,
     /// `drop`.
     Drop,
+    /// `jump chain`.
+    Jump(&'static str),
+    /// `return`.
+    Return,
+}
+
+impl Statement {
+    /// The name of the set that it asks, if it asks one.
+    fn set_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::InterfaceIn { set, .. }
+            | Self::SourceIn { set, .. }
+            | Self::Port { ports: Ports::Set(set), .. } => Some(set),
+            _ => None,
+        }
+    }
 }
 
 /// Whether a packet's way in or its way out is meant.

@@ -80,7 +80,9 @@ impl Display for Quoted<'_> {
 impl Display for Chain {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\tchain {} {{", self.name)?;
-        writeln!(f, "\t\ttype filter hook {} priority {}; policy accept;", self.hook, self.priority)?;
+        if let Some(priority) = self.priority {
+            writeln!(f, "\t\ttype filter hook {} priority {priority}; policy accept;", self.hook)?;
+        }
         for rule in &self.rules {
             writeln!(f, "\t\t{rule}")?;
         }
@@ -106,7 +108,9 @@ impl Display for Statement {
                 write!(f, "{}name {not}@{set}", interface(*direction))
             }
             Self::Bridge(direction) => write!(f, "meta {}kind \"bridge\"", interface(*direction)),
-            Self::Address { end, network } => write_address(f, *end, *network),
+            Self::Address { end: End::Source, network } => write_address(f, "", "saddr", *network),
+            Self::Address { end: End::Destination, network } => write_address(f, "", "daddr", *network),
+            Self::DialledAddress(network) => write_address(f, "ct original ", "daddr", *network),
             Self::SourceIn { family, set } => write!(f, "{} saddr @{set}", ip(*family)),
             Self::Unicast => f.write_str("meta pkttype host"),
             Self::SourceIsLocal => f.write_str("fib saddr type local"),
@@ -124,6 +128,8 @@ impl Display for Statement {
             Self::Counter(name) => write!(f, "counter name \"{name}\""),
             Self::Accept => f.write_str("accept"),
             Self::Drop => f.write_str("drop"),
+            Self::Jump(chain) => write!(f, "jump {chain}"),
+            Self::Return => f.write_str("return"),
         }
     }
 }
@@ -142,13 +148,9 @@ fn ip(family: Family) -> &'static str {
     }
 }
 
-fn write_address(f: &mut Formatter<'_>, end: End, network: IpNetwork) -> fmt::Result {
+fn write_address(f: &mut Formatter<'_>, before: &str, field: &str, network: IpNetwork) -> fmt::Result {
     let (ip, whole) = if network.is_ipv4() { ("ip", 32) } else { ("ip6", 128) };
-    let end = match end {
-        End::Source => "saddr",
-        End::Destination => "daddr",
-    };
-    write!(f, "{ip} {end} {}", network.ip())?;
+    write!(f, "{before}{ip} {field} {}", network.ip())?;
     if network.prefix() == whole { Ok(()) } else { write!(f, "/{}", network.prefix()) }
 }
 

@@ -95,6 +95,8 @@ fn admitted_by<'a>(
             (Action::Log { .. }, _) => {}
             (Action::Pass, false) => admitted.push(Admission { by, ..rest.narrowed(open) }),
             (Action::Pass, true) => return with_rest(admitted, Admission { by, ..rest }),
+            // A later hook drops for the same reasons once more.
+            (Action::Drop, false) if rest.except.contains(&conditions) => {}
             (Action::Drop, false) => rest.except.push(conditions),
             (Action::Drop, true) => return admitted,
         }

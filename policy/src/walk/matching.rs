@@ -79,6 +79,9 @@ impl View<'_> {
             }
             Match::SourceNetwork(_) => Holds::No,
             Match::DestinationNetwork(network) => network.contains(path.destination_at(self.hook)).into(),
+            Match::DialledNetwork(network) => {
+                (path.is_tracked_at(self.hook) && network.contains(path.destination)).into()
+            }
             Match::SourceIsOwn => Holds::If(SourceCondition::Own),
             Match::Established => {
                 (path.is_tracked_at(self.hook) && path.connection == Connection::Live).into()

@@ -1,0 +1,124 @@
+//! Changing the kernel's table to the one that is wanted: what the plan says, transaction by transaction.
+
+use std::collections::BTreeSet;
+
+use dockfw_policy::difference::Difference;
+use dockfw_policy::engine::EngineError;
+use dockfw_policy::nft::Table;
+
+use super::plan::{Operation, leftovers, plan};
+use super::socket::Socket;
+use super::transaction::{Failure, Generation, Transaction};
+use super::wanted::Wanted;
+use super::{Compared, MAX_NAMED_BY_APPLY, Nftables, encode, retry};
+
+/// A change in progress.
+pub(super) struct Change<'a> {
+    engine: &'a Nftables,
+    socket: Socket,
+    /// The names of the sets that were filled by it.
+    filled: BTreeSet<String>,
+}
+
+/// How far an attempt got.
+struct Attempt {
+    /// What differed before.
+    differences: Vec<Difference>,
+    /// The sets that have to give up their names before it can go on.
+    taken: Vec<String>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn begin(engine: &'a Nftables) -> Result<Self, EngineError> {
+        Ok(Self { engine, socket: Socket::open()?, filled: BTreeSet::new() })
+    }
+
+    /// Puts a table in force. Returns in what the one before differed. Where it fails, nothing is left of it.
+    pub(super) fn to(mut self, table: &Table) -> Result<Vec<Difference>, EngineError> {
+        let result = self.try_to(table);
+        if result.is_err() && !self.filled.is_empty() {
+            self.take_back();
+        }
+        result
+    }
+
+    /// Where a set that is in use holds something else than its name says, somebody changed it. The rules get sets of other
+    /// names first, so that they never ask one that changes.
+    fn try_to(&mut self, table: &Table) -> Result<Vec<Difference>, EngineError> {
+        let wanted = encode(table)?;
+        let Attempt { differences, taken } = self.attempt(&wanted)?;
+        if !taken.is_empty() {
+            let other = |name: &str| taken.iter().any(|own| own == name).then(|| format!("{name}_again"));
+            self.must_come_through(&encode(&table.with_sets_renamed(other))?)?;
+            self.must_come_through(&wanted)?;
+        }
+        Ok(differences)
+    }
+
+    fn must_come_through(&mut self, wanted: &Wanted) -> Result<(), EngineError> {
+        if self.attempt(wanted)?.taken.is_empty() { Ok(()) } else { Err(EngineError::Raced) }
+    }
+
+    fn attempt(&mut self, wanted: &Wanted) -> Result<Attempt, EngineError> {
+        let mut differences = Vec::new();
+        let taken = retry(|attempt| {
+            let Compared { generation, live } =
+                self.engine.read_live(&mut self.socket, Some(wanted), MAX_NAMED_BY_APPLY)?;
+            self.engine.meanwhile(attempt);
+            let plan = plan(live.as_ref(), wanted, &self.filled);
+            // After a race, what was done before it is part of the change.
+            if differences.is_empty() {
+                differences.clone_from(&plan.differences);
+            }
+            if !plan.taken.is_empty() {
+                return Ok(plan.taken.iter().map(ToString::to_string).collect());
+            }
+            match self.carry_out(generation, plan.steps()) {
+                Err(Failure::Unknown) => self.engine.find_out(&mut self.socket, wanted),
+                result => result,
+            }
+            .map(|()| Vec::new())
+        })?;
+        Ok(Attempt { differences, taken })
+    }
+
+    fn carry_out<'o>(
+        &mut self,
+        mut generation: Generation,
+        steps: impl Iterator<Item = &'o [Operation<'o>]>,
+    ) -> Result<(), Failure> {
+        for step in steps {
+            generation = self.commit(generation, step)?;
+        }
+        Ok(())
+    }
+
+    /// Commits a step, in several transactions where one does not take it: elements of sets that no rule asks yet, for of rules
+    /// there is only ever one. Returns the generation that it made.
+    fn commit(&mut self, mut generation: Generation, step: &[Operation<'_>]) -> Result<Generation, Failure> {
+        let mut transaction = Transaction::begin(&mut self.socket, Some(generation));
+        for operation in step {
+            if matches!(operation, Operation::AddElements(..)) && !transaction.has_room(&self.socket) {
+                transaction.commit(&mut self.socket)?;
+                generation = generation.next();
+                transaction = Transaction::begin(&mut self.socket, Some(generation));
+            }
+            operation.push(&mut transaction, &mut self.socket);
+        }
+        transaction.commit(&mut self.socket)?;
+        self.filled.extend(step.iter().filter_map(Operation::added_set));
+        Ok(generation.next())
+    }
+
+    /// Takes out what no rule uses. If that fails too, it stays without effect until the next apply.
+    fn take_back(&mut self) {
+        let taken_back = retry(|_| {
+            let Compared { generation, live } = self.engine.read_live(&mut self.socket, None, 0)?;
+            let operations = live.as_ref().map(leftovers).unwrap_or_default();
+            if operations.is_empty() { Ok(()) } else { self.commit(generation, &operations).map(drop) }
+        });
+        if let Err(error) = taken_back {
+            log::warn!("sets of the failed apply stay until the next one: {error}");
+        }
+    }
+}
