@@ -1,6 +1,6 @@
 //! How the table in the kernel differs from the one that is wanted. Pure code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
@@ -73,28 +73,42 @@ pub(crate) fn whole_table(kind: DifferenceKind, wanted: &Wanted) -> Difference {
 
 /// Everything in which the two differ.
 pub(crate) fn differences(live: &Live, wanted: &Wanted) -> Vec<Difference> {
-    let pairs = pairs(live, wanted);
+    let asked = live.asked_sets();
+    let pairs = pairs(live, wanted, &asked);
     let renamed: BTreeMap<_, _> = pairs.iter().filter_map(renaming).collect();
     let mut chains = chains(live, wanted);
     chains.retain(|difference| !compare::only_renames(difference, &renamed));
     let flowtables = live.flowtables.iter().map(|name| foreign_object("flowtable", name));
-    counters(live, wanted).into_iter().chain(sets(live, &pairs)).chain(chains).chain(flowtables).collect()
+    counters(live, wanted)
+        .into_iter()
+        .chain(sets(live, &pairs, &asked))
+        .chain(chains)
+        .chain(flowtables)
+        .collect()
 }
 
 /// A wanted set, and the one that has its place.
 type Pair<'a> = (&'a wanted::Set, Option<&'a dump::Set>);
 
-/// Each wanted set with the one of its name, or else the one that held the same list before its elements changed.
-fn pairs<'a>(live: &'a Live, wanted: &'a Wanted) -> Vec<Pair<'a>> {
+/// Each wanted set with the one of its name that rules ask, or else with the one that held the same list before its elements
+/// changed, or else with one of its name that no rule asks.
+fn pairs<'a>(live: &'a Live, wanted: &'a Wanted, asked: &BTreeSet<&[u8]>) -> Vec<Pair<'a>> {
+    let in_use = |own: &&dump::Set| asked.contains(own.name.0.as_slice());
     let of_name = |set: &wanted::Set| live.sets.iter().find(|own| own.name.is(&set.name));
-    let is_free = |own: &&dump::Set| is_own(own) && !wanted.sets.iter().any(|set| own.name.is(&set.name));
+    let is_free = |own: &&dump::Set| is_own(own) && in_use(own) && !is_named_as_wanted(own, wanted);
     let mut free: Vec<_> = live.sets.iter().filter(is_free).collect();
     let mut older = |set: &wanted::Set| {
         let place =
             free.iter().position(|own| own.name.is_titled(set.title()) && is_of_same_type(own, set))?;
         Some(free.remove(place))
     };
-    wanted.sets.iter().map(|set| (set, of_name(set).or_else(|| older(set)))).collect()
+    let mut before =
+        |set: &'a wanted::Set| of_name(set).filter(in_use).or_else(|| older(set)).or_else(|| of_name(set));
+    wanted.sets.iter().map(|set| (set, before(set))).collect()
+}
+
+fn is_named_as_wanted(live: &dump::Set, wanted: &Wanted) -> bool {
+    wanted.sets.iter().any(|set| live.name.is(&set.name))
 }
 
 fn renaming<'a>((wanted, live): &Pair<'a>) -> Option<(&'a str, &'a str)> {
@@ -119,15 +133,17 @@ fn counters(live: &Live, wanted: &Wanted) -> Vec<Difference> {
     missing.chain(foreign).collect()
 }
 
-fn sets(live: &Live, pairs: &[Pair<'_>]) -> Vec<Difference> {
+fn sets(live: &Live, pairs: &[Pair<'_>], asked: &BTreeSet<&[u8]>) -> Vec<Difference> {
     let is_as_wanted =
         |wanted: &wanted::Set, own: &dump::Set| own.name.is(&wanted.name) && same_set(own, wanted);
     let differ = pairs.iter().filter(|(set, own)| !own.is_some_and(|own| is_as_wanted(set, own)));
     let compared = differ.map(|(set, own)| set_difference(*own, set));
-    let is_paired =
-        |own: &dump::Set| pairs.iter().any(|(_, other)| other.is_some_and(|other| std::ptr::eq(own, other)));
-    let asked = live.asked_sets();
-    let useless = live.sets.iter().filter(|own| !is_anonymous(own) && !is_paired(own)).map(|own| {
+    let is_known = |own: &dump::Set| {
+        pairs
+            .iter()
+            .any(|(set, other)| own.name.is(&set.name) || other.is_some_and(|other| std::ptr::eq(own, other)))
+    };
+    let useless = live.sets.iter().filter(|own| !is_anonymous(own) && !is_known(own)).map(|own| {
         let is_leftover = is_own(own) && !asked.contains(own.name.0.as_slice());
         let kind = if is_leftover { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
         Difference::new(kind, Part::Set { set: None, name: own.name.to_string(), holds: None })

@@ -209,10 +209,9 @@ impl Encoder {
         self.equal(&octets)
     }
 
-    /// The destination address of the connection's first packet, before translation.
+    /// The destination address of the connection's first packet, before translation. There is none of another family.
     fn dialled_address(&mut self, network: IpNetwork) -> Done {
         let (family, octets, mask) = parts(network);
-        self.family(family)?;
         self.original(match family {
             Family::Ipv4 => libc::NFT_CT_DST_IP,
             Family::Ipv6 => libc::NFT_CT_DST_IP6,

@@ -150,7 +150,8 @@ enum Fate<'a> {
     Stays,
     /// It has to be added.
     Comes,
-    /// So it has, and one of its name goes first, which no rule asks: an apply that was killed may have left it half full.
+    /// So it has, and one of its name goes first. No rule asks that, and it was not read: an apply that was killed may have left
+    /// it half full.
     Replaces(&'a Name),
     /// One of its name is asked by rules.
     IsTaken,
@@ -162,9 +163,10 @@ impl<'a> Sets<'a, '_> {
             return Fate::Comes;
         };
         let is_asked = self.asked.contains(own.name.0.as_slice());
-        match (same_set(own, wanted), is_asked || self.filled.contains(&wanted.name)) {
-            (true, true) => Fate::Stays,
-            (false, true) if is_asked => Fate::IsTaken,
+        let is_known = is_asked || self.filled.contains(&wanted.name) || own.keys.is_some();
+        match same_set(own, wanted) {
+            true if is_known => Fate::Stays,
+            false if is_asked => Fate::IsTaken,
             _ => Fate::Replaces(&own.name),
         }
     }
@@ -254,56 +256,82 @@ fn clear<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use dockfw_policy::ruleset::Hook;
+    use dockfw_policy::ruleset::{Hook, Origin};
     use nix::libc;
 
     use super::*;
+    use crate::nftables::attributes::{NESTED, put, put_text};
     use crate::nftables::elements::Keys;
-    use crate::nftables::uapi::{self, object};
-    use crate::nftables::userdata::{self, Loaded};
+    use crate::nftables::uapi::{self, expr, object};
+    use crate::nftables::userdata;
 
-    const LOADED: Loaded = Loaded { digest: 7, entries: 2 };
+    /// A list of expressions that ask a set.
+    fn lookup(set: &str) -> Vec<u8> {
+        let (mut data, mut item, mut list) = (Vec::new(), Vec::new(), Vec::new());
+        put_text(&mut data, 1, set.as_bytes());
+        put_text(&mut item, expr::NAME, b"lookup");
+        put(&mut item, expr::DATA | NESTED, &data);
+        put(&mut list, 1 | NESTED, &item);
+        list
+    }
 
-    fn wanted() -> Wanted {
+    fn userdata(entries: u64) -> Vec<u8> {
+        userdata::of_set(userdata::ByteOrder::Network, "", entries)
+    }
+
+    /// One set, and the rule that asks it.
+    fn wanted_of(set: &str) -> Wanted {
+        let mut attributes = Vec::new();
+        put(&mut attributes, uapi::rule::EXPRESSIONS | NESTED, &lookup(set));
+        let origin = Origin { what: "rule".into(), place: None };
+        let rule = wanted::Rule { comment: "rule".into(), origin, userdata: Vec::new(), attributes };
         let set = wanted::Set {
-            name: "hosts".into(),
+            name: set.into(),
             list: None,
             key_type: 7,
             key_length: 4,
             flags: 0,
             size: 2,
-            userdata: vec![1],
-            loaded: LOADED,
+            userdata: userdata(2),
+            entries: 2,
             keys: Keys::new(4),
             attributes: Vec::new(),
         };
         let chain = wanted::Chain {
             name: "input",
             hook: Hook::Input,
-            priority: -10,
-            rules: Vec::new(),
+            priority: Some(-10),
+            rules: vec![rule],
             attributes: Vec::new(),
         };
         let counter = wanted::Counter { name: "hits".into(), attributes: Vec::new() };
         Wanted { counters: vec![counter], sets: vec![set], chains: vec![chain] }
     }
 
+    fn wanted() -> Wanted {
+        wanted_of("hosts")
+    }
+
     fn name(text: &str) -> Name {
         Name(text.into())
     }
 
-    /// What is in the kernel after `wanted` was put in force.
-    fn live() -> Live {
-        let set = dump::Set {
-            name: name("hosts"),
+    fn live_set(set: &str) -> dump::Set {
+        dump::Set {
+            name: name(set),
             flags: 0,
             key_type: 7,
             key_length: 4,
             size: 2,
             more: false,
-            userdata: vec![1],
+            userdata: userdata(2),
             keys: Some(Some(Keys::new(4))),
-        };
+        }
+    }
+
+    /// What is in the kernel after `wanted_of` was put in force.
+    fn live_of(set: &str) -> Live {
+        let rule = dump::Rule { expressions: lookup(set), userdata: Vec::new(), compat: false };
         let chain = dump::Chain {
             name: name("input"),
             hook: Some((1, -10)),
@@ -312,33 +340,85 @@ mod tests {
             policy: Some(libc::NF_ACCEPT as u32),
             flags: uapi::chain::FLAG_BASE,
             userdata: Vec::new(),
-            rules: Vec::new(),
+            rules: vec![rule],
         };
         let counter = dump::Object { name: name("hits"), kind: object::COUNTER, packets: 9, bytes: 900 };
         Live {
             table: dump::Table::default(),
             chains: vec![chain],
-            sets: vec![set],
+            sets: vec![live_set(set)],
             objects: vec![counter],
             flowtables: Vec::new(),
         }
     }
 
-    fn steps(live: Option<&Live>) -> Vec<String> {
-        plan(live, &wanted()).operations.iter().map(ToString::to_string).collect()
+    fn live() -> Live {
+        live_of("hosts")
     }
+
+    /// The operations of each transaction.
+    fn steps_to(live: Option<&Live>, wanted: &Wanted, filled: &BTreeSet<String>) -> Vec<String> {
+        let plan = plan(live, wanted, filled);
+        plan.steps().map(|step| step.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).collect()
+    }
+
+    fn steps(live: &Live) -> Vec<String> {
+        steps_to(Some(live), &wanted(), &BTreeSet::new())
+    }
+
+    const RULES: &str = "flush chain input, add rule to chain input";
 
     #[test]
     fn nothing_is_done_where_all_is_as_wanted() {
-        assert_eq!(steps(Some(&live())), [""; 0]);
+        assert_eq!(steps(&live()), [""; 0]);
     }
 
     #[test]
     fn everything_is_added_where_nothing_is_there() {
+        let added = "add counter hits, add chain input, add rule to chain input";
         assert_eq!(
-            steps(None),
-            ["add table inet dockfw", "add counter hits", "add set hosts", "add chain input"]
+            steps_to(None, &wanted(), &BTreeSet::new()),
+            ["add table inet dockfw, add set hosts", added]
         );
+    }
+
+    #[test]
+    fn a_set_comes_before_the_rules_that_ask_it_and_goes_after_those_that_did() {
+        let steps = |filled: &[&str], live: &Live| {
+            let filled = filled.iter().map(ToString::to_string).collect();
+            steps_to(Some(live), &wanted_of("others"), &filled)
+        };
+        assert_eq!(steps(&[], &live()), ["add set others", RULES, "delete set hosts"]);
+        let mut half_done = live();
+        half_done.sets.push(live_set("others"));
+        assert_eq!(
+            steps(&[], &half_done),
+            [RULES, "delete set hosts"],
+            "it was read, and holds what it should"
+        );
+        half_done.sets[1].keys = None;
+        assert_eq!(
+            steps(&[], &half_done),
+            ["delete set others, add set others", RULES, "delete set hosts"],
+            "nobody knows how full it is"
+        );
+        assert_eq!(steps(&["others"], &half_done), [RULES, "delete set hosts"]);
+        assert_eq!(steps_to(Some(&half_done), &wanted(), &BTreeSet::new()), ["delete set others"]);
+    }
+
+    #[test]
+    fn a_set_that_rules_ask_is_never_changed() {
+        let change = |change: fn(&mut dump::Set)| {
+            let mut live = live();
+            change(&mut live.sets[0]);
+            let (wanted, filled) = (wanted(), BTreeSet::new());
+            let plan = plan(Some(&live), &wanted, &filled);
+            assert!(plan.fill.is_empty() && plan.clear.is_empty());
+            plan.taken == ["hosts"]
+        };
+        assert!(change(|set| set.userdata = vec![2]));
+        assert!(change(|set| set.more = true));
+        assert!(change(|set| set.keys = Some(None)));
     }
 
     #[test]
@@ -346,41 +426,53 @@ mod tests {
         let change = |change: fn(&mut Live)| {
             let mut live = live();
             change(&mut live);
-            steps(Some(&live))
+            steps(&live)
         };
-        let set = ["flush chain input", "delete set hosts", "add set hosts"];
-        assert_eq!(change(|live| live.sets[0].userdata = vec![2]), set);
-        assert_eq!(change(|live| live.sets[0].more = true), set);
-        assert_eq!(change(|live| live.sets[0].keys = Some(None)), set);
-        let chain = ["flush chain input", "delete chain input", "add chain input"];
-        assert_eq!(change(|live| live.chains[0].policy = Some(0)), chain);
-        assert_eq!(change(|live| live.chains[0].hook = Some((1, 0))), chain);
-        assert_eq!(change(|live| live.chains[0].kind = name("nat")), chain);
-        assert_eq!(change(|live| live.chains[0].flags |= 2), chain);
-        assert_eq!(change(|live| live.chains[0].more_hook = true), chain);
-        let counter = ["flush chain input", "delete object hits", "add counter hits"];
+        let chain = "flush chain input, delete chain input, add chain input, add rule to chain input";
+        assert_eq!(change(|live| live.chains[0].policy = Some(0)), [chain]);
+        assert_eq!(change(|live| live.chains[0].hook = Some((1, 0))), [chain]);
+        assert_eq!(change(|live| live.chains[0].kind = name("nat")), [chain]);
+        assert_eq!(change(|live| live.chains[0].flags |= 2), [chain]);
+        assert_eq!(change(|live| live.chains[0].more_hook = true), [chain]);
+        let counter = ["flush chain input, add counter hits, add rule to chain input", "delete object hits"];
         assert_eq!(change(|live| live.objects[0].kind = 2), counter);
-        let flowtable = ["flush chain input", "delete flowtable fast"];
-        assert_eq!(change(|live| live.flowtables.push(name("fast"))), flowtable);
+        let flowtable = change(|live| live.flowtables.push(name("fast")));
+        assert_eq!(flowtable, [RULES, "delete flowtable fast"]);
     }
 
     #[test]
-    fn an_odd_table_is_deleted_with_everything_in_it() {
+    fn a_dormant_table_wakes_with_the_new_rules_alone() {
         let mut live = live();
         live.table.flags = 1;
-        assert_eq!(steps(Some(&live)).first().map(String::as_str), Some("delete table inet dockfw"));
-        assert!(steps(Some(&live)).contains(&"add counter hits".into()));
+        assert_eq!(
+            steps(&live),
+            ["flush chain input", "flush chain input, wake table inet dockfw, add rule to chain input"]
+        );
+    }
+
+    #[test]
+    fn what_is_left_of_an_apply_is_known() {
+        let left = |live: &Live| leftovers(live).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut live = live();
+        assert_eq!(left(&live), [""; 0]);
+        live.sets.push(live_set("others"));
+        live.sets.push(dump::Set { userdata: Vec::new(), ..live_set("foreign") });
+        assert_eq!(left(&live), ["delete set others"]);
+        live.chains.clear();
+        assert_eq!(left(&live), ["delete table inet dockfw"]);
     }
 
     #[test]
     fn elements_are_read_up_to_the_limit_and_of_sets_that_look_right() {
-        let mut set = live().sets.remove(0);
+        let mut set = live_set("hosts");
         let is_read = |set: &dump::Set, to_verify, to_name| {
             is_worth_reading(set, &wanted(), Limits { to_verify, to_name })
         };
         assert!(is_read(&set, 2, 0) && !is_read(&set, 1, 9));
-        set.userdata = userdata::of_set(userdata::ByteOrder::Host, "", Loaded { digest: 1, entries: 5 });
+        set.userdata = userdata(5);
         assert!(is_read(&set, 0, 5) && !is_read(&set, 9, 4));
+        set.name = name("hosts_0123456789");
+        assert!(is_read(&set, 0, 5), "it held the same list");
         set.key_type = 8;
         assert!(!is_read(&set, 9, 9));
     }

@@ -90,13 +90,7 @@ impl Reader {
     fn expression(&mut self, name: &[u8], data: Attributes<'_>) {
         match name {
             b"meta" => self.load(data, 1, meta(data.number(2))),
-            b"ct" => {
-                let load = conntrack(data);
-                if load.form == Form::Address {
-                    self.imply(Form::Family);
-                }
-                self.load(data, 1, load);
-            }
+            b"ct" => self.load(data, 1, conntrack(data)),
             b"fib" => self.load(data, 1, fib(data)),
             b"payload" => self.payload(data),
             b"bitwise" => self.bitwise(data),

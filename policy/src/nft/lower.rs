@@ -4,6 +4,8 @@
 //! networks of each family, because a hash set is looked up faster than an interval set), and each is matched by
 //! a rule of its own. They share the rule's counter.
 
+use std::collections::BTreeSet;
+
 use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
 use crate::address::{Address, Family, Range};
 use crate::interface::IfPattern;
@@ -36,9 +38,12 @@ impl Features {
 pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
     let sets = ruleset.interfaces.iter().map(interface_set);
     let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets(ruleset));
-    let sets: Vec<_> = sets.collect();
+    let mut sets: Vec<_> = sets.collect();
     let lowering = Lowering { ruleset, features, sets: &sets };
-    let chains = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
+    let chains: Vec<_> = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
+    let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+    let asked: BTreeSet<_> = statements.filter_map(Statement::set).collect();
+    sets.retain(|set| asked.contains(set.name.as_str()));
     let counters = ruleset.counters().into_iter().map(|name| Counter { name: name.clone() }).collect();
     Table { counters, sets, chains }
 }

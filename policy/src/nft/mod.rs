@@ -260,6 +260,15 @@ pub enum Statement {
 
 impl Statement {
     /// The name of the set that it asks, if it asks one.
+    pub fn set(&self) -> Option<&str> {
+        match self {
+            Self::InterfaceIn { set, .. }
+            | Self::SourceIn { set, .. }
+            | Self::Port { ports: Ports::Set(set), .. } => Some(set),
+            _ => None,
+        }
+    }
+
     fn set_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::InterfaceIn { set, .. }

@@ -16,6 +16,7 @@ use dockfw_policy::ruleset::{Hook, Origin, PortField, SetName};
 use dockfw_policy::service::{PortRange, Transport};
 use nix::sched::{CloneFlags, unshare};
 
+use super::plan::Plan;
 use super::*;
 
 /// Runs a test in a network namespace of its own: in a thread that goes with it.
@@ -60,6 +61,11 @@ fn apply(table: &Table) -> Vec<String> {
 /// What differs from `table`, in words.
 fn differences(table: &Table) -> Vec<String> {
     texts(&Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences)
+}
+
+/// How many transactions there were.
+fn generation() -> Generation {
+    Nftables::default().read_live(&mut Socket::open().unwrap(), None, 0).ok().unwrap().generation
 }
 
 fn texts(differences: &[Difference]) -> Vec<String> {
@@ -131,7 +137,7 @@ fn rule(comment: &str, statements: Vec<Statement>) -> Rule {
 }
 
 fn chain(name: &'static str, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
-    Chain { name, hook, priority, rules }
+    Chain { name, hook, priority: Some(priority), rules }
 }
 
 fn port(transport: Transport, field: PortField, ports: Ports) -> Statement {
@@ -147,7 +153,7 @@ fn source_in(family: Family, set: &str) -> Statement {
 }
 
 fn interface_in(direction: Direction, set: &str, negated: bool) -> Statement {
-    Statement::InterfaceIn { direction, set: set_name(set), negated }
+    Statement::InterfaceIn { direction, set: set.into(), negated }
 }
 
 /// A small table: two sets, a counter, an input chain with three rules.
@@ -165,9 +171,10 @@ fn small() -> Table {
     }
 }
 
-/// `small` with one host more.
+/// `small` with one host more, in a set of another name, as all that compiles to other sets has it.
 fn small_with_a_host() -> Table {
-    let mut table = small();
+    let mut table =
+        small().with_sets_renamed(|name| (name == "hosts4").then(|| format!("{name}_0123456789")));
     table.sets[0].elements = Elements::Ipv4(v4(&["192.0.2.1", "203.0.113.9", "255.255.255.255"]));
     table
 }

@@ -49,6 +49,7 @@ fn every_statement() -> Vec<Rule> {
         statements.push(if index % 2 == 0 { Statement::Accept } else { Statement::Drop });
         rule(&format!("rule {index}"), statements)
     };
+    rules.extend(networks.map(|network| vec![Statement::DialledAddress(network.parse().unwrap())]));
     rules.into_iter().enumerate().map(numbered).collect()
 }
 
@@ -58,9 +59,13 @@ fn everything() -> Table {
         counters: vec![Counter { name: set_name("hits") }],
         sets: sets(),
         chains: vec![
+            Chain {
+                priority: None,
+                ..chain("called", Hook::Input, 0, vec![rule("back", vec![Statement::Return])])
+            },
             chain("prefilter", Hook::Prerouting, -310, vec![rule("log", log)]),
             chain("input", Hook::Input, -10, every_statement()),
-            chain("forward", Hook::Forward, -10, Vec::new()),
+            chain("forward", Hook::Forward, -10, vec![rule("there", vec![Statement::Jump("called")])]),
         ],
     }
 }
@@ -104,10 +109,6 @@ fn what_is_in_force_is_left_alone() {
         assert_eq!(apply(&table), [""; 0]);
         assert_eq!(generation(), monitor, "there was a transaction");
     });
-}
-
-fn generation() -> Generation {
-    Nftables::default().read_live(&mut Socket::open().unwrap(), None, 0).ok().unwrap().generation
 }
 
 #[test]
@@ -163,8 +164,8 @@ fn every_construct_is_there_on_this_kernel() {
         let requirements = engine.probe().unwrap();
         assert!(requirements.len() > 20, "{requirements:#?}");
         assert!(requirements.iter().all(|requirement| requirement.missing.is_none()), "{requirements:#?}");
-        assert_eq!(requirements.iter().filter(|requirement| requirement.optional).count(), 1);
-        assert!(engine.features().unwrap().interface_kind);
+        assert_eq!(requirements.iter().filter(|requirement| requirement.optional).count(), 2);
+        assert_eq!(engine.features().unwrap(), Features::ALL);
         assert!(nft("list tables").is_empty(), "the probe left something");
     });
 }
