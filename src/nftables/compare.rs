@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
-use dockfw_policy::nft::TABLE;
+use dockfw_policy::nft::{TABLE, title};
 
 use super::attributes::same_expressions;
 use super::dump::{self, Live};
@@ -146,7 +146,9 @@ fn sets(live: &Live, pairs: &[Pair<'_>], asked: &BTreeSet<&[u8]>) -> Vec<Differe
     let useless = live.sets.iter().filter(|own| !is_anonymous(own) && !is_known(own)).map(|own| {
         let is_leftover = is_own(own) && !asked.contains(own.name.0.as_slice());
         let kind = if is_leftover { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
-        Difference::new(kind, Part::Set { set: None, name: own.name.to_string(), holds: None })
+        let name = own.name.to_string();
+        let set = is_own(own).then(|| title(&name).to_owned());
+        Difference::new(kind, Part::Set { set, name, holds: None })
     });
     compared.chain(useless).collect()
 }

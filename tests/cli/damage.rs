@@ -27,7 +27,7 @@ fn an_apply_that_can_not_be_recorded_is_not_overwritten_by_the_watcher() {
     for (name, obstacle) in OBSTACLES {
         let host = trial(&format!("overwritten-{name}"), "1s");
         host.script(obstacle).exits(0);
-        host.wait_for("nft list ruleset | grep '@ports_80_443 '");
+        host.wait_for("nft list ruleset | grep @ports_80_443_");
         host.write_policy("445");
         host.script("dockfw apply").exits(1).says("could not be recorded");
         nobody_watches(&host);

@@ -41,6 +41,8 @@ unchanged_all() {
     everything | sed '/^#/d' | cmp before - >&2
     return $code
 }
+# The name of the set of this title, which ends in a digest of what is in it.
+set_of() { nft list table inet dockfw | sed -n "s/^\tset \($1_[0-9a-v]\{10\}\) .*/\1/p"; }
 fails() {
     if "$@" >&2; then
         echo "this should have failed: $*" >&2

@@ -54,8 +54,9 @@ fn elements_that_others_changed_are_shown_one_by_one() {
     differs(
         "elements",
         "nftables",
-        "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
-         nft add element inet dockfw trusted_v4 '{ 203.0.113.9 }'",
+        "set=$(set_of trusted_v4)
+         nft delete element inet dockfw $set '{ 192.0.2.10 }'
+         nft add element inet dockfw $set '{ 203.0.113.9 }'",
         &["~ set trusted (IPv4 addresses): +1 -1 of 1", "    - 203.0.113.9", "    + 192.0.2.10"],
     );
     differs(
@@ -71,7 +72,7 @@ fn elements_that_others_changed_are_shown_one_by_one() {
 #[test]
 #[ignore = "needs root"]
 fn a_rule_that_was_taken_out_is_named_by_its_place_in_the_policy() {
-    let nft = "meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"";
+    let nft = "meta l4proto tcp ct original proto-dst @ports_80_443_i6um7ik422 counter name \"allow_web\" accept comment \"allow 'web'\"";
     let delete = "handle=$(nft -a list chain inet dockfw input | sed -n \"s/.*allow 'web'.* # handle //p\")
          nft delete rule inet dockfw input handle $handle";
     differs(
@@ -148,14 +149,14 @@ fn an_edit_of_the_policy_shows_what_is_live_and_what_is_wanted() {
             "    + 8443",
             "- set ports_80_443",
             "~ rule of hook prerouting (chain prefilter) from allow 'web' at dockfw.toml:4",
-            "    - tcp dport @ports_80_443 accept comment \"allow 'web'\"",
-            "    + tcp dport @ports_80_8443 accept comment \"allow 'web'\"",
+            "    - tcp dport @ports_80_443_i6um7ik422 accept comment \"allow 'web'\"",
+            "    + tcp dport @ports_80_8443_6g26bm6eov accept comment \"allow 'web'\"",
             "~ rule of hook input from allow 'web' at dockfw.toml:4",
-            "    - meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"",
-            "    + meta l4proto tcp ct original proto-dst @ports_80_8443 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    - meta l4proto tcp ct original proto-dst @ports_80_443_i6um7ik422 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    + meta l4proto tcp ct original proto-dst @ports_80_8443_6g26bm6eov counter name \"allow_web\" accept comment \"allow 'web'\"",
             "~ rule of hook forward from allow 'web' at dockfw.toml:4",
-            "    - oifname @docker_bridges meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_443 counter name \"allow_web\" accept comment \"allow 'web'\"",
-            "    + oifname @docker_bridges meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_8443 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    - oifname @docker_bridges_4jh5cpki28 meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_443_i6um7ik422 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    + oifname @docker_bridges_4jh5cpki28 meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_8443_6g26bm6eov counter name \"allow_web\" accept comment \"allow 'web'\"",
         ],
     );
     differs_with_both(
@@ -232,7 +233,7 @@ fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
         "seq 1 100001 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", n / 65536, n / 256 % 256, n % 256 }' >list.txt
          printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
          dockfw apply --backend nftables >/dev/null
-         nft delete element inet dockfw trusted_v4 '{ 10.0.0.2 }'
+         nft delete element inet dockfw $(set_of trusted_v4) '{ 10.0.0.2 }'
          dockfw diff
          dockfw diff --verify || test $? = 7
          sed -i 1d list.txt
@@ -286,13 +287,13 @@ fn json_has_all_keys_that_are_documented() {
     assert_eq!(none, serde_json::json!({ "engine": "nftables", "differs": false, "differences": [] }));
     let script = "dockfw apply >/dev/null
         nft insert rule inet dockfw input accept
-        nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
+        nft delete element inet dockfw $(set_of trusted_v4) '{ 192.0.2.10 }'
         dockfw diff --json";
     let found = desk.script(script).exits(7).json();
     assert_eq!((&found["engine"], &found["differs"]), (&Value::from("nftables"), &Value::Bool(true)));
     let set = serde_json::json!({
         "kind": "changed", "family": null, "table": null, "part": "set",
-        "set": "trusted", "name": "trusted_v4", "holds": "IPv4 addresses",
+        "set": "trusted", "name": "trusted_v4_mq9caug9e3", "holds": "IPv4 addresses",
         "elements": {
             "live": 0, "wanted": 1,
             "added": { "count": 1, "names": ["192.0.2.10"] },

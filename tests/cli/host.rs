@@ -146,7 +146,7 @@ impl Host {
     fn in_rules(&self) -> Vec<&'static str> {
         let rules = self.script("nft list ruleset; iptables-save; ip6tables-save");
         let has = |port: &&str| {
-            let forms = [format!("@ports_80_{port} "), format!("--ctorigdstport {port} ")];
+            let forms = [format!("@ports_80_{port}_"), format!("--ctorigdstport {port} ")];
             forms.iter().any(|form| rules.stdout.contains(form))
         };
         PORTS.into_iter().filter(has).collect()

@@ -86,10 +86,11 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
 const MEDDLING: [&str; 6] = [
     "nft insert rule inet dockfw input accept",
     "nft add rule inet dockfw input tcp dport 9000 accept",
-    "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'",
+    "nft delete element inet dockfw $(set_of trusted_v4) '{ 192.0.2.10 }'",
     // One for another: a set of single addresses has room for its own only.
-    "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
-     nft add element inet dockfw trusted_v4 '{ 203.0.113.9 }'",
+    "set=$(set_of trusted_v4)
+     nft delete element inet dockfw $set '{ 192.0.2.10 }'
+     nft add element inet dockfw $set '{ 203.0.113.9 }'",
     "nft flush chain inet dockfw forward",
     "nft delete table inet dockfw",
 ];

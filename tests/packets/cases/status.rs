@@ -158,8 +158,9 @@ const OF_NATIVE: [Change; 4] = [
     ("nft insert rule inet dockfw input accept", "rule of hook input"),
     // The set has room for what the policy puts into it, and no more.
     (
-        "nft delete element inet dockfw trusted_v4 '{ 192.0.2.10 }'
-         nft add element inet dockfw trusted_v4 '{ 203.0.113.66 }'",
+        "set=$(nft list table inet dockfw | grep -o 'trusted_v4_[0-9a-v]*' | head -n 1)
+         nft delete element inet dockfw $set '{ 192.0.2.10 }'
+         nft add element inet dockfw $set '{ 203.0.113.66 }'",
         "set trusted",
     ),
 ];
