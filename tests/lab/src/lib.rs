@@ -40,6 +40,7 @@
     allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail by panicking")
 )]
 
+mod call;
 mod capture;
 mod cgroups;
 mod choice;
@@ -65,11 +66,13 @@ mod service;
 mod sniffer;
 mod sshd;
 mod topology;
+mod trace;
 mod transfer;
 mod userland;
 mod wait;
 mod witness;
 
+pub use call::Call;
 pub use capture::Capture;
 pub use choice::Choice;
 pub use contain::{contain, lab_name};
@@ -93,6 +96,7 @@ pub use service::{Received, Service};
 pub use sniffer::{Heard, Sniffer};
 pub use sshd::{Sshd, knock};
 pub use topology::{Lab, LabOptions, SECOND_V4, SECOND_V6};
+pub use trace::{Counted, Dies, Traced, Trap};
 pub use transfer::{Conversation, Knocker, Transfer};
 pub use userland::libraries;
 pub use wait::{patience, respite, wait_until};
