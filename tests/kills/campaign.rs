@@ -1,0 +1,162 @@
+//! At which calls dockfw is killed, and what is said of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fmt::Write;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, ensure};
+use dockfw_lab::Counted;
+
+use crate::acts::{Kill, Scene};
+
+/// How many kills at random there are for each act, beside the search for the call at which it changes something.
+const SAMPLE: usize = 3;
+/// Runs vary: after so many that came to their end before the number, there is no call of that number.
+const BEYOND: usize = 5;
+/// How often progress is said.
+const PROGRESS: usize = 250;
+
+/// How many calls are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amount {
+    /// Those next to the changes, and some at random.
+    Some,
+    /// All after which the world can be another one.
+    Telling,
+    /// All.
+    Every,
+}
+
+impl Amount {
+    pub(crate) const VARIABLE: &str = "DOCKFW_KILLS";
+
+    pub(crate) fn wanted() -> Result<Self> {
+        match env::var(Self::VARIABLE).as_deref() {
+            Err(_) | Ok("") => Ok(Self::Some),
+            Ok("telling") => Ok(Self::Telling),
+            Ok("all") => Ok(Self::Every),
+            Ok(other) => Err(anyhow!("{} is telling or all, not {other}", Self::VARIABLE)),
+        }
+    }
+}
+
+/// Kills of one act.
+pub(crate) struct Campaign<'a> {
+    name: &'a str,
+    scene: Scene<'a>,
+    counted: Counted,
+    kills: usize,
+    /// Which parts were changed by the kill at a number.
+    changed: BTreeMap<usize, BTreeSet<&'static str>>,
+    /// What was wrong, and at which calls.
+    wrong: BTreeMap<String, Vec<String>>,
+}
+
+impl<'a> Campaign<'a> {
+    pub(crate) fn new(name: &'a str, scene: Scene<'a>) -> Self {
+        let (changed, wrong) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, scene, counted: Counted::Telling, kills: 0, changed, wrong }
+    }
+
+    pub(crate) fn run(mut self, amount: Amount, seed: u64) -> Result<()> {
+        let start = Instant::now();
+        let calls = match amount {
+            Amount::Some => self.some(seed)?,
+            Amount::Telling => self.all(Counted::Telling)?,
+            Amount::Every => self.all(Counted::Every)?,
+        };
+        let seconds = start.elapsed().as_secs();
+        eprintln!(
+            "{}: {} kills at {calls} calls, {seconds} s, {} wrong",
+            self.name,
+            self.kills,
+            self.count_wrong()
+        );
+        ensure!(self.wrong.is_empty(), "{}", self.report());
+        Ok(())
+    }
+
+    /// Each number, until there is none any more.
+    fn all(&mut self, counted: Counted) -> Result<usize> {
+        self.counted = counted;
+        let calls = self.scene.count(counted)?;
+        let (mut at, mut ended) = (0, 0);
+        while ended < BEYOND {
+            at += 1;
+            ended = if self.kill(at)? { 0 } else { ended + 1 };
+            if at % PROGRESS == 0 {
+                eprintln!("{}: {at} of {calls}, {} wrong", self.name, self.count_wrong());
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Looks for the calls at which the parts change, and kills at some others.
+    fn some(&mut self, seed: u64) -> Result<usize> {
+        let calls = self.scene.count(Counted::Telling)?;
+        for part in self.scene.ends().changed(self.scene.ends().after) {
+            while let Some(at) = self.next_of_search(part, calls) {
+                self.kill(at)?;
+            }
+        }
+        self.counted = Counted::Every;
+        let calls = self.scene.count(Counted::Every)?;
+        for at in sample(calls, SAMPLE, seed) {
+            self.kill(at)?;
+        }
+        Ok(calls)
+    }
+
+    /// Half way between the last kill that left a part as it was, and the first that changed it.
+    fn next_of_search(&self, part: &str, calls: usize) -> Option<usize> {
+        let is_changed = |(_, parts): &(&usize, &BTreeSet<&str>)| parts.contains(part);
+        let first = self.changed.iter().find(is_changed).map_or(calls + 1, |(at, _)| *at);
+        let earlier = self.changed.range(..first).next_back().map_or(0, |(at, _)| *at);
+        (first - earlier > 1).then_some(earlier.midpoint(first))
+    }
+
+    /// Whether anybody was killed.
+    fn kill(&mut self, at: usize) -> Result<bool> {
+        let Kill { at: call, calls, found, wrong } = self.scene.kill(self.counted, at)?;
+        self.kills += 1;
+        let place = match &call {
+            Some(call) => format!("call {at}, {call}"),
+            None => format!("call {at}, of {calls}: it came to its end"),
+        };
+        for wrong in wrong {
+            self.wrong.entry(wrong).or_default().push(place.clone());
+        }
+        if self.counted == Counted::Telling {
+            self.changed.insert(at, self.scene.ends().changed(&found));
+        }
+        Ok(call.is_some())
+    }
+
+    fn count_wrong(&self) -> usize {
+        self.wrong.values().map(Vec::len).sum()
+    }
+
+    fn report(&self) -> String {
+        let mut report = String::new();
+        for (wrong, places) in &self.wrong {
+            let _ = write!(report, "after {} kills:\n{wrong}\n", places.len());
+            places.iter().for_each(|place| report += &format!("    killed at {place}\n"));
+        }
+        report
+    }
+}
+
+/// Numbers up to `calls`, one from each of so many equal shares.
+fn sample(calls: usize, shares: usize, seed: u64) -> Vec<usize> {
+    let mut state = seed;
+    let mut numbers = Vec::new();
+    for share in 0..shares {
+        // Knuth's linear congruential generator (The Art of Computer Programming, 3.3.4): its high bits are random enough.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let [first, end] = [share, share + 1].map(|share| share * calls / shares);
+        let offset = usize::try_from(state >> 33).unwrap_or(0) % (end - first).max(1);
+        numbers.push(first + offset + 1);
+    }
+    numbers
+}

@@ -1,0 +1,213 @@
+//! A host that lives as long as a trial: namespaces, with what others have among their rules.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Counted, Dies, Traced, Trap, run};
+use tempfile::TempDir;
+
+use crate::state::State;
+
+/// How an engine is run, and beside what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Engine {
+    /// What it is called in the names of trials.
+    pub(crate) name: &'static str,
+    /// As `--backend` names it.
+    backend: &'static str,
+    /// The variant of iptables that the host's programs find first.
+    variant: &'static str,
+}
+
+impl Engine {
+    pub(crate) const ALL: [Self; 3] = [
+        Self { name: "native", backend: "nftables", variant: "nft" },
+        Self { name: "compat on iptables-nft", backend: "iptables", variant: "nft" },
+        Self { name: "compat on iptables-legacy", backend: "iptables", variant: "legacy" },
+    ];
+
+    /// Why it can't be run here, if it can't.
+    pub(crate) fn obstacle(self) -> Option<String> {
+        let programs = [format!("iptables-{}", self.variant), format!("ip6tables-{}", self.variant)];
+        let mut programs = programs.iter().map(String::as_str).chain(["nft", "ipset", "nsenter", "unshare"]);
+        programs.find(|program| find(program).is_none()).map(|program| format!("no {program}"))
+    }
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(SYSTEM).map(|place| place.join(program)).find(|path| path.is_file())
+}
+
+/// Where programs lie, behind the chosen iptables.
+const SYSTEM: &str = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin";
+const CHOSEN: &str = "/run/bin";
+
+/// A policy of this directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    Old,
+    New,
+}
+
+impl Policy {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Old => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kills/old.toml"),
+            Self::New => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kills/new.toml"),
+        }
+    }
+}
+
+/// What dockfw is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Apply(Policy),
+    Diff(Policy),
+    Remove,
+}
+
+/// Makes a host of namespaces, and says so: the chosen iptables, Docker's chains, and rules of others in each table that dockfw
+/// changes, in front of its own and behind.
+const RAISE: &str = r#"
+mount -t tmpfs none /run
+mount -t tmpfs none /var/lib
+mkdir -p /run/bin /run/lock
+for program in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+    ln -s "$(command -v "$(echo $program | sed "s/tables/tables-$1/")")" /run/bin/$program
+done
+ip link set lo up
+for iptables in iptables ip6tables; do
+    $iptables -t nat -N DOCKER
+    $iptables -N DOCKER-USER
+    $iptables -A FORWARD -j DOCKER-USER
+    $iptables -A DOCKER-USER -m mark --mark 66 -j DROP
+    $iptables -A INPUT -m mark --mark 67 -j DROP
+    $iptables -t mangle -N OTHERS
+    $iptables -t mangle -A OTHERS -m mark --mark 68 -j DROP
+    for chain in PREROUTING FORWARD INPUT; do $iptables -t mangle -A $chain -j OTHERS; done
+    $iptables -t raw -A PREROUTING -m mark --mark 69 -j DROP
+done
+echo up
+exec cat
+"#;
+
+/// Prints everything that is in force or recorded. Whoever was killed must not hold the lock any more.
+const LOOK: &str = r#"
+if [ -e /run/dockfw/lock ]; then flock --nonblock /run/dockfw/lock true; fi
+echo "=== nftables"
+nft --json list ruleset inet
+echo "=== ipset"
+ipset save
+for variant in nft legacy; do
+    echo "=== IPv4 iptables-$variant"
+    iptables-$variant-save
+    echo "=== IPv6 iptables-$variant"
+    ip6tables-$variant-save
+done
+echo "=== records"
+cd /var/lib
+find . -type f | LC_ALL=C sort
+if [ -e dockfw/state.json ]; then cat dockfw/state.json; fi
+"#;
+
+/// The host. Dropped, it is gone.
+pub(crate) struct Host {
+    engine: Engine,
+    init: Child,
+    files: TempDir,
+}
+
+impl Host {
+    pub(crate) fn raise(engine: Engine) -> Result<Self> {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--net",
+            "--mount",
+            "--kill-child",
+            "--fork",
+            "sh",
+            "-ec",
+            RAISE,
+            "sh",
+            engine.variant,
+        ]);
+        command.env("PATH", format!("{CHOSEN}:{SYSTEM}")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut init = command.spawn().context("cannot start unshare")?;
+        let mut said = String::new();
+        BufReader::new(init.stdout.take().context("no way out")?).read_line(&mut said)?;
+        ensure!(said == "up\n", "no host: see what unshare or iptables says");
+        Ok(Self { engine, init, files: tempfile::tempdir()? })
+    }
+
+    /// A command in the host's namespaces, by way of execve alone.
+    fn command(&self, program: &Path) -> Result<Command> {
+        let outer = self.init.id();
+        let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))?;
+        let first = children.split_whitespace().next().context("the host is gone")?;
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={first}")).args(["--net", "--mount", "--"]).arg(program);
+        command.env("PATH", format!("{CHOSEN}:{SYSTEM}")).env_remove("DOCKER_HOST");
+        Ok(command)
+    }
+
+    fn dockfw(&self, order: Order) -> Result<Command> {
+        let mut command = self.command(program())?;
+        match order {
+            Order::Apply(policy) => {
+                command.args(["--config", policy.path(), "apply", "--force", "--backend"])
+            }
+            Order::Diff(policy) => command.args(["--config", policy.path(), "diff", "--backend"]),
+            Order::Remove => return Ok(only(command, "remove")),
+        };
+        Ok(only(command, self.engine.backend))
+    }
+
+    /// Has an order carried out, to its end and with success.
+    pub(crate) fn does(&self, order: Order) -> Result<()> {
+        run(&mut self.dockfw(order)?).map(drop)
+    }
+
+    /// Has an order carried out up to the n-th call, or to its end. Returns what dockfw said with it.
+    pub(crate) fn traced(
+        &self,
+        order: Order,
+        dies: Dies,
+        counted: Counted,
+        at: Option<usize>,
+    ) -> Result<(Traced, String)> {
+        let path = self.files.path().join("said");
+        let mut output = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+        let traced = Trap { program: program(), dies, counted, at }.run(&self.dockfw(order)?, &output)?;
+        let mut said = String::new();
+        output.rewind()?;
+        output.read_to_string(&mut said)?;
+        Ok((traced, said))
+    }
+
+    /// What is in force and recorded.
+    pub(crate) fn look(&self) -> Result<State> {
+        let mut command = self.command(Path::new("sh"))?;
+        State::read(&run(command.args(["-ec", LOOK]))?)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.init.kill();
+        let _ = self.init.wait();
+    }
+}
+
+fn only(mut command: Command, argument: &str) -> Command {
+    command.arg(argument);
+    command
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_dockfw"))
+}
