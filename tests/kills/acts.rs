@@ -54,10 +54,12 @@ impl Known {
     pub(crate) fn of(engine: Engine) -> Result<Self> {
         let host = Host::raise(engine)?;
         let nothing = host.look()?;
-        host.does(Order::Apply(Policy::Old))?;
-        let old = host.look()?;
-        host.does(Order::Apply(Policy::New))?;
-        let new = host.look()?;
+        let [old, new] = [Policy::Old, Policy::New].map(|policy| {
+            host.does(Order::Apply(policy))?;
+            host.does(Order::Diff(policy))?;
+            host.look()
+        });
+        let (old, new) = (old?, new?);
         host.does(Order::Remove)?;
         ensure!(host.look()?.is_as(&nothing), "remove leaves something: {:#?}", host.look()?);
         let known = Self { nothing, old, new };
@@ -82,10 +84,12 @@ impl Known {
 pub(crate) struct Scene<'a> {
     host: Host,
     act: Act,
-    dies: Dies,
-    ends: Ends<'a>,
+    pub(crate) dies: Dies,
+    pub(crate) ends: Ends<'a>,
     /// The state before the act, with its records.
     before: State,
+    /// States that the next try was seen to end well from.
+    tried: Vec<State>,
 }
 
 /// What a kill came to.
@@ -104,7 +108,7 @@ impl<'a> Scene<'a> {
             host.does(act.undo())?;
         }
         let before = host.look()?;
-        let scene = Self { host, act, dies, ends: known.ends(act), before };
+        let scene = Self { host, act, dies, ends: known.ends(act), before, tried: Vec::new() };
         ensure!(scene.before.is_as(scene.ends.before), "two hosts differ");
         Ok(scene)
     }
@@ -113,7 +117,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn count(&mut self, counted: Counted) -> Result<usize> {
         let (traced, said) = self.host.traced(self.act.order(), self.dies, counted, None)?;
         ensure!(traced.code == Some(0), "exit code {:?}: {said}", traced.code);
-        self.ends_well().context("without a kill")?;
+        self.go_back()?;
         Ok(traced.calls)
     }
 
@@ -127,34 +131,30 @@ impl<'a> Scene<'a> {
             .context("whoever was killed holds the lock, or what is in force can't be read")?;
         let mut wrong = self.ends.mixtures(&found);
         // Where nothing at all was changed, the next try is but the same once more.
-        if found != self.before
-            && let Err(error) = self.ends_well()
-        {
-            wrong.push(format!("{error:#}"));
+        if found != self.before {
+            wrong.extend(self.next_try(&found).err().map(|error| format!("{error:#}")));
+            self.go_back()?;
         }
         Ok(Kill { at: traced.death, calls: traced.calls, found, wrong })
     }
 
-    pub(crate) fn ends(&self) -> &Ends<'a> {
-        &self.ends
-    }
-
-    /// The next try ends with what was wanted, and leaves nothing. Then all is as before.
-    fn ends_well(&mut self) -> Result<()> {
+    /// The next try ends with what was wanted, and leaves nothing. Asked once of each state.
+    fn next_try(&mut self, found: &State) -> Result<()> {
+        if self.tried.iter().any(|tried| tried.is_like(found)) {
+            return Ok(());
+        }
         self.host.does(self.act.order()).context("the next try fails")?;
         let after = self.host.look()?;
-        ensure!(
-            after.is_as(self.ends.after),
-            "after the next try: {}; unused: {:?}",
-            self.ends.mixtures(&after).join("\n"),
-            after.unused
-        );
-        if let Order::Apply(policy) = self.act.order() {
-            self.host.does(Order::Diff(policy)).context("after the next try, not all is as wanted")?;
-        }
+        let mixtures = self.ends.mixtures(&after).join("\n");
+        ensure!(after.is_as(self.ends.after), "after the next try: {mixtures}; unused: {:?}", after.unused);
+        self.tried.push(found.clone());
+        Ok(())
+    }
+
+    fn go_back(&mut self) -> Result<()> {
         self.host.does(self.act.undo()).context("there is no way back")?;
         self.before = self.host.look()?;
-        ensure!(self.before.is_as(self.ends.before), "after the way back: unused: {:?}", self.before.unused);
+        ensure!(self.before.is_as(self.ends.before), "after the way back, unused: {:?}", self.before.unused);
         Ok(())
     }
 }

@@ -6,12 +6,12 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
-use dockfw_lab::Counted;
+use dockfw_lab::{Counted, Dies};
 
 use crate::acts::{Kill, Scene};
 
-/// How many kills at random there are for each act, beside the search for the call at which it changes something.
-const SAMPLE: usize = 3;
+/// How many kills at random there are for each act.
+const SAMPLE: usize = 4;
 /// Runs vary: after so many that came to their end before the number, there is no call of that number.
 const BEYOND: usize = 5;
 /// How often progress is said.
@@ -92,18 +92,24 @@ impl<'a> Campaign<'a> {
         Ok(calls)
     }
 
-    /// Looks for the calls at which the parts change, and kills at some others.
+    /// Where everything dies, looks for the calls at which the parts change: a program that goes on to its end has no such. Elsewhere,
+    /// kills at some.
     fn some(&mut self, seed: u64) -> Result<usize> {
-        let calls = self.scene.count(Counted::Telling)?;
-        for part in self.scene.ends().changed(self.scene.ends().after) {
+        if self.scene.dies == Dies::Everything {
+            return self.search();
+        }
+        self.counted = Counted::Every;
+        let calls = self.scene.count(self.counted)?;
+        sample(calls, SAMPLE, seed).into_iter().try_for_each(|at| self.kill(at).map(drop))?;
+        Ok(calls)
+    }
+
+    fn search(&mut self) -> Result<usize> {
+        let calls = self.scene.count(self.counted)?;
+        for part in self.scene.ends.changed(self.scene.ends.after) {
             while let Some(at) = self.next_of_search(part, calls) {
                 self.kill(at)?;
             }
-        }
-        self.counted = Counted::Every;
-        let calls = self.scene.count(Counted::Every)?;
-        for at in sample(calls, SAMPLE, seed) {
-            self.kill(at)?;
         }
         Ok(calls)
     }
@@ -128,7 +134,7 @@ impl<'a> Campaign<'a> {
             self.wrong.entry(wrong).or_default().push(place.clone());
         }
         if self.counted == Counted::Telling {
-            self.changed.insert(at, self.scene.ends().changed(&found));
+            self.changed.insert(at, self.scene.ends.changed(&found));
         }
         Ok(call.is_some())
     }

@@ -108,9 +108,10 @@ for variant in nft legacy; do
     echo "=== IPv6 iptables-$variant"
     ip6tables-$variant-save
 done
-echo "=== records"
+echo "=== files"
 cd /var/lib
 find . -type f | LC_ALL=C sort
+echo "=== records"
 if [ -e dockfw/state.json ]; then cat dockfw/state.json; fi
 "#;
 

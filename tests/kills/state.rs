@@ -18,6 +18,9 @@ pub(crate) struct State {
     parts: BTreeMap<&'static str, Tables>,
     /// Chains, sets and counters that no rule leads to.
     pub(crate) unused: BTreeSet<String>,
+    /// The names of the files in which records are.
+    files: String,
+    /// What is recorded, with times and numbers that are never the same.
     records: String,
 }
 
@@ -28,7 +31,11 @@ impl State {
             printed.split("=== ").filter_map(|section| section.split_once('\n')).collect();
         let section = |name: &str| sections.get(name).copied().with_context(|| format!("no section {name}"));
         let sets = ipsets(section("ipset")?);
-        let mut state = Self { records: section("records")?.to_owned(), ..Self::default() };
+        let mut state = Self {
+            files: section("files")?.to_owned(),
+            records: section("records")?.to_owned(),
+            ..Self::default()
+        };
         let mut used = BTreeSet::new();
         for (table, rules) in nftables(section("nftables")?)? {
             state.note("nftables", table, rules.tree());
@@ -53,6 +60,11 @@ impl State {
 
     fn tree(&self, part: &str, table: &str) -> &str {
         self.parts.get(part).and_then(|tables| tables.get(table)).map_or("", String::as_str)
+    }
+
+    /// Whether the next run of dockfw finds the same, but for times and numbers.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.is_as(other) && self.files == other.files
     }
 
     /// Whether all of it is in force, whatever is recorded, and nothing else is left.

@@ -1,9 +1,11 @@
-//! A system call that a process is about to make, as the kernel shows it in `/proc`.
+//! A system call that a process is about to make.
 
 use std::fmt;
 use std::fs;
 
 use nix::libc::{self, c_long};
+#[cfg(target_arch = "x86_64")]
+use nix::sys::ptrace;
 use nix::unistd::Pid;
 
 /// A system call that has not begun yet.
@@ -16,10 +18,9 @@ pub struct Call {
 }
 
 impl Call {
-    /// That of a thread which a tracer has stopped at its entry. Nothing where the thread is gone.
+    /// That of a thread which the caller traces, and which has stopped at its entry. Nothing where the thread is gone.
     pub(crate) fn of(thread: Pid) -> Option<Self> {
-        let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
-        let (number, arguments) = parse(&text)?;
+        let (number, arguments) = registers(thread)?;
         Some(Self { number, arguments, by: String::new() })
     }
 
@@ -56,7 +57,22 @@ impl fmt::Display for Call {
     }
 }
 
+/// The number and the first arguments (syscall(2), "Architecture calling conventions").
+#[cfg(target_arch = "x86_64")]
+fn registers(thread: Pid) -> Option<(c_long, Vec<u64>)> {
+    let registers = ptrace::getregs(thread).ok()?;
+    let number = c_long::try_from(registers.orig_rax).ok()?;
+    Some((number, vec![registers.rdi, registers.rsi, registers.rdx]))
+}
+
+/// The same for every architecture, and far slower: the kernel makes sure first that the thread has left its processor.
+#[cfg(not(target_arch = "x86_64"))]
+fn registers(thread: Pid) -> Option<(c_long, Vec<u64>)> {
+    parse(&fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?)
+}
+
 /// The number and the arguments in `44 0x5 0x7ffc... ...` (proc(5), `/proc/PID/syscall`).
+#[cfg(any(test, not(target_arch = "x86_64")))]
 fn parse(text: &str) -> Option<(c_long, Vec<u64>)> {
     let mut words = text.split_whitespace();
     let number = words.next()?.parse().ok()?;
@@ -77,11 +93,11 @@ const HARMLESS: &[(c_long, &str)] = calls!(
     SYS_getdents64 "getdents64" SYS_readlinkat "readlinkat" SYS_getcwd "getcwd" SYS_pipe2 "pipe2" SYS_dup "dup"
     SYS_dup3 "dup3" SYS_fcntl "fcntl" SYS_socket "socket" SYS_bind "bind" SYS_connect "connect"
     SYS_getsockname "getsockname" SYS_getsockopt "getsockopt" SYS_recvmsg "recvmsg" SYS_recvfrom "recvfrom"
-    SYS_ppoll "ppoll" SYS_wait4 "wait4" SYS_futex "futex" SYS_restart_syscall "restart_syscall"
+    SYS_ppoll "ppoll" SYS_pselect6 "pselect6" SYS_wait4 "wait4" SYS_futex "futex" SYS_restart_syscall "restart_syscall"
     SYS_sched_getaffinity "sched_getaffinity" SYS_sched_yield "sched_yield" SYS_set_tid_address "set_tid_address"
     SYS_set_robust_list "set_robust_list" SYS_rseq "rseq" SYS_prlimit64 "prlimit64" SYS_getrandom "getrandom"
     SYS_getpid "getpid" SYS_gettid "gettid" SYS_getuid "getuid" SYS_geteuid "geteuid" SYS_getgid "getgid"
-    SYS_getegid "getegid" SYS_uname "uname" SYS_statfs "statfs" SYS_clock_nanosleep "clock_nanosleep"
+    SYS_getegid "getegid" SYS_getppid "getppid" SYS_uname "uname" SYS_statfs "statfs" SYS_clock_nanosleep "clock_nanosleep"
     SYS_execve "execve" SYS_exit "exit"
 );
 
@@ -96,7 +112,7 @@ const TELLING: &[(c_long, &str)] = calls!(
 /// Those that only older architectures have.
 #[cfg(target_arch = "x86_64")]
 const OLD_HARMLESS: &[(c_long, &str)] = calls!(
-    SYS_stat "stat" SYS_access "access" SYS_readlink "readlink" SYS_pipe "pipe" SYS_dup2 "dup2" SYS_poll "poll"
+    SYS_stat "stat" SYS_access "access" SYS_readlink "readlink" SYS_pipe "pipe" SYS_dup2 "dup2" SYS_poll "poll" SYS_select "select"
     SYS_arch_prctl "arch_prctl" SYS_alarm "alarm"
 );
 #[cfg(target_arch = "x86_64")]
