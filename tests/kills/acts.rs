@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Call, Counted, Dies};
 
 use crate::host::{Engine, Host, Order, Policy};
-use crate::state::{Ends, State};
+use crate::packets::{InForce, meet_one_of};
+use crate::state::{Ends, FAMILIES, State};
 
 /// Something that dockfw is killed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,15 @@ impl Act {
     /// What it is that dockfw is told.
     fn order(self) -> Order {
         if self == Self::Remove { Order::Remove } else { Order::Apply(Policy::New) }
+    }
+
+    /// What is in force before it and after it.
+    fn ends(self) -> [InForce; 2] {
+        match self {
+            Self::Change => [InForce::Old, InForce::New],
+            Self::First => [InForce::Nothing, InForce::New],
+            Self::Remove => [InForce::Old, InForce::Nothing],
+        }
     }
 
     /// What leads to the state before it.
@@ -53,31 +63,37 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn of(engine: Engine) -> Result<Self> {
         let host = Host::raise(engine)?;
-        let nothing = host.look()?;
-        let [old, new] = [Policy::Old, Policy::New].map(|policy| {
-            host.does(Order::Apply(policy))?;
-            host.does(Order::Diff(policy))?;
-            host.look()
-        });
-        let (old, new) = (old?, new?);
+        let nothing = seen(&host, InForce::Nothing)?;
+        host.does(Order::Apply(Policy::Old))?;
+        host.does(Order::Diff(Policy::Old))?;
+        let old = seen(&host, InForce::Old)?;
+        host.does(Order::Apply(Policy::New))?;
+        host.does(Order::Diff(Policy::New))?;
+        let new = seen(&host, InForce::New)?;
         host.does(Order::Remove)?;
-        ensure!(host.look()?.is_as(&nothing), "remove leaves something: {:#?}", host.look()?);
-        let known = Self { nothing, old, new };
-        ensure!(
-            known.ends(Act::Change).changed(&known.new) == known.ends(Act::First).changed(&known.new),
-            "a family is the same in both policies"
-        );
-        Ok(known)
+        let rest = host.look()?;
+        ensure!(rest.is_as(&nothing), "remove leaves something: {rest:#?}");
+        Ok(Self { nothing, old, new })
     }
 
-    pub(crate) fn ends(&self, act: Act) -> Ends<'_> {
-        let (before, after) = match act {
-            Act::Change => (&self.old, &self.new),
-            Act::First => (&self.nothing, &self.new),
-            Act::Remove => (&self.old, &self.nothing),
-        };
+    fn state(&self, in_force: InForce) -> &State {
+        match in_force {
+            InForce::Nothing => &self.nothing,
+            InForce::Old => &self.old,
+            InForce::New => &self.new,
+        }
+    }
+
+    fn ends(&self, act: Act) -> Ends<'_> {
+        let [before, after] = act.ends().map(|end| self.state(end));
         Ends { before, after, policies: [&self.old, &self.new] }
     }
+}
+
+/// The state of a host, of which packets say the same.
+fn seen(host: &Host, in_force: InForce) -> Result<State> {
+    FAMILIES.into_iter().try_for_each(|family| meet_one_of(&host.neighbour, family, &[in_force]))?;
+    host.look()
 }
 
 /// A host on which dockfw is killed at one act again and again.
@@ -88,7 +104,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) ends: Ends<'a>,
     /// The state before the act, with its records.
     before: State,
-    /// States that the next try was seen to end well from.
+    /// States after which all was asked already.
     tried: Vec<State>,
 }
 
@@ -132,22 +148,36 @@ impl<'a> Scene<'a> {
         let mut wrong = self.ends.mixtures(&found);
         // Where nothing at all was changed, the next try is but the same once more.
         if found != self.before {
-            wrong.extend(self.next_try(&found).err().map(|error| format!("{error:#}")));
+            let tries = [self.meet(&found), self.next_try(&found)];
+            wrong.extend(tries.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")));
+            self.tried.push(found.clone());
             self.go_back()?;
         }
         Ok(Kill { at: traced.death, calls: traced.calls, found, wrong })
     }
 
+    /// Where rules alone do not tell, packets do.
+    fn meet(&self, found: &State) -> Result<()> {
+        if !self.ends.has_part_of_end(found) || self.is_tried(found) {
+            return Ok(());
+        }
+        let mut families = FAMILIES.into_iter();
+        families.try_for_each(|family| meet_one_of(&self.host.neighbour, family, &self.act.ends()))
+    }
+
+    fn is_tried(&self, found: &State) -> bool {
+        self.tried.iter().any(|tried| tried.is_like(found))
+    }
+
     /// The next try ends with what was wanted, and leaves nothing. Asked once of each state.
-    fn next_try(&mut self, found: &State) -> Result<()> {
-        if self.tried.iter().any(|tried| tried.is_like(found)) {
+    fn next_try(&self, found: &State) -> Result<()> {
+        if self.is_tried(found) {
             return Ok(());
         }
         self.host.does(self.act.order()).context("the next try fails")?;
         let after = self.host.look()?;
         let mixtures = self.ends.mixtures(&after).join("\n");
         ensure!(after.is_as(self.ends.after), "after the next try: {mixtures}; unused: {:?}", after.unused);
-        self.tried.push(found.clone());
         Ok(())
     }
 

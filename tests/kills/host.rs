@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Counted, Dies, Traced, Trap, run};
+use anyhow::{Context, Result};
+use dockfw_lab::{Counted, Dies, Netns, Traced, Trap, run};
 use tempfile::TempDir;
 
 use crate::state::State;
@@ -33,7 +33,8 @@ impl Engine {
     /// Why it can't be run here, if it can't.
     pub(crate) fn obstacle(self) -> Option<String> {
         let programs = [format!("iptables-{}", self.variant), format!("ip6tables-{}", self.variant)];
-        let mut programs = programs.iter().map(String::as_str).chain(["nft", "ipset", "nsenter", "unshare"]);
+        let mut programs =
+            programs.iter().map(String::as_str).chain(["nft", "ipset", "ip", "nsenter", "unshare"]);
         programs.find(|program| find(program).is_none()).map(|program| format!("no {program}"))
     }
 }
@@ -70,8 +71,8 @@ pub(crate) enum Order {
     Remove,
 }
 
-/// Makes a host of namespaces, and says so: the chosen iptables, Docker's chains, and rules of others in each table that dockfw
-/// changes, in front of its own and behind.
+/// Makes a host of namespaces, with a neighbour, whose process it names: the chosen iptables, Docker's chains, and rules of others in
+/// each table that dockfw changes. When nothing can come from stdin any more, both are gone.
 const RAISE: &str = r#"
 mount -t tmpfs none /run
 mount -t tmpfs none /var/lib
@@ -91,7 +92,21 @@ for iptables in iptables ip6tables; do
     for chain in PREROUTING FORWARD INPUT; do $iptables -t mangle -A $chain -j OTHERS; done
     $iptables -t raw -A PREROUTING -m mark --mark 69 -j DROP
 done
-echo up
+exec 3<&0
+unshare --net sh -c 'echo $$ >/run/neighbour; exec cat' <&3 >/run/nothing &
+until test -s /run/neighbour; do :; done
+neighbour=$(cat /run/neighbour)
+ip link add eth0 type veth peer name eth0 netns $neighbour
+ip address add 192.0.2.1/24 dev eth0
+ip address add 2001:db8:1::1/64 dev eth0 nodad
+ip link set eth0 up
+for last in 10 20 30 40 50; do
+    echo address add 192.0.2.$last/24 dev eth0
+    echo address add 2001:db8:1::$last/64 dev eth0 nodad
+done >/run/addresses
+nsenter --net=/proc/$neighbour/ns/net ip -batch - </run/addresses
+nsenter --net=/proc/$neighbour/ns/net ip link set eth0 up
+echo $neighbour
 exec cat
 "#;
 
@@ -119,6 +134,7 @@ if [ -e dockfw/state.json ]; then cat dockfw/state.json; fi
 pub(crate) struct Host {
     engine: Engine,
     init: Child,
+    pub(crate) neighbour: Netns,
     files: TempDir,
 }
 
@@ -140,8 +156,9 @@ impl Host {
         let mut init = command.spawn().context("cannot start unshare")?;
         let mut said = String::new();
         BufReader::new(init.stdout.take().context("no way out")?).read_line(&mut said)?;
-        ensure!(said == "up\n", "no host: see what unshare or iptables says");
-        Ok(Self { engine, init, files: tempfile::tempdir()? })
+        let neighbour: u32 = said.trim().parse().context("no host: unshare, ip or iptables says why")?;
+        let neighbour = Netns::open("neighbour", format!("/proc/{neighbour}/ns/net"))?;
+        Ok(Self { engine, init, neighbour, files: tempfile::tempdir()? })
     }
 
     /// A command in the host's namespaces, by way of execve alone.

@@ -7,6 +7,7 @@
 mod acts;
 mod campaign;
 mod host;
+mod packets;
 mod state;
 
 use std::collections::BTreeMap;

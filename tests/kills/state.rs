@@ -9,6 +9,9 @@ use dockfw_lab::{Tree, ipsets, nftables, xtables};
 /// Where a policy is in force as a whole or not at all: the native engine's table, and the tables of each family of iptables.
 const PARTS: [&str; 3] = ["nftables", "IPv4", "IPv6"];
 
+/// The parts of the compat engine.
+pub(crate) const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
+
 /// The trees of the tables of one part.
 type Tables = BTreeMap<String, String>;
 
@@ -40,7 +43,7 @@ impl State {
         for (table, rules) in nftables(section("nftables")?)? {
             state.note("nftables", table, rules.tree());
         }
-        for family in ["IPv4", "IPv6"] {
+        for family in FAMILIES {
             for variant in ["iptables-nft", "iptables-legacy"] {
                 for (table, rules) in xtables(section(&format!("{family} {variant}"))?, &sets) {
                     let tree = rules.tree();
@@ -82,8 +85,8 @@ pub(crate) struct Ends<'a> {
     pub(crate) policies: [&'a State; 2],
 }
 
-/// What is wrong with a state: nothing where each part is as before or as after.
 impl Ends<'_> {
+    /// What is wrong with a state: nothing where each part is as before or as after.
     pub(crate) fn mixtures(&self, state: &State) -> Vec<String> {
         PARTS.into_iter().filter_map(|part| self.mixture(part, state)).collect()
     }
@@ -93,6 +96,12 @@ impl Ends<'_> {
         let differs =
             |part: &&str| self.tables(part, state).any(|table| !self.is(self.before, part, table, state));
         PARTS.into_iter().filter(differs).collect()
+    }
+
+    /// Whether some part has what every policy has, and not the rest, or the other way round.
+    pub(crate) fn has_part_of_end(&self, state: &State) -> bool {
+        let is = |end: &State, part: &str| end.parts.get(part) == state.parts.get(part);
+        !PARTS.into_iter().all(|part| is(self.before, part) || is(self.after, part))
     }
 
     fn mixture(&self, part: &str, state: &State) -> Option<String> {
