@@ -5,7 +5,7 @@ use std::env;
 use std::fmt::Write;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use dockfw_lab::{Counted, Dies};
 
 use crate::acts::{Kill, Scene};
@@ -61,19 +61,15 @@ impl<'a> Campaign<'a> {
 
     pub(crate) fn run(mut self, amount: Amount, seed: u64) -> Result<()> {
         let start = Instant::now();
-        let calls = match amount {
-            Amount::Some => self.some(seed)?,
-            Amount::Telling => self.all(Counted::Telling)?,
-            Amount::Every => self.all(Counted::Every)?,
+        let done = match amount {
+            Amount::Some => self.some(seed),
+            Amount::Telling => self.all(Counted::Telling),
+            Amount::Every => self.all(Counted::Every),
         };
-        let seconds = start.elapsed().as_secs();
-        eprintln!(
-            "{}: {} kills at {calls} calls, {seconds} s, {} wrong",
-            self.name,
-            self.kills,
-            self.count_wrong()
-        );
-        ensure!(self.wrong.is_empty(), "{}", self.report());
+        let calls = done.with_context(|| self.report())?;
+        let (seconds, wrong) = (start.elapsed().as_secs(), self.count_wrong());
+        eprintln!("{}: {} kills at {calls} calls, {seconds} s, {wrong} wrong", self.name, self.kills);
+        ensure!(wrong == 0, "{}", self.report());
         Ok(())
     }
 
@@ -124,15 +120,14 @@ impl<'a> Campaign<'a> {
 
     /// Whether anybody was killed.
     fn kill(&mut self, at: usize) -> Result<bool> {
-        let Kill { at: call, calls, found, wrong } = self.scene.kill(self.counted, at)?;
+        let Kill { at: call, calls, found, wrong } =
+            self.scene.kill(self.counted, at).with_context(|| format!("killed at call {at}"))?;
         self.kills += 1;
         let place = match &call {
             Some(call) => format!("call {at}, {call}"),
             None => format!("call {at}, of {calls}: it came to its end"),
         };
-        for wrong in wrong {
-            self.wrong.entry(wrong).or_default().push(place.clone());
-        }
+        wrong.into_iter().for_each(|wrong| self.wrong.entry(wrong).or_default().push(place.clone()));
         if self.counted == Counted::Telling {
             self.changed.insert(at, self.scene.ends.changed(&found));
         }
@@ -154,7 +149,7 @@ impl<'a> Campaign<'a> {
 }
 
 /// Numbers up to `calls`, one from each of so many equal shares.
-fn sample(calls: usize, shares: usize, seed: u64) -> Vec<usize> {
+pub(crate) fn sample(calls: usize, shares: usize, seed: u64) -> Vec<usize> {
     let mut state = seed;
     let mut numbers = Vec::new();
     for share in 0..shares {

@@ -119,9 +119,9 @@ echo "=== ipset"
 ipset save
 for variant in nft legacy; do
     echo "=== IPv4 iptables-$variant"
-    iptables-$variant-save
+    if command -v iptables-$variant-save >/dev/null; then iptables-$variant-save; fi
     echo "=== IPv6 iptables-$variant"
-    ip6tables-$variant-save
+    if command -v ip6tables-$variant-save >/dev/null; then ip6tables-$variant-save; fi
 done
 echo "=== files"
 cd /var/lib

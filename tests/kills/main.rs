@@ -1,4 +1,4 @@
-//! Kills: dockfw dies at its n-th system call, for each n, and what is in force afterwards is one policy, wholly (S13, S15).
+//! Kills: dockfw dies at its n-th system call, for each n, and what is in force afterwards is one policy, wholly (S13).
 //!
 //! A plain run looks for the calls at which something changes, and kills next to them and at some others, which `DOCKFW_TEST_SEED`
 //! repeats. `DOCKFW_KILLS=telling` kills at each call that can change something outside of its process, `DOCKFW_KILLS=all` at each.
@@ -6,6 +6,7 @@
 
 mod acts;
 mod campaign;
+mod checks;
 mod host;
 mod packets;
 mod state;
@@ -22,6 +23,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use acts::{Act, Known, Scene};
 use campaign::{Amount, Campaign};
+use checks::CHECKS;
 use host::Engine;
 
 /// Who dies, and what that is called.
@@ -51,12 +53,15 @@ fn any() -> u64 {
 }
 
 fn trials(seed: u64, obstacle: Option<&str>) -> Vec<Trial> {
-    let mut trials = Vec::new();
+    let judged =
+        |check: fn() -> Result<()>| move || check().map_err(|error| Failed::from(format!("{error:#}")));
+    let checks = CHECKS.iter().map(|(name, check)| Trial::test(format!("judgement::{name}"), judged(*check)));
+    let mut trials: Vec<_> = checks.collect();
     for engine in Engine::ALL {
         let obstacle = obstacle.map(str::to_owned).or_else(|| engine.obstacle());
         for act in Act::ALL {
             for (dies, way) in WAYS {
-                let name = format!("{}::{act}::{way}", engine.name);
+                let name = format!("{}::S13::{act}: {way}", engine.name);
                 trials.push(trial(name, engine, act, dies, seed, obstacle.clone()));
             }
         }

@@ -151,34 +151,36 @@ fn add(table: &mut Rules, chain: &str, words: &[&str], sets: &Parts) {
 /// The tables in what `nft --json list ruleset` prints, by family and name.
 pub fn nftables(listed: &str) -> Result<BTreeMap<String, Rules>> {
     let listed: Value = serde_json::from_str(listed).context("nft does not write JSON")?;
-    let objects = listed["nftables"].as_array().context("nft lists nothing")?;
+    let objects = listed.get("nftables").and_then(Value::as_array).context("nft lists nothing")?;
     let objects = || objects.iter().filter_map(Value::as_object).flatten();
     let mut tables: BTreeMap<String, Rules> = BTreeMap::new();
+    // Rules name sets, and may be listed before them.
     for (kind, object) in objects().filter(|(kind, _)| *kind != "rule") {
-        let table =
-            tables.entry(format!("{} {}", text(object, "family"), text(object, "table"))).or_default();
-        let name = text(object, "name");
-        match kind.as_str() {
-            "chain" => {
-                table.chains.entry(name.into()).or_default().hook = hook(object);
-            }
-            "set" | "map" => {
-                table.parts.insert(name.into(), content(object));
-            }
-            "counter" => {
-                table.parts.insert(name.into(), "counter".into());
-            }
-            _ => {}
-        }
+        tables.entry(table_of(object)).or_default().declare(kind, object);
     }
     for (_, object) in objects().filter(|(kind, _)| *kind == "rule") {
-        let table =
-            tables.entry(format!("{} {}", text(object, "family"), text(object, "table"))).or_default();
+        let table = tables.entry(table_of(object)).or_default();
         let rule = rule(object, &table.parts);
         table.chains.entry(text(object, "chain").into()).or_default().rules.push(rule);
     }
     tables.retain(|_, table| *table != Rules::default());
     Ok(tables)
+}
+
+impl Rules {
+    fn declare(&mut self, kind: &str, object: &Value) {
+        let name = text(object, "name").to_owned();
+        match kind {
+            "chain" => self.chains.entry(name).or_default().hook = hook(object),
+            "set" | "map" => drop(self.parts.insert(name, content(object))),
+            "counter" => drop(self.parts.insert(name, kind.into())),
+            _ => {}
+        }
+    }
+}
+
+fn table_of(object: &Value) -> String {
+    format!("{} {}", text(object, "family"), text(object, "table"))
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -217,21 +219,20 @@ fn resolve(value: &mut Value, parts: &Parts, rule: &mut Rule) {
         }
         Value::Array(values) => values.iter_mut().for_each(|value| resolve(value, parts, rule)),
         Value::Object(fields) => {
-            for (key, value) in fields {
-                match (key.as_str(), &value) {
-                    ("jump" | "goto", _) => rule.chains.push(text(value, "target").to_owned()),
-                    ("counter", Value::String(name)) => rule.parts.push(name.clone()),
-                    ("counter", _) => {}
-                    _ => {
-                        resolve(value, parts, rule);
-                        continue;
-                    }
-                }
-                *value = Value::Null;
-            }
+            fields.iter_mut().for_each(|(key, value)| resolve_field(key, value, parts, rule));
         }
         _ => {}
     }
+}
+
+fn resolve_field(key: &str, value: &mut Value, parts: &Parts, rule: &mut Rule) {
+    match (key, &*value) {
+        ("jump" | "goto", chain) => rule.chains.push(text(chain, "target").to_owned()),
+        ("counter", Value::String(name)) => rule.parts.push(name.clone()),
+        ("counter", _) => {}
+        _ => return resolve(value, parts, rule),
+    }
+    *value = Value::Null;
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Killing a program at its n-th system call.
 //!
 //! The program, and all that it starts, is traced by ptrace(2). What is counted are entries of system calls: whoever is killed there has
-//! made all calls before, and not this one. Three things about it are easily missed:
+//! made all calls before, and not this one. Some things about it are easily missed:
 //!
 //! - Who starts a program by vfork stands still until that has come to its execve. So the tracer never waits for one of them
 //!   alone, and lets each go on as soon as it has stopped.
 //! - A thread has a number of its own, and may stop for the first time before the one that started it has said so. Which process a number
 //!   belongs to is asked of `/proc`.
+//! - A thread stops when a call begins and when it ends, and nothing in how it stops says which of the two it is. To take turns goes
+//!   wrong, for the first stop of some is an end: of the call that started them. So the kernel is asked each time.
 //! - From the moment of the death on, nobody that is to die is let go on. Each of them comes to the end of the call that it is in, and
 //!   no further, so that all of them die at one instant.
 
@@ -59,7 +61,7 @@ pub enum Counted {
 /// A program that is to die.
 #[derive(Clone, Copy, Debug)]
 pub struct Trap<'a> {
-    /// The program: the calls from its start on are counted.
+    /// The program: the calls from its start on are counted. Not the shell, by which all begins.
     pub program: &'a Path,
     /// Who dies.
     pub dies: Dies,
@@ -189,7 +191,6 @@ impl<'a> Tracing<'a> {
         }
     }
 
-    /// Each call stops its thread twice, when it begins and when it ends.
     fn meet_call(&mut self, thread: Pid) -> Result<()> {
         if self.is_counted(thread) && is_entry(thread)? {
             let every = self.trap.counted == Counted::Every;
