@@ -66,7 +66,7 @@ impl<'a> Campaign<'a> {
             Amount::Telling => self.all(Counted::Telling),
             Amount::Every => self.all(Counted::Every),
         };
-        let calls = done.with_context(|| self.report())?;
+        let calls = done.map_err(|error| anyhow!("{}{error:#}", self.report()))?;
         let (seconds, wrong) = (start.elapsed().as_secs(), self.count_wrong());
         eprintln!("{}: {} kills at {calls} calls, {seconds} s, {wrong} wrong", self.name, self.kills);
         ensure!(wrong == 0, "{}", self.report());

@@ -1,9 +1,8 @@
 //! A host that lives as long as a trial: namespaces, with what others have among their rules.
 
-use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -30,17 +29,20 @@ impl Engine {
         Self { name: "compat on iptables-legacy", backend: "iptables", variant: "legacy" },
     ];
 
-    /// Why it can't be run here, if it can't.
+    /// Why it can't be run here, if it can't: programs, or what of the kernel they speak to.
     pub(crate) fn obstacle(self) -> Option<String> {
-        let programs = [format!("iptables-{}", self.variant), format!("ip6tables-{}", self.variant)];
-        let mut programs =
-            programs.iter().map(String::as_str).chain(["nft", "ipset", "ip", "nsenter", "unshare"]);
-        programs.find(|program| find(program).is_none()).map(|program| format!("no {program}"))
+        let tables = ["iptables", "ip6tables"].map(|base| format!("{base}-{} -t mangle -S", self.variant));
+        let questions = ["nft list tables", "ipset list -n", "ip -version", "nsenter --version"];
+        let mut questions = questions.into_iter().chain(tables.iter().map(String::as_str));
+        questions.find(|question| !answers(question)).map(|question| format!("{question:?} fails here"))
     }
 }
 
-fn find(program: &str) -> Option<PathBuf> {
-    env::split_paths(SYSTEM).map(|place| place.join(program)).find(|path| path.is_file())
+/// Whether a command succeeds, in a network namespace of its own.
+fn answers(command: &str) -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net").args(command.split(' ')).env("PATH", SYSTEM);
+    unshare.output().is_ok_and(|output| output.status.success())
 }
 
 /// Where programs lie, behind the chosen iptables.

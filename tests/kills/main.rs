@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
-use dockfw_lab::{Dies, contain};
+use dockfw_lab::{Dies, Trap, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use acts::{Act, Known, Scene};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials(0, None)).exit_code();
     }
     let seed = seed();
-    let obstacle = contain().err().map(|error| format!("{error:#}"));
+    let obstacle = contain().and_then(|()| Trap::check()).err().map(|error| format!("{error:#}"));
     eprintln!("{SEED}={seed}");
     libtest_mimic::run(&arguments, trials(seed, obstacle.as_deref())).exit_code()
 }

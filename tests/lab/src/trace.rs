@@ -15,7 +15,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -32,6 +31,7 @@ use nix::unistd::Pid;
 
 use crate::call::Call;
 use crate::netns::in_thread;
+use crate::programs::find;
 use crate::wait::patience;
 
 /// How long all of it may take.
@@ -83,6 +83,13 @@ pub struct Traced {
 }
 
 impl Trap<'_> {
+    /// Whether this machine lets programs be traced: an error is a reason to skip.
+    pub fn check() -> Result<()> {
+        let (program, output) = (&fs::canonicalize(find("true")?)?, &File::create("/dev/null")?);
+        let trap = Trap { program, dies: Dies::Everything, counted: Counted::Telling, at: None };
+        trap.run(&Command::new(program), output).map(drop)
+    }
+
     /// Runs a command that comes to the program by way of execve alone. What it says goes to `output`.
     pub fn run(&self, command: &Command, output: &File) -> Result<Traced> {
         // Of a thread of their own are all children that it waits for.
@@ -206,7 +213,7 @@ impl<'a> Tracing<'a> {
 
     fn die(&mut self, thread: Pid) -> Result<()> {
         self.death = Call::of(thread).map(|call| call.signed(thread));
-        ensure!(self.death.is_some(), "the call at which to die is not in /proc");
+        ensure!(self.death.is_some(), "the call at which to die can't be read");
         match self.trap.dies {
             Dies::Program => self.program.map_or(Ok(()), end),
             Dies::Everything => self.processes.values().try_for_each(|process| end(*process)),
@@ -243,10 +250,9 @@ fn is_entry(thread: Pid) -> Result<bool> {
 
 /// The process that a thread belongs to (proc(5), `Tgid` in `/proc/PID/status`).
 fn process_of(thread: Pid) -> Option<Pid> {
-    let status = fs::read(format!("/proc/{thread}/status")).ok()?;
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;
-    let number = std::ffi::OsStr::from_bytes(line).to_str()?.trim().parse().ok()?;
-    Some(Pid::from_raw(number))
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let number = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    Some(Pid::from_raw(number.trim().parse().ok()?))
 }
 
 fn end(process: Pid) -> Result<()> {
@@ -267,7 +273,6 @@ mod tests {
     use std::os::unix::fs::OpenOptionsExt;
 
     use super::*;
-    use crate::programs::find;
 
     /// What the program starts: not at once the whole of what is said.
     const SCRIPT: &str = "/bin/echo one; echo two";
