@@ -182,6 +182,8 @@ impl<'a> Scene<'a> {
     }
 
     fn go_back(&mut self) -> Result<()> {
+        // What is recorded once is not written a second time.
+        self.host.forget()?;
         self.host.does(self.act.undo()).context("there is no way back")?;
         self.before = self.host.look()?;
         ensure!(self.before.is_as(self.ends.before), "after the way back, unused: {:?}", self.before.unused);

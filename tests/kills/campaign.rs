@@ -122,7 +122,7 @@ impl<'a> Campaign<'a> {
     fn kill(&mut self, at: usize) -> Result<bool> {
         let Kill { at: call, calls, found, wrong } =
             self.scene.kill(self.counted, at).with_context(|| format!("killed at call {at}"))?;
-        self.kills += 1;
+        self.kills += usize::from(call.is_some());
         let place = match &call {
             Some(call) => format!("call {at}, {call}"),
             None => format!("call {at}, of {calls}: it came to its end"),

@@ -32,7 +32,7 @@ impl Engine {
     /// Why it can't be run here, if it can't: programs, or what of the kernel they speak to.
     pub(crate) fn obstacle(self) -> Option<String> {
         let tables = ["iptables", "ip6tables"].map(|base| format!("{base}-{} -t mangle -S", self.variant));
-        let questions = ["nft list tables", "ipset list -n", "ip -version", "nsenter --version"];
+        let questions = ["nft list tables", "ipset list -n", "ip link", "nsenter --version"];
         let mut questions = questions.into_iter().chain(tables.iter().map(String::as_str));
         questions.find(|question| !answers(question)).map(|question| format!("{question:?} fails here"))
     }
@@ -189,6 +189,11 @@ impl Host {
     /// Has an order carried out, to its end and with success.
     pub(crate) fn does(&self, order: Order) -> Result<()> {
         run(&mut self.dockfw(order)?).map(drop)
+    }
+
+    /// Takes the records away.
+    pub(crate) fn forget(&self) -> Result<()> {
+        run(self.command(Path::new("rm"))?.args(["-rf", "/var/lib/dockfw"])).map(drop)
     }
 
     /// Has an order carried out up to the n-th call, or to its end. Returns what dockfw said with it.
