@@ -95,7 +95,7 @@ for iptables in iptables ip6tables; do
     $iptables -t raw -A PREROUTING -m mark --mark 69 -j DROP
 done
 exec 3<&0
-unshare --net sh -c 'echo $$ >/run/neighbour; exec cat' <&3 >/run/nothing &
+unshare --net sh -c 'echo $$ >/run/neighbour; exec cat' <&3 >/dev/null &
 until test -s /run/neighbour; do :; done
 neighbour=$(cat /run/neighbour)
 ip link add eth0 type veth peer name eth0 netns $neighbour
