@@ -143,17 +143,8 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn raise(engine: Engine) -> Result<Self> {
         let mut command = Command::new("unshare");
-        command.args([
-            "--net",
-            "--mount",
-            "--kill-child",
-            "--fork",
-            "sh",
-            "-ec",
-            RAISE,
-            "sh",
-            engine.variant,
-        ]);
+        command.args(["--net", "--mount", "--kill-child", "--fork"]);
+        command.args(["sh", "-ec", RAISE, "sh", engine.variant]);
         command.env("PATH", format!("{CHOSEN}:{SYSTEM}")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut init = command.spawn().context("cannot start unshare")?;
         let mut said = String::new();
@@ -175,15 +166,17 @@ impl Host {
     }
 
     fn dockfw(&self, order: Order) -> Result<Command> {
-        let mut command = self.command(program())?;
-        match order {
+        let backend = self.engine.backend;
+        let words = match order {
             Order::Apply(policy) => {
-                command.args(["--config", policy.path(), "apply", "--force", "--backend"])
+                vec!["--config", policy.path(), "apply", "--force", "--backend", backend]
             }
-            Order::Diff(policy) => command.args(["--config", policy.path(), "diff", "--backend"]),
-            Order::Remove => return Ok(only(command, "remove")),
+            Order::Diff(policy) => vec!["--config", policy.path(), "diff", "--backend", backend],
+            Order::Remove => vec!["remove"],
         };
-        Ok(only(command, self.engine.backend))
+        let mut command = self.command(program())?;
+        command.args(words);
+        Ok(command)
     }
 
     /// Has an order carried out, to its end and with success.
@@ -226,11 +219,6 @@ impl Drop for Host {
         let _ = self.init.kill();
         let _ = self.init.wait();
     }
-}
-
-fn only(mut command: Command, argument: &str) -> Command {
-    command.arg(argument);
-    command
 }
 
 fn program() -> &'static Path {

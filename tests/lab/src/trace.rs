@@ -97,11 +97,7 @@ impl Trap<'_> {
     }
 
     fn run_here(&self, command: &Command, output: &File) -> Result<Traced> {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", WAIT, "sh"]).arg(command.get_program()).args(command.get_args());
-        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shell.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output.try_clone()?);
-        let mut child = shell.spawn().context("cannot start sh")?;
+        let mut child = by_shell(command, output)?.spawn().context("cannot start sh")?;
         let first = Pid::from_raw(i32::try_from(child.id())?);
         ptrace::seize(first, options()).context("no tracing here")?;
         writeln!(child.stdin.take().context("no way in")?)?;
@@ -116,6 +112,20 @@ impl Trap<'_> {
         })?;
         Ok(Traced { calls: tracing.calls, death: tracing.death, code: tracing.code })
     }
+}
+
+/// The same command, begun by a shell that waits for a word.
+fn by_shell(command: &Command, output: &File) -> Result<Command> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", WAIT, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    Ok(shell)
 }
 
 fn options() -> Options {
