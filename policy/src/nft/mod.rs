@@ -131,13 +131,12 @@ impl Elements {
     /// The elements as bytes, others for each list of them.
     fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::Ipv4(ranges) => ranges.iter().flat_map(|range| ends(range, Ipv4Addr::octets)).collect(),
-            Self::Ipv6(ranges) => ranges.iter().flat_map(|range| ends(range, Ipv6Addr::octets)).collect(),
-            Self::Ports(ranges) => ranges
-                .iter()
-                .flat_map(|range| [range.first(), range.last()])
-                .flat_map(u16::to_be_bytes)
-                .collect(),
+            Self::Ipv4(ranges) => ends(ranges, Ipv4Addr::octets),
+            Self::Ipv6(ranges) => ends(ranges, Ipv6Addr::octets),
+            Self::Ports(ranges) => {
+                let ends = ranges.iter().flat_map(|range| [range.first(), range.last()]);
+                ends.flat_map(u16::to_be_bytes).collect()
+            }
             // No name of an interface has a NUL in it.
             Self::Interfaces(patterns) => {
                 patterns.iter().flat_map(|pattern| format!("{pattern}\0").into_bytes()).collect()
@@ -146,11 +145,14 @@ impl Elements {
     }
 }
 
-fn ends<A: Address, const N: usize>(
-    range: &Range<A>,
-    octets: impl Fn(&A) -> [u8; N],
-) -> impl Iterator<Item = u8> {
-    [octets(&range.first()), octets(&range.last())].into_iter().flatten()
+/// Both ends of each of these ranges, of which there may be hundreds of thousands.
+fn ends<A: Address, const N: usize>(ranges: &[Range<A>], octets: impl Fn(&A) -> [u8; N]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ranges.len() * 2 * N);
+    for range in ranges {
+        bytes.extend_from_slice(&octets(&range.first()));
+        bytes.extend_from_slice(&octets(&range.last()));
+    }
+    bytes
 }
 
 /// A chain.
