@@ -81,8 +81,8 @@ fn read_to_change(host: &Host) -> Result<Live, EngineError> {
     let live = host.read()?;
     match live.foreign_filters() {
         None => Ok(live),
-        Some(family) => Err(EngineError::Unsupported(format!(
-            "{family} table filter has a chain {INPUT} that is not dockfw's, and the iptables engine would overwrite it; \
+        Some((family, table)) => Err(EngineError::Unsupported(format!(
+            "{family} table {table} has a chain {INPUT} that is not dockfw's, and the iptables engine would overwrite it; \
              rename that chain, or use --backend nftables"
         ))),
     }
@@ -256,22 +256,21 @@ fn left_over(other: &Tools, restore: &Restore) -> Difference {
     Difference { family: Some(restore.family), ..Difference::new(DifferenceKind::Foreign, part) }
 }
 
-/// The counters that rules name in their comments, summed over the rules of both families.
+/// The counters that rules of the policy name in their comments, summed over the rules of both families.
 fn counters(live: &Live) -> Vec<Count> {
     let mut order = Vec::new();
     let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tables in live.families.values() {
-        for table in TableName::ALL.map(|name| tables.table(name)) {
-            for rule in table.own_chains().into_iter().flat_map(|name| table.rules(name)) {
-                let Some(name) = comment(&rule.words).and_then(counter_of) else { continue };
-                let name = name.to_string();
-                if !counts.contains_key(&name) {
-                    order.push(name.clone());
-                }
-                let (packets, bytes) = counts.entry(name).or_default();
-                *packets += rule.packets;
-                *bytes += rule.bytes;
+        let table = tables.table(TableName::Mangle);
+        for rule in table.own_chains().into_iter().flat_map(|name| table.rules(name)) {
+            let Some(name) = comment(&rule.words).and_then(counter_of) else { continue };
+            let name = name.to_string();
+            if !counts.contains_key(&name) {
+                order.push(name.clone());
             }
+            let (packets, bytes) = counts.entry(name).or_default();
+            *packets += rule.packets;
+            *bytes += rule.bytes;
         }
     }
     let count = |name: String| {

@@ -1,14 +1,15 @@
 //! The jumps into the engine's chains, among the rules of others.
 //!
-//! Rules of others stay where they are. A jump only has to be there once, with nothing before it that could take a packet
-//! past it. If something does, the jump is set anew at the top, as Docker does with its own.
+//! Rules of others stay where they are. A jump in table mangle has to be there once, with nothing before it that could take
+//! a packet past it. If something does, the jump is set anew at the top, as Docker does with its own. In table filter nothing
+//! is judged: there a jump has to be there once, and no more.
 
 use std::collections::BTreeSet;
 
 use crate::normal::{clauses, option};
 use crate::saved::{Rule, Table};
 use crate::text;
-use crate::wanted::{DOCKER_USER, FORWARD, INPUT, RAW, TableName, is_own_chain};
+use crate::wanted::{DOCKER_USER, FORWARD, INPUT, PREROUTING, TableName, is_own_chain};
 
 /// What marks a jump that Docker itself would have made, had it been there.
 const STAND_IN: &str = "dockfw, until Docker comes";
@@ -56,26 +57,23 @@ pub(crate) struct Jump {
 }
 
 /// All jumps.
-pub(crate) const JUMPS: [Jump; 5] = [
+pub(crate) const JUMPS: [Jump; 6] = [
+    Jump { table: TableName::Mangle, from: "PREROUTING", to: PREROUTING },
+    Jump { table: TableName::Mangle, from: "INPUT", to: INPUT },
     Jump { table: TableName::Mangle, from: "FORWARD", to: FORWARD },
-    Jump { table: TableName::Raw, from: "PREROUTING", to: RAW },
     Jump { table: TableName::Filter, from: "INPUT", to: INPUT },
     Jump { table: TableName::Filter, from: "FORWARD", to: DOCKER_USER },
     Jump { table: TableName::Filter, from: DOCKER_USER, to: FORWARD },
 ];
 
 impl Jump {
-    /// Whether every packet takes this jump, or one that does the same.
+    /// Whether it is there, or one of Docker's that does the same; in table mangle, whether every packet takes it.
     pub(crate) fn is_fine(&self, table: &Table) -> bool {
         let kept = self.kept(table);
-        let count = self.count(table, &kept);
-        match (self.to == DOCKER_USER, self.is_made_by_docker(table)) {
-            (false, _) => count == 1 && self.is_reached(table, &kept),
-            // There may be several; one of them is enough.
-            (true, true) => self.is_reached(table, &kept),
-            // It need not be first: table mangle sees all packets before.
-            (true, false) => count == 1,
-        }
+        let is_there = || self.count(table, &kept) == 1;
+        let is_reached = || self.table != TableName::Mangle || self.is_reached(table, &kept);
+        // Of Docker's there may be several.
+        self.is_made_by_docker(table) || is_there() && is_reached()
     }
 
     /// The lines of a restore that put this jump in order; none where it is.
@@ -204,14 +202,22 @@ mod tests {
     use super::*;
     use crate::saved::Tables;
 
+    fn table(name: TableName, rules: &str) -> Table {
+        let text = format!("*{}\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n{rules}COMMIT\n", name.as_str());
+        Tables::parse(&text).table(name)
+    }
+
     fn filter(rules: &str) -> Table {
-        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n{rules}COMMIT\n");
-        Tables::parse(&text).table(TableName::Filter)
+        table(TableName::Filter, rules)
+    }
+
+    fn repair_in(name: TableName, from: &str, rules: &str) -> Vec<String> {
+        let jump = JUMPS.iter().find(|jump| jump.from == from && jump.table == name).unwrap();
+        jump.repair(&table(name, rules))
     }
 
     fn repair(from: &str, rules: &str) -> Vec<String> {
-        let jump = JUMPS.iter().find(|jump| jump.from == from && jump.table == TableName::Filter).unwrap();
-        jump.repair(&filter(rules))
+        repair_in(TableName::Filter, from, rules)
     }
 
     #[test]
@@ -219,35 +225,49 @@ mod tests {
         for before in [
             "",
             "-A INPUT -s 192.0.2.1/32 -j DROP\n",
-            "-A INPUT -j LOG\n-A INPUT -p tcp\n-A INPUT -j REJECT --reject-with icmp-port-unreachable\n",
+            "-A INPUT -j MARK --set-xmark 0x1/0x1\n-A INPUT -p tcp\n-A INPUT -j TTL --ttl-inc 1\n",
             ":F2B - [0:0]\n-A INPUT -j F2B\n-A F2B -j DROP\n-A F2B -j RETURN\n",
             ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -g B\n-A B -j A\n",
         ] {
-            assert_eq!(repair("INPUT", &format!("{before}-A INPUT -j FILTERS\n")), [""; 0], "{before}");
+            let rules = format!("{before}-A INPUT -j FILTERS\n");
+            assert_eq!(repair_in(TableName::Mangle, "INPUT", &rules), [""; 0], "{before}");
         }
     }
 
+    const MISSED: [&str; 6] = [
+        "-A INPUT -i eth0 -j ACCEPT\n",
+        "-A INPUT -i eth0 -j RETURN\n",
+        "-A INPUT -j NFQUEUE --queue-num 0\n",
+        ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -p tcp -j ACCEPT\n",
+        ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -g B\n-A B -p tcp -j ACCEPT\n",
+        ":A - [0:0]\n-A INPUT -g A\n",
+    ];
+
     #[test]
     fn a_jump_that_a_packet_may_miss_is_set_anew() {
-        for before in [
-            "-A INPUT -i eth0 -j ACCEPT\n",
-            "-A INPUT -i eth0 -j RETURN\n",
-            "-A INPUT -j NFQUEUE --queue-num 0\n",
-            ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -p tcp -j ACCEPT\n",
-            ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -g B\n-A B -p tcp -j ACCEPT\n",
-            ":A - [0:0]\n-A INPUT -g A\n",
-        ] {
-            let lines = repair("INPUT", &format!("{before}-A INPUT -j FILTERS\n"));
+        for before in MISSED {
+            let lines = repair_in(TableName::Mangle, "INPUT", &format!("{before}-A INPUT -j FILTERS\n"));
             assert_eq!(lines, ["-D INPUT -j FILTERS", "-I INPUT 1 -j FILTERS"], "{before}");
         }
     }
 
     #[test]
+    fn in_table_filter_a_jump_stays_whatever_is_before_it() {
+        for before in MISSED {
+            assert_eq!(repair("INPUT", &format!("{before}-A INPUT -j FILTERS\n")), [""; 0], "{before}");
+        }
+        let user = ":DOCKER-USER - [0:0]\n-A FORWARD -j ACCEPT\n-A FORWARD -j DOCKER-USER\n";
+        assert_eq!(repair("FORWARD", user), [""; 0]);
+    }
+
+    #[test]
     fn jumps_are_reduced_to_one() {
-        let lines = repair("INPUT", "-A INPUT -j FILTERS\n-A INPUT -j FILTERS\n");
-        assert_eq!(lines, ["-D INPUT -j FILTERS", "-D INPUT -j FILTERS", "-I INPUT 1 -j FILTERS"]);
-        // One with a condition is someone else's.
-        assert_eq!(repair("INPUT", "-A INPUT -i eth0 -j FILTERS\n"), ["-I INPUT 1 -j FILTERS"]);
+        let expected = ["-D INPUT -j FILTERS", "-D INPUT -j FILTERS", "-I INPUT 1 -j FILTERS"];
+        for name in [TableName::Mangle, TableName::Filter] {
+            assert_eq!(repair_in(name, "INPUT", "-A INPUT -j FILTERS\n-A INPUT -j FILTERS\n"), expected);
+            // One with a condition is someone else's.
+            assert_eq!(repair_in(name, "INPUT", "-A INPUT -i eth0 -j FILTERS\n"), ["-I INPUT 1 -j FILTERS"]);
+        }
     }
 
     #[test]
@@ -271,11 +291,5 @@ mod tests {
         assert_eq!(repair("FORWARD", &both), [format!("-D FORWARD {stand_in}")]);
         // Not worth an apply of its own.
         assert!(jump.is_fine(&filter(&both)) && jump.is_made_by_docker(&filter(&both)));
-    }
-
-    #[test]
-    fn dockers_jump_is_set_anew_where_something_accepts_before_it() {
-        let rules = ":DOCKER-USER - [0:0]\n-A FORWARD -j ACCEPT\n-A FORWARD -j DOCKER-USER\n";
-        assert_eq!(repair("FORWARD", rules), ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"]);
     }
 }

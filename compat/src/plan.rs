@@ -33,11 +33,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// The family in which FILTERS is someone else's, if it is in one.
-    pub(crate) fn foreign_filters(&self) -> Option<Family> {
-        let mut families = self.families.iter();
-        let found = families.find(|(_, tables)| tables.table(TableName::Filter).has_foreign_filters());
-        found.map(|(family, _)| *family)
+    /// The family and the table in which FILTERS is someone else's, if it is in one.
+    pub(crate) fn foreign_filters(&self) -> Option<(Family, &'static str)> {
+        let families = self.families.iter();
+        let mut places =
+            families.flat_map(|(family, tables)| TableName::ALL.map(|name| (*family, tables, name)));
+        let found = places
+            .find(|(_, tables, name)| *name != TableName::Raw && tables.table(*name).has_foreign_filters());
+        found.map(|(family, _, name)| (family, name.as_str()))
     }
 
     /// How much of the engine is there.
@@ -89,9 +92,10 @@ pub(crate) struct Line {
 }
 
 impl Restore {
-    /// One that changes nothing, and needs the table all the same.
+    /// One that changes nothing, and needs the tables all the same.
     pub(crate) fn of_nothing(family: Family) -> Self {
-        let lines = ["*filter", "COMMIT"].map(|text| Line { text: text.into(), origin: None });
+        let lines = ["*mangle", "COMMIT", "*filter", "COMMIT"];
+        let lines = lines.map(|text| Line { text: text.into(), origin: None });
         Self { family, lines: lines.into() }
     }
 
@@ -291,10 +295,8 @@ impl Comparison<'_> {
     }
 
     fn jumps(&self) -> impl Iterator<Item = &'static Jump> {
-        // Docker's own chain is in table filter, whatever the engine has there.
-        let has_chains = !self.wanted().is_empty();
         let table = self.table;
-        JUMPS.iter().filter(move |jump| jump.table == table && has_chains)
+        JUMPS.iter().filter(move |jump| jump.table == table)
     }
 
     /// The table's part of a restore: all of the engine's chains anew, and nothing of others but the jumps.

@@ -20,6 +20,8 @@ pub(crate) struct Tables {
 /// One table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Table {
+    /// The table's name; empty for one that is not there.
+    pub(crate) name: String,
     /// The chains, by name.
     pub(crate) chains: BTreeMap<String, Chain>,
 }
@@ -66,7 +68,8 @@ impl Tables {
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 current = name.trim().into();
-                tables.tables.entry(current.clone()).or_default();
+                let table = Table { name: current.clone(), ..Table::default() };
+                tables.tables.entry(current.clone()).or_insert(table);
             } else if line.starts_with('#') {
                 tables.unreadable.extend(incompatible(line));
             } else if let Some(table) = tables.tables.get_mut(&current) {

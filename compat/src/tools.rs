@@ -215,7 +215,7 @@ fn lacks_nf_tables(complaint: &str) -> bool {
 
 fn read_tables(save: &Path) -> Result<Tables, EngineError> {
     let tables = Tables::parse(&saved_text(save)?);
-    match tables.unreadable.iter().find(|table| ["filter", "raw", "mangle"].contains(&table.as_str())) {
+    match tables.unreadable.iter().find(|table| ["mangle", "filter"].contains(&table.as_str())) {
         Some(table) => Err(EngineError::Unsupported(format!(
             "another program put rules into table {table} that iptables can't write down; see nft list ruleset"
         ))),

@@ -4,21 +4,24 @@ use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::{Hook, Origin};
 use ipnetwork::IpNetwork;
 
-/// The chain of the Input hook, jumped to from INPUT.
-pub(crate) const INPUT: &str = "FILTERS";
-/// The chain of the Forward hook, jumped to from DOCKER-USER.
-pub(crate) const FORWARD: &str = "DOCKFW-USER";
-/// The chain of the Prerouting hook, which both of the above begin with: in their table, so that all that depends on
-/// the policy is replaced in one transaction.
+/// The chain of the Prerouting hook.
 pub(crate) const PREROUTING: &str = "DOCKFW-PRE";
-/// The chain in table raw, of what holds under every policy.
-pub(crate) const RAW: &str = "DOCKFW-RAW";
+/// The chain of the Input hook.
+pub(crate) const INPUT: &str = "FILTERS";
+/// The chain of the Forward hook.
+pub(crate) const FORWARD: &str = "DOCKFW-USER";
+/// The chain in table raw that dockfw 0.1 had.
+const RAW: &str = "DOCKFW-RAW";
 /// Docker's chain for the operator's rules.
 pub(crate) const DOCKER_USER: &str = "DOCKER-USER";
 
-/// Whether a chain is the engine's own: one of the four, or a continuation of one.
+/// The chains in table mangle, each with its hook.
+pub(crate) const HOOKS: [(Hook, &str); 3] =
+    [(Hook::Prerouting, PREROUTING), (Hook::Input, INPUT), (Hook::Forward, FORWARD)];
+
+/// Whether a chain is the engine's own: one of these, or a continuation of one.
 pub(crate) fn is_own_chain(name: &str) -> bool {
-    [INPUT, FORWARD, PREROUTING, RAW].iter().any(|own| match name.strip_prefix(own) {
+    [PREROUTING, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
         Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
         None => false,
@@ -27,13 +30,8 @@ pub(crate) fn is_own_chain(name: &str) -> bool {
 
 /// The hook that a chain of the engine's own belongs to.
 pub(crate) fn hook_of(chain: &str) -> Hook {
-    if chain.starts_with(INPUT) {
-        Hook::Input
-    } else if chain.starts_with(FORWARD) {
-        Hook::Forward
-    } else {
-        Hook::Prerouting
-    }
+    let found = HOOKS.into_iter().find(|(_, name)| chain.starts_with(name));
+    found.map_or(Hook::Prerouting, |(hook, _)| hook)
 }
 
 fn is_number(text: &str) -> bool {
@@ -43,25 +41,24 @@ fn is_number(text: &str) -> bool {
 /// A table of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TableName {
-    /// Before connection tracking.
-    Raw,
-    /// Where packets are judged.
-    Filter,
-    /// Before the table filter, at the same hooks.
+    /// Where packets are judged: behind connection tracking, in front of translation and of the table filter.
     Mangle,
+    /// Where Docker filters, and whoever looks for rules looks first.
+    Filter,
+    /// Where dockfw 0.1 had rules.
+    Raw,
 }
 
 impl TableName {
-    /// All of them, in the order in which they are restored: raw only ever drops what is impossible under every policy,
-    /// so that it may be there early.
-    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::Filter, Self::Mangle];
+    /// All of them, in the order in which they are restored: what judges is there before what judged goes.
+    pub(crate) const ALL: [Self; 3] = [Self::Mangle, Self::Filter, Self::Raw];
 
     /// The table's name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Raw => "raw",
-            Self::Filter => "filter",
             Self::Mangle => "mangle",
+            Self::Filter => "filter",
+            Self::Raw => "raw",
         }
     }
 }
@@ -80,25 +77,32 @@ pub(crate) struct Wanted {
 pub(crate) struct FamilyChains {
     /// The family.
     pub(crate) family: Family,
-    /// The chains of table raw.
-    pub(crate) raw: Vec<Chain>,
-    /// The chains of table filter.
-    pub(crate) filter: Vec<Chain>,
-    /// The chains of table mangle: the Forward hook's, once more, where Docker puts nothing before them. It takes its jump
-    /// to DOCKER-USER out for a while each time it starts (28), or has none (IPv6 before 23). A packet that passes both
-    /// chains while one of them is old and the other new has the verdict of one of the two.
+    /// The chains of table mangle: all that depends on the policy, because a table is replaced at one instant, and two are
+    /// not. Docker puts nothing before them there.
     pub(crate) mangle: Vec<Chain>,
+    /// The chains of table filter, the same under every policy: they say where the rules are.
+    pub(crate) filter: Vec<Chain>,
 }
 
 impl FamilyChains {
     /// The chains of one table.
     pub(crate) fn table(&self, table: TableName) -> &[Chain] {
         match table {
-            TableName::Raw => &self.raw,
-            TableName::Filter => &self.filter,
             TableName::Mangle => &self.mangle,
+            TableName::Filter => &self.filter,
+            TableName::Raw => &[],
         }
     }
+}
+
+/// The chains of table filter: an operator who knows the old layout looks there.
+pub(crate) fn signposts() -> Vec<Chain> {
+    let signpost = |name: &str| {
+        let text = format!("dockfw: see table mangle, chain {name}");
+        let words = ["-m", "comment", "--comment", &text, "-j", "RETURN"].map(String::from).to_vec();
+        Chain { name: name.into(), rules: vec![Rule { words, origin: None }] }
+    };
+    [INPUT, FORWARD].map(signpost).into()
 }
 
 /// A chain of the engine's own.

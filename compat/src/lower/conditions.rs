@@ -20,39 +20,28 @@ const EXTENSION_HEADERS: [u8; 4] = [43, 44, 51, 60];
 /// Link-local addresses of IPv6.
 const LINK_LOCAL: &str = "fe80::/10";
 
-/// Where in a packet's way a chain is met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layer {
-    /// Before connection tracking and translation.
-    Raw,
-    /// After them, for rules that mean the packet as it was before.
-    Early,
-    /// After them.
-    Late,
-}
-
 /// The ways in which a condition can hold, each a row of parts. None: it can't hold in this family.
 type Alternatives = Result<Vec<Vec<Part>>, String>;
 
 impl Lowering<'_> {
     /// The ways in which a match can hold.
-    pub(super) fn alternatives(&self, condition: &Match, layer: Layer) -> Alternatives {
+    pub(super) fn alternatives(&self, condition: &Match) -> Alternatives {
         Ok(match condition {
             Match::Loopback => vec![vec![Part::base("-i", "lo")]],
             Match::In(name) => self.interfaces("-i", name),
-            // The chain leads around the rule.
+            // The rule has `! -i`, or the chain leads around it.
             Match::NotIn(_) => vec![vec![]],
             Match::Out(name) => self.interfaces("-o", name),
             Match::Source(name) => self.sources(name),
             Match::SourceNetwork(network) => self.network(network, |text| vec![Part::base("-s", text)]),
-            Match::DestinationNetwork(network) => self.network(network, |text| destination(text, layer)),
+            Match::DestinationNetwork(network) => self.network(network, |text| vec![Part::base("-d", text)]),
             Match::DialledNetwork(network) => {
                 self.network(network, |text| vec![conntrack("--ctorigdst", text)])
             }
             Match::SourceIsOwn => self.own_sources(),
             Match::Established => vec![vec![conntrack("--ctstate", "RELATED,ESTABLISHED")]],
             Match::Translated => vec![vec![conntrack("--ctstate", "DNAT")]],
-            Match::Ports { transport, port, ranges } => ports(*transport, *port, ranges, layer),
+            Match::Ports { transport, port, ranges } => ports(*transport, *port, ranges),
             Match::Protocol(number) => vec![vec![self.protocol(*number)?]],
             Match::Family(family) => self.only(*family, vec![vec![]]),
             Match::Icmp { family, types } => self.only(*family, icmp(*family, types)?),
@@ -111,24 +100,13 @@ fn conntrack(option: &'static str, value: &str) -> Part {
     Part::of("conntrack", option, &[value])
 }
 
-/// The destination that a packet was sent to, before anyone translated it. An answer's is none that was dialled.
-fn destination(network: &str, layer: Layer) -> Vec<Part> {
-    match layer {
-        Layer::Early => vec![conntrack("--ctorigdst", network), conntrack("--ctdir", "ORIGINAL")],
-        Layer::Raw | Layer::Late => vec![Part::base("-d", network)],
-    }
-}
-
-fn ports(transport: Transport, port: PortField, ranges: &[PortRange], layer: Layer) -> Vec<Vec<Part>> {
+fn ports(transport: Transport, port: PortField, ranges: &[PortRange]) -> Vec<Vec<Part>> {
     let protocol = Part::base("-p", transport.name());
-    let with = |parts: Vec<Part>| [vec![protocol.clone()], parts].concat();
-    match (port, layer) {
-        (PortField::Dialled, _) => dialled(ranges).map(|part| with(vec![part])).collect(),
-        (PortField::Destination, Layer::Early) => {
-            dialled(ranges).map(|part| with(vec![part, conntrack("--ctdir", "ORIGINAL")])).collect()
-        }
-        (PortField::Destination, _) => multiport("--dports", ranges).map(|part| with(vec![part])).collect(),
-        (PortField::Source, _) => multiport("--sports", ranges).map(|part| with(vec![part])).collect(),
+    let with = |part: Part| vec![protocol.clone(), part];
+    match port {
+        PortField::Dialled => dialled(ranges).map(with).collect(),
+        PortField::Destination => multiport("--dports", ranges).map(with).collect(),
+        PortField::Source => multiport("--sports", ranges).map(with).collect(),
     }
 }
 

@@ -14,7 +14,6 @@ use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName
 use crate::sets;
 use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
 
-use conditions::Layer;
 use row::{Part, Row};
 
 /// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) less the closing NUL.
@@ -49,47 +48,37 @@ pub(crate) struct Lowering<'a> {
 
 impl Lowering<'_> {
     fn chains(&self) -> Result<FamilyChains, Inexpressible> {
-        let early = self.rules_of(Hook::Prerouting);
-        // What names no list is the same under every policy.
-        let constant: Vec<_> = early.iter().copied().take_while(|rule| is_constant(rule)).collect();
-        let raw = self.chain(wanted::RAW, Layer::Raw, vec![], &constant)?;
-        let jump = vec![connection(&["-j", wanted::PREROUTING])];
-        let early = self.chain(wanted::PREROUTING, Layer::Early, vec![], &early)?;
-        let input = self.chain(wanted::INPUT, Layer::Late, jump.clone(), &self.rules_of(Hook::Input))?;
-        let forward = self.chain(wanted::FORWARD, Layer::Late, jump, &self.rules_of(Hook::Forward))?;
-        let raw = if constant.is_empty() { vec![] } else { raw };
-        let mangle = [early.clone(), forward.clone()].concat().into_iter().map(without_passed).collect();
-        Ok(FamilyChains { family: self.family, raw, filter: [early, input, forward].concat(), mangle })
+        let mut mangle = Vec::new();
+        for (hook, name) in wanted::HOOKS {
+            mangle.extend(self.chain(name, &self.rules_of(hook))?);
+        }
+        Ok(FamilyChains { family: self.family, mangle, filter: wanted::signposts() })
     }
 
-    fn rules_of(&self, hook: Hook) -> Vec<&ruleset::Rule> {
+    /// The rules of a hook that can match, each with the interfaces that it is not for.
+    fn rules_of(&self, hook: Hook) -> Vec<Excepting<'_>> {
         let hooks = self.ruleset.hooks.iter().filter(|rules| rules.hook == hook);
-        hooks.flat_map(|rules| &rules.rules).collect()
+        let rules = hooks.flat_map(|rules| &rules.rules);
+        rules.filter_map(|rule| Some(Excepting { excluded: self.excluded(rule)?, rule })).collect()
     }
 
     /// The chain with these rules, and its continuations.
-    fn chain(
-        &self,
-        name: &str,
-        layer: Layer,
-        first: Vec<Rule>,
-        rules: &[&ruleset::Rule],
-    ) -> Result<Vec<Chain>, Inexpressible> {
+    fn chain(&self, name: &str, rules: &[Excepting<'_>]) -> Result<Vec<Chain>, Inexpressible> {
         let mut done = Vec::new();
-        let mut chain = Chain { name: name.into(), rules: first };
-        for rule in rules {
-            let Some(excluded) = self.excluded(rule) else { continue };
-            if excluded.len() < 2 {
-                chain.rules.extend(self.rows(rule, layer, excluded.first())?);
-                continue;
-            }
-            // One interface a rule, and no "or": whoever comes in by one of these goes around the rule. In a chain
+        let mut chain = Chain { name: name.into(), rules: vec![] };
+        for alike in rules.chunk_by(|one, next| one.excluded == next.excluded) {
+            let around = around(alike);
+            // One interface a rule, and no "or": whoever comes in by one of these goes around the rules. In a chain
             // that was gone to, RETURN returns to where the first one was called.
             let next = format!("{name}-{}", done.len() + 2);
-            chain.rules.extend(excluded.iter().map(|pattern| detour(pattern, &next)));
-            chain.rules.extend(self.rows(rule, layer, None)?);
-            chain.rules.push(connection(&["-g", &next]));
-            done.push(std::mem::replace(&mut chain, Chain { name: next, rules: vec![] }));
+            chain.rules.extend(around.iter().map(|pattern| detour(pattern, &next)));
+            for Excepting { excluded, rule } in alike {
+                chain.rules.extend(self.rows(rule, excluded.first().filter(|_| around.is_empty()))?);
+            }
+            if !around.is_empty() {
+                chain.rules.push(connection(&["-g", &next]));
+                done.push(std::mem::replace(&mut chain, Chain { name: next, rules: vec![] }));
+            }
         }
         done.push(chain);
         Ok(done)
@@ -113,17 +102,12 @@ impl Lowering<'_> {
     }
 
     /// The rules that together do what `rule` does: one for each combination of its matches' alternatives.
-    fn rows(
-        &self,
-        rule: &ruleset::Rule,
-        layer: Layer,
-        except: Option<&IfPattern>,
-    ) -> Result<Vec<Rule>, Inexpressible> {
+    fn rows(&self, rule: &ruleset::Rule, except: Option<&IfPattern>) -> Result<Vec<Rule>, Inexpressible> {
         let fault = |what: String| Inexpressible { what, origin: rule.origin.clone() };
         let first = except.map(|pattern| Part::negated("-i", &interface(pattern)));
         let mut rows = vec![Row::default().with(first.as_slice()).map_err(fault)?];
         for condition in &rule.matches {
-            let alternatives = self.alternatives(condition, layer).map_err(fault)?;
+            let alternatives = self.alternatives(condition).map_err(fault)?;
             let mut longer = Vec::new();
             for row in rows.iter().flatten() {
                 for parts in &alternatives {
@@ -140,25 +124,19 @@ impl Lowering<'_> {
     }
 }
 
-/// A chain whose rules count only what they drop: what they pass is counted where it is met again.
-fn without_passed(mut chain: Chain) -> Chain {
-    for rule in &mut chain.rules {
-        let passes = rule.words.last().is_some_and(|word| word == "RETURN");
-        if let (true, Some(origin)) = (passes, &rule.origin) {
-            let comment = rule.words.iter_mut().skip_while(|word| *word != "--comment").nth(1);
-            comment.into_iter().for_each(|word| *word = plain(&origin.what, MAX_COMMENT));
-        }
-    }
-    chain
+/// A rule, and the interfaces that it is not for.
+struct Excepting<'a> {
+    excluded: Vec<IfPattern>,
+    rule: &'a ruleset::Rule,
 }
 
-fn is_constant(rule: &ruleset::Rule) -> bool {
-    rule.matches.iter().all(|condition| {
-        matches!(
-            condition,
-            Match::Loopback | Match::SourceNetwork(_) | Match::DestinationNetwork(_) | Match::SourceIsOwn
-        )
-    }) && !rule.matches.is_empty()
+/// The interfaces that have to go around rules which are not for them: none where each rule can say `! -i` itself.
+fn around<'a>(alike: &'a [Excepting<'_>]) -> &'a [IfPattern] {
+    let excluded = alike.first().map_or(&[][..], |first| &first.excluded);
+    let is_taken = |one: &Excepting<'_>| {
+        one.rule.matches.iter().any(|condition| matches!(condition, Match::Loopback | Match::In(_)))
+    };
+    if excluded.len() < 2 && !alike.iter().any(is_taken) { &[] } else { excluded }
 }
 
 /// The patterns without those that another covers.

@@ -40,12 +40,8 @@ fn ruleset(hook: Hook, rules: Vec<ruleset::Rule>) -> Ruleset {
 fn lowered(hook: Hook, rules: Vec<ruleset::Rule>, family: Family) -> Vec<Chain> {
     let wanted = lower(&ruleset(hook, rules)).unwrap();
     let chains = wanted.families.into_iter().find(|chains| chains.family == family).unwrap();
-    let own = match hook {
-        Hook::Prerouting => wanted::PREROUTING,
-        Hook::Input => wanted::INPUT,
-        Hook::Forward => wanted::FORWARD,
-    };
-    chains.filter.into_iter().filter(|chain| chain.name.starts_with(own)).collect()
+    let (_, own) = wanted::HOOKS.into_iter().find(|(of, _)| *of == hook).unwrap();
+    chains.mangle.into_iter().filter(|chain| chain.name.starts_with(own)).collect()
 }
 
 /// The words of one passing rule's rows, without its comment and target.
@@ -105,36 +101,69 @@ fn ports_are_cut_to_what_a_rule_takes() {
 }
 
 #[test]
-fn the_prerouting_hook_means_packets_as_they_were() {
-    let rows = |condition| rows(Hook::Prerouting, vec![condition], Family::Ipv4);
+fn a_destination_is_the_one_in_the_header_and_what_was_dialled_is_asked_of_connection_tracking() {
     let network = "127.0.0.0/8".parse().unwrap();
-    let expected = ["-m conntrack --ctorigdst 127.0.0.0/8 --ctdir ORIGINAL"];
-    assert_eq!(rows(Match::DestinationNetwork(network)), expected);
-    let port = ports(PortField::Destination, &[(80, 80)]);
-    assert_eq!(rows(port), ["-p tcp -m conntrack --ctorigdstport 80 --ctdir ORIGINAL"]);
+    assert_eq!(input(Match::DestinationNetwork(network)), ["-d 127.0.0.0/8"]);
+    assert_eq!(input(Match::DialledNetwork(network)), ["-m conntrack --ctorigdst 127.0.0.0/8"]);
+    assert_eq!(rows(Hook::Input, vec![Match::DialledNetwork(network)], Family::Ipv6), [""; 0]);
 }
 
 #[test]
-fn all_but_several_interfaces_goes_around_the_rule() {
+fn each_hook_has_the_same_words() {
+    let port = ports(PortField::Destination, &[(80, 80)]);
+    for (hook, _) in wanted::HOOKS {
+        assert_eq!(rows(hook, vec![port.clone()], Family::Ipv4), ["-p tcp -m multiport --dports 80"]);
+    }
+}
+
+/// The words of all rules, chain by chain.
+fn words(chains: &[Chain]) -> Vec<(&str, Vec<String>)> {
+    let words = |chain: &Chain| chain.rules.iter().map(|rule| rule.words.join(" ")).collect();
+    chains.iter().map(|chain| (chain.name.as_str(), words(chain))).collect()
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn all_but_several_interfaces_goes_around_the_rules() {
+    let not_two = |number| vec![Match::NotIn(name("two")), Match::Protocol(number)];
+    let rules =
+        vec![rule(not_two(50), Action::Pass), rule(not_two(47), Action::Drop), rule(vec![], Action::Pass)];
+    let expected = [
+        (
+            "DOCKFW-USER",
+            strings(&[
+                "-i eth0 -g DOCKFW-USER-2",
+                "-i br-+ -g DOCKFW-USER-2",
+                "-p 50 -m comment --comment x -j RETURN",
+                "-p 47 -m comment --comment x -j DROP",
+                "-g DOCKFW-USER-2",
+            ]),
+        ),
+        ("DOCKFW-USER-2", strings(&["-m comment --comment x -j RETURN"])),
+    ];
+    assert_eq!(words(&lowered(Hook::Forward, rules, Family::Ipv4)), expected);
+}
+
+#[test]
+fn all_but_one_interface_goes_around_a_rule_that_names_another() {
+    let not_one = |more: Match| vec![Match::NotIn(name("one")), more];
     let rules = vec![
-        rule(vec![Match::NotIn(name("two")), Match::Protocol(50)], Action::Drop),
-        rule(vec![], Action::Pass),
+        rule(not_one(Match::In(name("two"))), Action::Drop),
+        rule(not_one(Match::Out(name("two"))), Action::Drop),
     ];
     let chains = lowered(Hook::Forward, rules, Family::Ipv4);
-    let words = |chain: &Chain| chain.rules.iter().map(|rule| rule.words.join(" ")).collect::<Vec<_>>();
-    assert_eq!(chains.len(), 2);
-    assert_eq!(
-        words(&chains[0]),
-        [
-            "-j DOCKFW-PRE",
-            "-i eth0 -g DOCKFW-USER-2",
-            "-i br-+ -g DOCKFW-USER-2",
-            "-p 50 -m comment --comment x -j DROP",
-            "-g DOCKFW-USER-2"
-        ]
-    );
-    assert_eq!(words(&chains[1]), ["-m comment --comment x -j RETURN"]);
-    assert_eq!(chains[1].name, "DOCKFW-USER-2");
+    let expected = [
+        "-i eth0 -g DOCKFW-USER-2",
+        "-i eth0 -m comment --comment x -j DROP",
+        "-i br-+ -m comment --comment x -j DROP",
+        "-o eth0 -m comment --comment x -j DROP",
+        "-o br-+ -m comment --comment x -j DROP",
+        "-g DOCKFW-USER-2",
+    ];
+    assert_eq!(words(&chains), [("DOCKFW-USER", strings(&expected)), ("DOCKFW-USER-2", vec![])]);
 }
 
 #[test]
@@ -166,18 +195,16 @@ fn conditions_that_exclude_each_other_make_no_rule() {
 }
 
 #[test]
-fn only_what_every_policy_has_is_in_table_raw() {
-    let network = "127.0.0.0/8".parse().unwrap();
-    let rules = vec![
-        rule(vec![Match::Loopback], Action::Pass),
-        rule(vec![Match::DestinationNetwork(network)], Action::Drop),
-        rule(vec![Match::Source(name("some"))], Action::Drop),
-        rule(vec![Match::SourceNetwork(network)], Action::Drop),
-    ];
-    let wanted = lower(&ruleset(Hook::Prerouting, rules)).unwrap();
-    let raw = &wanted.families[0].raw;
-    assert_eq!(raw.iter().map(|chain| chain.rules.len()).collect::<Vec<_>>(), [2]);
-    assert_eq!(raw[0].rules[1].words[..2], ["-d", "127.0.0.0/8"]);
+fn table_filter_is_the_same_under_every_policy() {
+    let drop = rule(vec![Match::Source(name("some"))], Action::Drop);
+    for hook in wanted::HOOKS.map(|(hook, _)| hook) {
+        let wanted = lower(&ruleset(hook, vec![drop.clone()])).unwrap();
+        for chain in &wanted.families[0].filter {
+            assert_eq!(chain.rules.len(), 1);
+            assert_eq!(chain.rules[0].words.last().unwrap(), "RETURN");
+        }
+        assert_eq!(wanted.families[0].filter, wanted.families[1].filter);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::jumps::jumps_into;
 use crate::saved::{Rule, Table, words};
 use crate::text;
-use crate::wanted::{DOCKER_USER, INPUT, is_own_chain};
+use crate::wanted::{DOCKER_USER, INPUT, TableName, is_own_chain};
 
 /// The chains that the old layout has rules in; the first is its own, the second Docker's.
 pub const CHAINS: [&str; 2] = [INPUT, DOCKER_USER];
@@ -23,9 +23,9 @@ pub(super) struct Layout {
     user: Vec<(usize, Rule)>,
 }
 
-/// Whether FILTERS is the old layout's: it asks the set `ip_allow`.
+/// Whether FILTERS is the old layout's: it is in table filter and asks the set `ip_allow`.
 pub(crate) fn is_old_filters(table: &Table) -> bool {
-    asks_the_set(table, INPUT)
+    table.name == TableName::Filter.as_str() && asks_the_set(table, INPUT)
 }
 
 fn asks_the_set(table: &Table, chain: &str) -> bool {
@@ -191,7 +191,6 @@ fn leads_to_own(rule: &Rule) -> bool {
 mod tests {
     use super::*;
     use crate::saved::Tables;
-    use crate::wanted::TableName;
 
     const OLD: &str = "*filter\n:INPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n:FILTERS - [0:0]\n\
         -A INPUT -s 192.0.2.66/32 -j DROP\n-A INPUT -j FILTERS\n\

@@ -66,18 +66,33 @@ fn rules_of_others_stay_in_their_order() {
 #[ignore = "needs root"]
 fn a_rule_that_accepts_before_the_jump_is_overtaken() {
     on_both(|bench| {
-        put_others(bench);
-        for accept in
-            ["-I INPUT -i eth0 -j ACCEPT", "-I DOCKER-USER -i eth0 -j ACCEPT", "-I FORWARD -i eth0 -j ACCEPT"]
-        {
+        for chain in ["PREROUTING", "INPUT", "FORWARD"] {
             bench.apply(&full());
-            bench.family(Family::Ipv4, accept);
-            assert_eq!(bench.differences(&full()).len(), 1, "{accept}");
-            assert_eq!(bench.apply(&full()).len(), 1, "{accept}");
+            bench.family(Family::Ipv4, &format!("-t mangle -I {chain} -i eth0 -j ACCEPT"));
+            assert_eq!(bench.differences(&full()).len(), 1, "{chain}");
+            assert_eq!(bench.apply(&full()).len(), 1, "{chain}");
         }
-        assert_eq!(bench.chain("INPUT")[..2], ["-j FILTERS", "-i eth0 -j ACCEPT"]);
-        assert_eq!(bench.chain("DOCKER-USER")[..2], ["-j DOCKFW-USER", "-i eth0 -j ACCEPT"]);
-        assert_eq!(bench.chain("FORWARD")[..2], ["-j DOCKER-USER", "-i eth0 -j ACCEPT"]);
+        let rules = sh(&format!("iptables-{}-save -t mangle", bench.host.tools.variant.name()));
+        for jump in ["PREROUTING -j DOCKFW-PRE", "INPUT -j FILTERS", "FORWARD -j DOCKFW-USER"] {
+            let chain = jump.split(' ').next().unwrap();
+            assert!(rules.contains(&format!("-A {jump}\n-A {chain} -i eth0 -j ACCEPT\n")), "{rules}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn in_table_filter_rules_of_others_may_stand_anywhere() {
+    on_both(|bench| {
+        put_others(bench);
+        bench.apply(&full());
+        for chain in ["INPUT", "FORWARD", "DOCKER-USER"] {
+            bench.family(Family::Ipv4, &format!("-I {chain} 1 -j ACCEPT"));
+        }
+        bench.family(Family::Ipv6, "-I INPUT 1 -j ACCEPT");
+        let before = bench.everything();
+        assert_eq!(bench.apply(&full()), [""; 0]);
+        assert_eq!(bench.everything(), before);
     });
 }
 
@@ -115,7 +130,7 @@ fn docker_takes_over_what_stood_in_for_its_jump() {
 }
 
 /// Docker 20.10 has no DOCKER-USER in IPv6, and puts its rules before everyone else's; Docker 28 takes its jump out while it
-/// starts.
+/// starts. Table mangle comes before.
 #[test]
 #[ignore = "needs root"]
 fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
@@ -125,7 +140,6 @@ fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
         let rules = sh(&format!("ip6tables-{}-save -t mangle", bench.host.tools.variant.name()));
         assert!(rules.contains("-A FORWARD -j DOCKFW-USER\n"), "{rules}");
         assert!(rules.contains("-m comment --comment \"drop_forward: the rest\" -j DROP\n"), "{rules}");
-        assert!(!rules.contains("allow_web: "), "counted twice: {rules}");
         assert_eq!(bench.apply(&full()), [""; 0]);
         bench.family(Family::Ipv6, "-t mangle -F DOCKFW-USER");
         assert!(bench.differences(&full()).iter().any(|line| line.starts_with("IPv6 mangle: ")));
@@ -179,7 +193,7 @@ fn a_refusal_names_the_rule_and_changes_nothing() {
         bench.apply(&trusting("198.51.100.1"));
         let before = bench.everything();
         let mut bad = full();
-        let rule = bad.families[1].filter.iter_mut().flat_map(|chain| &mut chain.rules);
+        let rule = bad.families[1].mangle.iter_mut().flat_map(|chain| &mut chain.rules);
         let rule = rule.filter(|rule| rule.origin.as_ref().is_some_and(|origin| origin.what.contains("web")));
         rule.take(1).for_each(|rule| rule.words.insert(0, "--no-such-option".into()));
         let Err(EngineError::Refused(refusals)) = apply(&bench.host, &bad) else { panic!("not refused") };
