@@ -10,7 +10,7 @@ pub(crate) const PREROUTING: &str = "DOCKFW-PRE";
 pub(crate) const INPUT: &str = "FILTERS";
 /// The chain of the Forward hook.
 pub(crate) const FORWARD: &str = "DOCKFW-USER";
-/// The chain in table raw that dockfw 0.1 had.
+/// The chain that dockfw had in table raw, before all that depends on the policy stood in one table.
 const RAW: &str = "DOCKFW-RAW";
 /// Docker's chain for the operator's rules.
 pub(crate) const DOCKER_USER: &str = "DOCKER-USER";
@@ -45,7 +45,7 @@ pub(crate) enum TableName {
     Mangle,
     /// Where Docker filters, and whoever looks for rules looks first.
     Filter,
-    /// Where dockfw 0.1 had rules.
+    /// Where dockfw once had rules.
     Raw,
 }
 

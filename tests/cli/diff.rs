@@ -84,10 +84,10 @@ fn a_rule_that_was_taken_out_is_named_by_its_place_in_the_policy() {
     differs(
         "rule-gone",
         "iptables",
-        "line=$(iptables-save -t filter | grep 'A FILTERS' | grep -n 443 | cut -d: -f1)
-         iptables -D FILTERS $line",
+        "line=$(iptables-save -t mangle | grep 'A FILTERS' | grep -n 443 | cut -d: -f1)
+         iptables -t mangle -D FILTERS $line",
         &[
-            "+ IPv4 filter: rule of hook input (chain FILTERS) from allow 'web' at dockfw.toml:4",
+            "+ IPv4 mangle: rule of hook input (chain FILTERS) from allow 'web' at dockfw.toml:4",
             "    + -p tcp -m conntrack --ctorigdstport 443 -m comment --comment \"allow_web: allow 'web'\" -j RETURN",
         ],
     );
@@ -108,8 +108,8 @@ fn a_rule_of_someone_else_is_shown_in_the_words_of_its_tool() {
     differs(
         "rule-more",
         "iptables",
-        "ip6tables -I FILTERS -p tcp --dport 9000 -j ACCEPT",
-        &["- IPv6 filter: rule of hook input (chain FILTERS)", "    - -p tcp -m tcp --dport 9000 -j ACCEPT"],
+        "ip6tables -t mangle -I FILTERS -p tcp --dport 9000 -j ACCEPT",
+        &["- IPv6 mangle: rule of hook input (chain FILTERS)", "    - -p tcp -m tcp --dport 9000 -j ACCEPT"],
     );
 }
 
@@ -131,9 +131,25 @@ fn chains_and_jumps_are_compared_too() {
     differs(
         "jump-late",
         "iptables",
-        "iptables -I INPUT -i eth0 -j ACCEPT",
-        &["~ IPv4 filter: the jump from INPUT to FILTERS"],
+        "iptables -t mangle -I INPUT -i eth0 -j ACCEPT",
+        &["~ IPv4 mangle: the jump from INPUT to FILTERS"],
     );
+}
+
+/// All that depends on the policy is in force before table filter.
+#[test]
+#[ignore = "needs root"]
+fn what_others_accept_in_table_filter_is_no_difference() {
+    let desk = Desk::new("diff-accept");
+    let done = desk.script(
+        "dockfw apply --backend iptables >/dev/null
+         iptables -I INPUT 1 -j ACCEPT
+         ip6tables -I INPUT 1 -j ACCEPT
+         iptables -I FORWARD 1 -j ACCEPT
+         unchanged_all dockfw diff
+         dockfw apply",
+    );
+    done.exits(0).prints("no differences (iptables)").prints("nothing changed");
 }
 
 #[test]

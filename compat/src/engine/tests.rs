@@ -1,6 +1,7 @@
 //! Tests against the kernel, each in a network namespace of its own, on both variants of iptables.
 
 mod apply;
+mod first_layout;
 mod old;
 mod others;
 

@@ -44,6 +44,35 @@ pub(super) fn remove_leaves_nothing(world: &World<'_>, setting: Setting) -> Resu
     Expectations::default().answers(&lab.untrusted, world.at(9000), "private").verify()
 }
 
+/// As VPNs and virtual machines' managers do, long after the apply.
+pub(super) fn accepted_first(world: &World<'_>, setting: Setting) -> Result<()> {
+    let lab = world.lab;
+    let each = |change: &str| {
+        for (program, chain) in ["iptables", "ip6tables"]
+            .into_iter()
+            .flat_map(|program| ["INPUT", "FORWARD"].map(|chain| (program, chain)))
+        {
+            lab.on_host(program, &[change, chain, "-j", "ACCEPT"])?;
+        }
+        anyhow::Ok(())
+    };
+    world.apply(setting, SOURCES)?;
+    each("-I")?;
+    let closed = || {
+        let mut expect = Expectations::default();
+        expect.silent(&lab.untrusted, [world.at(9000), world.at(8080)].concat());
+        expect.silent(&lab.blocked, world.at(9000));
+        expect.answers(&lab.trusted, world.at(9000), "private").verify()
+    };
+    let outcome = closed().and_then(|()| {
+        let said = String::from_utf8_lossy(&world.apply(setting, SOURCES)?.stdout).into_owned();
+        ensure!(said.contains("nothing changed"), "it said {said}");
+        closed()
+    });
+    each("-D")?;
+    outcome
+}
+
 pub(super) fn apply_is_idempotent(world: &World<'_>, setting: Setting) -> Result<()> {
     let policy = opening(&["22", "8443"], "");
     world.apply(setting, &policy)?;

@@ -132,6 +132,11 @@ pub(crate) const CASES: &[Case] = &[
     case("S1", "a host process behind the operator's redirect goes by the number dialled", host::redirected),
     case("S1", "a container on the host's network is a process of the host", host::host_network),
     case("S2", "published ports are closed unless a rule opens them", docker::closed_unless_opened),
+    case(
+        "S1 S2 S13",
+        "what others accept first opens nothing, now or after an apply",
+        foreign::accepted_first,
+    ),
     case("S2", "a rule opens the number that clients dial", docker::number_dialled),
     case("S2", "a rule without to opens host and Docker alike", docker::without_to),
     case("S2", "a rule with from opens to its sources only", docker::scoped),

@@ -166,9 +166,9 @@ const OF_NATIVE: [Change; 4] = [
 ];
 
 const OF_COMPAT: [Change; 6] = [
-    ("iptables -I FORWARD -i eth0 -j ACCEPT", "FORWARD"),
-    ("iptables -I INPUT -i eth0 -j ACCEPT", "INPUT"),
-    ("iptables -D FILTERS 1", "FILTERS"),
+    ("iptables -t mangle -I PREROUTING -i eth0 -j ACCEPT", "PREROUTING"),
+    ("iptables -t mangle -I INPUT -i eth0 -j ACCEPT", "INPUT"),
+    ("iptables -t mangle -D FILTERS 1", "FILTERS"),
     ("ip6tables -t mangle -I FORWARD -i eth0 -j ACCEPT", "FORWARD"),
     ("ipset add $(ipset list -n | grep -m 1 dockfw4-trusted) 203.0.113.66", "set trusted"),
     // The last: from here on there is a jump of dockfw's own.
@@ -209,8 +209,8 @@ fn run(world: &World<'_>, setting: Setting, script: &str) -> Result<()> {
 
 /// Docker's own rules come first again, as after its start.
 fn restore_forwarding(world: &World<'_>) -> Result<()> {
-    let script = "for rule in 'FORWARD -i eth0 -j ACCEPT' 'INPUT -i eth0 -j ACCEPT'; do
-                      while iptables -D $rule 2>/dev/null; do :; done
+    let script = "for chain in PREROUTING INPUT; do
+                      while iptables -t mangle -D $chain -i eth0 -j ACCEPT 2>/dev/null; do :; done
                   done
                   while ip6tables -t mangle -D FORWARD -i eth0 -j ACCEPT 2>/dev/null; do :; done
                   iptables -C FORWARD -j DOCKER-USER 2>/dev/null || iptables -I FORWARD -j DOCKER-USER";

@@ -84,6 +84,22 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
     });
 }
 
+/// A packet meets one table after the other, and each of them changes at an instant of its own.
+#[test]
+#[ignore = "needs root"]
+fn from_one_policy_to_another_a_single_table_changes() {
+    on_both(|bench| {
+        bench.apply(&full());
+        let plan = plan(&bench.host.read().unwrap(), &trusting("198.51.100.1"), &bench.host.protocols);
+        assert_eq!(plan.restores.len(), Family::BOTH.len());
+        for restore in plan.restores {
+            let tables: Vec<_> = restore.lines.iter().filter(|line| line.text.starts_with('*')).collect();
+            assert_eq!((tables.len(), tables[0].text.as_str()), (1, "*mangle"));
+            assert_eq!(restore.lines.iter().filter(|line| line.text == "COMMIT").count(), 1);
+        }
+    });
+}
+
 #[test]
 #[ignore = "needs root"]
 fn sets_without_rules_are_left_over() {

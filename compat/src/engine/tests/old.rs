@@ -112,3 +112,21 @@ fn a_chain_of_others_that_shares_the_name_is_never_touched() {
         assert_eq!(bench.everything(), before);
     });
 }
+
+/// The old layout has none there, whatever set a rule asks.
+#[test]
+#[ignore = "needs root"]
+fn a_chain_of_others_in_table_mangle_is_never_touched() {
+    on_both(|bench| {
+        sh("ipset create ip_allow hash:ip family inet6");
+        bench.family(Family::Ipv6, "-t mangle -N FILTERS");
+        bench.family(Family::Ipv6, "-t mangle -A FILTERS -m set ! --match-set ip_allow src -j DROP");
+        let before = bench.everything();
+        let Err(EngineError::Unsupported(reason)) = apply(&bench.host, &full()) else {
+            panic!("not refused")
+        };
+        assert!(reason.contains("IPv6 table mangle has a chain FILTERS that is not dockfw's"), "{reason}");
+        assert!(!remove(&bench.host).unwrap());
+        assert_eq!(bench.everything(), before);
+    });
+}

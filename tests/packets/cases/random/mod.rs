@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Observer, Witness};
 use dockfw_policy::compile::compile;
-use dockfw_policy::ruleset::Ruleset;
+use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::{Decision, Verdict, explain_path};
 
 use super::forged::believe_anything;
@@ -71,16 +71,36 @@ fn compare_by(world: &World<'_>, setting: Setting, dice: &mut Dice, routes: &[Ro
         batches.push(Batch::observe(world, route, packets::random(world, dice, PACKETS)?)?);
     }
     let mut tally = Tally::default();
+    let mut agree = |ruleset: &Ruleset, policy: &str| {
+        for batch in &batches {
+            let wrong = batch.disagreements(world, setting, ruleset, &mut tally)?;
+            ensure!(wrong.is_empty(), "under this policy:\n{policy}\n{}", wrong.join("\n"));
+        }
+        Ok(())
+    };
     for _ in 0..POLICIES {
         let policy = policies::random(dice);
-        let ruleset = compiled(setting, &policy)?;
+        let mut ruleset = compiled(setting, &policy)?;
         apply(world, setting, &policy)?;
-        for batch in &batches {
-            let wrong = batch.disagreements(world, setting, &ruleset, &mut tally)?;
-            ensure!(wrong.is_empty(), "under this policy:\n{policy}\n{}", wrong.join("\n"));
+        agree(&ruleset, &policy)?;
+        if dice.one_in(3) {
+            take_out_prerouting(world, setting, &mut ruleset)?;
+            agree(&ruleset, &policy)?;
         }
     }
     Ok(tally)
+}
+
+/// Leaves the later hooks alone, as for a packet that met the first one under a policy that lets everything pass.
+fn take_out_prerouting(world: &World<'_>, setting: Setting, ruleset: &mut Ruleset) -> Result<()> {
+    ruleset.hooks.retain(|rules| rules.hook != Hook::Prerouting);
+    if setting.engine == Engine::Native {
+        return world.lab.host.nft("flush chain inet dockfw prefilter\n").map(drop);
+    }
+    for program in ["iptables", "ip6tables"] {
+        world.lab.on_host(program, &["-t", "mangle", "-F", "DOCKFW-PRE"])?;
+    }
+    Ok(())
 }
 
 /// As the program compiles it: the compat engine has no prefilter.
