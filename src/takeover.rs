@@ -1,7 +1,7 @@
 //! Taking over from the rules of the old layout: the Ansible role's and the manual method's.
 //!
 //! The new policy is in force before the old rules go, and in between both decide: a packet that either drops is dropped.
-//! Only the chain FILTERS changes hands at once where the engine needs its name.
+//! Only the chain FILTERS goes earlier where the engine needs its name, once the new rules are in force in another table.
 //! What is taken out is [kept](Takeover::keep) in the records before anything changes, so that a policy that is taken back leaves the host with its old rules
 //! again, and not without any; so does `dockfw remove`. The set of the old rules stays for that until it is
 //! [retired](retire).

@@ -32,7 +32,7 @@ pub(crate) struct Host {
     pub(crate) protocols: Protocols,
     /// The program `ipset`, without which rules can be taken out, and no more.
     pub(crate) ipset: Option<PathBuf>,
-    /// Why rules would not filter on this host, if so.
+    /// Why the engine is not for this host, if so.
     pub(crate) unfit: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Host {
         })
     }
 
-    /// An error where rules would not filter on this host.
+    /// An error where the engine is not for this host.
     pub(crate) fn must_be_fit(&self) -> Result<(), EngineError> {
         self.ipset()?;
         match &self.unfit {
@@ -216,12 +216,12 @@ pub fn docker_chains() -> Result<Vec<&'static str>, EngineError> {
 struct Dockers {
     in_usual: bool,
     in_other: bool,
-    /// There it has no DOCKER-USER: rules in that chain would filter nothing.
+    /// There it has no DOCKER-USER, and the kernel has what the native engine needs.
     on_nftables: bool,
 }
 
 impl Dockers {
-    /// Why rules would not filter, if so.
+    /// Why the engine is not for this host, if so.
     fn unfit(self, usual: Variant) -> Option<String> {
         if self.on_nftables {
             let reason = "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables, \

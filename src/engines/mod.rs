@@ -269,8 +269,8 @@ pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
     policy
 }
 
-/// Compiles a policy for the engine of this name. The early drop is the native one's alone: in iptables' tables, what depends on the
-/// policy must stand in one table to be replaced at once.
+/// Compiles a policy for the engine of this name. The early drop is the native one's alone: the other one's table comes after
+/// connection tracking, which an early drop is there to spare.
 pub(crate) fn compile_for(engine: &str, policy: &Policy) -> Ruleset {
     let mut policy = policy.clone();
     policy.engine.prefilter &= engine == NFTABLES;
