@@ -28,11 +28,27 @@ pub(crate) fn make_private() -> Result<()> {
         .context("cannot make mounts private")?;
     let careful = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), careful, NONE).context("cannot mount /proc")?;
+    empty_run()?;
+    LAYERED.into_iter().try_for_each(layer)
+}
+
+/// Gives the calling process, which has but one thread, mounts in which what dockfw and iptables write is memory of its own: a
+/// lesser [`contain`](crate::contain()), for programs that start nothing that stays, on kernels that may have little.
+pub fn keep_apart() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace of our own")?;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+        .context("cannot make mounts private")?;
+    empty_run()?;
+    fs::create_dir_all("/var/lib")?;
+    tmpfs("/var/lib")
+}
+
+fn empty_run() -> Result<()> {
     tmpfs("/run")?;
     for directory in ["/run/netns", "/run/lock", WORK] {
         fs::create_dir_all(directory).with_context(|| format!("cannot create {directory}"))?;
     }
-    LAYERED.into_iter().try_for_each(layer)
+    Ok(())
 }
 
 /// What of the lab's `/run` all hosts share: names of namespaces, and the lab's own things.

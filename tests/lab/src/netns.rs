@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::gettid;
 
 use crate::run::{run, run_with_input};
 
@@ -93,7 +94,7 @@ impl Netns {
     /// Runs lines of `ip` commands, as for `ip -batch`.
     pub fn ip(&self, lines: &[&str]) -> Result<()> {
         let input = lines.join("\n") + "\n";
-        run_with_input(self.command("ip").args(["-batch", "-"]), input.as_bytes())?;
+        self.run(|| run_with_input(Command::new("ip").args(["-batch", "-"]), input.as_bytes()))?;
         Ok(())
     }
 
@@ -111,10 +112,16 @@ impl Netns {
     /// Whether duplicate address detection still holds back an IPv6 address.
     pub(crate) fn has_tentative_addresses(&self) -> bool {
         // A line for each: the address, and in hexadecimal its link, length, scope and flags (net/ipv6/addrconf.c, `if6_seq_show`).
-        let lines = self.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap_or_default();
+        let lines = self.read("net/if_inet6").unwrap_or_default();
         let mut flags =
             lines.lines().filter_map(|line| u32::from_str_radix(line.split_whitespace().nth(4)?, 16).ok());
         flags.any(|flags| flags & libc::IFA_F_TENTATIVE != 0)
+    }
+
+    /// Reads a file of `/proc/self` that is about the namespace: `net/dev`.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let read = self.run(|| fs::read_to_string(of_thread(file)));
+        read.with_context(|| format!("cannot read {file} in {}", self.name()))
     }
 
     /// Reads a sysctl below `net.`, named as `sysctl` names it (`/` for a dot within an interface's name).
@@ -141,10 +148,15 @@ fn sysctl_path(name: &str) -> PathBuf {
     Path::new("/proc/sys").join(swapped.collect::<String>())
 }
 
+/// A file of the calling thread in `/proc`. Not by `thread-self`, which came with Linux 3.17.
+fn of_thread(file: &str) -> PathBuf {
+    Path::new("/proc/self/task").join(gettid().to_string()).join(file)
+}
+
 fn name_new_namespace(path: &Path) -> Result<File> {
     File::create_new(path).with_context(|| format!("cannot create {}", path.display()))?;
     unshare(CloneFlags::CLONE_NEWNET)?;
-    mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    mount(Some(&of_thread("ns/net")), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     Ok(File::open(path)?)
 }
 

@@ -25,6 +25,11 @@ pub enum Variant {
 }
 
 impl Variant {
+    /// A `PATH` in which it comes first.
+    pub fn search_path(&self) -> Result<OsString> {
+        search_path(self, None)
+    }
+
     fn suffix(&self) -> Option<&'static str> {
         match self {
             Self::Nft => Some("nft"),

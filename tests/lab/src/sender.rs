@@ -36,9 +36,20 @@ impl Sender {
     /// Sends a packet, whatever its addresses.
     pub fn send(&self, packet: &Packet) -> Result<()> {
         let frame = packet.frame(HARDWARE_ADDRESS, self.neighbour);
-        let sent = (&self.socket).write(&frame).with_context(|| format!("cannot send {packet:?}"))?;
-        ensure!(sent == frame.len(), "sent {sent} of {} bytes of {packet:?}", frame.len());
+        self.send_frame(&frame).with_context(|| format!("cannot send {packet:?}"))
+    }
+
+    /// Sends a frame as it is, Ethernet header first.
+    pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
+        let sent = (&self.socket).write(frame)?;
+        ensure!(sent == frame.len(), "sent {sent} of {} bytes", frame.len());
         Ok(())
+    }
+
+    /// The Ethernet addresses of its frames: the neighbour's, and the one that no interface has.
+    #[must_use]
+    pub fn hardware_addresses(&self) -> [[u8; 6]; 2] {
+        [self.neighbour, HARDWARE_ADDRESS]
     }
 }
 

@@ -4,7 +4,6 @@
 //! there, and what does not get through even so says nothing about dockfw. Then, under each policy, just those get
 //! through of the rest that the walk over the compiled policy lets pass.
 
-mod dice;
 mod packets;
 mod policies;
 mod route;
@@ -12,14 +11,13 @@ mod route;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Observer, Witness};
+use dockfw_lab::{Dice, Observer, SEED, Witness, seed};
 use dockfw_policy::compile::compile;
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::{Decision, Verdict, explain_path};
 
 use super::forged::believe_anything;
 use crate::world::{Engine, Setting, World, with_engine};
-use dice::Dice;
 use packets::Sent;
 use route::Route;
 
@@ -31,10 +29,10 @@ const PACKETS: usize = 400;
 const VERDICTS: usize = 3_400;
 
 pub(super) fn explained(world: &World<'_>, setting: Setting) -> Result<()> {
-    let seed = dice::seed()?;
-    println!("        seed {seed} (to repeat it: {}={seed})", dice::VARIABLE);
+    let seed = seed()?;
+    println!("        seed {seed} (to repeat it: {SEED}={seed})");
     let outcome = compare(world, setting, &mut Dice::new(seed));
-    let tally = outcome.with_context(|| format!("with {}={seed}", dice::VARIABLE))?;
+    let tally = outcome.with_context(|| format!("with {SEED}={seed}"))?;
     println!("        {} packets passed and {} were dropped, as explained", tally.passed, tally.dropped);
     ensure!(tally.passed + tally.dropped >= VERDICTS, "too few to tell anything");
     let share = tally.passed * 100 / (tally.passed + tally.dropped);

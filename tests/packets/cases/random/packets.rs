@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Body, Netns, Observed, Packet, TcpFlags, run, run_with_input};
+use dockfw_lab::{Body, Dice, Netns, Observed, Packet, TcpFlags, run, run_with_input};
 
-use super::dice::Dice;
 use crate::world::World;
 
 /// A packet, and what is known of it.

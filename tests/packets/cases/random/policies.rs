@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use dockfw_lab::Dice;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::{Files, LoadOptions, load};
-
-use super::dice::Dice;
 
 const LISTED: [&str; 13] = [
     "192.0.2.10",

@@ -1,0 +1,172 @@
+//! What the driver, the senders and the listener share.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use dockfw_lab::patience;
+
+use crate::epochs::{Epoch, Mask};
+use crate::frames::Tag;
+use crate::judge::{Judge, Tally};
+use crate::ledger::{Ledger, OutOfOrder, Sent};
+use crate::streams::Stream;
+use crate::verdicts::Policies;
+use crate::world::World;
+
+/// How long it takes at most until a packet that must arrive has arrived. A millisecond is usual.
+const HEARD: Duration = Duration::from_secs(20);
+
+/// The field under fire.
+pub(crate) struct Field<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) policies: &'a Policies,
+    pub(crate) streams: &'a [Stream],
+    senders: Vec<Desk>,
+    judge: Mutex<Judge<'a>>,
+    epoch: AtomicU32,
+    over: AtomicBool,
+}
+
+/// A sender's ledger, and a bell that rings when packets of it were settled.
+struct Desk {
+    ledger: Mutex<Ledger>,
+    settled: Condvar,
+}
+
+impl<'a> Field<'a> {
+    /// A field with so many senders.
+    pub(crate) fn new(
+        world: &'a World,
+        policies: &'a Policies,
+        streams: &'a [Stream],
+        first: Epoch,
+        senders: usize,
+    ) -> Self {
+        let desk = || Desk { ledger: Mutex::new(Ledger::new(streams.len())), settled: Condvar::new() };
+        Self {
+            world,
+            policies,
+            streams,
+            senders: (0..senders).map(|_| desk()).collect(),
+            judge: Mutex::new(Judge::new(policies, streams, first)),
+            epoch: AtomicU32::new(0),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens an epoch: from here on senders send under its number.
+    pub(crate) fn open(&self, epoch: Epoch) -> u32 {
+        let number = lock(&self.judge).open(epoch);
+        self.epoch.store(number, Ordering::SeqCst);
+        number
+    }
+
+    /// Waits until all that was sent under earlier numbers has been judged by the host.
+    pub(crate) fn pass(&self, epoch: u32) -> Result<()> {
+        for desk in &self.senders {
+            let held = desk.wait(|ledger| self.is_over() || ledger.behind(epoch).is_none());
+            ensure!(!self.is_over(), "the flood has ended");
+            if let (false, Some(stream)) = held {
+                bail!("nothing arrives any more of what a trusted source sends: {}", self.streams[stream]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until so many more packets were settled.
+    pub(crate) fn linger(&self, packets: u64) -> Result<()> {
+        let each = packets.div_ceil(self.senders.len() as u64);
+        for desk in &self.senders {
+            let enough = lock(&desk.ledger).settled + each;
+            let (held, _) = desk.wait(|ledger| self.is_over() || ledger.settled >= enough);
+            ensure!(held && !self.is_over(), "the flood has ended");
+        }
+        Ok(())
+    }
+
+    /// Notes what a sender is about to send, under the number of the epoch that it is.
+    pub(crate) fn note(&self, sender: usize, stream: usize, sent: impl FnOnce(u32) -> Sent) -> u32 {
+        let mut ledger = lock(&self.senders[sender].ledger);
+        ledger.note(stream, sent(self.epoch.load(Ordering::SeqCst)))
+    }
+
+    /// Waits until a sender has so few packets open, but not for long; gives the streams that have any, where that was in vain.
+    pub(crate) fn wait_for_room(&self, sender: usize, limit: usize, time: Duration) -> Vec<usize> {
+        let desk = &self.senders[sender];
+        let ledger = lock(&desk.ledger);
+        let full = |ledger: &mut Ledger| ledger.open >= limit;
+        let (ledger, waited) =
+            desk.settled.wait_timeout_while(ledger, time, full).unwrap_or_else(PoisonError::into_inner);
+        let open = (0..self.streams.len()).filter(|stream| ledger.is_open(*stream));
+        if waited.timed_out() { open.collect() } else { Vec::new() }
+    }
+
+    /// Settles packets that were heard.
+    pub(crate) fn hear(&self, tags: &[Tag]) -> Result<()> {
+        let mut judge = lock(&self.judge);
+        for tag in tags {
+            let (stream, Some(desk)) = (usize::from(tag.stream), self.senders.get(usize::from(tag.thread)))
+            else {
+                continue;
+            };
+            let settled = lock(&desk.ledger)
+                .hear(stream, tag.number, |sent, arrived| judge.hold(stream, sent, arrived));
+            if let Err(OutOfOrder) = settled {
+                bail!(
+                    "packets were heard twice, or in another order than they were sent: {}",
+                    self.streams[stream]
+                );
+            }
+        }
+        self.senders.iter().for_each(|desk| desk.settled.notify_all());
+        Ok(())
+    }
+
+    /// What may be in force, as far as was seen.
+    pub(crate) fn left(&self) -> [Mask; 2] {
+        lock(&self.judge).left()
+    }
+
+    /// What came of all packets so far.
+    pub(crate) fn tally(&self) -> Tally {
+        lock(&self.judge).tally.clone()
+    }
+
+    /// How many packets were held against the walk, and how many of these came out wrong.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let judge = lock(&self.judge);
+        (judge.tally.packets(), judge.tally.wrong())
+    }
+
+    /// Ends the flood.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.senders.iter().for_each(|desk| desk.settled.notify_all());
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+}
+
+impl Desk {
+    /// Waits until something holds of the ledger: whether it does, and the stream that is furthest behind.
+    fn wait(&self, holds: impl Fn(&Ledger) -> bool) -> (bool, Option<usize>) {
+        let deadline = Instant::now() + HEARD * patience();
+        let mut ledger = lock(&self.ledger);
+        while !holds(&ledger) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return (false, ledger.furthest_behind());
+            }
+            ledger = self.settled.wait_timeout(ledger, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        (true, None)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,194 @@
+//! The senders: a thread on each of two processors, which send as fast as what they sent is settled.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Dice, Sender, patience, wait_until};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::field::Field;
+use crate::frames::{Headers, Tag, frame};
+use crate::ledger::Sent;
+use crate::sources::Sources;
+use crate::verdicts::Source;
+use crate::world::World;
+
+/// How many packets of a sender may be on the way: fewer than wait in a processor's queue (net.core.netdev_max_backlog is 1000),
+/// with those that they beget when they are forwarded.
+const ON_THE_WAY: usize = 400;
+/// How many packets are sent on a stream before the next one's turn, at most, beside the one that always arrives.
+const SALVO: usize = 8;
+/// How long a sender waits for packets to be settled before it sends some that always arrive.
+const WAIT: Duration = Duration::from_millis(5);
+/// How long nothing may arrive at all.
+const SILENCE: Duration = Duration::from_secs(20);
+/// The source ports are used one after the other. Connection tracking forgets a packet within two seconds.
+const FORGOTTEN: Duration = Duration::from_secs(4);
+const FIRST_PORT: u32 = 1024;
+const PORTS: u32 = 65_536 - FIRST_PORT;
+
+/// The processors that senders have to themselves: two at most, so that something is left to who applies.
+pub(crate) fn processors() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let numbers = (0..CpuSet::count()).filter(|number| allowed.is_set(*number).unwrap_or_default());
+    Ok(numbers.take(2).collect())
+}
+
+/// A sender.
+pub(crate) struct Shooter<'a> {
+    field: &'a Field<'a>,
+    number: usize,
+    processor: usize,
+    /// One for each link.
+    senders: Vec<Sender>,
+    sources: Sources<'a>,
+    /// What the container sends as.
+    own: Vec<Option<Source>>,
+    /// The source ports of each stream.
+    ports: Vec<Ports>,
+    tracking: Tracking,
+    dice: Dice,
+}
+
+impl<'a> Shooter<'a> {
+    pub(crate) fn new(
+        field: &'a Field<'a>,
+        (number, processor): (usize, usize),
+        peculiar: &[IpAddr],
+        mut dice: Dice,
+    ) -> Result<Self> {
+        let world = field.world;
+        let sources = Sources::new(field.policies, peculiar, &mut dice);
+        let own = |own: Option<IpAddr>| own.map(|address| field.policies.source(address));
+        Ok(Self {
+            field,
+            number,
+            processor,
+            senders: world.links.iter().map(|link| link.sender(&world.host)).collect::<Result<_>>()?,
+            sources,
+            own: field.streams.iter().map(|stream| own(stream.own_source)).collect(),
+            ports: vec![Ports::new(); field.streams.len()],
+            tracking: Tracking::of(world)?,
+            dice,
+        })
+    }
+
+    /// Sends until the flood is over.
+    pub(crate) fn run(mut self) -> Result<()> {
+        let mut own = CpuSet::new();
+        own.set(self.processor)?;
+        sched_setaffinity(Pid::from_raw(0), &own).context("cannot stay on one processor")?;
+        while !self.field.is_over() {
+            self.tracking.wait_for_room()?;
+            self.sources.refresh(&mut self.dice);
+            let (first, all) = (self.dice.roll(self.field.streams.len()), self.field.streams.len());
+            for stream in (first..all).chain(0..first) {
+                self.wait_for_room()?;
+                self.salvo(stream)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packets at random, and one that arrives under every policy.
+    fn salvo(&mut self, stream: usize) -> Result<()> {
+        let v = self.field.streams[stream].v();
+        for _ in 0..self.dice.roll(SALVO) {
+            let source = match self.own[stream] {
+                Some(own) if self.dice.one_in(2) => own,
+                _ => self.sources.pick(&mut self.dice, v),
+            };
+            self.shoot(stream, source)?;
+        }
+        self.shoot(stream, self.sources.trusted[v])
+    }
+
+    fn shoot(&mut self, number: usize, source: Source) -> Result<()> {
+        let stream = &self.field.streams[number];
+        let (from, to) = (self.ports[number].next(self.number)?, self.dice.pick(&stream.ports));
+        let sent = |epoch| Sent { source, from, to, epoch, at: Instant::now() };
+        let tag = Tag {
+            thread: self.number as u8,
+            stream: number as u8,
+            number: self.field.note(self.number, number, sent),
+        };
+        let (source, destination, transport) = (source.address, stream.destination, stream.transport);
+        let headers = Headers { source, destination, transport, from, to };
+        let sender = &self.senders[stream.link];
+        sender.send_frame(&frame(sender.hardware_addresses(), &headers, tag)).context("cannot send")
+    }
+
+    /// Waits until few packets are on the way. Where nobody can tell what became of them, packets that arrive settle that.
+    fn wait_for_room(&mut self) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let open = self.field.wait_for_room(self.number, ON_THE_WAY, WAIT);
+            if open.is_empty() || self.field.is_over() {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < SILENCE * patience(), "nothing arrives any more, trusted or not");
+            for stream in open {
+                self.shoot(stream, self.sources.trusted[self.field.streams[stream].v()])?;
+            }
+        }
+    }
+}
+
+/// The source ports of a stream, no two of one sender's packets from the same one within the memory of connection tracking.
+#[derive(Clone)]
+struct Ports {
+    used: u32,
+    lap: Instant,
+}
+
+impl Ports {
+    fn new() -> Self {
+        Self { used: 0, lap: Instant::now() }
+    }
+
+    /// The next one; of two senders one has the even ones, and one the odd ones.
+    fn next(&mut self, sender: usize) -> Result<u16> {
+        if self.used == PORTS / 2 {
+            let forgotten = || (self.lap.elapsed() >= FORGOTTEN).then_some(());
+            wait_until(FORGOTTEN, "for connections to be forgotten", forgotten)?;
+            *self = Self::new();
+        }
+        self.used += 1;
+        Ok((FIRST_PORT + 2 * (self.used - 1) + sender as u32) as u16)
+    }
+}
+
+/// How full connection tracking is.
+struct Tracking {
+    count: File,
+    most: u64,
+    path: String,
+}
+
+impl Tracking {
+    fn of(world: &World) -> Result<Self> {
+        let path = "/proc/sys/net/netfilter/nf_conntrack_count".to_owned();
+        let most = world.host.sysctl("net.netfilter.nf_conntrack_max")?;
+        let count = world.host.run(|| File::open(&path)).with_context(|| format!("cannot open {path}"))?;
+        Ok(Self { count, most: most.parse()?, path })
+    }
+
+    /// Waits until it has room for as many connections again: what does not fit is dropped, and not by a firewall.
+    fn wait_for_room(&mut self) -> Result<()> {
+        wait_until(Duration::from_secs(60), "for room in connection tracking", || {
+            self.count().ok().filter(|count| count * 2 < self.most)
+        })
+        .with_context(|| self.path.clone())
+        .map(drop)
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        use std::os::unix::fs::FileExt;
+        let mut text = [0; 32];
+        let length = self.count.read_at(&mut text, 0)?;
+        Ok(String::from_utf8_lossy(&text[..length]).trim().parse()?)
+    }
+}

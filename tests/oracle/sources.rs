@@ -1,0 +1,86 @@
+//! Who sends: sources at random, most of them those that policies treat differently. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use dockfw_lab::Dice;
+use dockfw_policy::address::{Address, Range};
+
+use crate::policies::{BLOCKED, TRUSTED};
+use crate::verdicts::{Policies, Source};
+
+/// In no list (RFC 5737, RFC 3849).
+const STRANGERS: [&str; 2] = ["198.51.100.7", "2001:db8:4000::7"];
+/// How many sources of each family there are at a time.
+const POOL: usize = 48;
+
+/// The sources of a moment, of each family.
+pub(crate) struct Sources<'a> {
+    policies: &'a Policies,
+    /// Those that few policies treat so.
+    peculiar: [Vec<IpAddr>; 2],
+    pool: [Vec<Source>; 2],
+    /// Those that every policy trusts.
+    pub(crate) trusted: [Source; 2],
+}
+
+impl<'a> Sources<'a> {
+    pub(crate) fn new(policies: &'a Policies, peculiar: &[IpAddr], dice: &mut Dice) -> Self {
+        let (v4, v6) = peculiar.iter().copied().partition(IpAddr::is_ipv4);
+        let trusted = TRUSTED.map(|address| policies.source(parsed(address)));
+        let mut sources = Self { policies, peculiar: [v4, v6], pool: [vec![], vec![]], trusted };
+        for v in [0, 1] {
+            sources.pool[v] = (0..POOL).map(|_| sources.draw(dice, v)).collect();
+        }
+        sources
+    }
+
+    /// Puts a new one of each family in the place of an old one.
+    pub(crate) fn refresh(&mut self, dice: &mut Dice) {
+        for v in [0, 1] {
+            let new = self.draw(dice, v);
+            self.pool[v][dice.roll(POOL)] = new;
+        }
+    }
+
+    /// One of a family.
+    pub(crate) fn pick(&self, dice: &mut Dice, v: usize) -> Source {
+        self.pool[v][dice.roll(POOL)]
+    }
+
+    fn draw(&self, dice: &mut Dice, v: usize) -> Source {
+        let address = match dice.roll(10) {
+            0 => parsed(TRUSTED[v]),
+            1 => parsed(BLOCKED[v]),
+            2 => parsed(STRANGERS[v]),
+            3..=5 if !self.peculiar[v].is_empty() => dice.pick(&self.peculiar[v]),
+            _ => self.listed(dice, v),
+        };
+        self.policies.source(address)
+    }
+
+    /// One that is in some list, at an edge of it or beside one.
+    fn listed(&self, dice: &mut Dice, v: usize) -> IpAddr {
+        let ruleset = &self.policies.rulesets[dice.roll(self.policies.rulesets.len())];
+        let list = &ruleset.addresses[dice.roll(ruleset.addresses.len())].addresses;
+        let found =
+            if v == 0 { within::<Ipv4Addr>(list.v4(), dice) } else { within::<Ipv6Addr>(list.v6(), dice) };
+        found.unwrap_or_else(|| parsed(STRANGERS[v]))
+    }
+}
+
+fn within<A: Address>(ranges: &[Range<A>], dice: &mut Dice) -> Option<IpAddr> {
+    let range = ranges.get(dice.roll(ranges.len().max(1)))?;
+    let (first, last) = (range.first().to_number(), range.last().to_number());
+    let number = match dice.roll(6) {
+        0 => first,
+        1 => last,
+        2 => first - 1,
+        3 => last + 1,
+        _ => first + dice.roll(1 << 20) as u128 % (last - first + 1),
+    };
+    Some(A::from_number(number).into())
+}
+
+fn parsed(address: &str) -> IpAddr {
+    address.parse().expect("an address")
+}

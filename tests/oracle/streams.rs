@@ -1,0 +1,129 @@
+//! The ways of packets into the host: by which interface, of which family and protocol, and to what.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use anyhow::Result;
+use dockfw_policy::address::Family;
+use dockfw_policy::service::Transport;
+use dockfw_policy::walk::{Connection, Interface, Packet, Path, Payload, Sender, Translation};
+
+use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
+use crate::settings::Engine;
+use crate::world::{ELSEWHERE, World};
+
+/// What a packet is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// A process of the host.
+    Host,
+    /// A container, by its published port.
+    Published,
+    /// A container, by its own address.
+    Direct,
+    /// Somebody outside, from a container.
+    Outwards,
+}
+
+/// Packets that are alike but for their source and their ports. All of one sender's come in the order in which they were sent, and
+/// are heard in that order.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// The link that it comes in by, by its number.
+    pub(crate) link: usize,
+    pub(crate) goal: Goal,
+    pub(crate) family: Family,
+    pub(crate) transport: Transport,
+    pub(crate) destination: IpAddr,
+    /// The ports that it is sent to.
+    pub(crate) ports: Vec<u16>,
+    /// Who sends beside all others: the container, by its bridge.
+    pub(crate) own_source: Option<IpAddr>,
+    translated: Option<Translation>,
+    incoming: Interface,
+    outgoing: Option<Interface>,
+}
+
+impl Stream {
+    /// All that a world has.
+    pub(crate) fn all(world: &World, engine: Engine) -> Result<Vec<Self>> {
+        let [wan, lan, docker] = [0, 1, 2];
+        let mut streams = Vec::new();
+        for (family, v) in [(Family::Ipv4, 0), (Family::Ipv6, 1)] {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let stream = |goal, link: usize, destination: IpAddr, ports: &[u16]| Self {
+                    link,
+                    goal,
+                    family,
+                    transport,
+                    destination,
+                    ports: ports.to_vec(),
+                    own_source: (link == docker).then_some(world.container().addresses[v]),
+                    translated: (goal == Goal::Published).then_some(Translation {
+                        address: world.container().addresses[v],
+                        port: PUBLISHED.1,
+                    }),
+                    incoming: world.links[link].as_seen_by(engine),
+                    outgoing: outgoing(goal).map(|link| world.links[link].as_seen_by(engine)),
+                };
+                for link in [wan, lan] {
+                    let host = world.links[link].host[v];
+                    streams.push(stream(Goal::Host, link, host, &HOST_PORTS));
+                    streams.push(stream(Goal::Published, link, host, &[PUBLISHED.0]));
+                    streams.push(stream(Goal::Direct, link, world.container().addresses[v], &DIRECT_PORTS));
+                }
+                streams.push(stream(Goal::Host, docker, world.links[docker].host[v], &HOST_PORTS));
+                streams.push(stream(Goal::Outwards, docker, ELSEWHERE[v].parse()?, &[443, 7000, 8080]));
+            }
+        }
+        Ok(streams)
+    }
+
+    /// The first packet of a connection, as the policies see it.
+    pub(crate) fn packet(&self, source: IpAddr, from: u16, to: u16) -> Packet {
+        let payload = Payload::Ports {
+            transport: self.transport,
+            source: from,
+            destination: to,
+            opens: self.transport == Transport::Tcp,
+        };
+        Packet {
+            sender: Sender { address: source, is_own: false },
+            path: Path {
+                destination: self.destination,
+                payload,
+                translated: self.translated,
+                incoming: self.incoming.clone(),
+                outgoing: self.outgoing.clone(),
+                connection: Connection::New,
+            },
+        }
+    }
+
+    /// The place of its family in pairs.
+    pub(crate) fn v(&self) -> usize {
+        usize::from(self.family == Family::Ipv6)
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.transport == Transport::Udp { "UDP" } else { "TCP SYN" };
+        let goal = match self.goal {
+            Goal::Host => "to the host",
+            Goal::Published => "to the published port",
+            Goal::Direct => "to the container's own address",
+            Goal::Outwards => "out of the container through the host",
+        };
+        write!(f, "{protocol} over {}, by {} {goal}", self.family, self.incoming.name)
+    }
+}
+
+/// The link that it goes out by, where it is forwarded.
+fn outgoing(goal: Goal) -> Option<usize> {
+    match goal {
+        Goal::Host => None,
+        Goal::Published | Goal::Direct => Some(2),
+        Goal::Outwards => Some(0),
+    }
+}

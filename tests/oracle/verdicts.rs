@@ -1,0 +1,91 @@
+//! What the policies say of a packet, by the walk over each. Pure.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+use dockfw_policy::ruleset::Ruleset;
+use dockfw_policy::walk::{Decision, Verdict, explain_path, verdict};
+
+use crate::epochs::{Mask, WITHOUT, only};
+use crate::streams::Stream;
+
+/// A bit for each list of addresses of each policy.
+type Lists = u128;
+
+/// Any port that no rule speaks of, where it is of no matter which one it is.
+const ANY_PORT: u16 = 40_000;
+
+/// A source of packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) address: IpAddr,
+    /// The lists that have it.
+    pub(crate) lists: Lists,
+}
+
+/// The policies, compiled.
+pub(crate) struct Policies {
+    pub(crate) names: Vec<String>,
+    pub(crate) rulesets: Vec<Ruleset>,
+}
+
+impl Policies {
+    pub(crate) fn new(names: Vec<String>, rulesets: Vec<Ruleset>) -> Result<Self> {
+        let lists: usize = rulesets.iter().map(|ruleset| ruleset.addresses.len()).sum();
+        ensure!(lists <= Lists::BITS as usize, "{lists} lists of addresses are too many");
+        ensure!(rulesets.len() < 31, "too many policies");
+        Ok(Self { names, rulesets })
+    }
+
+    /// A source, and which lists have it.
+    pub(crate) fn source(&self, address: IpAddr) -> Source {
+        let all = self.rulesets.iter().flat_map(|ruleset| &ruleset.addresses);
+        let bits = all.enumerate().map(|(bit, list)| Lists::from(list.addresses.contains(address)) << bit);
+        Source { address, lists: bits.fold(0, |lists, bit| lists | bit) }
+    }
+
+    /// What each hook under a policy decides about a packet.
+    pub(crate) fn explained(
+        &self,
+        policy: usize,
+        stream: &Stream,
+        source: Source,
+        [from, to]: [u16; 2],
+    ) -> Vec<Decision<'_>> {
+        explain_path(&self.rulesets[policy], &stream.packet(source.address, from, to))
+    }
+
+    /// The names of some of them.
+    pub(crate) fn named(&self, mask: Mask) -> String {
+        let without = (mask & WITHOUT != 0).then_some("without dockfw");
+        let names = self.names.iter().enumerate().filter(|(policy, _)| mask & only(*policy) != 0);
+        let names = names.map(|(_, name)| name.as_str()).chain(without);
+        names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// Which policies let what through. A verdict is remembered by all that it may depend on: of a source, rules ask nothing but whether
+/// lists have it. (What they ask beside that is about addresses that no packet here has: loopback's, and IPv6's of one link.)
+#[derive(Default)]
+pub(crate) struct Verdicts {
+    known: HashMap<(usize, u16, Lists), Mask>,
+}
+
+impl Verdicts {
+    /// The policies that let such a packet through.
+    pub(crate) fn passing(
+        &mut self,
+        policies: &Policies,
+        (number, stream): (usize, &Stream),
+        source: Source,
+        to: u16,
+    ) -> Mask {
+        *self.known.entry((number, to, source.lists)).or_insert_with(|| {
+            let packet = stream.packet(source.address, ANY_PORT, to);
+            let passes = |ruleset: &Ruleset| verdict(ruleset, &packet) == Verdict::Pass;
+            let policies = policies.rulesets.iter().enumerate().filter(|(_, ruleset)| passes(ruleset));
+            policies.fold(WITHOUT, |mask, (policy, _)| mask | only(policy))
+        })
+    }
+}
