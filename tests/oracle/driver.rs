@@ -17,7 +17,7 @@ use crate::settings::{Engine, Settings};
 
 /// How many packets are settled before the first apply, and after each; after a kill enough to tell what is in force.
 const BEFORE: u64 = 4_000;
-const AFTER: u64 = 200;
+const AFTER: u64 = 100;
 const AFTER_A_KILL: u64 = 1_000;
 /// One in so many applies is killed.
 const KILLED: usize = 8;
@@ -46,7 +46,7 @@ pub(crate) struct Driver<'a> {
     last: Option<usize>,
     /// How long each policy took to apply.
     took: HashMap<usize, Duration>,
-    done: Done,
+    pub(crate) done: Done,
 }
 
 impl<'a> Driver<'a> {
@@ -61,7 +61,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Applies until all has been done that was asked for, or something was found.
-    pub(crate) fn run(mut self, settings: &Settings) -> Result<Done> {
+    pub(crate) fn run(&mut self, settings: &Settings) -> Result<()> {
         self.field.pass(0)?;
         self.field.linger(BEFORE)?;
         let (start, mut found) = (Instant::now(), None);
@@ -69,11 +69,11 @@ impl<'a> Driver<'a> {
             self.step()?;
             let (packets, wrong) = self.field.counts();
             if wrong > 0 && found.get_or_insert_with(Instant::now).elapsed() >= ENOUGH {
-                return Ok(self.done);
+                return Ok(());
             }
             let missing = self.done.applies < settings.applies || packets < settings.packets;
             if !missing && start.elapsed() >= settings.time {
-                return Ok(self.done);
+                return Ok(());
             }
             ensure!(
                 start.elapsed() < settings.deadline(),
@@ -110,9 +110,15 @@ impl<'a> Driver<'a> {
     /// Applies a policy; tells whether that came to its end.
     fn apply(&mut self, policy: usize) -> Result<bool> {
         self.done.applies += 1;
-        let file = self.policies[policy].path.display().to_string();
         let said = PathBuf::from(WORK).join("said");
-        let arguments = ["--config", &file, "apply", "--force", "--backend", self.engine.backend()];
+        let arguments = [
+            "--config",
+            self.policies[policy].path(),
+            "apply",
+            "--force",
+            "--backend",
+            self.engine.backend(),
+        ];
         let start = Instant::now();
         let mut child = self.field.world.start(&arguments, &said)?;
         let usual = self.took.get(&policy).copied();

@@ -82,7 +82,7 @@ impl Epoch {
 pub(crate) const TESTS: [(&str, fn()); 4] = [
     ("either policy may decide while an apply runs", either_while_it_changes),
     ("after a kill one policy decides everything", one_after_a_kill),
-    ("in compat each family has its own", each_family_its_own),
+    ("families that are switched apart have their own each", each_family_its_own),
     ("what no candidate decides is wrong", neither),
 ];
 

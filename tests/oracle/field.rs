@@ -92,11 +92,15 @@ impl<'a> Field<'a> {
         ledger.note(stream, sent(self.epoch.load(Ordering::SeqCst)))
     }
 
-    /// Waits until a sender has so few packets open, but not for long; gives the streams that have any, where that was in vain.
+    /// Waits while a sender has so many packets open, but not for long; gives the streams that have any, where that was in vain.
     pub(crate) fn wait_for_room(&self, sender: usize, limit: usize, time: Duration) -> Vec<usize> {
         let desk = &self.senders[sender];
         let ledger = lock(&desk.ledger);
-        let full = |ledger: &mut Ledger| ledger.open >= limit;
+        if ledger.open < limit {
+            return Vec::new();
+        }
+        // Once it waits, for more than a packet's worth of room: else it would wait again at once.
+        let full = |ledger: &mut Ledger| ledger.open >= limit / 2;
         let (ledger, waited) =
             desk.settled.wait_timeout_while(ledger, time, full).unwrap_or_else(PoisonError::into_inner);
         let open = (0..self.streams.len()).filter(|stream| ledger.is_open(*stream));

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +19,7 @@ use crate::world::World;
 
 /// How many packets of a sender may be on the way: fewer than wait in a processor's queue (net.core.netdev_max_backlog is 1000),
 /// with those that they beget when they are forwarded.
-const ON_THE_WAY: usize = 400;
+const ON_THE_WAY: usize = 240;
 /// How many packets are sent on a stream before the next one's turn, at most, beside the one that always arrives.
 const SALVO: usize = 8;
 /// How long a sender waits for packets to be settled before it sends some that always arrive.
@@ -186,7 +187,6 @@ impl Tracking {
     }
 
     fn count(&mut self) -> Result<u64> {
-        use std::os::unix::fs::FileExt;
         let mut text = [0; 32];
         let length = self.count.read_at(&mut text, 0)?;
         Ok(String::from_utf8_lossy(&text[..length]).trim().parse()?)

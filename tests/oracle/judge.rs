@@ -67,10 +67,13 @@ impl<'a> Judge<'a> {
     /// Judges a packet of a stream.
     pub(crate) fn hold(&mut self, number: usize, sent: &Sent, arrived: bool) {
         let stream = &self.streams[number];
-        let passing = self.verdicts.passing(self.policies, (number, stream), sent.source, sent.to);
-        let agreeing = if arrived { passing } else { !passing };
+        let epoch = &mut self.epochs[sent.epoch as usize];
+        let candidates = epoch.candidates[stream.v()];
+        let passing =
+            self.verdicts.passing(self.policies, candidates, (number, stream), sent.source, sent.to);
+        let agreeing = if arrived { passing } else { candidates & !passing };
         *if arrived { &mut self.tally.arrived } else { &mut self.tally.dropped } += 1;
-        match self.epochs[sent.epoch as usize].hold(stream.v(), agreeing) {
+        match epoch.hold(stream.v(), agreeing) {
             Finding::Fine => return,
             Finding::Neither => self.tally.neither += 1,
             Finding::Mixture => self.tally.mixtures += 1,
@@ -88,11 +91,11 @@ impl<'a> Judge<'a> {
         let candidates = epoch.candidates[stream.v()];
         let fate = if arrived { "got through" } else { "was dropped" };
         let mut lines = vec![format!(
-            "{stream} port {}, from {} ({}) port {}: {fate}; in force {} {}",
-            sent.to,
+            "{stream}, from {} ({}) port {} to port {}: {fate}; in force {} {}",
             sent.source.address,
             self.standing(sent),
             sent.from,
+            sent.to,
             if epoch.is_changing() { "during an apply:" } else { "with no apply running:" },
             self.policies.named(candidates),
         )];

@@ -5,10 +5,11 @@
 //! under the one and the next hook under the other may.
 
 use std::collections::HashMap;
-use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use dockfw_lab::Dice;
 use dockfw_policy::compile::compile;
 use dockfw_policy::ruleset::Ruleset;
@@ -21,10 +22,10 @@ use crate::settings::Engine;
 pub(crate) const TRUSTED: [&str; 2] = ["10.112.0.5", "2001:db8:2000::5"];
 /// Blocked wherever anything is.
 pub(crate) const BLOCKED: [&str; 2] = ["10.240.0.5", "2001:db8:3000::5"];
-/// Trusted by a network, wherever there are networks.
-const TRUSTED_NETWORKS: [&str; 2] = ["10.113.0.0/24", "2001:db8:2001::/64"];
-/// Blocked by a network, wherever there are networks.
-const BLOCKED_NETWORKS: [&str; 2] = ["10.241.0.0/24", "2001:db8:3001::/64"];
+/// Trusted wherever there are networks.
+pub(crate) const TRUSTED_NETWORKS: [&str; 2] = ["10.113.0.0/24", "2001:db8:2001::/64"];
+/// Blocked wherever there are networks.
+pub(crate) const BLOCKED_NETWORKS: [&str; 2] = ["10.241.0.0/24", "2001:db8:3001::/64"];
 
 /// Ports of processes of the host.
 pub(crate) const HOST_PORTS: [u16; 8] = [7000, 7001, 7002, 7003, 7004, 7005, 7006, 7007];
@@ -36,15 +37,31 @@ pub(crate) const DIRECT_PORTS: [u16; 4] = [80, 9000, 9001, 9002];
 /// A policy as it is written down.
 pub(crate) struct Written {
     /// What sets it apart; its directory is called so.
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     /// How often it is chosen, against the others.
     pub(crate) weight: usize,
     /// Its files.
-    pub(crate) files: HashMap<PathBuf, String>,
-    /// Its main file.
-    pub(crate) path: PathBuf,
+    files: HashMap<PathBuf, String>,
+    /// The main one.
+    path: String,
     /// Sources that it treats otherwise than most policies.
-    pub(crate) peculiar: Vec<std::net::IpAddr>,
+    pub(crate) peculiar: Vec<IpAddr>,
+}
+
+impl Written {
+    /// Its main file.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Writes its files.
+    pub(crate) fn put_down(&self) -> Result<()> {
+        for (path, text) in &self.files {
+            fs::create_dir_all(path.parent().context("a file lies in a directory")?)?;
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// The policies of a seed, below a directory. `most` is how many entries the longest lists have together.
@@ -54,20 +71,25 @@ pub(crate) fn written(directory: &Path, dice: &mut Dice, most: usize) -> Vec<Wri
     let many = [Region::Trusted, Region::Blocked].map(|region| List::random(dice, region, most / 2));
     let (rules, interfaces) = (rules(dice), "exempt = [\"lan*\"]\nfiltered = [\"wan*\", \"eth*\"]");
     let drafts = [
-        Draft { name: "closed to all", weight: 8, ..Draft::default() },
+        Draft { name: "closed to all", weight: 40, ..Draft::default() },
         Draft {
             name: "open, hosts blocked",
-            weight: 8,
+            weight: 40,
             blocked: hosts(),
             rules: open_to_all(),
             ..Draft::default()
         },
-        Draft::new("few networks", 6, &few, &rules),
-        Draft::new("few networks, other rules", 6, &few, &self::rules(dice)),
-        Draft::new("a thousand", 6, &some, &rules),
-        Draft::new("a thousand, few others", 6, &some.clone().map(|list| list.with_few_others(dice)), &rules),
-        Draft { interfaces, ..Draft::new("lan* is exempt", 5, &few, &self::rules(dice)) },
-        Draft { interfaces: "filtered = [\"w*\"]", ..Draft::new("w* is filtered", 5, &few, &rules) },
+        Draft::new("few networks", 30, &few, &rules),
+        Draft::new("few networks, other rules", 30, &few, &self::rules(dice)),
+        Draft::new("a thousand", 30, &some, &rules),
+        Draft::new(
+            "a thousand, few others",
+            30,
+            &some.clone().map(|list| list.with_few_others(dice)),
+            &rules,
+        ),
+        Draft { interfaces, ..Draft::new("lan* is exempt", 25, &few, &self::rules(dice)) },
+        Draft { interfaces: "filtered = [\"w*\"]", ..Draft::new("w* is filtered", 25, &few, &rules) },
         Draft::new("many", 1, &many, &rules),
         Draft::new("many, few others", 1, &many.clone().map(|list| list.with_few_others(dice)), &rules),
     ];
@@ -104,7 +126,8 @@ impl Draft {
             (directory.join("some.txt"), from.lines()),
         ]);
         let peculiar = [self.trusted.peculiar, self.blocked.peculiar, from.peculiar].concat();
-        Written { name: self.name.to_owned(), weight: self.weight, files, path, peculiar }
+        let path = path.display().to_string();
+        Written { name: self.name, weight: self.weight, files, path, peculiar }
     }
 
     fn text(&self) -> String {
@@ -160,7 +183,7 @@ fn rule(name: &str, from: &str, ports: &[&str], to: &str) -> String {
 
 /// What a policy means, as the program compiles it for an engine: the compat engine has no prefilter.
 pub(crate) fn compiled(written: &Written, engine: Engine) -> Result<Ruleset> {
-    let loaded = load(&written.path, &Desk(&written.files), LoadOptions::default());
+    let loaded = load(Path::new(&written.path), &Desk(&written.files), LoadOptions::default());
     let mut policy = loaded.map_err(|rejected| anyhow!("{}: {rejected}", written.name))?.policy;
     policy.engine.prefilter &= engine == Engine::Native;
     Ok(compile(&policy))

@@ -1,10 +1,9 @@
 //! One run with one engine.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use dockfw_lab::{Dice, WORK};
@@ -12,7 +11,7 @@ use libtest_mimic::Completion;
 use nix::poll::PollTimeout;
 
 use crate::calibrate::calibrate;
-use crate::driver::{Done, Driver};
+use crate::driver::Driver;
 use crate::field::Field;
 use crate::fire::{Shooter, processors};
 use crate::hear::Ears;
@@ -24,29 +23,33 @@ use crate::streams::Stream;
 use crate::verdicts::Policies;
 use crate::world::{self, World};
 
+/// How dockfw exits where the host can't (dockfw(8)).
+const UNSUPPORTED: i32 = 5;
+/// How long packets gather before they are taken. Far fewer come in that time than sockets have room for.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Fires at a host while policies are applied there.
 pub(crate) fn run(engine: Engine, settings: &Settings) -> Result<Completion> {
-    let mut dice = Dice::new(settings.seed);
-    let written = policies::written(&Path::new(WORK).join("policies"), &mut dice, settings.entries);
-    for (path, text) in written.iter().flat_map(|policy| &policy.files) {
-        fs::create_dir_all(path.parent().context("a file lies in a directory")?)?;
-        fs::write(path, text)?;
-    }
-    if let Some(reason) = lack(engine, settings) {
-        return Ok(Completion::ignored_with(reason));
-    }
-    let report = world::with(settings.world, engine, &settings.program, |world| {
-        under_fire(world, engine, settings, &written, dice)
+    println!("        seed {} (to repeat it: {})", settings.seed, settings.how_to_repeat());
+    let outcome = world::with(settings.world, engine, &settings.program, |world| {
+        let mut dice = Dice::new(settings.seed);
+        let written = policies::written(&Path::new(WORK).join("policies"), &mut dice, settings.entries);
+        written.iter().try_for_each(Written::put_down)?;
+        match lack(world, engine, &written[0])? {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => under_fire(world, engine, settings, &written, dice)?.verdict(),
+        }
     });
-    report.with_context(|| settings.how_to_repeat())?.verdict(settings)
+    outcome.with_context(|| settings.how_to_repeat())
 }
 
-/// What the engine lacks here, as dockfw itself says it.
-fn lack(engine: Engine, settings: &Settings) -> Option<String> {
-    let probe = Command::new(&settings.program).arg("probe").output().ok()?;
-    let said = String::from_utf8_lossy(&probe.stdout).into_owned();
-    let _ = (engine, said);
-    None
+/// What this host lacks for the engine, as dockfw says it.
+fn lack(world: &World, engine: Engine, policy: &Written) -> Result<Option<String>> {
+    let said = PathBuf::from(WORK).join("said");
+    let arguments =
+        ["--config", policy.path(), "apply", "--dry-run", "--force", "--backend", engine.backend()];
+    let status = world.start(&arguments, &said)?.wait()?;
+    Ok((status.code() == Some(UNSUPPORTED)).then(|| fs::read_to_string(said).unwrap_or_default()))
 }
 
 fn under_fire(
@@ -58,7 +61,7 @@ fn under_fire(
 ) -> Result<Report> {
     let rulesets =
         written.iter().map(|written| policies::compiled(written, engine)).collect::<Result<_>>()?;
-    let policies = Policies::new(written.iter().map(|written| written.name.clone()).collect(), rulesets)?;
+    let policies = Policies::new(written.iter().map(|written| written.name.to_owned()).collect(), rulesets)?;
     let mut ears = Ears::open(world)?;
     let [streams, left_out] = calibrate(world, &mut ears, Stream::all(world, engine)?)?;
     let processors = processors()?;
@@ -69,11 +72,11 @@ fn under_fire(
         .enumerate()
         .map(|place| Shooter::new(&field, place, &peculiar, Dice::new(dice.roll(1 << 30) as u64)));
     let shooters: Vec<_> = shooters.collect::<Result<_>>()?;
-    let driver = Driver::new(&field, written, engine, dice.clone());
+    let mut driver = Driver::new(&field, written, engine, dice.clone());
     let (losses, start) = (Losses::so_far(world)?, Instant::now());
-    let done = all_at_once(&field, &mut ears, shooters, || driver.run(settings))?;
-    losses.none_since(world, &ears)?;
-    Ok(Report { done, tally: field.tally(), left_out, time: start.elapsed() })
+    let outcome = all_at_once(&field, &mut ears, shooters, || driver.run(settings));
+    let outcome = outcome.and(losses.none_since(world, &ears));
+    Ok(Report { done: driver.done, tally: field.tally(), left_out, time: start.elapsed(), outcome })
 }
 
 /// Lets senders send and the listener listen for as long as the driver drives.
@@ -81,22 +84,19 @@ fn all_at_once(
     field: &Field<'_>,
     ears: &mut Ears,
     shooters: Vec<Shooter<'_>>,
-    drive: impl FnOnce() -> Result<Done>,
-) -> Result<Done> {
+    drive: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    // Whoever fails ends it for all.
+    let ending = |result: Result<()>| result.inspect_err(|_| field.end());
     thread::scope(|scope| {
-        let ending = |result: Result<()>| {
-            // Whoever fails ends it for all.
-            result.inspect_err(|_| field.end())
-        };
         let listener = scope.spawn(move || ending(listen(field, ears)));
-        let shooters: Vec<_> =
-            shooters.into_iter().map(|shooter| scope.spawn(move || ending(shooter.run()))).collect();
-        let done = drive();
+        let shooters = shooters.into_iter().map(|shooter| scope.spawn(move || ending(shooter.run())));
+        let others: Vec<_> = shooters.chain([listener]).collect();
+        let driven = drive();
         field.end();
-        let others = shooters.into_iter().chain([listener]).map(|thread| thread.join().expect("no panic"));
+        let ended: Vec<_> = others.into_iter().map(|thread| thread.join().expect("no panic")).collect();
         // What ended the others is the reason why the driver did not get on.
-        others.collect::<Result<Vec<()>>>()?;
-        done
+        ended.into_iter().collect::<Result<()>>().and(driven)
     })
 }
 
@@ -104,6 +104,8 @@ fn listen(field: &Field<'_>, ears: &mut Ears) -> Result<()> {
     while !field.is_over() {
         let tags = ears.listen(PollTimeout::from(50_u8))?;
         field.hear(&tags)?;
+        // By the dozen: to be woken for each packet costs more than the packet.
+        thread::sleep(PAUSE);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dockfw_lab::Dice;
 use dockfw_policy::address::{Address, Range};
 
-use crate::policies::{BLOCKED, TRUSTED};
+use crate::policies::{BLOCKED, BLOCKED_NETWORKS, TRUSTED, TRUSTED_NETWORKS};
 use crate::verdicts::{Policies, Source};
 
 /// In no list (RFC 5737, RFC 3849).
@@ -48,11 +48,13 @@ impl<'a> Sources<'a> {
     }
 
     fn draw(&self, dice: &mut Dice, v: usize) -> Source {
-        let address = match dice.roll(10) {
+        let address = match dice.roll(12) {
             0 => parsed(TRUSTED[v]),
             1 => parsed(BLOCKED[v]),
             2 => parsed(STRANGERS[v]),
-            3..=5 if !self.peculiar[v].is_empty() => dice.pick(&self.peculiar[v]),
+            3 | 4 => of_network(TRUSTED_NETWORKS[v], dice),
+            5 | 6 => of_network(BLOCKED_NETWORKS[v], dice),
+            7 | 8 if !self.peculiar[v].is_empty() => dice.pick(&self.peculiar[v]),
             _ => self.listed(dice, v),
         };
         self.policies.source(address)
@@ -79,6 +81,14 @@ fn within<A: Address>(ranges: &[Range<A>], dice: &mut Dice) -> Option<IpAddr> {
         _ => first + dice.roll(1 << 20) as u128 % (last - first + 1),
     };
     Some(A::from_number(number).into())
+}
+
+/// Any host of a network, by its last digits.
+fn of_network(network: &str, dice: &mut Dice) -> IpAddr {
+    match parsed(network.split('/').next().unwrap_or_default()) {
+        IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4) + 1 + dice.roll(254) as u32).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) + 1 + dice.roll(1 << 20) as u128).into(),
+    }
 }
 
 fn parsed(address: &str) -> IpAddr {

@@ -28,14 +28,22 @@ pub(crate) struct Source {
 pub(crate) struct Policies {
     pub(crate) names: Vec<String>,
     pub(crate) rulesets: Vec<Ruleset>,
+    /// The bits of each one's lists.
+    lists: Vec<Lists>,
 }
 
 impl Policies {
     pub(crate) fn new(names: Vec<String>, rulesets: Vec<Ruleset>) -> Result<Self> {
-        let lists: usize = rulesets.iter().map(|ruleset| ruleset.addresses.len()).sum();
-        ensure!(lists <= Lists::BITS as usize, "{lists} lists of addresses are too many");
-        ensure!(rulesets.len() < 31, "too many policies");
-        Ok(Self { names, rulesets })
+        let mut used = 0;
+        let lists = rulesets.iter().map(|ruleset| {
+            let own = (0..ruleset.addresses.len())
+                .fold(0, |bits, list| bits | 1_u128.checked_shl(used + list as u32).unwrap_or(0));
+            used += ruleset.addresses.len() as u32;
+            own
+        });
+        let lists = lists.collect();
+        ensure!(used <= Lists::BITS && rulesets.len() < 31, "too many policies, or lists of addresses");
+        Ok(Self { names, rulesets, lists })
     }
 
     /// A source, and which lists have it.
@@ -69,23 +77,26 @@ impl Policies {
 /// lists have it. (What they ask beside that is about addresses that no packet here has: loopback's, and IPv6's of one link.)
 #[derive(Default)]
 pub(crate) struct Verdicts {
-    known: HashMap<(usize, u16, Lists), Mask>,
+    known: HashMap<(usize, usize, u16, Lists), bool>,
 }
 
 impl Verdicts {
-    /// The policies that let such a packet through.
+    /// Those of some policies that let such a packet through.
     pub(crate) fn passing(
         &mut self,
         policies: &Policies,
+        candidates: Mask,
         (number, stream): (usize, &Stream),
         source: Source,
         to: u16,
     ) -> Mask {
-        *self.known.entry((number, to, source.lists)).or_insert_with(|| {
-            let packet = stream.packet(source.address, ANY_PORT, to);
-            let passes = |ruleset: &Ruleset| verdict(ruleset, &packet) == Verdict::Pass;
-            let policies = policies.rulesets.iter().enumerate().filter(|(_, ruleset)| passes(ruleset));
-            policies.fold(WITHOUT, |mask, (policy, _)| mask | only(policy))
-        })
+        let all = policies.rulesets.iter().enumerate().filter(|(policy, _)| candidates & only(*policy) != 0);
+        let passing = all.filter(|(policy, ruleset)| {
+            let key = (*policy, number, to, source.lists & policies.lists[*policy]);
+            *self.known.entry(key).or_insert_with(|| {
+                verdict(ruleset, &stream.packet(source.address, ANY_PORT, to)) == Verdict::Pass
+            })
+        });
+        passing.fold(candidates & WITHOUT, |mask, (policy, _)| mask | only(policy))
     }
 }

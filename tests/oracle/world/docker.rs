@@ -19,7 +19,7 @@ pub(super) fn with<T>(engine: Engine, program: &Path, work: impl FnOnce(&World) 
     let container = docker.container("published").publish("8080:80/tcp").publish("8080:80/udp").start()?;
     let world = World {
         host: lab.host.netns.clone(),
-        links: [outside(&lab, "wan0")?, outside(&lab, "lan0")?, inside(&lab, &container)?],
+        links: [outside(&lab, "wan0")?, outside(&lab, "lan0")?, inside(&container)?],
         program: program.to_owned(),
         path: lab.path().clone(),
     };
@@ -37,11 +37,10 @@ fn outside(lab: &Lab, name: &str) -> Result<Link> {
     Ok(Link { interface: name.to_owned(), is_bridge: false, host, far })
 }
 
-fn inside(lab: &Lab, container: &Container) -> Result<Link> {
+fn inside(container: &Container) -> Result<Link> {
     let addresses = [container.v4().into(), container.v6().into()];
     let far = Place { netns: container.netns.clone(), interface: "eth0".to_owned(), addresses };
     // As dockerd has them by default, and as the lab tells it to.
     let host = [IpAddr::from([172, 17, 0, 1]), "fd00:d0c::1".parse()?];
-    let _ = lab;
     Ok(Link { interface: "docker0".to_owned(), is_bridge: true, host, far })
 }

@@ -14,7 +14,6 @@
 mod bare;
 mod docker;
 
-use std::any::Any;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -65,7 +64,7 @@ pub(crate) struct World {
 }
 
 /// Raises a world, does something with it, and takes it down.
-pub(crate) fn with<T: Any>(
+pub(crate) fn with<T>(
     kind: WorldKind,
     engine: Engine,
     program: &Path,
@@ -120,8 +119,9 @@ impl World {
     /// The program under test, ready to run on the host; what it says goes into a file.
     pub(crate) fn start(&self, arguments: &[&str], said: &Path) -> Result<Child> {
         let said = std::fs::File::create(said).with_context(|| format!("cannot write {}", said.display()))?;
-        let mut command = Command::new(&self.program);
-        command.args(arguments).env("PATH", &self.path);
+        let mut command = Command::new("nice");
+        // Before the senders, which leave nothing of the processors to others.
+        command.args(["-n", "-10"]).arg(&self.program).args(arguments).env("PATH", &self.path);
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         self.host.run(|| command.spawn()).with_context(|| format!("cannot start {command:?}"))
     }
