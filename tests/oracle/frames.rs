@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use dockfw_policy::service::Transport;
 
 /// Tells the oracle's packets from all others; any number would do.
-const MAGIC: [u8; 2] = [0xd0, 0xcf];
+const MAGIC_0: u8 = 0xd0;
+const MAGIC_1: u8 = 0xcf;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
 const V4_HEADER: usize = 20;
@@ -110,7 +111,7 @@ fn checksum(sum: u32) -> [u8; 2] {
 impl Tag {
     fn bytes(self) -> [u8; 8] {
         let [a, b, c, d] = self.number.to_be_bytes();
-        [MAGIC[0], MAGIC[1], self.thread, self.stream, a, b, c, d]
+        [MAGIC_0, MAGIC_1, self.thread, self.stream, a, b, c, d]
     }
 
     fn of(bytes: &[u8]) -> Option<Self> {
@@ -118,9 +119,6 @@ impl Tag {
         Some(Self { thread, stream, number: u32::from_be_bytes([a, b, c, d]) })
     }
 }
-
-const MAGIC_0: u8 = MAGIC[0];
-const MAGIC_1: u8 = MAGIC[1];
 
 /// Where a packet was heard, which tells what of it is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,5 +141,47 @@ pub(crate) fn tag_of(packet: &[u8], heard: Heard) -> Option<Tag> {
         UDP => Tag::of(upper.get(8..)?),
         TCP => Tag::of(upper.get(4..)?),
         _ => None,
+    }
+}
+
+trials![a_tag_is_known_again, checksums_check];
+
+/// A frame of each family and protocol, from its IP header on.
+fn examples(tag: Tag) -> Vec<(Headers, Vec<u8>)> {
+    let ends = [["192.0.2.20", "192.0.2.1"], ["2001:db8::20", "2001:db8::1"]];
+    let headers = ends.into_iter().flat_map(|ends| {
+        let [source, destination] = ends.map(|end| end.parse().unwrap());
+        [Transport::Udp, Transport::Tcp].map(|transport| Headers {
+            source,
+            destination,
+            transport,
+            from: 40_000,
+            to: 7001,
+        })
+    });
+    headers.map(|headers| (headers, frame([[1; 6], [2; 6]], &headers, tag).split_off(14))).collect()
+}
+
+fn a_tag_is_known_again() {
+    let tag = Tag { thread: 1, stream: 31, number: 0xfedc_ba98 };
+    for (headers, packet) in examples(tag) {
+        assert_eq!(tag_of(&packet, Heard::Whole), Some(tag), "{headers:?}");
+        let upper = if headers.source.is_ipv4() { V4_HEADER } else { V6_HEADER };
+        assert_eq!(tag_of(&packet[upper..], Heard::Upper(headers.transport)), Some(tag), "{headers:?}");
+    }
+    assert_eq!(tag_of(&[0x45; 64], Heard::Whole), None);
+}
+
+fn checksums_check() {
+    for (headers, packet) in examples(Tag { thread: 0, stream: 3, number: 9 }) {
+        let (upper, protocol) =
+            if headers.source.is_ipv4() { (V4_HEADER, packet[9]) } else { (V6_HEADER, packet[6]) };
+        if headers.source.is_ipv4() {
+            assert_eq!(checksum(words(&packet[..upper])), [0xff; 2], "{headers:?}");
+        }
+        let pseudo =
+            words(&octets(headers.source)) + words(&octets(headers.destination)) + u32::from(protocol);
+        let upper = &packet[upper..];
+        assert_eq!(checksum(pseudo + upper.len() as u32 + words(upper)), [0xff; 2], "{headers:?}");
     }
 }

@@ -1,11 +1,15 @@
 //! Holds the fate of each packet against the policies that may have decided it. Pure.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dockfw_lab::Dice;
 use dockfw_policy::walk::{Decision, Verdict};
 
 use crate::epochs::{Epoch, Finding, Mask, only};
 use crate::ledger::Sent;
+use crate::policies;
+use crate::settings::Engine;
 use crate::streams::Stream;
 use crate::verdicts::{Policies, Verdicts};
 
@@ -155,4 +159,53 @@ fn decided(decision: &Decision<'_>) -> String {
     let verdict = if decision.verdict == Verdict::Pass { "passes" } else { "drops" };
     let by = decision.by.map(|by| format!(" by rule {}, {}", by.index, by.rule.origin.what));
     format!("{:?} {verdict}{}", decision.hook, by.unwrap_or_default()).to_lowercase()
+}
+
+trials![the_policy_in_force_decides, a_mixture_is_found, bursts_are_measured];
+
+/// "closed to all" and "open, hosts blocked".
+const PAIR: [Mask; 2] = [1, 2];
+
+/// A judge over an epoch, what came of packets that are told as source, port and fate.
+fn judged(epoch: Epoch, packets: &[(&str, u16, bool)]) -> Tally {
+    let written = policies::written(Path::new("/policies"), &mut Dice::new(7), 100);
+    let rulesets = written[..2].iter().map(|written| policies::compiled(written, Engine::Native).unwrap());
+    let policies =
+        Policies::new(written.iter().map(|written| written.name.to_owned()).collect(), rulesets.collect());
+    let (policies, streams) = (policies.unwrap(), [Stream::example()]);
+    let mut judge = Judge::new(&policies, &streams, epoch);
+    for (source, to, arrived) in packets {
+        let source = policies.source(source.parse().unwrap());
+        judge.hold(0, &Sent { source, from: 40_000, to: *to, epoch: 0, at: Instant::now() }, *arrived);
+    }
+    judge.tally
+}
+
+fn the_policy_in_force_decides() {
+    let [closed, open] = PAIR;
+    let packets = [("198.51.100.7", 7000, true), ("10.112.0.5", 7000, true), ("10.242.0.5", 7000, false)];
+    let wrong = |epoch| judged(epoch, &packets).neither;
+    assert_eq!(wrong(Epoch::settled([open; 2], true)), 0);
+    assert_eq!(wrong(Epoch::settled([closed; 2], true)), 1);
+    assert_eq!(wrong(Epoch::changing([closed | open; 2])), 0);
+    // The one that neither lets in.
+    let tally = judged(Epoch::changing([closed | open; 2]), &[("10.242.0.5", 7000, true)]);
+    assert_eq!((tally.neither, tally.mixtures, tally.arrived), (1, 0, 1));
+    assert!(tally.told[0].contains("\"open, hosts blocked\": prerouting drops"), "{}", tally.told[0]);
+}
+
+fn a_mixture_is_found() {
+    let [closed, open] = PAIR;
+    let packets = [("198.51.100.7", 7000, true), ("198.51.100.7", 7001, false)];
+    let tally = judged(Epoch::settled([closed | open; 2], true), &packets);
+    assert_eq!((tally.neither, tally.mixtures), (0, 1));
+}
+
+fn bursts_are_measured() {
+    let mut tally = Tally::default();
+    let start = Instant::now();
+    for milliseconds in [0, 5, 30, 40, 45, 100] {
+        tally.lengthen_burst(start + Duration::from_millis(milliseconds));
+    }
+    assert_eq!(tally.burst, (3, Duration::from_millis(15)));
 }

@@ -94,10 +94,10 @@ impl Ledger {
     }
 }
 
-pub(crate) const TESTS: [(&str, fn()); 3] = [
-    ("what is heard settles what was sent before", settles),
-    ("streams know nothing of each other", streams_are_apart),
-    ("order is not taken for granted", order),
+trials![
+    what_is_heard_settles_what_was_sent_before,
+    streams_know_nothing_of_each_other,
+    order_is_not_taken_for_granted,
 ];
 
 fn sent(epoch: u32) -> Sent {
@@ -111,7 +111,7 @@ fn fates(ledger: &mut Ledger, stream: usize, number: u32) -> Result<Vec<(u32, bo
     Ok(fates)
 }
 
-fn settles() {
+fn what_is_heard_settles_what_was_sent_before() {
     let mut ledger = Ledger::new(1);
     assert_eq!([0, 1, 2, 3].map(|epoch| ledger.note(0, sent(epoch))), [0, 1, 2, 3]);
     assert_eq!(ledger.behind(0), Some(0));
@@ -121,7 +121,7 @@ fn settles() {
     assert!(!ledger.is_open(0));
 }
 
-fn streams_are_apart() {
+fn streams_know_nothing_of_each_other() {
     let mut ledger = Ledger::new(2);
     ledger.note(0, sent(0));
     ledger.note(1, sent(0));
@@ -129,7 +129,7 @@ fn streams_are_apart() {
     assert_eq!((ledger.is_open(0), ledger.is_open(1), ledger.behind(0)), (true, false, Some(0)));
 }
 
-fn order() {
+fn order_is_not_taken_for_granted() {
     let mut ledger = Ledger::new(1);
     ledger.note(0, sent(0));
     ledger.note(0, sent(0));

@@ -72,3 +72,15 @@ fn of_interfaces(netns: &str, text: &str) -> BTreeMap<String, u64> {
     };
     text.lines().skip(2).filter_map(|line| counted(line).ok()).collect()
 }
+
+trials![losses_are_read_off];
+
+fn losses_are_read_off() {
+    let tracking =
+        "entries insert_failed drop early_drop\n00000001 00000010 00000000 00000001\n0000000f 00000001 0 0\n";
+    let sums: Vec<_> = of_tracking(tracking).into_values().collect();
+    // In the order of the names: drop, early_drop, insert_failed.
+    assert_eq!(sums, [0, 1, 0x11]);
+    let interfaces = "Inter-|   Receive\n face |bytes\n  wan0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n";
+    assert_eq!(of_interfaces("host", interfaces), [("wan0 in host".to_owned(), 12)].into());
+}

@@ -11,6 +11,13 @@
     reason = "a test fails by panicking"
 )]
 
+/// Lists a module's own tests, which this program runs as trials: it has no other harness.
+macro_rules! trials {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const TRIALS: &[(&str, fn())] = &[$((stringify!($name), $name)),*];
+    };
+}
+
 mod calibrate;
 mod driver;
 mod epochs;
@@ -66,16 +73,23 @@ fn obstacle() -> Option<String> {
 
 /// The parts that decide, by themselves.
 fn pure_trials() -> Vec<Trial> {
-    let tests = [("epochs", &epochs::TESTS[..]), ("ledger", &ledger::TESTS[..])];
-    let tests = tests.into_iter().flat_map(|(module, tests)| tests.iter().map(move |test| (module, test)));
-    tests
-        .map(|(module, (name, test))| {
-            Trial::test(format!("{module}::{}", name.replace(' ', "_")), move || {
-                test();
-                Ok(())
-            })
+    let modules = [
+        ("epochs", epochs::TRIALS),
+        ("frames", frames::TRIALS),
+        ("judge", judge::TRIALS),
+        ("ledger", ledger::TRIALS),
+        ("losses", losses::TRIALS),
+        ("policies", policies::TRIALS),
+    ];
+    let tests = modules.into_iter().flat_map(|(module, tests)| tests.iter().map(move |test| (module, test)));
+    let trial = |(module, (name, test)): (_, &(_, fn()))| {
+        let test = *test;
+        Trial::test(format!("{module}::{name}"), move || {
+            test();
+            Ok(())
         })
-        .collect()
+    };
+    tests.map(trial).collect()
 }
 
 fn trial(name: &str, engine: Engine, obstacle: &Option<String>) -> Trial {

@@ -4,7 +4,7 @@
 //! first two hold nothing but single hosts, and no source but the trusted ones gets in under either; a packet that meets one hook
 //! under the one and the next hook under the other may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -200,4 +200,29 @@ impl Files for Desk<'_> {
     fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
         Err(io::ErrorKind::NotFound.into())
     }
+}
+
+trials![every_policy_may_be_applied, few_entries_differ];
+
+fn every_policy_may_be_applied() {
+    for seed in 0..20 {
+        for written in written(Path::new("/policies"), &mut Dice::new(seed), 2_000) {
+            let ruleset = compiled(&written, Engine::Native).unwrap();
+            let of = |name: &str| ruleset.addresses.iter().find(|list| list.name.as_str() == name).unwrap();
+            assert!(TRUSTED.iter().all(|one| of("trusted").addresses.contains(one.parse().unwrap())));
+            assert!(TRUSTED.iter().all(|one| !of("blocked").addresses.contains(one.parse().unwrap())));
+            assert!(BLOCKED.iter().all(|one| of("blocked").addresses.contains(one.parse().unwrap())));
+        }
+    }
+}
+
+fn few_entries_differ() {
+    let written = written(Path::new("/policies"), &mut Dice::new(1), 2_000);
+    let lines = |policy: &Written| -> HashSet<String> {
+        let files = policy.files.iter().filter(|(path, _)| path.ends_with("trusted.txt"));
+        files.flat_map(|(_, text)| text.lines().map(str::to_owned)).collect()
+    };
+    let pair = written.iter().filter(|policy| policy.name.starts_with("many")).map(lines).collect::<Vec<_>>();
+    assert_eq!(pair[0].len(), 1_000);
+    assert!((1..20).contains(&pair[0].symmetric_difference(&pair[1]).count()));
 }

@@ -79,6 +79,22 @@ impl Stream {
         Ok(streams)
     }
 
+    /// UDP over IPv4 to a process of the host, in a world of no matter which links.
+    pub(crate) fn example() -> Self {
+        Self {
+            link: 0,
+            goal: Goal::Host,
+            family: Family::Ipv4,
+            transport: Transport::Udp,
+            destination: IpAddr::from([192, 0, 2, 1]),
+            ports: HOST_PORTS.to_vec(),
+            own_source: None,
+            translated: None,
+            incoming: Interface { name: "wan0".to_owned(), is_bridge: false },
+            outgoing: None,
+        }
+    }
+
     /// The first packet of a connection, as the policies see it.
     pub(crate) fn packet(&self, source: IpAddr, from: u16, to: u16) -> Packet {
         let payload = Payload::Ports {
