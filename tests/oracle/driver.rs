@@ -20,7 +20,7 @@ const BEFORE: u64 = 4_000;
 const AFTER: u64 = 100;
 const AFTER_A_KILL: u64 = 1_000;
 /// One in so many applies is killed.
-const KILLED: usize = 8;
+const KILLED: usize = 6;
 /// Longer than any apply may take: one of 50,000 entries takes seconds where all else has the processors.
 const APPLIED: Duration = Duration::from_secs(300);
 /// The lock that dockfw holds while it works, and with it the programs that it starts.

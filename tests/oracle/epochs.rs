@@ -27,6 +27,8 @@ pub(crate) struct Epoch {
     left: Option<[Mask; 2]>,
     /// Whether both families are switched at once.
     joint: bool,
+    /// Whether a mixture was found: then nothing can be concluded from what was seen.
+    is_mixed: bool,
 }
 
 /// What a packet's fate says about an epoch.
@@ -43,12 +45,12 @@ pub(crate) enum Finding {
 impl Epoch {
     /// An apply runs.
     pub(crate) fn changing(candidates: [Mask; 2]) -> Self {
-        Self { candidates, left: None, joint: false }
+        Self { candidates, left: None, joint: false, is_mixed: false }
     }
 
     /// No apply runs: one policy is in force, for both families where they are `joint`, and else for each.
     pub(crate) fn settled(candidates: [Mask; 2], joint: bool) -> Self {
-        Self { candidates, left: Some(candidates), joint }
+        Self { candidates, left: Some(candidates), joint, is_mixed: false }
     }
 
     /// Holds a packet's fate against it: `agreeing` are the policies that decide so about a packet of this family.
@@ -58,6 +60,7 @@ impl Epoch {
         }
         let Some(left) = &mut self.left else { return Finding::Fine };
         if left[v] & agreeing == 0 {
+            self.is_mixed = true;
             return Finding::Mixture;
         }
         for (family, mask) in left.iter_mut().enumerate() {
@@ -73,9 +76,14 @@ impl Epoch {
         self.left.is_none()
     }
 
+    /// What decided all packets so far of a family, if that is less than what may have been in force.
+    pub(crate) fn decided(&self, v: usize) -> Option<Mask> {
+        self.left.map(|left| left[v]).filter(|left| *left != self.candidates[v])
+    }
+
     /// What may be in force at its end.
     pub(crate) fn left(&self) -> [Mask; 2] {
-        self.left.unwrap_or(self.candidates)
+        self.left.filter(|_| !self.is_mixed).unwrap_or(self.candidates)
     }
 }
 
@@ -94,16 +102,18 @@ fn either_policy_may_decide_while_an_apply_runs() {
 
 fn one_policy_decides_everything_after_a_kill() {
     let mut epoch = Epoch::settled([0b11; 2], true);
+    assert_eq!(epoch.hold(0, 0b11), Finding::Fine);
+    assert_eq!(epoch.left(), [0b11; 2]);
     let found = [(0, 0b11), (0, 0b101), (1, 0b10), (1, 0b01)].map(|(v, agreeing)| epoch.hold(v, agreeing));
     assert_eq!(found, [Finding::Fine, Finding::Fine, Finding::Mixture, Finding::Fine]);
-    assert_eq!(epoch.left(), [0b01; 2]);
+    assert_eq!((epoch.decided(1), epoch.left()), (Some(0b01), [0b11; 2]));
 }
 
 fn families_that_are_switched_apart_have_one_each() {
     let mut epoch = Epoch::settled([0b11; 2], false);
     let found = [(0, 0b01), (1, 0b10), (0, 0b10)].map(|(v, agreeing)| epoch.hold(v, agreeing));
     assert_eq!(found, [Finding::Fine, Finding::Fine, Finding::Mixture]);
-    assert_eq!(epoch.left(), [0b01, 0b10]);
+    assert_eq!([0, 1].map(|v| epoch.decided(v)), [Some(0b01), Some(0b10)]);
 }
 
 fn what_no_candidate_decides_is_wrong() {

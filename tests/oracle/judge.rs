@@ -94,14 +94,17 @@ impl<'a> Judge<'a> {
         let epoch = &self.epochs[sent.epoch as usize];
         let candidates = epoch.candidates[stream.v()];
         let fate = if arrived { "got through" } else { "was dropped" };
+        let when = if epoch.is_changing() { "while an apply ran" } else { "while none ran" };
+        let by = epoch.decided(stream.v()).map(|mask| self.policies.named(mask));
+        let by = by.map(|names| format!(", of which {names} decided others")).unwrap_or_default();
         let mut lines = vec![format!(
-            "{stream}, from {} ({}) port {} to port {}: {fate}; in force {} {}",
+            "{stream}, from {} ({}) port {} to port {}: {fate}, {when}; may have been in force: {}{}",
             sent.source.address,
             self.standing(sent),
             sent.from,
             sent.to,
-            if epoch.is_changing() { "during an apply:" } else { "with no apply running:" },
             self.policies.named(candidates),
+            by,
         )];
         for policy in (0..self.policies.rulesets.len()).filter(|policy| candidates & only(*policy) != 0) {
             let decisions = self.policies.explained(policy, stream, sent.source, [sent.from, sent.to]);
