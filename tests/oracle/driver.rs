@@ -15,9 +15,9 @@ use crate::field::Field;
 use crate::policies::Written;
 use crate::settings::{Engine, Settings};
 
-/// How many packets are settled before the first apply, and after each; after a kill enough to tell what is in force.
+/// How many packets are settled before the first apply: enough to see that all kinds of them arrive.
 const BEFORE: u64 = 4_000;
-const AFTER: u64 = 100;
+/// And after one that was killed: enough to tell what is in force.
 const AFTER_A_KILL: u64 = 1_000;
 /// One in so many applies is killed.
 const KILLED: usize = 6;
@@ -93,7 +93,9 @@ impl<'a> Driver<'a> {
         let is_whole = self.apply(next)?;
         let candidates = if is_whole { [only(next); 2] } else { either };
         self.field.pass(self.field.open(Epoch::settled(candidates, self.engine == Engine::Native)))?;
-        self.field.linger(if is_whole { AFTER } else { AFTER_A_KILL })?;
+        if !is_whole {
+            self.field.linger(AFTER_A_KILL)?;
+        }
         self.in_force = self.field.left();
         Ok(())
     }

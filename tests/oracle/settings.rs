@@ -56,8 +56,8 @@ impl Settings {
     pub(crate) fn of(engine: Engine) -> Result<Self> {
         // So that both engines together are held to a thousand applies and a million packets. Those of the compat engine take longer.
         let (applies, packets) = match engine {
-            Engine::Native => (800, 600_000),
-            Engine::Compat => (200, 400_000),
+            Engine::Native => (700, 600_000),
+            Engine::Compat => (300, 400_000),
         };
         Ok(Self {
             program: program(),
