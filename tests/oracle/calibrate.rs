@@ -43,17 +43,17 @@ pub(crate) fn calibrate(world: &World, ears: &mut Ears, streams: Vec<Stream>) ->
 fn sound(world: &World, ears: &mut Ears, streams: &[Stream], heard: &mut [bool], round: u16) -> Result<()> {
     for (number, stream) in streams.iter().enumerate().filter(|(number, _)| !heard[*number]) {
         let headers = Headers {
-            source: TRUSTED[stream.v()].parse()?,
+            source: TRUSTED[stream.family as usize].parse()?,
             destination: stream.destination,
             transport: stream.transport,
             from: round,
             to: stream.ports[0],
         };
         let sender = world.links[stream.link].sender(&world.host)?;
-        let tag = Tag { thread: NOBODY, stream: number as u8, number: 0 };
+        let tag = Tag { sender: NOBODY, stream: number as u8, number: 0 };
         sender.send_frame(&frame(sender.hardware_addresses(), &headers, tag))?;
     }
-    for tag in ears.listen(PollTimeout::from(10_u8))?.iter().filter(|tag| tag.thread == NOBODY) {
+    for tag in ears.listen(PollTimeout::from(10_u8))?.iter().filter(|tag| tag.sender == NOBODY) {
         heard[usize::from(tag.stream)] = true;
     }
     Ok(())

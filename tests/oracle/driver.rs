@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -68,16 +68,14 @@ impl<'a> Driver<'a> {
         loop {
             self.step()?;
             let (packets, wrong) = self.field.counts();
-            if wrong > 0 && found.get_or_insert_with(Instant::now).elapsed() >= ENOUGH {
-                return Ok(());
-            }
-            let missing = self.done.applies < settings.applies || packets < settings.packets;
-            if !missing && start.elapsed() >= settings.time {
+            let is_found = wrong > 0 && found.get_or_insert_with(Instant::now).elapsed() >= ENOUGH;
+            let is_met = self.done.applies >= settings.applies && packets >= settings.packets;
+            if is_found || is_met && start.elapsed() >= settings.time {
                 return Ok(());
             }
             ensure!(
                 start.elapsed() < settings.deadline(),
-                "too slow: {} applies of {} and {packets} packets of {} in {:?}",
+                "too slow: {} applies of {} and {packets} packets of {} in {:.0?}",
                 self.done.applies,
                 settings.applies,
                 settings.packets,
@@ -112,23 +110,11 @@ impl<'a> Driver<'a> {
     /// Applies a policy; tells whether that came to its end.
     fn apply(&mut self, policy: usize) -> Result<bool> {
         self.done.applies += 1;
-        let said = PathBuf::from(WORK).join("said");
-        let arguments = [
-            "--config",
-            self.policies[policy].path(),
-            "apply",
-            "--force",
-            "--backend",
-            self.engine.backend(),
-        ];
+        let (written, said) = (&self.policies[policy], Path::new(WORK).join("said"));
+        let arguments = ["--config", written.path(), "apply", "--force", "--backend", self.engine.backend()];
         let start = Instant::now();
         let mut child = self.field.world.start(&arguments, &said)?;
-        let usual = self.took.get(&policy).copied();
-        if let Some(usual) = usual.filter(|_| self.dice.one_in(KILLED)) {
-            // At any moment of its life: nothing is waited for.
-            thread::sleep(usual * self.dice.roll(1000) as u32 / 1000);
-            child.kill()?;
-        }
+        self.maybe_kill(policy, &mut child)?;
         let status = ended(&mut child)?;
         if status.code().is_none() {
             self.done.kills += 1;
@@ -136,12 +122,17 @@ impl<'a> Driver<'a> {
         }
         self.took.insert(policy, start.elapsed());
         let said = fs::read_to_string(said).unwrap_or_default();
-        ensure!(
-            status.success(),
-            "dockfw apply of \"{}\" failed, {status}: {said}",
-            self.policies[policy].name
-        );
+        ensure!(status.success(), "dockfw apply of \"{}\" failed, {status}: {said}", written.name);
         Ok(true)
+    }
+
+    /// Kills one in some applies, at any moment of the time that the last one of the policy took.
+    fn maybe_kill(&mut self, policy: usize, child: &mut Child) -> Result<()> {
+        let usual = self.took.get(&policy).copied();
+        let Some(usual) = usual.filter(|_| self.dice.one_in(KILLED)) else { return Ok(()) };
+        // For nothing but the moment: nothing is waited for.
+        thread::sleep(usual * self.dice.roll(1000) as u32 / 1000);
+        Ok(child.kill()?)
     }
 }
 

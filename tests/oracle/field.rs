@@ -111,7 +111,7 @@ impl<'a> Field<'a> {
     pub(crate) fn hear(&self, tags: &[Tag]) -> Result<()> {
         let mut judge = lock(&self.judge);
         for tag in tags {
-            let (stream, Some(desk)) = (usize::from(tag.stream), self.senders.get(usize::from(tag.thread)))
+            let (stream, Some(desk)) = (usize::from(tag.stream), self.senders.get(usize::from(tag.sender)))
             else {
                 continue;
             };

@@ -39,7 +39,7 @@ pub(crate) fn processors() -> Result<Vec<usize>> {
 }
 
 /// A sender.
-pub(crate) struct Shooter<'a> {
+pub(crate) struct Flood<'a> {
     field: &'a Field<'a>,
     number: usize,
     processor: usize,
@@ -54,7 +54,7 @@ pub(crate) struct Shooter<'a> {
     dice: Dice,
 }
 
-impl<'a> Shooter<'a> {
+impl<'a> Flood<'a> {
     pub(crate) fn new(
         field: &'a Field<'a>,
         (number, processor): (usize, usize),
@@ -96,7 +96,7 @@ impl<'a> Shooter<'a> {
 
     /// Packets at random, and one that arrives under every policy.
     fn salvo(&mut self, stream: usize) -> Result<()> {
-        let v = self.field.streams[stream].v();
+        let v = self.field.streams[stream].family as usize;
         for _ in 0..self.dice.roll(SALVO) {
             let source = match self.own[stream] {
                 Some(own) if self.dice.one_in(2) => own,
@@ -112,7 +112,7 @@ impl<'a> Shooter<'a> {
         let (from, to) = (self.ports[number].next(self.number)?, self.dice.pick(&stream.ports));
         let sent = |epoch| Sent { source, from, to, epoch, at: Instant::now() };
         let tag = Tag {
-            thread: self.number as u8,
+            sender: self.number as u8,
             stream: number as u8,
             number: self.field.note(self.number, number, sent),
         };
@@ -132,7 +132,7 @@ impl<'a> Shooter<'a> {
             }
             ensure!(start.elapsed() < SILENCE * patience(), "nothing arrives any more, trusted or not");
             for stream in open {
-                self.shoot(stream, self.sources.trusted[self.field.streams[stream].v()])?;
+                self.shoot(stream, self.sources.trusted[self.field.streams[stream].family as usize])?;
             }
         }
     }

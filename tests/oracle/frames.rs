@@ -18,7 +18,7 @@ const V6_HEADER: usize = 40;
 /// Which packet it is: who sent it, on which stream, and as which of those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
-    pub(crate) thread: u8,
+    pub(crate) sender: u8,
     pub(crate) stream: u8,
     pub(crate) number: u32,
 }
@@ -111,12 +111,12 @@ fn checksum(sum: u32) -> [u8; 2] {
 impl Tag {
     fn bytes(self) -> [u8; 8] {
         let [a, b, c, d] = self.number.to_be_bytes();
-        [MAGIC_0, MAGIC_1, self.thread, self.stream, a, b, c, d]
+        [MAGIC_0, MAGIC_1, self.sender, self.stream, a, b, c, d]
     }
 
     fn of(bytes: &[u8]) -> Option<Self> {
-        let [MAGIC_0, MAGIC_1, thread, stream, a, b, c, d] = *bytes.first_chunk::<8>()? else { return None };
-        Some(Self { thread, stream, number: u32::from_be_bytes([a, b, c, d]) })
+        let [MAGIC_0, MAGIC_1, sender, stream, a, b, c, d] = *bytes.first_chunk::<8>()? else { return None };
+        Some(Self { sender, stream, number: u32::from_be_bytes([a, b, c, d]) })
     }
 }
 
@@ -163,7 +163,7 @@ fn examples(tag: Tag) -> Vec<(Headers, Vec<u8>)> {
 }
 
 fn a_tag_is_known_again() {
-    let tag = Tag { thread: 1, stream: 31, number: 0xfedc_ba98 };
+    let tag = Tag { sender: 1, stream: 31, number: 0xfedc_ba98 };
     for (headers, packet) in examples(tag) {
         assert_eq!(tag_of(&packet, Heard::Whole), Some(tag), "{headers:?}");
         let upper = if headers.source.is_ipv4() { V4_HEADER } else { V6_HEADER };
@@ -173,7 +173,7 @@ fn a_tag_is_known_again() {
 }
 
 fn checksums_check() {
-    for (headers, packet) in examples(Tag { thread: 0, stream: 3, number: 9 }) {
+    for (headers, packet) in examples(Tag { sender: 0, stream: 3, number: 9 }) {
         let (upper, protocol) =
             if headers.source.is_ipv4() { (V4_HEADER, packet[9]) } else { (V6_HEADER, packet[6]) };
         if headers.source.is_ipv4() {

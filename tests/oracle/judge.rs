@@ -72,12 +72,12 @@ impl<'a> Judge<'a> {
     pub(crate) fn hold(&mut self, number: usize, sent: &Sent, arrived: bool) {
         let stream = &self.streams[number];
         let epoch = &mut self.epochs[sent.epoch as usize];
-        let candidates = epoch.candidates[stream.v()];
+        let candidates = epoch.candidates[stream.family as usize];
         let passing =
             self.verdicts.passing(self.policies, candidates, (number, stream), sent.source, sent.to);
         let agreeing = if arrived { passing } else { candidates & !passing };
         *if arrived { &mut self.tally.arrived } else { &mut self.tally.dropped } += 1;
-        match epoch.hold(stream.v(), agreeing) {
+        match epoch.hold(stream.family as usize, agreeing) {
             Finding::Fine => return,
             Finding::Neither => self.tally.neither += 1,
             Finding::Mixture => self.tally.mixtures += 1,
@@ -92,26 +92,29 @@ impl<'a> Judge<'a> {
     /// A wrong verdict in words.
     fn told(&self, stream: &Stream, sent: &Sent, arrived: bool) -> String {
         let epoch = &self.epochs[sent.epoch as usize];
-        let candidates = epoch.candidates[stream.v()];
+        let candidates = epoch.candidates[stream.family as usize];
         let fate = if arrived { "got through" } else { "was dropped" };
         let when = if epoch.is_changing() { "while an apply ran" } else { "while none ran" };
-        let by = epoch.decided(stream.v()).map(|mask| self.policies.named(mask));
-        let by = by.map(|names| format!(", of which {names} decided others")).unwrap_or_default();
+        let of_others = epoch.decided(stream.family as usize).map(|mask| self.policies.named(mask));
+        let of_others = of_others.map(|names| format!(", and {names} decided others")).unwrap_or_default();
         let mut lines = vec![format!(
-            "{stream}, from {} ({}) port {} to port {}: {fate}, {when}; may have been in force: {}{}",
+            "{stream}, from {} ({}) port {} to port {}: {fate} {when}; {} may have been in force{of_others}",
             sent.source.address,
             self.standing(sent),
             sent.from,
             sent.to,
             self.policies.named(candidates),
-            by,
         )];
-        for policy in (0..self.policies.rulesets.len()).filter(|policy| candidates & only(*policy) != 0) {
-            let decisions = self.policies.explained(policy, stream, sent.source, [sent.from, sent.to]);
-            let decisions: Vec<_> = decisions.iter().map(decided).collect();
-            lines.push(format!("  \"{}\": {}", self.policies.names[policy], decisions.join(", ")));
-        }
+        let policies = (0..self.policies.rulesets.len()).filter(|policy| candidates & only(*policy) != 0);
+        lines.extend(policies.map(|policy| self.as_decided_by(policy, stream, sent)));
         lines.join("\n")
+    }
+
+    /// How a policy decides about a packet.
+    fn as_decided_by(&self, policy: usize, stream: &Stream, sent: &Sent) -> String {
+        let decisions = self.policies.explained(policy, stream, sent.source, [sent.from, sent.to]);
+        let decisions: Vec<_> = decisions.iter().map(decided).collect();
+        format!("  \"{}\": {}", self.policies.names[policy], decisions.join(", "))
     }
 
     /// What the policies think of a source.

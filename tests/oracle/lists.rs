@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dockfw_lab::Dice;
 
-/// The most entries of IPv4 that a region has blocks for.
+/// How many blocks a region has for entries, and some more for those that differ.
 const MOST_V4: usize = 24_000;
+const MOST_V6: usize = 64_000;
+/// The most entries that a list can have.
+pub(crate) const MOST: usize = MOST_V4 + MOST_V6;
 /// How many entries differ between lists that are almost alike.
 const FEW: usize = 3;
 
@@ -57,10 +60,8 @@ impl List {
         self.peculiar.clear();
         for _ in 0..FEW {
             let gone = self.entries.swap_remove(dice.roll(self.entries.len()));
-            let new = [
-                v4(dice, region, MOST_V4 + dice.clone().roll(500)),
-                v6(dice, region, 60_000 + dice.clone().roll(500)),
-            ];
+            let block = dice.roll(500);
+            let new = [v4(dice, region, MOST_V4 + block), v6(dice, region, MOST_V6 + block)];
             self.peculiar.extend(new.iter().map(|entry| entry.address).chain([gone.address]));
             self.entries.extend(new);
         }
@@ -73,7 +74,7 @@ impl List {
     }
 }
 
-/// An entry within a block of 256 addresses: of 10.0.0.0/8 and the region the block with this number.
+/// An entry within a block of 256 addresses: of those that a region has, the one with this number.
 fn v4(dice: &mut Dice, region: Region, block: usize) -> Entry {
     let start = match region {
         Region::Trusted => 0x0a00_0000,
@@ -81,38 +82,35 @@ fn v4(dice: &mut Dice, region: Region, block: usize) -> Entry {
         // The networks of benchmarks (RFC 2544).
         Region::Others => 0xc612_0000,
     };
-    let base = start + 256 * block as u32;
-    let at = |offset: usize| Ipv4Addr::from(base + offset as u32);
-    let (first, second) = (dice.roll(128), 128 + dice.roll(128));
-    let line = match dice.roll(3) {
-        0 => at(first).to_string(),
-        1 => {
-            let prefix = 25 + dice.roll(5);
-            format!("{}/{prefix}", at(first >> (32 - prefix) << (32 - prefix)))
-        }
-        _ => format!("{}-{}", at(first), at(second)),
-    };
-    Entry { line, address: at(first).into() }
+    entry(dice, 8, |offset| Ipv4Addr::from(start + 256 * block as u32 + offset as u32).into())
 }
 
-/// The same of IPv6, where a block is a /64.
+/// The same of IPv6, where a block is a /64, of which the lowest addresses are used.
 fn v6(dice: &mut Dice, region: Region, block: usize) -> Entry {
     let region = match region {
         Region::Trusted => 0x1000,
         Region::Blocked => 0x1001,
         Region::Others => 0x1002,
     };
-    let at = |offset: usize| Ipv6Addr::new(0x2001, 0xdb8, region, block as u16, 0, 0, 0, offset as u16);
-    let (first, second) = (dice.roll(0x8000), 0x8000 + dice.roll(0x8000));
+    entry(dice, 16, |offset| {
+        Ipv6Addr::new(0x2001, 0xdb8, region, block as u16, 0, 0, 0, offset as u16).into()
+    })
+}
+
+/// A host, a network or a range within a block of so many bits, of which `at` has the addresses.
+fn entry(dice: &mut Dice, bits: usize, at: impl Fn(usize) -> IpAddr) -> Entry {
+    let half = 1 << (bits - 1);
+    let (first, last) = (dice.roll(half), half + dice.roll(half));
     let line = match dice.roll(3) {
         0 => at(first).to_string(),
         1 => {
-            let prefix = 112 + dice.roll(9);
-            format!("{}/{prefix}", at(first >> (128 - prefix) << (128 - prefix)))
+            let host_bits = 1 + dice.roll(bits - 1);
+            let width = if at(0).is_ipv4() { 32 } else { 128 };
+            format!("{}/{}", at(first >> host_bits << host_bits), width - host_bits)
         }
-        _ => format!("{}-{}", at(first), at(second)),
+        _ => format!("{}-{}", at(first), at(last)),
     };
-    Entry { line, address: at(first).into() }
+    Entry { line, address: at(first) }
 }
 
 /// Words as a TOML list has them.

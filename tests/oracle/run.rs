@@ -1,7 +1,7 @@
 //! One run with one engine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use nix::poll::PollTimeout;
 use crate::calibrate::calibrate;
 use crate::driver::Driver;
 use crate::field::Field;
-use crate::fire::{Shooter, processors};
+use crate::fire::{Flood, processors};
 use crate::hear::Ears;
 use crate::losses::Losses;
 use crate::policies::{self, Written};
@@ -45,7 +45,7 @@ pub(crate) fn run(engine: Engine, settings: &Settings) -> Result<Completion> {
 
 /// What this host lacks for the engine, as dockfw says it.
 fn lack(world: &World, engine: Engine, policy: &Written) -> Result<Option<String>> {
-    let said = PathBuf::from(WORK).join("said");
+    let said = Path::new(WORK).join("said");
     let arguments =
         ["--config", policy.path(), "apply", "--dry-run", "--force", "--backend", engine.backend()];
     let status = world.start(&arguments, &said)?.wait()?;
@@ -67,14 +67,14 @@ fn under_fire(
     let processors = processors()?;
     let field = Field::new(world, &policies, &streams, Driver::first_epoch(), processors.len());
     let peculiar: Vec<_> = written.iter().flat_map(|written| written.peculiar.iter().copied()).collect();
-    let shooters = processors
+    let floods = processors
         .into_iter()
         .enumerate()
-        .map(|place| Shooter::new(&field, place, &peculiar, Dice::new(dice.roll(1 << 30) as u64)));
-    let shooters: Vec<_> = shooters.collect::<Result<_>>()?;
+        .map(|place| Flood::new(&field, place, &peculiar, Dice::new(dice.roll(1 << 30) as u64)));
+    let floods: Vec<_> = floods.collect::<Result<_>>()?;
     let mut driver = Driver::new(&field, written, engine, dice.clone());
     let (losses, start) = (Losses::so_far(world)?, Instant::now());
-    let outcome = all_at_once(&field, &mut ears, shooters, || driver.run(settings));
+    let outcome = all_at_once(&field, &mut ears, floods, || driver.run(settings));
     let outcome = outcome.and(losses.none_since(world, &ears));
     Ok(Report { done: driver.done, tally: field.tally(), left_out, time: start.elapsed(), outcome })
 }
@@ -83,15 +83,15 @@ fn under_fire(
 fn all_at_once(
     field: &Field<'_>,
     ears: &mut Ears,
-    shooters: Vec<Shooter<'_>>,
+    floods: Vec<Flood<'_>>,
     drive: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     // Whoever fails ends it for all.
     let ending = |result: Result<()>| result.inspect_err(|_| field.end());
     thread::scope(|scope| {
         let listener = scope.spawn(move || ending(listen(field, ears)));
-        let shooters = shooters.into_iter().map(|shooter| scope.spawn(move || ending(shooter.run())));
-        let others: Vec<_> = shooters.chain([listener]).collect();
+        let floods = floods.into_iter().map(|flood| scope.spawn(move || ending(flood.run())));
+        let others: Vec<_> = floods.chain([listener]).collect();
         let driven = drive();
         field.end();
         let ended: Vec<_> = others.into_iter().map(|thread| thread.join().expect("no panic")).collect();

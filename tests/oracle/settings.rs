@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use dockfw_lab::seed;
+
+use crate::lists::MOST;
 
 /// The engine whose applies are watched, as `--backend` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ impl Settings {
             Engine::Native => (700, 600_000),
             Engine::Compat => (300, 400_000),
         };
+        let entries = number("DOCKFW_ORACLE_ENTRIES", 50_000)?;
+        ensure!(entries <= MOST, "DOCKFW_ORACLE_ENTRIES is {MOST} at most, not {entries}");
         Ok(Self {
             program: program(),
             seed: seed()?,
@@ -66,7 +70,7 @@ impl Settings {
             time: Duration::from_secs(number("DOCKFW_ORACLE_SECONDS", 60)?),
             applies: number("DOCKFW_ORACLE_APPLIES", applies)?,
             packets: number("DOCKFW_ORACLE_PACKETS", packets)?,
-            entries: number("DOCKFW_ORACLE_ENTRIES", 50_000)?,
+            entries,
         })
     }
 }

@@ -12,6 +12,9 @@ use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
 use crate::settings::Engine;
 use crate::world::{ELSEWHERE, World};
 
+/// Ports outside, of which rules speak and do not.
+const OUTSIDE_PORTS: [u16; 3] = [443, 7000, 8080];
+
 /// What a packet is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
@@ -47,36 +50,11 @@ pub(crate) struct Stream {
 impl Stream {
     /// All that a world has.
     pub(crate) fn all(world: &World, engine: Engine) -> Result<Vec<Self>> {
-        let [wan, lan, docker] = [0, 1, 2];
-        let mut streams = Vec::new();
-        for (family, v) in [(Family::Ipv4, 0), (Family::Ipv6, 1)] {
-            for transport in [Transport::Udp, Transport::Tcp] {
-                let stream = |goal, link: usize, destination: IpAddr, ports: &[u16]| Self {
-                    link,
-                    goal,
-                    family,
-                    transport,
-                    destination,
-                    ports: ports.to_vec(),
-                    own_source: (link == docker).then_some(world.container().addresses[v]),
-                    translated: (goal == Goal::Published).then_some(Translation {
-                        address: world.container().addresses[v],
-                        port: PUBLISHED.1,
-                    }),
-                    incoming: world.links[link].as_seen_by(engine),
-                    outgoing: outgoing(goal).map(|link| world.links[link].as_seen_by(engine)),
-                };
-                for link in [wan, lan] {
-                    let host = world.links[link].host[v];
-                    streams.push(stream(Goal::Host, link, host, &HOST_PORTS));
-                    streams.push(stream(Goal::Published, link, host, &[PUBLISHED.0]));
-                    streams.push(stream(Goal::Direct, link, world.container().addresses[v], &DIRECT_PORTS));
-                }
-                streams.push(stream(Goal::Host, docker, world.links[docker].host[v], &HOST_PORTS));
-                streams.push(stream(Goal::Outwards, docker, ELSEWHERE[v].parse()?, &[443, 7000, 8080]));
-            }
-        }
-        Ok(streams)
+        let [v4, v6] = ELSEWHERE;
+        let ends = Ends { world, engine, elsewhere: [v4.parse()?, v6.parse()?] };
+        let kinds =
+            Family::BOTH.into_iter().flat_map(|family| [(family, Transport::Udp), (family, Transport::Tcp)]);
+        Ok(kinds.flat_map(|(family, transport)| ends.streams(family, transport)).collect())
     }
 
     /// UDP over IPv4 to a process of the host, in a world of no matter which links.
@@ -115,11 +93,6 @@ impl Stream {
             },
         }
     }
-
-    /// The place of its family in pairs.
-    pub(crate) fn v(&self) -> usize {
-        usize::from(self.family == Family::Ipv6)
-    }
 }
 
 impl fmt::Display for Stream {
@@ -135,11 +108,61 @@ impl fmt::Display for Stream {
     }
 }
 
+/// The links, by their numbers.
+const OUTSIDE: [usize; 2] = [0, 1];
+const DOCKER: usize = 2;
+
+/// Where streams come from and where they go to.
+struct Ends<'a> {
+    world: &'a World,
+    engine: Engine,
+    /// The addresses of somebody outside.
+    elsewhere: [IpAddr; 2],
+}
+
+impl Ends<'_> {
+    /// All of a family and protocol.
+    fn streams(&self, family: Family, transport: Transport) -> Vec<Stream> {
+        let v = family as usize;
+        let (host, container) =
+            (|link: usize| self.world.links[link].host[v], self.world.container().addresses[v]);
+        let stream = |goal, link, destination, ports: &[u16]| Stream {
+            link,
+            goal,
+            family,
+            transport,
+            destination,
+            ports: ports.to_vec(),
+            own_source: (link == DOCKER).then_some(container),
+            translated: (goal == Goal::Published)
+                .then_some(Translation { address: container, port: PUBLISHED.1 }),
+            incoming: self.interface(link),
+            outgoing: outgoing(goal).map(|link| self.interface(link)),
+        };
+        let outside = OUTSIDE.into_iter().flat_map(|link| {
+            [
+                stream(Goal::Host, link, host(link), &HOST_PORTS),
+                stream(Goal::Published, link, host(link), &[PUBLISHED.0]),
+                stream(Goal::Direct, link, container, &DIRECT_PORTS),
+            ]
+        });
+        let inside = [
+            stream(Goal::Host, DOCKER, host(DOCKER), &HOST_PORTS),
+            stream(Goal::Outwards, DOCKER, self.elsewhere[v], &OUTSIDE_PORTS),
+        ];
+        outside.chain(inside).collect()
+    }
+
+    fn interface(&self, link: usize) -> Interface {
+        self.world.links[link].as_seen_by(self.engine)
+    }
+}
+
 /// The link that it goes out by, where it is forwarded.
 fn outgoing(goal: Goal) -> Option<usize> {
     match goal {
         Goal::Host => None,
-        Goal::Published | Goal::Direct => Some(2),
-        Goal::Outwards => Some(0),
+        Goal::Published | Goal::Direct => Some(DOCKER),
+        Goal::Outwards => Some(OUTSIDE[0]),
     }
 }

@@ -34,15 +34,13 @@ pub(crate) struct Policies {
 
 impl Policies {
     pub(crate) fn new(names: Vec<String>, rulesets: Vec<Ruleset>) -> Result<Self> {
-        let mut used = 0;
-        let lists = rulesets.iter().map(|ruleset| {
-            let own = (0..ruleset.addresses.len())
-                .fold(0, |bits, list| bits | 1_u128.checked_shl(used + list as u32).unwrap_or(0));
-            used += ruleset.addresses.len() as u32;
-            own
+        let lengths: Vec<_> = rulesets.iter().map(|ruleset| ruleset.addresses.len()).collect();
+        ensure!(lengths.iter().sum::<usize>() < 128 && lengths.len() < 31, "too many policies, or lists");
+        let starts = lengths.iter().scan(0, |next, length| {
+            *next += length;
+            Some(*next - length)
         });
-        let lists = lists.collect();
-        ensure!(used <= Lists::BITS && rulesets.len() < 31, "too many policies, or lists of addresses");
+        let lists = starts.zip(&lengths).map(|(start, length)| ((1 << length) - 1) << start).collect();
         Ok(Self { names, rulesets, lists })
     }
 
