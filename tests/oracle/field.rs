@@ -26,6 +26,8 @@ pub(crate) struct Field<'a> {
     senders: Vec<Desk>,
     judge: Mutex<Judge<'a>>,
     epoch: AtomicU32,
+    /// The policies that may be in force.
+    candidates: AtomicU32,
     over: AtomicBool,
 }
 
@@ -52,15 +54,23 @@ impl<'a> Field<'a> {
             senders: (0..senders).map(|_| desk()).collect(),
             judge: Mutex::new(Judge::new(policies, streams, first)),
             epoch: AtomicU32::new(0),
+            candidates: AtomicU32::new(0),
             over: AtomicBool::new(false),
         }
     }
 
     /// Opens an epoch: from here on senders send under its number.
     pub(crate) fn open(&self, epoch: Epoch) -> u32 {
+        let [v4, v6] = epoch.candidates;
+        self.candidates.store(v4 | v6, Ordering::Relaxed);
         let number = lock(&self.judge).open(epoch);
         self.epoch.store(number, Ordering::SeqCst);
         number
+    }
+
+    /// The policies that may be in force, for those who want to send what these treat differently.
+    pub(crate) fn candidates(&self) -> Mask {
+        self.candidates.load(Ordering::Relaxed)
     }
 
     /// Waits until all that was sent under earlier numbers has been judged by the host.

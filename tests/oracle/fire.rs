@@ -58,7 +58,7 @@ impl<'a> Flood<'a> {
     pub(crate) fn new(
         field: &'a Field<'a>,
         (number, processor): (usize, usize),
-        peculiar: &[IpAddr],
+        peculiar: &[&[IpAddr]],
         mut dice: Dice,
     ) -> Result<Self> {
         let world = field.world;
@@ -97,10 +97,11 @@ impl<'a> Flood<'a> {
     /// Packets at random, and one that arrives under every policy.
     fn salvo(&mut self, stream: usize) -> Result<()> {
         let v = self.field.streams[stream].family as usize;
+        let candidates = self.field.candidates();
         for _ in 0..self.dice.roll(SALVO) {
             let source = match self.own[stream] {
                 Some(own) if self.dice.one_in(2) => own,
-                _ => self.sources.pick(&mut self.dice, v),
+                _ => self.sources.pick(&mut self.dice, v, candidates),
             };
             self.shoot(stream, source)?;
         }

@@ -66,7 +66,7 @@ fn under_fire(
     let [streams, left_out] = calibrate(world, &mut ears, Stream::all(world, engine)?)?;
     let processors = processors()?;
     let field = Field::new(world, &policies, &streams, Driver::first_epoch(), processors.len());
-    let peculiar: Vec<_> = written.iter().flat_map(|written| written.peculiar.iter().copied()).collect();
+    let peculiar: Vec<_> = written.iter().map(|written| &written.peculiar[..]).collect();
     let floods = processors
         .into_iter()
         .enumerate()

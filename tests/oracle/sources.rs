@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dockfw_lab::Dice;
 use dockfw_policy::address::{Address, Range};
 
+use crate::epochs::{Mask, only};
 use crate::policies::{BLOCKED, BLOCKED_NETWORKS, TRUSTED, TRUSTED_NETWORKS};
 use crate::verdicts::{Policies, Source};
 
@@ -16,18 +17,22 @@ const POOL: usize = 48;
 /// The sources of a moment, of each family.
 pub(crate) struct Sources<'a> {
     policies: &'a Policies,
-    /// Those that few policies treat so.
-    peculiar: [Vec<IpAddr>; 2],
+    /// For each policy those that few others treat so, of each family.
+    peculiar: Vec<[Vec<Source>; 2]>,
     pool: [Vec<Source>; 2],
     /// Those that every policy trusts.
     pub(crate) trusted: [Source; 2],
 }
 
 impl<'a> Sources<'a> {
-    pub(crate) fn new(policies: &'a Policies, peculiar: &[IpAddr], dice: &mut Dice) -> Self {
-        let (v4, v6) = peculiar.iter().copied().partition(IpAddr::is_ipv4);
+    /// `peculiar` are, for each policy, those that few others treat so.
+    pub(crate) fn new(policies: &'a Policies, peculiar: &[&[IpAddr]], dice: &mut Dice) -> Self {
+        let of_family = |some: &[IpAddr], v4: bool| {
+            some.iter().filter(|one| one.is_ipv4() == v4).map(|one| policies.source(*one)).collect()
+        };
+        let peculiar = peculiar.iter().map(|some| [of_family(some, true), of_family(some, false)]).collect();
         let trusted = TRUSTED.map(|address| policies.source(parsed(address)));
-        let mut sources = Self { policies, peculiar: [v4, v6], pool: [vec![], vec![]], trusted };
+        let mut sources = Self { policies, peculiar, pool: [vec![], vec![]], trusted };
         for v in [0, 1] {
             sources.pool[v] = (0..POOL).map(|_| sources.draw(dice, v)).collect();
         }
@@ -42,19 +47,25 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// One of a family.
-    pub(crate) fn pick(&self, dice: &mut Dice, v: usize) -> Source {
-        self.pool[v][dice.roll(POOL)]
+    /// One of a family: half of the time one that is peculiar to a policy which may be in force.
+    pub(crate) fn pick(&self, dice: &mut Dice, v: usize, candidates: Mask) -> Source {
+        let policies = (0..self.peculiar.len()).filter(|policy| candidates & only(*policy) != 0);
+        let peculiar: Vec<_> =
+            policies.map(|policy| &self.peculiar[policy][v]).filter(|some| !some.is_empty()).collect();
+        if peculiar.is_empty() || dice.one_in(2) {
+            return self.pool[v][dice.roll(POOL)];
+        }
+        let peculiar = dice.pick(&peculiar);
+        dice.pick(peculiar)
     }
 
     fn draw(&self, dice: &mut Dice, v: usize) -> Source {
-        let address = match dice.roll(12) {
+        let address = match dice.roll(10) {
             0 => parsed(TRUSTED[v]),
             1 => parsed(BLOCKED[v]),
             2 => parsed(STRANGERS[v]),
             3 | 4 => of_network(TRUSTED_NETWORKS[v], dice),
             5 | 6 => of_network(BLOCKED_NETWORKS[v], dice),
-            7 | 8 if !self.peculiar[v].is_empty() => dice.pick(&self.peculiar[v]),
             _ => self.listed(dice, v),
         };
         self.policies.source(address)
