@@ -10,6 +10,8 @@ use dockfw_lab::{Dice, Sender, patience, wait_until};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::aim::Aim;
+use crate::epochs::Mask;
 use crate::field::Field;
 use crate::frames::{Headers, Tag, frame};
 use crate::ledger::Sent;
@@ -22,6 +24,8 @@ use crate::world::World;
 const ON_THE_WAY: usize = 240;
 /// How many packets are sent on a stream before the next one's turn, at most, beside the one that always arrives.
 const SALVO: usize = 8;
+/// How many packets are thought of until one is sent.
+const TRIES: usize = 4;
 /// How long a sender waits for packets to be settled before it sends some that always arrive.
 const WAIT: Duration = Duration::from_millis(5);
 /// How long nothing may arrive at all.
@@ -46,6 +50,7 @@ pub(crate) struct Flood<'a> {
     /// One for each link.
     senders: Vec<Sender>,
     sources: Sources<'a>,
+    aim: Aim<'a>,
     /// What the container sends as.
     own: Vec<Option<Source>>,
     /// The source ports of each stream.
@@ -70,6 +75,7 @@ impl<'a> Flood<'a> {
             processor,
             senders: world.links.iter().map(|link| link.sender(&world.host)).collect::<Result<_>>()?,
             sources,
+            aim: Aim::new(field.policies),
             own: field.streams.iter().map(|stream| own(stream.own_source)).collect(),
             ports: vec![Ports::new(); field.streams.len()],
             tracking: Tracking::of(world)?,
@@ -96,21 +102,45 @@ impl<'a> Flood<'a> {
 
     /// Packets at random, and one that arrives under every policy.
     fn salvo(&mut self, stream: usize) -> Result<()> {
-        let v = self.field.streams[stream].family as usize;
         let candidates = self.field.candidates();
         for _ in 0..self.dice.roll(SALVO) {
-            let source = match self.own[stream] {
-                Some(own) if self.dice.one_in(2) => own,
-                _ => self.sources.pick(&mut self.dice, v, candidates),
-            };
-            self.shoot(stream, source)?;
+            let (source, to) = self.target(stream, candidates);
+            self.shoot(stream, source, to)?;
         }
-        self.shoot(stream, self.sources.trusted[v])
+        self.shoot_trusted(stream)
     }
 
-    fn shoot(&mut self, number: usize, source: Source) -> Result<()> {
+    /// A source and a port of the host: a packet that would show a mixture of the policies of the moment, if one is soon found.
+    fn target(&mut self, number: usize, candidates: Mask) -> (Source, u16) {
         let stream = &self.field.streams[number];
-        let (from, to) = (self.ports[number].next(self.number)?, self.dice.pick(&stream.ports));
+        let (mut source, mut to) = self.random(number, candidates);
+        for _ in 1..TRIES {
+            if self.aim.is_torn(candidates, (number, stream), source, to) {
+                break;
+            }
+            (source, to) = self.random(number, candidates);
+        }
+        (source, to)
+    }
+
+    fn random(&mut self, number: usize, candidates: Mask) -> (Source, u16) {
+        let stream = &self.field.streams[number];
+        let source = match self.own[number] {
+            Some(own) if self.dice.one_in(2) => own,
+            _ => self.sources.pick(&mut self.dice, stream.family as usize, candidates),
+        };
+        (source, self.dice.pick(&stream.ports))
+    }
+
+    fn shoot_trusted(&mut self, stream: usize) -> Result<()> {
+        let source = self.sources.trusted[self.field.streams[stream].family as usize];
+        let to = self.dice.pick(&self.field.streams[stream].ports);
+        self.shoot(stream, source, to)
+    }
+
+    fn shoot(&mut self, number: usize, source: Source, to: u16) -> Result<()> {
+        let stream = &self.field.streams[number];
+        let from = self.ports[number].next(self.number)?;
         let sent = |epoch| Sent { source, from, to, epoch, at: Instant::now() };
         let tag = Tag {
             sender: self.number as u8,
@@ -133,7 +163,7 @@ impl<'a> Flood<'a> {
             }
             ensure!(start.elapsed() < SILENCE * patience(), "nothing arrives any more, trusted or not");
             for stream in open {
-                self.shoot(stream, self.sources.trusted[self.field.streams[stream].family as usize])?;
+                self.shoot_trusted(stream)?;
             }
         }
     }

@@ -1,15 +1,11 @@
 //! Holds the fate of each packet against the policies that may have decided it. Pure.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dockfw_lab::Dice;
 use dockfw_policy::walk::{Decision, Verdict};
 
 use crate::epochs::{Epoch, Finding, Mask, only};
 use crate::ledger::Sent;
-use crate::policies;
-use crate::settings::Engine;
 use crate::streams::Stream;
 use crate::verdicts::{Policies, Verdicts};
 
@@ -174,11 +170,7 @@ const PAIR: [Mask; 2] = [1, 2];
 
 /// A judge over an epoch, what came of packets that are told as source, port and fate.
 fn judged(epoch: Epoch, packets: &[(&str, u16, bool)]) -> Tally {
-    let written = policies::written(Path::new("/policies"), &mut Dice::new(7), 100);
-    let rulesets = written[..2].iter().map(|written| policies::compiled(written, Engine::Native).unwrap());
-    let policies =
-        Policies::new(written.iter().map(|written| written.name.to_owned()).collect(), rulesets.collect());
-    let (policies, streams) = (policies.unwrap(), [Stream::example()]);
+    let (policies, streams) = (Policies::example(), [Stream::example()]);
     let mut judge = Judge::new(&policies, &streams, epoch);
     for (source, to, arrived) in packets {
         let source = policies.source(source.parse().unwrap());

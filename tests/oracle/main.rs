@@ -18,6 +18,7 @@ macro_rules! trials {
     };
 }
 
+mod aim;
 mod calibrate;
 mod driver;
 mod epochs;
@@ -74,6 +75,7 @@ fn obstacle() -> Option<String> {
 /// The parts that decide, by themselves.
 fn pure_trials() -> Vec<Trial> {
     let modules = [
+        ("aim", aim::TRIALS),
         ("epochs", epochs::TRIALS),
         ("frames", frames::TRIALS),
         ("judge", judge::TRIALS),

@@ -125,7 +125,8 @@ impl Draft {
             (directory.join("blocked.txt"), self.blocked.lines()),
             (directory.join("some.txt"), from.lines()),
         ]);
-        let peculiar = [self.trusted.peculiar, self.blocked.peculiar, from.peculiar].concat();
+        let from_peculiar = if self.has_networks { from.peculiar } else { vec![] };
+        let peculiar = [self.trusted.peculiar, self.blocked.peculiar, from_peculiar].concat();
         let path = path.display().to_string();
         Written { name: self.name, weight: self.weight, files, path, peculiar }
     }

@@ -2,19 +2,27 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
+use dockfw_lab::Dice;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::walk::{Decision, Verdict, explain_path, verdict};
 
 use crate::epochs::{Mask, WITHOUT, only};
+use crate::policies;
+use crate::settings::Engine;
 use crate::streams::Stream;
 
 /// A bit for each list of addresses of each policy.
 type Lists = u128;
 
 /// Any port that no rule speaks of, where it is of no matter which one it is.
-const ANY_PORT: u16 = 40_000;
+pub(crate) const ANY_PORT: u16 = 40_000;
+
+/// All that a verdict of a policy may depend on: the policy, the stream's number, the port, and of the source nothing but which of the
+/// policy's lists have it. (What rules ask beside that is about addresses that no packet here has: loopback's, and IPv6's of one link.)
+pub(crate) type Key = (usize, usize, u16, Lists);
 
 /// A source of packets.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +59,19 @@ impl Policies {
         Source { address, lists: bits.fold(0, |lists, bit| lists | bit) }
     }
 
+    /// What a policy's verdict about a packet may depend on.
+    pub(crate) fn key(&self, policy: usize, stream: usize, source: Source, to: u16) -> Key {
+        (policy, stream, to, source.lists & self.lists[policy])
+    }
+
+    /// Policies of no matter which seed, with short lists.
+    pub(crate) fn example() -> Self {
+        let written = policies::written(Path::new("/policies"), &mut Dice::new(7), 100);
+        let rulesets = written.iter().map(|written| policies::compiled(written, Engine::Native));
+        let names = written.iter().map(|written| written.name.to_owned()).collect();
+        Self::new(names, rulesets.collect::<Result<_>>().unwrap()).unwrap()
+    }
+
     /// What each hook under a policy decides about a packet.
     pub(crate) fn explained(
         &self,
@@ -71,11 +92,10 @@ impl Policies {
     }
 }
 
-/// Which policies let what through. A verdict is remembered by all that it may depend on: of a source, rules ask nothing but whether
-/// lists have it. (What they ask beside that is about addresses that no packet here has: loopback's, and IPv6's of one link.)
+/// Which policies let what through, as far as was asked.
 #[derive(Default)]
 pub(crate) struct Verdicts {
-    known: HashMap<(usize, usize, u16, Lists), bool>,
+    known: HashMap<Key, bool>,
 }
 
 impl Verdicts {
@@ -90,8 +110,7 @@ impl Verdicts {
     ) -> Mask {
         let all = policies.rulesets.iter().enumerate().filter(|(policy, _)| candidates & only(*policy) != 0);
         let passing = all.filter(|(policy, ruleset)| {
-            let key = (*policy, number, to, source.lists & policies.lists[*policy]);
-            *self.known.entry(key).or_insert_with(|| {
+            *self.known.entry(policies.key(*policy, number, source, to)).or_insert_with(|| {
                 verdict(ruleset, &stream.packet(source.address, ANY_PORT, to)) == Verdict::Pass
             })
         });
