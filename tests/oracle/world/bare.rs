@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use dockfw_lab::{Netns, Variant, keep_apart, run, run_with_input};
 
-use super::{Link, Place, World};
+use super::{BETWEEN, Link, Place, UNUSED, World};
 use crate::policies::PUBLISHED;
 use crate::settings::Engine;
 
@@ -103,6 +103,7 @@ fn publish(host: &Netns, path: &OsString, engine: Engine, to: [IpAddr; 2]) -> Re
 fn publish_by_nft(host: &Netns, to: [IpAddr; 2]) -> Result<()> {
     let (port, own) = PUBLISHED;
     let [v4, v6] = to;
+    let between = format!("meta l4proto {UNUSED} return\n").repeat(BETWEEN);
     let text: String = [("ip", v4.to_string()), ("ip6", format!("[{v6}]"))]
         .map(|(family, to)| {
             format!(
@@ -110,6 +111,7 @@ fn publish_by_nft(host: &Netns, to: [IpAddr; 2]) -> Result<()> {
                    iifname != \"docker0\" tcp dport {port} dnat to {to}:{own}
                    iifname != \"docker0\" udp dport {port} dnat to {to}:{own}
                  }}
+                 chain between {{ type filter hook prerouting priority -90; {between} }}
                  chain postrouting {{ type nat hook postrouting priority 100; }}
                  }}\n"
             )
@@ -131,5 +133,5 @@ fn publish_by_iptables(host: &Netns, path: &OsString, to: [IpAddr; 2]) -> Result
             host.run(|| run(&mut command))?;
         }
     }
-    Ok(())
+    World::lengthen_by_iptables(host, path)
 }

@@ -23,6 +23,7 @@ pub(super) fn with<T>(engine: Engine, program: &Path, work: impl FnOnce(&World) 
         program: program.to_owned(),
         path: lab.path().clone(),
     };
+    World::lengthen_by_iptables(&world.host, lab.path())?;
     world.prepare()?;
     work(&world)
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Netns, Sender};
+use dockfw_lab::{Netns, Sender, run, run_with_input};
 use dockfw_policy::walk::Interface;
 use nix::ifaddrs::getifaddrs;
 
@@ -32,6 +32,12 @@ pub(crate) use bare::obstacle as bare_obstacle;
 pub(crate) const ELSEWHERE: [&str; 2] = ["203.0.113.9", "2001:db8:ffff::9"];
 /// The networks that they are in.
 const ELSEWHERE_NETWORKS: [&str; 2] = ["203.0.113.0/24", "2001:db8:ffff::/48"];
+
+/// How many rules that never hold each packet is compared with between the hooks where policies decide: as on a host that has many,
+/// and so that a packet is there for long enough to be met by a change.
+const BETWEEN: usize = 400;
+/// A protocol that nobody uses (RFC 3692).
+const UNUSED: u8 = 253;
 
 /// How long connection tracking remembers the only packet of a connection: the shortest time that there is.
 const TIMEOUTS: [&str; 4] =
@@ -99,9 +105,19 @@ impl World {
         }
         for (everyone, family) in [("0.0.0.0/0", "-4"), ("::/0", "-6")] {
             // There may be none.
-            let _ =
-                host.run(|| dockfw_lab::run(Command::new("ip").args([family, "route", "delete", "default"])));
+            let _ = host.run(|| run(Command::new("ip").args([family, "route", "delete", "default"])));
             host.ip(&[&format!("route add blackhole {everyone}")])?;
+        }
+        Ok(())
+    }
+
+    /// Puts rules between the hooks: behind all that mangles, and in front of input and forward.
+    fn lengthen_by_iptables(host: &Netns, path: &OsString) -> Result<()> {
+        let rules = format!("-I PREROUTING -p {UNUSED} -j RETURN\n").repeat(BETWEEN);
+        for program in ["iptables-restore", "ip6tables-restore"] {
+            let mut command = Command::new(program);
+            command.arg("--noflush").env("PATH", path);
+            host.run(|| run_with_input(&mut command, format!("*nat\n{rules}COMMIT\n").as_bytes()))?;
         }
         Ok(())
     }
