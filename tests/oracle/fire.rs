@@ -100,27 +100,31 @@ impl<'a> Flood<'a> {
         Ok(())
     }
 
-    /// Packets at random, and one that arrives under every policy.
+    /// Packets at random, and one that arrives under every policy. While policies change, no more than one that would show no
+    /// mixture of them.
     fn salvo(&mut self, stream: usize) -> Result<()> {
         let candidates = self.field.candidates();
         for _ in 0..self.dice.roll(SALVO) {
-            let (source, to) = self.target(stream, candidates);
+            let (source, to, is_torn) = self.target(stream, candidates);
             self.shoot(stream, source, to)?;
+            if candidates.count_ones() > 1 && !is_torn {
+                break;
+            }
         }
         self.shoot_trusted(stream)
     }
 
-    /// A source and a port of the host: a packet that would show a mixture of the policies of the moment, if one is soon found.
-    fn target(&mut self, number: usize, candidates: Mask) -> (Source, u16) {
+    /// A source and a port of the host: of a packet that would show a mixture of the policies of the moment, if one is soon found.
+    fn target(&mut self, number: usize, candidates: Mask) -> (Source, u16, bool) {
         let stream = &self.field.streams[number];
         let (mut source, mut to) = self.random(number, candidates);
         for _ in 1..TRIES {
             if self.aim.is_torn(candidates, (number, stream), source, to) {
-                break;
+                return (source, to, true);
             }
             (source, to) = self.random(number, candidates);
         }
-        (source, to)
+        (source, to, false)
     }
 
     fn random(&mut self, number: usize, candidates: Mask) -> (Source, u16) {

@@ -49,7 +49,8 @@ fn lack(world: &World, engine: Engine, policy: &Written) -> Result<Option<String
     let arguments =
         ["--config", policy.path(), "apply", "--dry-run", "--force", "--backend", engine.backend()];
     let status = world.start(&arguments, &said)?.wait()?;
-    Ok((status.code() == Some(UNSUPPORTED)).then(|| fs::read_to_string(said).unwrap_or_default()))
+    let reason = || fs::read_to_string(said).unwrap_or_default().trim().to_owned();
+    Ok((status.code() == Some(UNSUPPORTED)).then(reason))
 }
 
 fn under_fire(

@@ -83,30 +83,38 @@ pub(crate) fn with<T>(
 }
 
 impl World {
-    /// Makes ready for the flood: no answer finds a way back, nobody is asked for a hardware address, any source is believed, and
-    /// connection tracking forgets at once.
+    /// Makes ready for the flood: any source is believed, connection tracking forgets at once, nobody is asked for a hardware
+    /// address, and no answer finds a way back.
     fn prepare(&self) -> Result<()> {
-        let host = &self.host;
         for scope in ["all", "default", "wan0", "lan0", "docker0"] {
-            host.set_sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0")?;
+            self.host.set_sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0")?;
         }
         for timeout in TIMEOUTS {
-            host.set_sysctl(&format!("net.netfilter.nf_conntrack_{timeout}"), "1")?;
+            self.host.set_sysctl(&format!("net.netfilter.nf_conntrack_{timeout}"), "1")?;
         }
-        for link in &self.links {
-            let hardware = text_of(link.far.hardware_address()?);
-            for address in link.far.addresses {
-                let to = format!("{address} lladdr {hardware} dev {} nud permanent", link.interface);
-                host.ip(&[&format!("neighbour replace {to}")])?;
-            }
-        }
-        for (network, router) in ELSEWHERE_NETWORKS.iter().zip(self.links[0].far.addresses) {
-            host.ip(&[&format!("route add {network} via {router}")])?;
+        self.links.iter().try_for_each(|link| self.know(link))?;
+        self.lead_outside_alone()
+    }
+
+    /// Tells the host who has the addresses at the other end of a link.
+    fn know(&self, link: &Link) -> Result<()> {
+        let hardware = text_of(link.far.hardware_address()?);
+        let neighbour = |address| {
+            format!("neighbour replace {address} lladdr {hardware} dev {} nud permanent", link.interface)
+        };
+        let [v4, v6] = link.far.addresses.map(neighbour);
+        self.host.ip(&[&v4, &v6])
+    }
+
+    /// Routes what containers send, and nothing else: least of all answers.
+    fn lead_outside_alone(&self) -> Result<()> {
+        for (network, router) in ELSEWHERE_NETWORKS.iter().zip(self.outside().addresses) {
+            self.host.ip(&[&format!("route add {network} via {router}")])?;
         }
         for (everyone, family) in [("0.0.0.0/0", "-4"), ("::/0", "-6")] {
             // There may be none.
-            let _ = host.run(|| run(Command::new("ip").args([family, "route", "delete", "default"])));
-            host.ip(&[&format!("route add blackhole {everyone}")])?;
+            let _ = self.host.run(|| run(Command::new("ip").args([family, "route", "delete", "default"])));
+            self.host.ip(&[&format!("route add blackhole {everyone}")])?;
         }
         Ok(())
     }
