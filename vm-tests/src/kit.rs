@@ -69,7 +69,7 @@ fn make_older(kit: &Path) -> Result<()> {
 }
 
 /// A program with this machine's libraries and loader, for a system whose own may be older.
-fn bring(program: &Path, kit: &Path, name: &str) -> Result<()> {
+pub(crate) fn bring(program: &Path, kit: &Path, name: &str) -> Result<()> {
     let mut loader = None;
     for library in libraries(program)? {
         let file = library.file_name().context("a library has a name")?.to_string_lossy().into_owned();

@@ -19,10 +19,29 @@ const BOOTED: Duration = Duration::from_secs(600);
 /// What takes seconds on a machine of one's own.
 pub(crate) const SOON: Duration = Duration::from_secs(240);
 /// Quick boots, little but packets to work at, and everything on the console.
-const KERNEL_LINE: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check \
-tsc=reliable random.trust_cpu=on init_on_alloc=0 lsm= audit=0 panic=-1 net.ifnames=0 cryptomgr.notests \
-rcupdate.rcu_expedited=1";
+pub(crate) const KERNEL_LINE: &str = "console=ttyS0 loglevel=4 mitigations=off nokaslr no_timer_check tsc=reliable \
+random.trust_cpu=on init_on_alloc=0 lsm= audit=0 panic=-1 net.ifnames=0 cryptomgr.notests rcupdate.rcu_expedited=1";
+/// The disk.
+const ROOT: &str = "root=/dev/nvme0n1 rw";
 
+/// How it is started, and ends with whoever started it. As a batch job: machines that take turns on a processor at each other's
+/// every wake-up slow each other down by a seventh.
+pub(crate) const QEMU: [&str; 14] = [
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "--",
+    "chrt",
+    "--batch",
+    "0",
+    "qemu-system-x86_64",
+    "-M",
+    "q35,usb=off,smm=off,vmport=off",
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+];
 /// Without the instructions that copy byte by byte: real processors have short cuts for these, and QEMU has none. Starting
 /// programs takes a seventh less time so.
 const EMULATED: &[&str] =
@@ -90,11 +109,8 @@ impl Plan {
     }
 
     fn qemu(&self, port: &Path) -> Command {
-        let mut command = self.wire.command("setpriv");
-        // As a batch job: machines that take turns on a processor at each other's every wake-up slow each other down by a seventh.
-        command.args(["--pdeathsig", "KILL", "--", "chrt", "--batch", "0", "qemu-system-x86_64"]);
-        command.args(["-M", "q35,usb=off,smm=off,vmport=off", "-nodefaults", "-no-user-config"]);
-        command.args(["-display", "none", "-m", "2048", "-smp", &self.processors.to_string()]);
+        let mut command = self.wire.command(QEMU[0]);
+        command.args(&QEMU[1..]).args(["-m", "2048", "-smp", &self.processors.to_string()]);
         self.add_root(&mut command);
         let console = self.directory.join("console.log").display().to_string();
         let (kit, port) = (self.kit.display(), port.display());
@@ -136,8 +152,8 @@ impl Plan {
 
     fn kernel_line(&self) -> String {
         match self.denied.as_slice() {
-            [] => KERNEL_LINE.to_owned(),
-            denied => format!("{KERNEL_LINE} module_blacklist={}", denied.join(",")),
+            [] => format!("{ROOT} {KERNEL_LINE}"),
+            denied => format!("{ROOT} {KERNEL_LINE} module_blacklist={}", denied.join(",")),
         }
     }
 }
@@ -156,7 +172,7 @@ fn append(path: &Path) -> Result<File> {
 
 /// KVM where it works. That its device is there, and that QEMU starts with it, proves nothing in a virtual machine: a
 /// kernel must get as far as to miss its disk and reboot, which ends this QEMU.
-fn accelerator(kernel: &Path) -> &'static [&'static str] {
+pub(crate) fn accelerator(kernel: &Path) -> &'static [&'static str] {
     static KVM: OnceLock<bool> = OnceLock::new();
     let works = || {
         let options =

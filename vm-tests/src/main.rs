@@ -8,6 +8,7 @@
 mod bench;
 mod disk;
 mod images;
+mod kernels;
 mod kit;
 mod knocks;
 mod machine;
@@ -16,6 +17,7 @@ mod report;
 mod roots;
 mod rows;
 mod scenarios;
+mod side_by_side;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -40,6 +42,8 @@ enum Command {
     Build(Choice),
     /// Runs the rows.
     Run(Run),
+    /// Runs kernels by themselves.
+    Kernels(kernels::Kernels),
 }
 
 #[derive(Args)]
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build(choice) => build(&choice),
         Command::Run(run) => go(&run),
+        Command::Kernels(kernels) => kernels.go(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("vm-test: {error:#}");
@@ -119,10 +124,9 @@ fn build(choice: &Choice) -> Result<ExitCode> {
 }
 
 /// Not in place of a page of more rows.
-fn write_page(report: &report::Report, page: &Path) -> Result<()> {
-    let missing = report.missing();
+fn write_page(page: &Path, text: &str, missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
-        return fs::write(page, report.page()).with_context(|| format!("cannot write {}", page.display()));
+        return fs::write(page, text).with_context(|| format!("cannot write {}", page.display()));
     }
     eprintln!("vm-test: {} stays as it is, for these did not run: {}", page.display(), missing.join(", "));
     Ok(())
@@ -144,7 +148,7 @@ fn go(run: &Run) -> Result<ExitCode> {
     print!("{}", report.text());
     fs::write(run.output.join("report.json"), serde_json::to_string_pretty(&report.json())?)?;
     if let Some(page) = &run.page {
-        write_page(&report, page)?;
+        write_page(page, &report.page(), &report.missing())?;
     }
     let by_name = !run.choice.rows.is_empty();
     Ok(if report.is_good(by_name) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::thread::{self, available_parallelism};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -11,11 +10,11 @@ use anyhow::{Context, Result};
 use crate::bench::{Bench, Verdict};
 use crate::disk::{self, Disk};
 use crate::kit::Parts;
-use crate::lock;
 use crate::machine::Plan;
 use crate::matrix::Row;
 use crate::report::{Entry, Outcome, Report};
 use crate::scenarios::Scenario;
+use crate::side_by_side::side_by_side;
 use crate::wire::Wire;
 
 /// How rows are run.
@@ -32,22 +31,8 @@ impl Runner {
     /// Runs the rows, and tells what came of them, in their order.
     pub(crate) fn run(&self, rows: Vec<Row>) -> Report {
         let start = Instant::now();
-        let (todo, done) = (Mutex::new(rows.iter().enumerate()), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..self.jobs {
-                scope.spawn(|| {
-                    // The lock is not to be held for longer than that.
-                    let next = || lock(&todo).next();
-                    while let Some((index, row)) = next() {
-                        let outcome = self.row(row);
-                        lock(&done).push((index, row.clone(), outcome));
-                    }
-                });
-            }
-        });
-        let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        done.sort_by_key(|(index, ..)| *index);
-        let rows = done.into_iter().map(|(_, row, outcome)| (row, outcome)).collect();
+        let outcomes = side_by_side(self.jobs, &rows, |row| self.row(row));
+        let rows = rows.into_iter().zip(outcomes).collect();
         Report { rows, took: start.elapsed() }
     }
 

@@ -1,0 +1,80 @@
+//! A machine without a disk: QEMU with a kernel and an initramfs, whose first process ends it.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use dockfw_lab::wait_until;
+
+use super::kernel::Kernel;
+use crate::machine::{KERNEL_LINE, QEMU, accelerator};
+
+/// A machine that is done takes a minute or two where nothing is accelerated and nothing else runs.
+const LONGEST: Duration = Duration::from_secs(20 * 60);
+/// Two, however many others there are: what a packet meets in the middle of an apply is seen only where both happen at once.
+const PROCESSORS: &str = "2";
+/// Half of it is for the archive and what is unpacked of it.
+const MEMORY: &str = "1024";
+/// How much of the console tells what went wrong.
+const LAST_LINES: usize = 30;
+
+/// What a machine left.
+pub(crate) struct Ended {
+    /// What its first process wrote.
+    pub(crate) results: String,
+    /// How it ended.
+    pub(crate) status: Result<ExitStatus>,
+    /// The last lines of its console.
+    pub(crate) console: String,
+}
+
+/// Boots a kernel, and waits until the machine is off.
+pub(crate) fn run(kernel: &Kernel, initramfs: &Path, directory: &Path) -> Result<Ended> {
+    let mut qemu = power_on(kernel, initramfs, directory)?;
+    let status = wait_until(LONGEST, "for the machine to power off", || qemu.try_wait().transpose());
+    let _ = qemu.kill();
+    qemu.wait()?;
+    let read = |name: &str| -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(directory.join(name))?).into_owned())
+    };
+    let console = last_lines(&(read("qemu.log")? + &read("console.log")?));
+    Ok(Ended { results: read("results.log")?, status: status.and_then(|status| Ok(status?)), console })
+}
+
+fn power_on(kernel: &Kernel, initramfs: &Path, directory: &Path) -> Result<Child> {
+    let mut command = Command::new(QEMU[0]);
+    command
+        .args(&QEMU[1..])
+        .args(["-no-reboot", "-m", MEMORY, "-smp", PROCESSORS])
+        .args(accelerator(&kernel.image));
+    command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
+    // After a fault in the kernel nothing that a machine says is worth anything.
+    command.args(["-append", &format!("{KERNEL_LINE} oops=panic")]);
+    for log in ["console.log", "results.log"] {
+        command.args(["-serial", &format!("file:{}", directory.join(log).display())]);
+    }
+    command.args(["-device", "virtio-rng-pci"]);
+    let errors = File::create(directory.join("qemu.log"))?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+    command.spawn().with_context(|| format!("cannot start {command:?}"))
+}
+
+fn last_lines(console: &str) -> String {
+    let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    lines.split_at(lines.len().saturating_sub(LAST_LINES)).1.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_console_is_told() {
+        let console: String = (0..40).map(|line| format!("line {line}\r\n\r\n")).collect();
+        let told = last_lines(&console);
+        assert_eq!(told.lines().count(), LAST_LINES);
+        assert!(told.starts_with("line 10\n") && told.ends_with("line 39"));
+    }
+}

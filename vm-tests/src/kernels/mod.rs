@@ -1,0 +1,125 @@
+//! Kernels by themselves: each row of `kernels.toml` is a kernel that boots with what it needs in memory, and takes each engine
+//! through its steps (`guest/init`). `./dev vm-test --kernels` calls it.
+
+mod fetch;
+mod findings;
+mod initramfs;
+mod kernel;
+mod machine;
+mod modules;
+mod oracle;
+mod policies;
+mod report;
+mod rows;
+mod steps;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use self::findings::Findings;
+use self::initramfs::Base;
+use self::report::{Outcome, Report};
+use self::rows::Row;
+use self::steps::Steps;
+use crate::side_by_side::side_by_side;
+use crate::{Choice, name_and_file, write_page};
+
+/// How kernels are run.
+#[derive(Args)]
+pub(crate) struct Kernels {
+    #[command(flatten)]
+    choice: Choice,
+    /// How many at once, which share the processors.
+    #[arg(long)]
+    jobs: usize,
+    /// A program for the machines, as NAME=FILE.
+    #[arg(long = "program", value_parser = name_and_file)]
+    programs: Vec<(String, PathBuf)>,
+    /// For how long packets are held against each engine.
+    #[arg(long)]
+    seconds: u64,
+    /// Where logs and the report go.
+    #[arg(long)]
+    output: PathBuf,
+    /// Writes this page from what came of it.
+    #[arg(long)]
+    page: Option<PathBuf>,
+}
+
+impl Kernels {
+    /// Runs them, and says what came of it.
+    pub(crate) fn go(&self) -> Result<ExitCode> {
+        let rows = rows::chosen(&self.choice.rows)?;
+        let start = Instant::now();
+        let base = Base::pack(&self.programs, &self.settings(), &empty(&self.output.join("base"))?)?;
+        let outcomes = side_by_side(self.jobs, &rows, |row| self.row(row, &base));
+        let report = Report { rows: rows.into_iter().zip(outcomes).collect(), took: start.elapsed() };
+        print!("{}", report.text());
+        fs::write(self.output.join("report.json"), serde_json::to_string_pretty(&report.json())?)?;
+        if let Some(page) = &self.page {
+            write_page(page, &report.page(), &report.missing())?;
+        }
+        let by_name = !self.choice.rows.is_empty();
+        Ok(if report.is_good(by_name) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// For `guest/init`. An emulated machine is a few times slower than this one.
+    fn settings(&self) -> String {
+        format!(
+            "export DOCKFW_ORACLE_SECONDS={} DOCKFW_ORACLE_APPLIES={} DOCKFW_ORACLE_PACKETS={} DOCKFW_LAB_PATIENCE=4\n",
+            self.seconds,
+            oracle::APPLIES,
+            oracle::PACKETS
+        )
+    }
+
+    fn row(&self, row: &Row, base: &Base) -> Outcome {
+        let kernel = match kernel::of(row) {
+            Ok(kernel) => kernel,
+            Err(reason) => {
+                eprintln!("vm-test: {}: skipped: {reason:#}", row.name);
+                return Outcome::Skipped(format!("{reason:#}"));
+            }
+        };
+        eprintln!("vm-test: {}: Linux {}", row.name, kernel.version());
+        let start = Instant::now();
+        let directory = self.output.join(&row.name);
+        let findings = run(row, &kernel, base, &directory)
+            .unwrap_or_else(|error| Findings::default().with_fault(format!("{error:#}")));
+        let outcome = Outcome::Ran(findings, start.elapsed());
+        eprintln!("vm-test: {}: {}", row.name, outcome.line());
+        outcome
+    }
+}
+
+fn run(row: &Row, kernel: &kernel::Kernel, base: &Base, directory: &Path) -> Result<Findings> {
+    let initramfs = base.with_modules(row, &kernel.modules, &empty(directory)?)?;
+    let ended = machine::run(kernel, &initramfs, directory)?;
+    fs::remove_file(initramfs)?;
+    let steps = Steps::read(&ended.results);
+    let findings = Findings::of(row, &steps);
+    if steps.done {
+        return Ok(findings);
+    }
+    let step = steps.last().map_or("its first step", |step| &step.name);
+    let how =
+        ended.status.map_or_else(|error| format!("{error:#}"), |status| format!("QEMU ended, {status}"));
+    Ok(findings.with_fault(format!(
+        "the machine did not get past {step}: {how}; the console's last lines:\n{}",
+        ended.console
+    )))
+}
+
+/// An empty directory of that name.
+fn empty(directory: &Path) -> Result<PathBuf> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)?;
+    }
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(directory.to_owned())
+}
