@@ -2,7 +2,12 @@
 //! `./dev vm-test` calls it, and installs what it needs.
 #![cfg_attr(
     test,
-    allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail by panicking")
+    allow(
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "a test may fail by panicking"
+    )
 )]
 
 mod bench;
@@ -92,6 +97,13 @@ fn must_be_among<'a>(what: &str, names: &[String], known: impl Iterator<Item = &
         Some(unknown) => bail!("no {what} {unknown:?}; there are: {}", known.join(", ")),
         None => Ok(()),
     }
+}
+
+/// Those of the names, or all without any.
+fn those_named<T>(what: &str, all: Vec<T>, names: &[String], name: impl Fn(&T) -> &String) -> Result<Vec<T>> {
+    must_be_among(what, names, all.iter().map(|one| name(one).as_str()))?;
+    let is_wanted = |one: &T| names.is_empty() || names.contains(name(one));
+    Ok(all.into_iter().filter(is_wanted).collect())
 }
 
 /// Locks, also where a thread panicked that held the lock: what it leaves is whole.

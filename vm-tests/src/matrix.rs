@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::must_be_among;
+use crate::those_named;
 
 /// As it was when this program was built: the rows and the scenarios belong together.
 const MATRIX: &str = include_str!("../matrix.toml");
@@ -121,10 +121,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
 
 /// The named rows, or all.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>> {
-    let rows = rows()?;
-    must_be_among("row", names, rows.iter().map(|row| row.name.as_str()))?;
-    let is_wanted = |row: &Row| names.is_empty() || names.contains(&row.name);
-    Ok(rows.into_iter().filter(is_wanted).collect())
+    those_named("row", rows()?, names, |row| &row.name)
 }
 
 #[cfg(test)]

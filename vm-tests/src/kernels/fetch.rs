@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{debian_mirror, run};
 
+use super::empty;
+
 /// Always depends on the suite's newest one.
 const NEWEST: &str = "linux-image-cloud-amd64";
 /// Which packages those are, as apt says where it would get them.
@@ -47,8 +49,7 @@ fn renew(suite: &str, directory: &Path) -> Result<()> {
     eprintln!("vm-test: fetching {} ({suite})", names.join(" "));
     // Under a name that nobody looks for until it is whole.
     let partial = directory.with_extension("partial");
-    empty(&partial)?;
-    unpack(&apt, &names, &partial)?;
+    unpack(&apt, &names, &empty(&partial)?)?;
     fs::write(partial.join(PACKAGES), packages)?;
     if directory.exists() {
         fs::remove_dir_all(directory)?;
@@ -56,21 +57,20 @@ fn renew(suite: &str, directory: &Path) -> Result<()> {
     Ok(fs::rename(partial, directory)?)
 }
 
-fn empty(directory: &Path) -> Result<()> {
-    if directory.exists() {
-        fs::remove_dir_all(directory)?;
-    }
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
-}
+/// Where the packages have them has changed over the years.
+const UNPACK: &str = r#"
+for package in *.deb; do dpkg-deb --extract "$package" root; done
+mv "$(find root -type f -name 'vmlinuz*')" "$1/vmlinuz"
+mkdir "$1/lib"
+mv "$(find root -type d -path '*/lib/modules')" "$1/lib/"
+"#;
 
-/// Newer packages have their modules below usr/.
 fn unpack(apt: &Apt, names: &[String], target: &Path) -> Result<()> {
     let packages = apt.directory.join("packages");
     empty(&packages)?;
     run(apt.command("apt-get").arg("download").args(names).current_dir(&packages))?;
-    let script = "for package in *.deb; do dpkg-deb -x $package root; done && mkdir lib && mv root/boot/vmlinuz-* vmlinuz && \
-                  { mv root/usr/lib/modules lib/ 2>/dev/null || mv root/lib/modules lib/; } && rm -r root *.deb && mv * \"$1\"";
-    run(Command::new("sh").args(["-ec", script, "sh"]).arg(target).current_dir(&packages)).map(drop)
+    run(Command::new("sh").args(["-ec", UNPACK, "sh"]).arg(target).current_dir(&packages))?;
+    Ok(fs::remove_dir_all(packages)?)
 }
 
 /// An apt that knows one suite, and nothing of what is installed here.

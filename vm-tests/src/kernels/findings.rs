@@ -151,4 +151,61 @@ mod tests {
             engines: engines.to_vec(),
         }
     }
+
+    /// What a machine writes where the native engine works and the other one does not.
+    fn said() -> String {
+        let probe = r#"{"facts": {
+            "nftables": [{"what": "tables", "source": "", "missing": null, "optional": false},
+                         {"what": "kinds", "source": "", "missing": "too old", "optional": true}],
+            "iptables": [{"what": "sets of ipset", "source": "", "missing": "no module", "optional": false}]}}"#;
+        let oracle = "50 applies, 0 of them killed, in 20 s\n20000 packets sent (1000 a second), 1 arrived, 19999 dropped\n\
+                      0 decided by neither policy, 0 by a mixture; the longest burst of wrong verdicts: 0 in 0ns";
+        let steps = [("version", "6.1.176"), ("probe", probe), ("nft-array", ""), ("native oracle", oracle)];
+        let others = STEPS.map(|step| format!("native {step}"));
+        let others = others.iter().map(|name| (name.as_str(), ""));
+        let steps = steps.into_iter().chain(others);
+        steps.map(|(name, said)| format!("@@begin {name}\n{said}\n@@end {name} 0 1000\n")).collect()
+    }
+
+    fn faults(row: &Row, said: &str) -> Vec<String> {
+        Findings::of(row, &Steps::read(said)).faults
+    }
+
+    #[test]
+    fn a_kernel_may_take_one_engine_and_refuse_the_other() {
+        let findings = Findings::of(&row(&[Engine::Native]), &Steps::read(&said()));
+        assert_eq!(findings.faults, Vec::<String>::new());
+        let [(Engine::Native, Found::Used { apply, counts, load }), (Engine::Compat, Found::Refused(reason))] =
+            findings.engines.as_slice()
+        else {
+            panic!("{findings:?}")
+        };
+        assert_eq!([*apply, *load], [Some(Duration::from_secs(1)); 2]);
+        assert_eq!(counts.map(|counts| counts.packets), Some(20_000));
+        assert_eq!(reason, "sets of ipset: no module");
+    }
+
+    #[test]
+    fn what_a_row_says_must_hold() {
+        let faults_of = |engines: &[Engine]| faults(&row(engines), &said());
+        assert_eq!(faults_of(&Engine::ALL), ["compat can't be used: sets of ipset: no module"]);
+        assert_eq!(faults_of(&[]), ["native could be used, where its row says that it can't"]);
+        let other = faults(&row(&[Engine::Native]), &said().replace("6.1.176", "5.10.0"));
+        assert_eq!(other, ["the kernel calls itself \"5.10.0\" and not 6.1"]);
+    }
+
+    #[test]
+    fn every_step_must_succeed() {
+        let row = row(&[Engine::Native]);
+        let failed = said().replace("@@end native load 0", "@@end native load 3");
+        assert_eq!(faults(&row, &failed), ["native load: exit code 3: "]);
+        let wrong = said().replace("0 decided by neither", "7 decided by neither");
+        assert_eq!(
+            faults(&row, &wrong),
+            ["native oracle: 7 wrong verdicts (50 applies, 20000 packets, 7 wrong verdicts)"]
+        );
+        let silent = said().replace("packets sent", "");
+        assert_eq!(faults(&row, &silent), ["native oracle: it gave no figures"]);
+        assert_eq!(faults(&row, "@@begin version\n6.1\n@@end version 0 1\n"), ["dockfw probe did not run"]);
+    }
 }

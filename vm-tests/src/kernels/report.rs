@@ -190,3 +190,55 @@ Times are those of an emulated machine where there is no KVM, beside another one
 | kernel | version | nft_array | engine | apply | applies | packets | wrong | load |
 |---|---|---|---|---|---|---|---|---|
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::oracle::Counts;
+
+    fn report(faults: &[&str]) -> Report {
+        let row = |name: &str, suite: Option<&str>| Row {
+            name: name.to_owned(),
+            title: format!("Row {name}"),
+            suite: suite.map(str::to_owned),
+            kernel: String::new(),
+            engines: vec![Engine::Native],
+        };
+        let took = Some(Duration::from_millis(1250));
+        let counts = Some(Counts { applies: 51, packets: 20_000, wrong: 0 });
+        let used = Found::Used { apply: took, counts, load: None };
+        let findings = Findings {
+            version: "6.1.0".to_owned(),
+            has_array: true,
+            engines: vec![(Engine::Native, used), (Engine::Compat, Found::Refused("no ipset".to_owned()))],
+            faults: faults.iter().map(|fault| (*fault).to_owned()).collect(),
+        };
+        let ran = Outcome::Ran(findings, Duration::from_secs(60));
+        let skipped = Outcome::Skipped("no kernel".to_owned());
+        let rows = vec![(row("a", Some("bookworm")), ran), (row("b", None), skipped)];
+        Report { rows, took: Duration::from_secs(61) }
+    }
+
+    #[test]
+    fn the_page_has_a_line_for_each_engine_and_a_note_for_what_is_not_there() {
+        let page = report(&["native load: exit code 3: no\nmore"]).page();
+        for line in [
+            "| Row a | 6.1.0 | yes | native | 1.2 s | 51 | 20000 | 0 | FAILED |",
+            "| Row a | 6.1.0 | yes | compat | can't be used | | | | |",
+            "| Row b | not run | | | | | | | |",
+            "- Row a: compat can't be used: no ipset.",
+            "- Row a: FAILED: native load: exit code 3: no.",
+            "- Row b: not run: no kernel.",
+        ] {
+            assert!(page.lines().any(|found| found == line), "no {line:?} in {page}");
+        }
+        assert!(!page.contains("NETWORKS") && !page.contains("VERSION"));
+    }
+
+    #[test]
+    fn rows_that_were_named_must_run() {
+        assert!(report(&[]).is_good(false) && !report(&[]).is_good(true));
+        assert!(!report(&["fault"]).is_good(false));
+        assert_eq!(report(&[]).missing(), Vec::<&str>::new());
+    }
+}

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::must_be_among;
+use crate::those_named;
 
 /// As it was when this program was built.
 const ROWS: &str = include_str!("../../kernels.toml");
@@ -68,8 +68,24 @@ fn rows() -> Result<Vec<Row>> {
 
 /// The named rows, or all.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<Row>> {
-    let rows = rows()?;
-    must_be_among("kernel", names, rows.iter().map(|row| row.name.as_str()))?;
-    let is_wanted = |row: &Row| names.is_empty() || names.contains(&row.name);
-    Ok(rows.into_iter().filter(is_wanted).collect())
+    those_named("kernel", rows()?, names, |row| &row.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_names_of_their_own_and_something_to_do() {
+        let rows = rows().unwrap();
+        let names: std::collections::BTreeSet<_> = rows.iter().map(|row| &row.name).collect();
+        assert_eq!(names.len(), rows.len());
+        assert!(rows.iter().all(|row| !row.engines.is_empty()));
+    }
+
+    #[test]
+    fn unknown_rows_are_refused() {
+        assert!(chosen(&["linux-2.4".to_owned()]).is_err());
+        assert_eq!(chosen(&["linux-3.10".to_owned()]).unwrap().len(), 1);
+    }
 }
