@@ -1,4 +1,5 @@
-//! dockfw on real kernels and through real boots: each row of `matrix.toml` in a virtual machine, through all scenarios.
+//! dockfw on real kernels and through real boots: each row of `matrix.toml` in a virtual machine, through all scenarios; and each
+//! kernel of `kernels.toml` by itself, through the steps of `guest/init`.
 //! `./dev vm-test` calls it, and installs what it needs.
 #![cfg_attr(
     test,

@@ -68,14 +68,10 @@ impl Kernels {
         Ok(if report.is_good(by_name) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// For `guest/init`. An emulated machine is a few times slower than this one.
+    /// What `guest/init` exports.
     fn settings(&self) -> String {
-        format!(
-            "export DOCKFW_ORACLE_SECONDS={} DOCKFW_ORACLE_APPLIES={} DOCKFW_ORACLE_PACKETS={} DOCKFW_LAB_PATIENCE=4\n",
-            self.seconds,
-            oracle::APPLIES,
-            oracle::PACKETS
-        )
+        let oracle = oracle::environment(self.seconds);
+        oracle.map(|(name, value)| format!("export {name}={value}\n")).concat()
     }
 
     fn row(&self, row: &Row, base: &Base) -> Outcome {

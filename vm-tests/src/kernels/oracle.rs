@@ -3,8 +3,24 @@
 use std::fmt;
 
 /// What every machine must see of it.
-pub(super) const APPLIES: u64 = 50;
-pub(super) const PACKETS: u64 = 20_000;
+const APPLIES: u64 = 50;
+const PACKETS: u64 = 20_000;
+/// How many entries its longest lists have. With so many, the gap that kernels with `nft_array` leave in a transaction of both
+/// sets and rules is long enough to be seen in nearly each apply; more take long to put in force in an emulated machine.
+const ENTRIES: u64 = 2_000;
+/// An emulated machine is a few times slower than the one that it runs on.
+const PATIENCE: u64 = 4;
+
+/// What it is told by its environment.
+pub(super) fn environment(seconds: u64) -> [(&'static str, u64); 5] {
+    [
+        ("DOCKFW_ORACLE_SECONDS", seconds),
+        ("DOCKFW_ORACLE_APPLIES", APPLIES),
+        ("DOCKFW_ORACLE_PACKETS", PACKETS),
+        ("DOCKFW_ORACLE_ENTRIES", ENTRIES),
+        ("DOCKFW_LAB_PATIENCE", PATIENCE),
+    ]
+}
 
 /// What it counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
