@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::last_lines;
 use super::oracle::Counts;
 use super::rows::{Engine, Row};
 use super::steps::{Step, Steps};
@@ -104,7 +105,7 @@ impl Findings {
     }
 
     fn must_succeed(&mut self, name: &str, step: Option<&Step>) {
-        match step.map(|step| (step.code(), step.output.trim())) {
+        match step.map(|step| (step.code(), last_lines(&step.output))) {
             None => self.faults.push(format!("{name} did not run")),
             Some((None, output)) => self.faults.push(format!("{name} did not end: {output}")),
             Some((Some(0), _)) => {}

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use dockfw_lab::wait_until;
 
 use super::kernel::Kernel;
+use super::last_lines;
 use crate::machine::{KERNEL_LINE, QEMU, accelerator};
 
 /// A machine that is done takes a minute or two where nothing is accelerated and nothing else runs.
@@ -17,8 +18,6 @@ const LONGEST: Duration = Duration::from_secs(20 * 60);
 const PROCESSORS: &str = "2";
 /// Half of it is for the archive and what is unpacked of it.
 const MEMORY: &str = "1024";
-/// How much of the console tells what went wrong.
-const LAST_LINES: usize = 30;
 
 /// What a machine left.
 pub(crate) struct Ended {
@@ -59,22 +58,4 @@ fn power_on(kernel: &Kernel, initramfs: &Path, directory: &Path) -> Result<Child
     let errors = File::create(directory.join("qemu.log"))?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
     command.spawn().with_context(|| format!("cannot start {command:?}"))
-}
-
-fn last_lines(console: &str) -> String {
-    let lines: Vec<_> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    lines.split_at(lines.len().saturating_sub(LAST_LINES)).1.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_console_is_told() {
-        let console: String = (0..40).map(|line| format!("line {line}\r\n\r\n")).collect();
-        let told = last_lines(&console);
-        assert_eq!(told.lines().count(), LAST_LINES);
-        assert!(told.starts_with("line 10\n") && told.ends_with("line 39"));
-    }
 }

@@ -88,7 +88,7 @@ impl Kernels {
         let findings = run(row, &kernel, base, &directory)
             .unwrap_or_else(|error| Findings::default().with_fault(format!("{error:#}")));
         let outcome = Outcome::Ran(findings, start.elapsed());
-        eprintln!("vm-test: {}: {}", row.name, outcome.line());
+        eprintln!("vm-test: {}: {}; logs in {}", row.name, outcome.line(), directory.display());
         outcome
     }
 }
@@ -118,4 +118,25 @@ fn empty(directory: &Path) -> Result<PathBuf> {
     }
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(directory.to_owned())
+}
+
+/// How much of what was said tells what went wrong.
+const LAST_LINES: usize = 30;
+
+fn last_lines(said: &str) -> String {
+    let lines: Vec<_> = said.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    lines.split_at(lines.len().saturating_sub(LAST_LINES)).1.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_what_was_said_is_told() {
+        let console: String = (0..40).map(|line| format!("line {line}\r\n\r\n")).collect();
+        let told = last_lines(&console);
+        assert_eq!(told.lines().count(), LAST_LINES);
+        assert!(told.starts_with("line 10\n") && told.ends_with("line 39"));
+    }
 }

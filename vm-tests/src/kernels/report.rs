@@ -32,8 +32,8 @@ impl Outcome {
             Self::Ran(findings, took) => {
                 let word = if findings.faults.is_empty() { "passed" } else { "FAILED" };
                 let engines = findings.engines.iter().map(|(engine, found)| words(*engine, found));
-                let parts: Vec<_> = engines.chain(findings.faults.iter().cloned()).collect();
-                format!("{word} in {} s: Linux {}; {}", took.as_secs(), findings.version, parts.join("; "))
+                let engines: Vec<_> = engines.collect();
+                format!("{word} in {} s: Linux {}; {}", took.as_secs(), findings.version, engines.join("; "))
             }
         }
     }
@@ -78,6 +78,9 @@ impl Report {
         for (row, outcome) in &self.rows {
             // Writing to a string can't fail.
             let _ = writeln!(text, "{}: {}", row.name, outcome.line());
+            for fault in outcome.findings().into_iter().flat_map(|findings| &findings.faults) {
+                let _ = writeln!(text, "{}: FAILED: {fault}", row.name);
+            }
         }
         text + &format!("in {} s\n", self.took.as_secs())
     }
