@@ -24,7 +24,7 @@ const VARIANT: &str = "legacy";
 pub(crate) struct Base(PathBuf);
 
 impl Base {
-    /// Packs it, of the programs and of what `contents` says.
+    /// Packs it: the programs, and what the first process exports to them.
     pub(crate) fn pack(programs: &[(String, PathBuf)], settings: &str, directory: &Path) -> Result<Self> {
         let root = directory.join("root");
         let kit = root.join(PLACE.trim_start_matches('/'));
