@@ -6,9 +6,9 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::Table;
 
-use super::plan::{Operation, leftovers, plan};
+use super::plan::{Operation, Plan, leftovers, plan};
 use super::socket::Socket;
-use super::transaction::{Failure, Generation, Transaction};
+use super::transaction::{Failure, Generation, Transaction, reason};
 use super::wanted::Wanted;
 use super::{Compared, MAX_NAMED_BY_APPLY, Nftables, encode, retry};
 
@@ -18,6 +18,8 @@ pub(super) struct Change<'a> {
     socket: Socket,
     /// The names of the sets that were filled by it.
     filled: BTreeSet<String>,
+    /// Whether anything of it is in the kernel.
+    has_begun: bool,
 }
 
 /// How far an attempt got.
@@ -30,13 +32,13 @@ struct Attempt {
 
 impl<'a> Change<'a> {
     pub(super) fn begin(engine: &'a Nftables) -> Result<Self, EngineError> {
-        Ok(Self { engine, socket: Socket::open()?, filled: BTreeSet::new() })
+        Ok(Self { engine, socket: Socket::open()?, filled: BTreeSet::new(), has_begun: false })
     }
 
     /// Puts a table in force. Returns in what the one before differed. Where it fails, nothing is left of it.
     pub(super) fn to(mut self, table: &Table) -> Result<Vec<Difference>, EngineError> {
         let result = self.try_to(table);
-        if result.is_err() && !self.filled.is_empty() {
+        if result.is_err() && self.has_begun {
             self.take_back();
         }
         result
@@ -73,7 +75,7 @@ impl<'a> Change<'a> {
             if !plan.taken.is_empty() {
                 return Ok(plan.taken.iter().map(ToString::to_string).collect());
             }
-            match self.carry_out(generation, plan.steps()) {
+            match self.carry_out(generation, &plan) {
                 Err(Failure::Unknown) => self.engine.find_out(&mut self.socket, wanted),
                 result => result,
             }
@@ -82,30 +84,42 @@ impl<'a> Change<'a> {
         Ok(Attempt { differences, taken })
     }
 
-    fn carry_out<'o>(
-        &mut self,
-        mut generation: Generation,
-        steps: impl Iterator<Item = &'o [Operation<'o>]>,
-    ) -> Result<(), Failure> {
-        for step in steps {
-            generation = self.commit(generation, step)?;
+    fn carry_out(&mut self, generation: Generation, plan: &Plan<'_>) -> Result<(), Failure> {
+        let generation = self.commit(generation, &plan.fill)?;
+        let generation = self.commit(generation, &plan.switch)?;
+        match self.commit(generation, &plan.clear) {
+            // The new rules are in force all the same.
+            Err(Failure::Refused(refusals)) => {
+                for (label, reply) in refusals {
+                    let (operation, reason) = (label.operation, reason(&reply));
+                    log::warn!(
+                        "the kernel refused to {operation}: {reason}; no rule uses that, and the next apply tries again"
+                    );
+                }
+                Ok(())
+            }
+            result => result.map(drop),
         }
-        Ok(())
     }
 
     /// Commits a step, in several transactions where one does not take it: elements of sets that no rule asks yet, for of rules
     /// there is only ever one. Returns the generation that it made.
     fn commit(&mut self, mut generation: Generation, step: &[Operation<'_>]) -> Result<Generation, Failure> {
+        if step.is_empty() {
+            return Ok(generation);
+        }
         let mut transaction = Transaction::begin(&mut self.socket, Some(generation));
         for operation in step {
             if matches!(operation, Operation::AddElements(..)) && !transaction.has_room(&self.socket) {
                 transaction.commit(&mut self.socket)?;
+                self.has_begun = true;
                 generation = generation.next();
                 transaction = Transaction::begin(&mut self.socket, Some(generation));
             }
             operation.push(&mut transaction, &mut self.socket);
         }
         transaction.commit(&mut self.socket)?;
+        self.has_begun = true;
         self.filled.extend(step.iter().filter_map(Operation::added_set));
         Ok(generation.next())
     }
@@ -115,7 +129,7 @@ impl<'a> Change<'a> {
         let taken_back = retry(|_| {
             let Compared { generation, live } = self.engine.read_live(&mut self.socket, None, 0)?;
             let operations = live.as_ref().map(leftovers).unwrap_or_default();
-            if operations.is_empty() { Ok(()) } else { self.commit(generation, &operations).map(drop) }
+            self.commit(generation, &operations).map(drop)
         });
         if let Err(error) = taken_back {
             log::warn!("sets of the failed apply stay until the next one: {error}");

@@ -117,13 +117,6 @@ fn plan_first(wanted: &Wanted) -> Plan<'_> {
     }
 }
 
-impl<'a> Plan<'a> {
-    /// The transactions, in order.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = &[Operation<'a>]> {
-        [&self.fill, &self.switch, &self.clear].into_iter().map(Vec::as_slice).filter(|step| !step.is_empty())
-    }
-}
-
 /// What takes out again what an apply left that did not get as far as the rules.
 pub(crate) fn leftovers(live: &Live) -> Vec<Operation<'_>> {
     if live.chains.is_empty() {
@@ -358,8 +351,9 @@ mod tests {
 
     /// The operations of each transaction.
     fn steps_to(live: Option<&Live>, wanted: &Wanted, filled: &BTreeSet<String>) -> Vec<String> {
-        let plan = plan(live, wanted, filled);
-        plan.steps().map(|step| step.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).collect()
+        let Plan { fill, switch, clear, .. } = plan(live, wanted, filled);
+        let steps = [fill, switch, clear].into_iter().filter(|step| !step.is_empty());
+        steps.map(|step| step.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).collect()
     }
 
     fn steps(live: &Live) -> Vec<String> {

@@ -185,9 +185,15 @@ fn in_a_user_namespace_the_kernels_limit_holds_and_is_named() {
         Nftables::default().check_table(&table).expect("judged without its elements");
         Nftables::default().apply_table(&table).expect("elements come in several transactions");
         assert_eq!(texts(&Nftables::new(true).apply_table(&table).unwrap()), [""; 0]);
-        // Rules change at once, or not at all. Each takes a hundred bytes and more.
+        // Of a list that is refused in the middle, nothing stays.
+        let before = nft("list sets inet").lines().count();
+        let mut refused = table.with_sets_renamed(|name| (name == "hosts4").then(|| "more4".into()));
+        refused.sets[1] = set("nets4_0123456789", Elements::Ipv4(v4(&["10.0.0.0/8", "10.1.0.0/16"])), true);
+        assert!(matches!(Nftables::default().apply_table(&refused), Err(EngineError::Refused(_))));
+        assert_eq!(nft("list sets inet").lines().count(), before);
+        // Rules change at once, or not at all. Each takes 200 bytes and more.
         let rules = table.chains[0].rules.clone();
-        table.chains[0].rules.extend(rules.iter().cycle().take(more_than_fit / 5).cloned());
+        table.chains[0].rules.extend(rules.iter().cycle().take(more_than_fit / 8).cloned());
         let error = Nftables::default().apply_table(&table).unwrap_err();
         assert!(error.to_string().contains("net.core.wmem_max"), "{error}");
         return;
