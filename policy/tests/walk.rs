@@ -171,6 +171,20 @@ fn a_port_redirected_to_swarms_is_closed_to_peers_with_and_without_the_prefilter
     }
 }
 
+/// As with `DNAT --to 127.0.0.1`, and `route_localnet`.
+#[test]
+fn what_is_translated_to_a_loopback_address_is_open_to_whom_a_rule_lets_in() {
+    let ruleset = ruleset(POLICY);
+    let at_loopback = |dialled: &str, port| {
+        let translated = Some(Translation { address: "127.0.0.1".parse().unwrap(), port: 8080 });
+        Path { destination: dialled.parse().unwrap(), translated, ..to_host(port) }
+    };
+    let verdict = |path: &Path| verdict(&ruleset, &from("192.0.2.20", path));
+    assert_eq!(verdict(&at_loopback("198.51.100.1", 80)), Verdict::Pass);
+    assert_eq!(verdict(&at_loopback("198.51.100.1", 22)), Verdict::Drop);
+    assert_eq!(verdict(&at_loopback("127.0.0.1", 80)), Verdict::Drop);
+}
+
 const V4: &[&str] =
     &["10.0.0.1", "10.0.0.9", "10.0.1.1", "10.0.2.1", "127.0.0.1", "198.51.100.1", "172.17.0.9"];
 const V6: &[&str] = &["fd00::1", "fd00::9", "fd00:1::1", "fe80::7", "::1", "2001:db8::1"];
@@ -241,7 +255,7 @@ fn an_interface() -> impl Strategy<Value = Interface> {
 fn translation(is_v4: bool, forwarded: bool) -> impl Strategy<Value = Option<Translation>> {
     let address: IpAddr = match (is_v4, forwarded) {
         (true, true) => "172.17.0.2",
-        (true, false) => "198.51.100.1",
+        (true, false) => "127.0.0.1",
         (false, true) => "fd00:d0c::2",
         (false, false) => "2001:db8::1",
     }
@@ -303,10 +317,10 @@ proptest! {
     }
 
     /// What the first hook drops of new connections, the later ones drop too: a packet may meet them under another policy than
-    /// the first. (Of live ones, it alone drops what is blocked. What comes in by `lo` is never forwarded.)
+    /// the first. (Of live ones, the first alone drops what is blocked. What comes in by `lo` is never forwarded.)
     #[test]
     fn no_hook_relies_on_what_the_first_one_drops(policy in policy(), path in path()) {
-        prop_assume!(path.connection != Connection::Live);
+        let path = Path { connection: Connection::New, ..path };
         prop_assume!(path.incoming.name != "lo" || path.outgoing.is_none());
         let whole = ruleset(&policy);
         let mut later = whole.clone();

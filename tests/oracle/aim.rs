@@ -1,5 +1,5 @@
-//! Packets that would show it if two policies decided about one packet, the one at the first hook and the other at the next: what
-//! comes of them so is what comes of them under neither. Pure.
+//! Packets that two policies drop at different hooks: if a later hook relied on what the first one drops, they would come through
+//! where the one policy decides at the first hook and the other at the next. Pure.
 
 use std::collections::HashMap;
 
@@ -20,8 +20,8 @@ impl<'a> Aim<'a> {
         Self { policies, known: HashMap::new() }
     }
 
-    /// Whether two of these policies could come to such a verdict between them.
-    pub(crate) fn is_torn(
+    /// Whether two of these policies drop it at different hooks.
+    pub(crate) fn could_slip_through(
         &mut self,
         candidates: Mask,
         stream: (usize, &Stream),
@@ -30,11 +30,10 @@ impl<'a> Aim<'a> {
     ) -> bool {
         let policies = (0..self.policies.rulesets.len()).filter(|policy| candidates & only(*policy) != 0);
         let passes: Vec<_> = policies.map(|policy| self.passes(policy, stream, source, to)).collect();
-        let torn = |[a, b]: [bool; 2], [c, d]: [bool; 2]| {
-            let (one, other) = (a && b, c && d);
-            one == other && [a && d, c && b].iter().any(|mixed| *mixed != one)
-        };
-        passes.iter().any(|one| passes.iter().any(|other| torn(*one, *other)))
+        let mut dropped = passes.iter().filter(|hooks| !hooks.iter().all(|passes| *passes));
+        let is_first = |[passes, _]: &[bool; 2]| !passes;
+        let Some(one) = dropped.next() else { return false };
+        dropped.any(|other| is_first(other) != is_first(one))
     }
 
     /// Whether each hook on its way lets a packet pass, whatever the other does.
@@ -54,16 +53,16 @@ impl<'a> Aim<'a> {
     }
 }
 
-trials![a_packet_between_two_policies_is_found];
+trials![a_packet_that_two_policies_drop_at_different_hooks_is_found];
 
-fn a_packet_between_two_policies_is_found() {
+fn a_packet_that_two_policies_drop_at_different_hooks_is_found() {
     let policies = Policies::example();
     let (mut aim, stream) = (Aim::new(&policies), Stream::example());
-    let mut is_torn = |candidates, source: &str| {
-        aim.is_torn(candidates, (0, &stream), policies.source(source.parse().unwrap()), 7000)
+    let mut could = |candidates, source: &str| {
+        aim.could_slip_through(candidates, (0, &stream), policies.source(source.parse().unwrap()), 7000)
     };
     // "closed to all", and "open, hosts blocked", which drops it before the other one would.
-    assert!(is_torn(only(0) | only(1), "10.242.0.5"));
-    assert!(!is_torn(only(0) | only(1), "198.51.100.7"));
-    assert!(!is_torn(only(1), "10.242.0.5"));
+    assert!(could(only(0) | only(1), "10.242.0.5"));
+    assert!(!could(only(0) | only(1), "198.51.100.7"));
+    assert!(!could(only(1), "10.242.0.5"));
 }

@@ -119,7 +119,7 @@ impl<'a> Flood<'a> {
         let stream = &self.field.streams[number];
         let (mut source, mut to) = self.random(number, candidates);
         for _ in 1..TRIES {
-            if self.aim.is_torn(candidates, (number, stream), source, to) {
+            if self.aim.could_slip_through(candidates, (number, stream), source, to) {
                 return (source, to, true);
             }
             (source, to) = self.random(number, candidates);

@@ -38,15 +38,18 @@ const LINK_LOCAL6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// Packets that did not come from `lo` and have an address that only the host itself could use.
 pub(super) fn impossible_addresses() -> Vec<Vec<Match>> {
-    let of_loopback =
-        |network| [vec![Match::SourceNetwork(network)], vec![Match::DestinationNetwork(network)]];
-    loopback_networks().into_iter().flat_map(of_loopback).chain([vec![Match::SourceIsOwn]]).collect()
+    impossible(Match::DestinationNetwork)
 }
 
-/// The same of new connections, once their destination may have been translated.
+/// The same of new connections, once their destination may have been translated, maybe to an address of `lo`: what was dialled
+/// counts.
 pub(super) fn impossible_connections() -> Vec<Vec<Match>> {
-    let dialled = |network| vec![Match::DialledNetwork(network)];
-    impossible_addresses().into_iter().chain(loopback_networks().map(dialled)).collect()
+    impossible(Match::DialledNetwork)
+}
+
+fn impossible(destination: fn(IpNetwork) -> Match) -> Vec<Vec<Match>> {
+    let of_loopback = |network| [vec![Match::SourceNetwork(network)], vec![destination(network)]];
+    loopback_networks().into_iter().flat_map(of_loopback).chain([vec![Match::SourceIsOwn]]).collect()
 }
 
 fn loopback_networks() -> [IpNetwork; 2] {

@@ -1,5 +1,7 @@
 //! Processes of the host.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use anyhow::Result;
 
 use super::{SOURCES, opening};
@@ -37,6 +39,23 @@ pub(super) fn redirected(world: &World<'_>, setting: Setting) -> Result<()> {
     let behind = expect.verify();
     world.end_translation()?;
     dialled.and(behind)
+}
+
+/// IPv6 has no `route_localnet`: nothing is translated to ::1 there.
+pub(super) fn redirected_to_loopback(world: &World<'_>, setting: Setting) -> Result<()> {
+    const ROUTE_LOCALNET: &str = "net.ipv4.conf.eth0.route_localnet";
+    let (host, untrusted) = (&world.lab.host, &world.lab.untrusted);
+    let [_, v6] = world.at(3000);
+    let before = host.sysctl(ROUTE_LOCALNET)?;
+    host.set_sysctl(ROUTE_LOCALNET, "1")?;
+    world.translate(world.at(3080), [SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)), v6])?;
+    world.apply(setting, &opening(&["3080"], "host"))?;
+    let mut expect = Expectations::default();
+    expect.answers(untrusted, world.at(3080), "behind").silent(untrusted, world.at(3000));
+    let dialled = expect.verify();
+    world.end_translation()?;
+    host.set_sysctl(ROUTE_LOCALNET, &before)?;
+    dialled
 }
 
 pub(super) fn host_network(world: &World<'_>, setting: Setting) -> Result<()> {

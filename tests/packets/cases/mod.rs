@@ -130,6 +130,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case("S1", "a host process is closed unless a rule opens it", host::closed_unless_opened),
     case("S1", "a host process behind the operator's redirect goes by the number dialled", host::redirected),
+    case("S1", "so does one that it reaches at a loopback address", host::redirected_to_loopback),
     case("S1", "a container on the host's network is a process of the host", host::host_network),
     case("S2", "published ports are closed unless a rule opens them", docker::closed_unless_opened),
     case(
