@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::last_lines;
-use super::oracle::Counts;
+use super::oracle::{Counts, Floors};
 use super::rows::{Engine, Row};
 use super::steps::{Step, Steps};
 
@@ -73,7 +73,7 @@ impl Findings {
                 }
                 Found::Refused(reason)
             }
-            None if is_wanted => self.used(engine, steps),
+            None if is_wanted => self.used(row, engine, steps),
             None => {
                 self.faults.push(format!("{name} could be used, where its row says that it can't"));
                 return;
@@ -82,23 +82,23 @@ impl Findings {
         self.engines.push((engine, found));
     }
 
-    fn used(&mut self, engine: Engine, steps: &Steps) -> Found {
+    fn used(&mut self, row: &Row, engine: Engine, steps: &Steps) -> Found {
         let step = |name: &str| steps.get(&format!("{} {name}", engine.name()));
         for name in STEPS {
             self.must_succeed(&format!("{} {name}", engine.name()), step(name));
         }
         let took = |name| step(name).and_then(Step::success);
-        let counts = self.counts(engine, step("oracle"));
+        let counts = self.counts(row, engine, step("oracle"));
         Found::Used { apply: took("apply"), counts, load: took("load") }
     }
 
-    fn counts(&mut self, engine: Engine, step: Option<&Step>) -> Option<Counts> {
+    fn counts(&mut self, row: &Row, engine: Engine, step: Option<&Step>) -> Option<Counts> {
         let name = format!("{} oracle", engine.name());
         self.must_succeed(&name, step);
         let counts = Counts::read(&step?.output);
         let fault = match &counts {
             None => Some("it gave no figures".to_owned()),
-            Some(counts) => counts.fault(),
+            Some(counts) => counts.fault(Floors::of(row, engine)),
         };
         self.faults.extend(fault.map(|fault| format!("{name}: {fault}")));
         counts

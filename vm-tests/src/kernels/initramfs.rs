@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{busybox, run};
 
+use super::oracle::Floors;
 use super::rows::Row;
 use super::{modules, policies};
 use crate::kit::{PLACE, bring};
@@ -45,7 +46,10 @@ impl Base {
     pub(crate) fn with_modules(&self, row: &Row, modules: &Path, directory: &Path) -> Result<PathBuf> {
         let root = directory.join("modules");
         modules::take(modules, &root)?;
-        let engines = row.engines.iter().map(|engine| format!("{} {}\n", engine.name(), engine.backend()));
+        let engines = row.engines.iter().map(|engine| {
+            let Floors { applies, packets } = Floors::of(row, *engine);
+            format!("{} {} {applies} {packets}\n", engine.name(), engine.backend())
+        });
         fs::create_dir(root.join("etc"))?;
         fs::write(root.join("etc/engines"), engines.collect::<String>())?;
         let (part, whole) = (directory.join("modules.cpio"), directory.join("initramfs"));

@@ -2,21 +2,40 @@
 
 use std::fmt;
 
-/// What every machine must see of it.
-const APPLIES: u64 = 50;
-const PACKETS: u64 = 20_000;
+use super::rows::{Engine, Row};
+
+/// What a machine must see of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Floors {
+    /// How many policies are put in force.
+    pub(super) applies: u64,
+    /// How many packets are held against them.
+    pub(super) packets: u64,
+}
+
+impl Floors {
+    /// With the first of a row's engines.
+    const FIRST: Self = Self { applies: 50, packets: 20_000 };
+    /// With the compat engine beside the native one: an apply takes it many seconds in an emulated machine, and what it rests on is
+    /// the same in all kernels.
+    const SECOND: Self = Self { applies: 8, packets: 2_000 };
+
+    /// Those of an engine of a row.
+    pub(super) fn of(row: &Row, engine: Engine) -> Self {
+        if row.engines.first() == Some(&engine) { Self::FIRST } else { Self::SECOND }
+    }
+}
+
 /// How many entries its longest lists have. With so many, the gap that kernels with `nft_array` leave in a transaction of both
 /// sets and rules is long enough to be seen in nearly each apply; more take long to put in force in an emulated machine.
 const ENTRIES: u64 = 2_000;
 /// An emulated machine is a few times slower than the one that it runs on.
 const PATIENCE: u64 = 4;
 
-/// What it is told by its environment.
-pub(super) fn environment(seconds: u64) -> [(&'static str, u64); 5] {
+/// What it is told by its environment, beside its floors.
+pub(super) fn environment(seconds: u64) -> [(&'static str, u64); 3] {
     [
         ("DOCKFW_ORACLE_SECONDS", seconds),
-        ("DOCKFW_ORACLE_APPLIES", APPLIES),
-        ("DOCKFW_ORACLE_PACKETS", PACKETS),
         ("DOCKFW_ORACLE_ENTRIES", ENTRIES),
         ("DOCKFW_LAB_PATIENCE", PATIENCE),
     ]
@@ -46,11 +65,11 @@ impl Counts {
     }
 
     /// What is wrong with them.
-    pub(super) fn fault(&self) -> Option<String> {
-        let is_enough = self.applies >= APPLIES && self.packets >= PACKETS;
+    pub(super) fn fault(&self, Floors { applies, packets }: Floors) -> Option<String> {
+        let is_enough = self.applies >= applies && self.packets >= packets;
         let fault = match (self.wrong, is_enough) {
             (0, true) => return None,
-            (0, false) => format!("fewer than {APPLIES} applies or {PACKETS} packets"),
+            (0, false) => format!("fewer than {applies} applies or {packets} packets"),
             (wrong, _) => format!("{wrong} wrong verdicts"),
         };
         Some(format!("{fault} ({self})"))
@@ -91,7 +110,7 @@ test native ... FAILED
 
     #[test]
     fn too_little_is_a_fault_and_so_is_a_wrong_verdict() {
-        let fault = |applies, packets, wrong| Counts { applies, packets, wrong }.fault();
+        let fault = |applies, packets, wrong| Counts { applies, packets, wrong }.fault(Floors::FIRST);
         assert_eq!(fault(50, 20_000, 0), None);
         assert!(fault(49, 20_000, 0).is_some() && fault(50, 19_999, 0).is_some());
         assert!(fault(50, 20_000, 1).is_some_and(|fault| fault.starts_with("1 wrong")));
