@@ -107,7 +107,8 @@ fn pairs<'a>(live: &'a Live, wanted: &'a Wanted, asked: &BTreeSet<&[u8]>) -> Vec
     wanted.sets.iter().map(|set| (set, before(set))).collect()
 }
 
-fn is_named_as_wanted(live: &dump::Set, wanted: &Wanted) -> bool {
+/// Whether a set has the name of one that is wanted, whatever is in it.
+pub(crate) fn is_named_as_wanted(live: &dump::Set, wanted: &Wanted) -> bool {
     wanted.sets.iter().any(|set| live.name.is(&set.name))
 }
 

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use dockfw_policy::difference::{Difference, DifferenceKind};
 
 use super::compare::{
-    differences, is_anonymous, is_counter, is_of_same_type, is_own, is_stale_object, same_base,
-    same_definition, same_set, whole_table,
+    differences, is_anonymous, is_counter, is_named_as_wanted, is_of_same_type, is_own, is_stale_object,
+    same_base, same_definition, same_set, whole_table,
 };
 use super::dump::{self, Live, Name};
 use super::userdata::set_entries;
@@ -182,8 +182,8 @@ impl<'a> Sets<'a, '_> {
 
     /// Sets of names that are not wanted.
     fn clear(&self) -> Vec<Operation<'a>> {
-        let is_wanted = |own: &dump::Set| self.wanted.sets.iter().any(|set| own.name.is(&set.name));
-        let stale = self.live.sets.iter().filter(|own| !is_anonymous(own) && !is_wanted(own));
+        let is_stale = |own: &&dump::Set| !is_anonymous(own) && !is_named_as_wanted(own, self.wanted);
+        let stale = self.live.sets.iter().filter(is_stale);
         stale.map(|own| Operation::DeleteSet(&own.name)).collect()
     }
 }
