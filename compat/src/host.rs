@@ -45,7 +45,8 @@ impl Host {
         // What can't be read there has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
         let in_usual = in_other && has_docker(&usual)?;
-        let dockers = Dockers { in_usual, in_other, on_nftables: facts.docker_uses_nftables };
+        let on_nftables = facts.docker_uses_nftables.is_some_and(|tell| tell());
+        let dockers = Dockers { in_usual, in_other, on_nftables };
         let unfit = dockers.unfit(usual.variant);
         Ok(match other {
             Some(other) if dockers.in_other && !dockers.in_usual => {

@@ -8,8 +8,9 @@ use dockfw_policy::policy::Policy;
 use super::facts::{Gathered, gather};
 use super::{judge, load};
 use crate::cli::Check;
+use crate::engines;
 use crate::exit::Exit;
-use crate::host::{docker, firewalls, netfilter, persistence};
+use crate::host::{capabilities, docker, firewalls, netfilter, persistence};
 use crate::safety::{self, host::Host};
 
 /// What is said before the objections.
@@ -19,6 +20,7 @@ const REFUSED: &str = "the policy is valid, but an apply would be refused here, 
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, options.force)?;
     let mut judgement = judge(&policy, || Ok(true))?;
+    judgement.notes.extend(engine_note(&policy)?);
     judgement.notes.extend(firewalls::notes());
     judgement.notes.extend(persistence::notes());
     judgement.notes.extend(notes_of_host(&policy)?);
@@ -34,6 +36,14 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// That the engine can't go on, where it can't. What can't be read, for want of privileges, is passed over.
+fn engine_note(policy: &Policy) -> anyhow::Result<Option<String>> {
+    if !capabilities::has_net_admin() {
+        return Ok(None);
+    }
+    Ok(engines::why_not_for_this_host(policy.engine.backend)?)
 }
 
 /// What else on this host bears on the policy. What can't be read, for want of privileges, is passed over.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{differences, fit_to_host, load};
 use crate::cli::Diff;
-use crate::engines::{self, Chosen};
+use crate::engines::{self, Chosen, Compared};
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::takeover::Takeover;
@@ -22,6 +22,8 @@ struct Report {
     /// Whether there is any difference.
     differs: bool,
     differences: Vec<Difference>,
+    /// Why packets do not meet what is there, if so.
+    unfit: Option<String>,
 }
 
 /// Compares the policy with what is live in the kernel. Changes nothing.
@@ -33,17 +35,21 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     }
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let engine = chosen.engine.name();
-    let mut found = chosen.differences(&engines::compile_for(engine, &policy))?;
-    found.extend(Takeover::find()?.differences());
-    let report = Report { engine, differs: !found.is_empty(), differences: found };
+    let mut compared = chosen.compare(&engines::compile_for(engine, &policy))?;
+    compared.differences.extend(Takeover::find()?.differences());
+    let differs = !compared.is_same();
+    let Compared { differences, unfit } = compared;
+    let report = Report { engine, differs, differences, unfit };
     answer(if options.json { serde_json::to_string_pretty(&report)? } else { text(&report) })?;
     Ok(if report.differs { Exit::NotInForce } else { Exit::Done })
 }
 
 fn text(report: &Report) -> String {
-    if report.differs {
-        differences::text(&report.differences)
-    } else {
-        format!("no differences ({})", report.engine)
+    if !report.differs {
+        return format!("no differences ({})", report.engine);
     }
+    let unfit = report.unfit.iter().map(|reason| format!("packets pass by what is there: {reason}"));
+    let differences =
+        Some(&report.differences).filter(|found| !found.is_empty()).map(|found| differences::text(found));
+    unfit.chain(differences).collect::<Vec<_>>().join("\n")
 }

@@ -73,7 +73,7 @@ fn compiled(
     let chosen = Chosen::by(backend, false)?;
     let engine = chosen.engine.name();
     let ruleset = engines::compile_for(engine, policy);
-    let in_force = chosen.differences(&ruleset)?.is_empty();
+    let in_force = chosen.compare(&ruleset)?.is_same();
     Ok((engine, ruleset, Some(in_force)))
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use dockfw_compat::{Facts, Iptables};
 use dockfw_policy::compile::{self, compile};
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
-use dockfw_policy::engine::{Engine, EngineError, Presence, Requirement};
+use dockfw_policy::engine::{Engine, EngineError, Presence, Requirement, State};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 
@@ -26,26 +26,43 @@ pub(crate) const IPTABLES: &str = "iptables";
 /// The engine of this name, to be put to work. With `verify`, it compares every element of every set.
 fn by_name(name: &str, verify: bool) -> Box<dyn Engine> {
     match name {
-        IPTABLES => Box::new(iptables(docker::uses_nftables())),
+        IPTABLES => Box::new(iptables()),
         _ => Box::new(Nftables::new(verify)),
     }
 }
 
-fn iptables(docker_uses_nftables: bool) -> Iptables {
+fn iptables() -> Iptables {
     let chains = || foreign::chains_of_iptables().ok();
-    Iptables::new(Facts { docker_uses_nftables, chains_of_iptables_nft: Some(chains) })
+    Iptables::new(Facts {
+        docker_uses_nftables: Some(docker::uses_nftables),
+        chains_of_iptables_nft: Some(chains),
+    })
 }
 
-/// The engines, each of which may have left something on the host: to be read and removed, for which they need to know
-/// nothing of Docker.
+/// The engines, each of which may have left something on the host.
 pub(crate) fn all(verify: bool) -> [Box<dyn Engine>; 2] {
-    [Box::new(Nftables::new(verify)), Box::new(iptables(false))]
+    [NFTABLES, IPTABLES].map(|name| by_name(name, verify))
 }
 
 /// The engine that is not this one.
 fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
     let [native, compat] = all(false);
     if engine.name() == NFTABLES { compat } else { native }
+}
+
+/// What is on the host beside a policy that should be in force.
+pub(crate) struct Compared {
+    /// How the two differ.
+    pub(crate) differences: Vec<Difference>,
+    /// Why packets do not meet what is there, if so.
+    pub(crate) unfit: Option<String>,
+}
+
+impl Compared {
+    /// Whether the policy is what packets meet, and nothing else.
+    pub(crate) fn is_same(&self) -> bool {
+        self.differences.is_empty() && self.unfit.is_none()
+    }
 }
 
 /// The engine that is to put a policy in force.
@@ -93,9 +110,14 @@ impl Chosen {
 
     /// How what is on the host differs from a policy that is in force, by this engine alone.
     pub(crate) fn differences(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
-        let mut found = self.engine.read(Some(ruleset))?.differences;
-        found.extend(self.foreign());
-        Ok(found)
+        self.compare(ruleset).map(|compared| compared.differences)
+    }
+
+    /// The same, and whether packets meet what is there.
+    pub(crate) fn compare(&self, ruleset: &Ruleset) -> Result<Compared, EngineError> {
+        let State { mut differences, unfit, .. } = self.engine.read(Some(ruleset))?;
+        differences.extend(self.foreign());
+        Ok(Compared { differences, unfit })
     }
 
     /// Everything that the other engine has on the host: never what is wanted.
@@ -187,30 +209,39 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
 
 /// What is in force stays while its engine can work here.
 fn choose_by_facts() -> Result<&'static str, EngineError> {
-    if let Some(name) = in_force(&all(false))?
-        && is_fit(by_name(name, false).as_ref())?
-    {
-        return Ok(name);
+    if let Some(name) = in_force(&all(false))? {
+        match why_unfit(by_name(name, false).as_ref())? {
+            None => return Ok(name),
+            Some(reason) => log::warn!("the {name} engine, which is in force, can't go on: {reason}"),
+        }
     }
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
 }
 
-/// Whether an engine of which rules are there can go on.
-fn is_fit(engine: &dyn Engine) -> Result<bool, EngineError> {
+/// Why the engine that a policy asks for by name, or else the one that is in force, is not for this host, if so.
+pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, EngineError> {
+    let name = match backend {
+        Backend::Auto => in_force(&all(false))?,
+        by_name => Some(by_name.name()),
+    };
+    let Some(name) = name else { return Ok(None) };
+    let reason = why_unfit(by_name(name, false).as_ref())?;
+    Ok(reason.map(|reason| format!("the {name} engine is not for this host: {reason}")))
+}
+
+/// Why an engine can't work on this host, if so.
+fn why_unfit(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
     match engine.must_be_fit() {
-        Err(EngineError::Unsupported(reason)) => {
-            log::warn!("the {} engine, which is in force, can't go on: {reason}", engine.name());
-            Ok(false)
-        }
-        fit => fit.map(|()| true),
+        Err(EngineError::Unsupported(reason)) => Ok(Some(reason)),
+        fit => fit.map(|()| None),
     }
 }
 
 /// Reads everything that decides between the engines. An engine that this host can't have at all has its reason
 /// among what is missing; a failure that may pass is an error.
 pub(crate) fn survey() -> Result<Survey, EngineError> {
-    let [native, compat] = [NFTABLES, IPTABLES].map(|name| by_name(name, false));
+    let [native, compat] = all(false);
     Ok(Survey {
         nftables: requirements(native.as_ref())?,
         iptables: requirements(compat.as_ref())?,

@@ -300,7 +300,10 @@ fn the_other_engine_in_force_is_a_difference() {
 fn json_has_all_keys_that_are_documented() {
     let desk = Desk::new("diff-json");
     let none = desk.script("dockfw apply >/dev/null; dockfw diff --json").exits(0).json();
-    assert_eq!(none, serde_json::json!({ "engine": "nftables", "differs": false, "differences": [] }));
+    assert_eq!(
+        none,
+        serde_json::json!({ "engine": "nftables", "differs": false, "differences": [], "unfit": null })
+    );
     let script = "dockfw apply >/dev/null
         nft insert rule inet dockfw input accept
         nft delete element inet dockfw $(set_of trusted_v4) '{ 192.0.2.10 }'

@@ -29,3 +29,4 @@ mod schema;
 mod status;
 mod takeover;
 mod trials;
+mod unfit;

@@ -57,6 +57,33 @@ pub(super) fn compat_refuses_dockers_nftables(world: &World<'_>, setting: Settin
     Ok(())
 }
 
+/// The engine was put in force while Docker was on iptables, and nobody has applied anything since.
+pub(super) fn compat_is_passed_by(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.remove()?;
+    world.docker.stop()?;
+    for family in ["ip", "ip6"] {
+        world.lab.host.nft(&format!("delete table {family} docker-bridges"))?;
+    }
+    let compat = Setting { engine: Engine::Compat, ..setting };
+    let applied = world.apply(compat, SOURCES);
+    world.docker.launch()?;
+    applied?;
+    let said = |verb: &str| -> Result<(Option<i32>, String)> {
+        let output = world.lab.dockfw(&[verb])?;
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        ))
+    };
+    let (status, check, diff) = (said("status")?, said("check")?, said("diff")?);
+    world.remove()?;
+    let reason = "Docker uses its nftables backend";
+    ensure!(status.0 == Some(7) && status.1.contains(reason), "status: {status:?}");
+    ensure!(check.0 == Some(0) && check.1.contains(reason), "check: {check:?}");
+    ensure!(diff.0 == Some(7), "diff: {diff:?}");
+    Ok(())
+}
+
 fn refuses_compat(world: &World<'_>) -> Result<()> {
     let before = world.rules()?;
     let compat = Setting { engine: Engine::Compat, prefilter: true };

@@ -119,6 +119,12 @@ pub(crate) const CASES: &[Case] = &[
     )
     .about_nftables(),
     case(
+        "S2 status",
+        "rules of the compat engine that Docker's nftables backend passes by are not in force",
+        docker::compat_is_passed_by,
+    )
+    .about_nftables(),
+    case(
         "S6",
         "a trusted source reaches every process and every published port",
         docker::trusted_reaches_all,
