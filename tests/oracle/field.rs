@@ -79,7 +79,7 @@ impl<'a> Field<'a> {
             let held = desk.wait(|ledger| self.is_over() || ledger.behind(epoch).is_none());
             ensure!(!self.is_over(), "the flood has ended");
             if let (false, Some(stream)) = held {
-                bail!("nothing arrives any more of what a trusted source sends: {}", self.streams[stream]);
+                bail!(self.silence(&[stream]));
             }
         }
         Ok(())
@@ -115,6 +115,12 @@ impl<'a> Field<'a> {
             desk.settled.wait_timeout_while(ledger, time, full).unwrap_or_else(PoisonError::into_inner);
         let open = (0..self.streams.len()).filter(|stream| ledger.is_open(*stream));
         if waited.timed_out() { open.collect() } else { Vec::new() }
+    }
+
+    /// What it means if nothing is heard of these streams, in words.
+    pub(crate) fn silence(&self, streams: &[usize]) -> String {
+        let named: Vec<_> = streams.iter().map(|stream| self.streams[*stream].to_string()).collect();
+        format!("nothing arrives any more of what a trusted source sends: {}", named.join("; "))
     }
 
     /// Settles packets that were heard.

@@ -26,10 +26,10 @@ const ON_THE_WAY: usize = 240;
 const SALVO: usize = 8;
 /// How many packets are thought of until one is sent.
 const TRIES: usize = 4;
-/// How long a sender waits for packets to be settled before it sends some that always arrive.
+/// How long a sender waits for packets to be settled before it sends some that always arrive, the first time.
 const WAIT: Duration = Duration::from_millis(5);
-/// How long nothing may arrive at all.
-const SILENCE: Duration = Duration::from_secs(20);
+/// And the last time: longer than it takes until all that is on the way has arrived.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// The source ports are used one after the other. Connection tracking forgets a packet within two seconds.
 const FORGOTTEN: Duration = Duration::from_secs(4);
 const FIRST_PORT: u32 = 1024;
@@ -157,18 +157,20 @@ impl<'a> Flood<'a> {
         sender.send_frame(&frame(sender.hardware_addresses(), &headers, tag)).context("cannot send")
     }
 
-    /// Waits until few packets are on the way. Where nobody can tell what became of them, packets that arrive settle that.
+    /// Waits until few packets are on the way. Where nobody can tell what became of them, packets that arrive settle that: each time
+    /// after twice as long, or a slow host would get them faster than it takes them.
     fn wait_for_room(&mut self) -> Result<()> {
-        let start = Instant::now();
+        let mut wait = WAIT;
         loop {
-            let open = self.field.wait_for_room(self.number, ON_THE_WAY, WAIT);
+            let open = self.field.wait_for_room(self.number, ON_THE_WAY, wait);
             if open.is_empty() || self.field.is_over() {
                 return Ok(());
             }
-            ensure!(start.elapsed() < SILENCE * patience(), "nothing arrives any more, trusted or not");
+            ensure!(wait < LONGEST_WAIT * patience(), "{}", self.field.silence(&open));
             for stream in open {
                 self.shoot_trusted(stream)?;
             }
+            wait *= 2;
         }
     }
 }
