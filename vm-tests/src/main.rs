@@ -24,6 +24,7 @@ mod roots;
 mod rows;
 mod scenarios;
 mod side_by_side;
+mod vmlinuz;
 mod wire;
 
 use std::collections::BTreeSet;

@@ -12,6 +12,7 @@ use dockfw_lab::{cache_directory, debian_mirror, run};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::disk::{AGENT, AGENT_UNIT, Boot, Disk};
+use crate::vmlinuz;
 
 /// What a Docker host of Debian has here: Docker, what dockfw asks for, and the services whose restart is a scenario.
 const PACKAGES: &str = "busybox-static,conntrack,docker.io,firewalld,ipset,iproute2,iptables,iptables-persistent,kmod,\
@@ -48,7 +49,7 @@ pub(crate) fn build(suite: &str) -> Result<()> {
     let root = partial.join("root");
     mmdebstrap(suite, &root)?;
     furnish(&root)?;
-    take_kernel(&root, &partial.join("vmlinuz"))?;
+    fs::copy(vmlinuz::of(&root)?, partial.join("vmlinuz")).context("cannot copy the kernel")?;
     pack(&root, &partial.join("disk.ext4"))?;
     fs::remove_dir_all(&root)?;
     Ok(fs::rename(&partial, &directory)?)
@@ -96,15 +97,6 @@ fn furnish(root: &Path) -> Result<()> {
     fs::write(root.join("etc/systemd/network/10-eth0.network"), NETWORK)?;
     let services = format!("systemctl enable vm-agent systemd-networkd; systemctl disable {NOT_AT_BOOT}");
     run(Command::new("chroot").arg(root).args(["sh", "-c", &services]))?;
-    Ok(())
-}
-
-fn take_kernel(root: &Path, target: &Path) -> Result<()> {
-    let entries = fs::read_dir(root.join("boot"))?.collect::<Result<Vec<_>, _>>()?;
-    let is_kernel = |path: &PathBuf| path.to_string_lossy().contains("/vmlinuz-");
-    let kernel =
-        entries.into_iter().map(|entry| entry.path()).find(is_kernel).context("no kernel in /boot")?;
-    fs::copy(kernel, target).context("cannot copy the kernel")?;
     Ok(())
 }
 

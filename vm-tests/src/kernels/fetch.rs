@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use dockfw_lab::{debian_mirror, run};
 
 use super::empty;
+use crate::vmlinuz;
 
 /// Always depends on the suite's newest one.
 const NEWEST: &str = "linux-image-cloud-amd64";
@@ -57,19 +58,19 @@ fn renew(suite: &str, directory: &Path) -> Result<()> {
     Ok(fs::rename(partial, directory)?)
 }
 
-/// Where the packages have them has changed over the years.
-const UNPACK: &str = r#"
-for package in *.deb; do dpkg-deb --extract "$package" root; done
-mv "$(find root -type f -name 'vmlinuz*')" "$1/vmlinuz"
-mkdir "$1/lib"
-mv "$(find root -type d -path '*/lib/modules')" "$1/lib/"
-"#;
+const EXTRACT: &str = r#"for package in *.deb; do dpkg-deb --extract "$package" root; done"#;
+/// Where packages have modules: older ones, and those since everything lies below `usr`.
+const MODULES: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 
 fn unpack(apt: &Apt, names: &[String], target: &Path) -> Result<()> {
-    let packages = apt.directory.join("packages");
-    empty(&packages)?;
+    let packages = empty(&apt.directory.join("packages"))?;
     run(apt.command("apt-get").arg("download").args(names).current_dir(&packages))?;
-    run(Command::new("sh").args(["-ec", UNPACK, "sh"]).arg(target).current_dir(&packages))?;
+    run(Command::new("sh").args(["-ec", EXTRACT]).current_dir(&packages))?;
+    let root = packages.join("root");
+    fs::rename(vmlinuz::of(&root)?, target.join("vmlinuz"))?;
+    let modules = MODULES.iter().map(|place| root.join(place)).find(|place| place.is_dir());
+    fs::create_dir(target.join("lib"))?;
+    fs::rename(modules.context("a kernel without modules")?, target.join("lib/modules"))?;
     Ok(fs::remove_dir_all(packages)?)
 }
 
