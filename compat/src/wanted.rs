@@ -6,6 +6,9 @@ use ipnetwork::IpNetwork;
 
 /// The chain of the Prerouting hook.
 pub(crate) const PREROUTING: &str = "DOCKFW-PRE";
+/// The chain to which what comes in by some interfaces goes from there: the only hook at which iptables can ask for the way
+/// back to a source.
+pub(crate) const SOURCES: &str = "DOCKFW-SOURCES";
 /// The chain of the Input hook.
 pub(crate) const INPUT: &str = "FILTERS";
 /// The chain of the Forward hook.
@@ -21,7 +24,7 @@ pub(crate) const HOOKS: [(Hook, &str); 3] =
 
 /// Whether a chain is the engine's own: one of these, or a continuation of one.
 pub(crate) fn is_own_chain(name: &str) -> bool {
-    [PREROUTING, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
+    [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
         Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
         None => false,

@@ -111,6 +111,8 @@ impl Compiler<'_> {
         for (matches, what) in always::neighbourhood().into_iter().chain(always::dhcp()) {
             rules.pass(matches, None, what);
         }
+        // Before everything that asks the source: a container may send with any.
+        self.drop_forged_by_containers(&mut rules);
         if self.policy.echo == Echo::Accept {
             for matches in always::echo_requests() {
                 rules.pass(matches, Some(names::ECHO), "ping");
@@ -138,17 +140,16 @@ impl Compiler<'_> {
     fn forward(&self) -> Vec<Rule> {
         let mut rules = self.rules();
         // First of all: a container that may speak to anyone must not speak VXLAN in this node's name.
-        if !self.policy.swarm.peers.is_empty() {
-            let vxlan =
-                vec![ports(Transport::Udp, PortField::Destination, [self.policy.swarm.data_path_port])];
-            rules.drop(vxlan, names::DROP_VXLAN, "forwarded VXLAN");
+        if self.has_peers() {
+            rules.drop(vec![self.vxlan()], names::DROP_VXLAN, "forwarded VXLAN");
         }
         rules.pass(vec![Match::Established], None, "live connections");
         rules.drop_impossible(always::impossible_connections());
+        self.drop_swarm_of_containers(&mut rules);
         self.pass_docker(&mut rules);
         // Before everything that lets new connections in from outside.
         rules.drop_blocked(self.of_blocked());
-        for (matches, what) in always::neighbourhood() {
+        for (matches, what) in always::neighbourhood_across() {
             rules.pass(matches, None, what);
         }
         self.pass_unfiltered(&mut rules);
@@ -160,6 +161,35 @@ impl Compiler<'_> {
         }
         rules.drop(vec![], names::DROP_FORWARD, "the rest");
         rules.done()
+    }
+
+    /// Drops what a container sends to the host with a source that is none of its network's, a peer's for instance, and VXLAN
+    /// from whatever source.
+    fn drop_forged_by_containers(&self, rules: &mut Rules<'_>) {
+        if !self.has_docker() {
+            return;
+        }
+        let inside = || Match::In(DOCKER);
+        let forged = vec![inside(), Match::ReversePathFails];
+        rules.drop(forged, names::DROP_FORGED, "forged source");
+        if self.has_peers() {
+            rules.drop(vec![inside(), self.vxlan()], names::DROP_VXLAN, "VXLAN of containers");
+        }
+    }
+
+    /// Drops what containers would say to the Swarm's other nodes: translated, it comes from this node's address, which these
+    /// trust.
+    fn drop_swarm_of_containers(&self, rules: &mut Rules<'_>) {
+        if self.has_docker() && self.has_peers() {
+            for service in always::swarm_talk() {
+                let to_peers = vec![Match::In(DOCKER), Match::Destination(PEERS), service];
+                rules.drop(to_peers, names::DROP_CONTAINERS, "containers to Swarm peers");
+            }
+        }
+    }
+
+    fn vxlan(&self) -> Match {
+        ports(Transport::Udp, PortField::Destination, [self.policy.swarm.data_path_port])
     }
 
     /// The rules of the forward hook for one `[[allow]]`.
@@ -181,7 +211,7 @@ impl Compiler<'_> {
         self.pass_unfiltered(rules);
         rules.pass(vec![Match::NotOpening], None, "all but TCP SYNs");
         self.pass_trusted(rules, None);
-        if !self.policy.swarm.peers.is_empty() {
+        if self.has_peers() {
             rules.pass(
                 vec![always::swarm_tcp(PortField::Destination), Match::Source(PEERS)],
                 None,
@@ -200,6 +230,10 @@ impl Compiler<'_> {
 
     fn has_docker(&self) -> bool {
         !self.policy.interfaces.docker.is_empty()
+    }
+
+    fn has_peers(&self) -> bool {
+        !self.policy.swarm.peers.is_empty()
     }
 
     /// These conditions for what comes in by no bridge of Docker's, where a rule can't stand behind those that pass or drop
@@ -232,7 +266,7 @@ impl Compiler<'_> {
 
     /// Unconditional, because VXLAN never is a known connection: its source port changes with each inner flow.
     fn pass_peers(&self, rules: &mut Rules<'_>, counter: Option<SetName>) {
-        if self.policy.swarm.peers.is_empty() {
+        if !self.has_peers() {
             return;
         }
         for service in always::swarm_services(self.policy.swarm.data_path_port) {

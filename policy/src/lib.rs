@@ -16,6 +16,7 @@ pub mod nft;
 pub mod policy;
 pub mod reference;
 pub mod resolve;
+pub mod reverse_path;
 pub mod ruleset;
 pub mod service;
 mod suggest;

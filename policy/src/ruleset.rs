@@ -189,6 +189,8 @@ pub enum Match {
     Out(SetName),
     /// Its source is in this set.
     Source(SetName),
+    /// Its destination is in this set.
+    Destination(SetName),
     /// Its source is in this network.
     SourceNetwork(IpNetwork),
     /// Its destination is in this network.
@@ -196,8 +198,15 @@ pub enum Match {
     /// The address that the client dialled is in this network: the destination of its connection's first packet, before any
     /// translation.
     DialledNetwork(IpNetwork),
-    /// Its source is an address of the host itself, and it was sent to the host alone.
+    /// Its source is an address of the host itself, and it is none of the host's own packets to a group or to everyone, which
+    /// come back to it: it was sent to the host alone, or its destination is an address of the host, too.
     SourceIsOwn,
+    /// The host has no way back to its source by the interface that it came in by. What is asked is the host's routing, not a
+    /// list.
+    ReversePathFails,
+    /// Routing is going to take it to this hook: its destination is an address of the host, a group or everyone, or none of
+    /// these.
+    BoundFor(Hook),
     /// It belongs to a known connection, or is an error or helper's packet about one.
     Established,
     /// Its connection's destination was translated.
@@ -222,6 +231,13 @@ pub enum Match {
         /// The types.
         types: RangeInclusive<u8>,
     },
+    /// Its hop limit (IPv6) or time to live (IPv4) is this, as it is at the hook: a packet that was routed has lost one.
+    HopLimit {
+        /// IPv4 or IPv6.
+        family: Family,
+        /// The number.
+        limit: u8,
+    },
     /// It is anything but a TCP segment that opens a connection.
     NotOpening,
 }
@@ -240,6 +256,12 @@ pub enum PortField {
 }
 
 impl Ruleset {
+    /// The rules of a hook, in order.
+    pub fn rules(&self, hook: Hook) -> impl Iterator<Item = &Rule> {
+        let own = self.hooks.iter().filter(move |rules| rules.hook == hook);
+        own.flat_map(|rules| &rules.rules)
+    }
+
     /// The set of addresses of this name.
     pub fn address_list(&self, name: &SetName) -> Option<&AddressList> {
         self.addresses.iter().find(|list| list.name == *name)

@@ -10,9 +10,9 @@ mod packet;
 
 pub use audience::{Admission, Audience, audience};
 pub use matching::SourceCondition;
-pub use packet::{Connection, Interface, Packet, Path, Payload, Sender, Translation};
+pub use packet::{Connection, Interface, Packet, Path, Payload, Sender, Translation, USUAL_HOP_LIMIT};
 
-use crate::ruleset::{Action, Hook, HookRules, Rule, Ruleset};
+use crate::ruleset::{Action, Hook, Rule, Ruleset};
 use matching::View;
 
 /// What becomes of a packet, as far as dockfw decides.
@@ -85,6 +85,5 @@ pub fn verdict(ruleset: &Ruleset, packet: &Packet) -> Verdict {
 
 /// The rules of a hook, numbered.
 fn rules(ruleset: &Ruleset, hook: Hook) -> impl Iterator<Item = (usize, &Rule)> {
-    let own = ruleset.hooks.iter().filter(move |rules| rules.hook == hook);
-    own.flat_map(|HookRules { rules, .. }| rules).enumerate()
+    ruleset.rules(hook).enumerate()
 }

@@ -11,8 +11,8 @@ use dockfw_policy::compile::compile;
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
-    Connection, Interface, Packet, Path, Payload, Sender, Translation, Verdict, audience, explain_path,
-    verdict,
+    Connection, Interface, Packet, Path, Payload, Sender, Translation, USUAL_HOP_LIMIT, Verdict, audience,
+    explain_path, verdict,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -31,6 +31,7 @@ fn to_host(port: u16) -> Path {
     Path {
         destination: "198.51.100.1".parse().unwrap(),
         payload: Payload::Ports { transport: Transport::Tcp, source: 40000, destination: port, opens: true },
+        hop_limit: USUAL_HOP_LIMIT,
         translated: None,
         incoming: interface("eth0", false),
         outgoing: None,
@@ -48,7 +49,8 @@ fn to_container(port: u16, own: u16, is_published: bool) -> Path {
 
 fn from(address: &str, path: &Path) -> Packet {
     let address: IpAddr = address.parse().unwrap();
-    Packet { sender: Sender { address, is_own: address == path.destination }, path: path.clone() }
+    let sender = Sender { address, is_own: address == path.destination, reverse_path_fails: false };
+    Packet { sender, path: path.clone() }
 }
 
 const POLICY: &str = r#"
@@ -185,9 +187,17 @@ fn what_is_translated_to_a_loopback_address_is_open_to_whom_a_rule_lets_in() {
     assert_eq!(verdict(&at_loopback("127.0.0.1", 80)), Verdict::Drop);
 }
 
-const V4: &[&str] =
-    &["10.0.0.1", "10.0.0.9", "10.0.1.1", "10.0.2.1", "127.0.0.1", "198.51.100.1", "172.17.0.9"];
-const V6: &[&str] = &["fd00::1", "fd00::9", "fd00:1::1", "fe80::7", "::1", "2001:db8::1"];
+const V4: &[&str] = &[
+    "10.0.0.1",
+    "10.0.0.9",
+    "10.0.1.1",
+    "10.0.2.1",
+    "127.0.0.1",
+    "198.51.100.1",
+    "172.17.0.9",
+    "224.0.0.22",
+];
+const V6: &[&str] = &["fd00::1", "fd00::9", "fd00:1::1", "fe80::7", "::1", "2001:db8::1", "ff02::16"];
 const LISTED: &[&str] = &["10.0.0.1", "10.0.0.0/24", "10.0.1.0-10.0.2.9", "10.0.2.1", "fd00::1", "fd00::/64"];
 const PORTS: &[u16] = &[22, 53, 80, 547, 546, 67, 68, 2377, 4789, 7946, 8080];
 const SERVICES: &[&str] = &["22/tcp", "53/udp", "80/tcp", "80/udp", "8080-8090/tcp", "80/sctp", "esp"];
@@ -270,22 +280,24 @@ fn path() -> impl Strategy<Value = Path> {
         .prop_flat_map(move |(is_v4, outgoing)| {
             let destinations = if is_v4 { V4 } else { V6 };
             let translated = translation(is_v4, outgoing.is_some());
-            (select(destinations), payload(), translated, an_interface(), Just(outgoing), connection.clone())
+            let hop_limit = select(vec![USUAL_HOP_LIMIT, u8::MAX, 1]);
+            let payload = (payload(), hop_limit);
+            (select(destinations), payload, translated, an_interface(), Just(outgoing), connection.clone())
         })
-        .prop_map(|(destination, payload, translated, incoming, outgoing, connection)| {
+        .prop_map(|(destination, (payload, hop_limit), translated, incoming, outgoing, connection)| {
             let destination = destination.parse().unwrap();
-            Path { destination, payload, translated, incoming, outgoing, connection }
+            Path { destination, payload, hop_limit, translated, incoming, outgoing, connection }
         })
 }
 
 fn senders(path: &Path) -> Vec<Sender> {
     let addresses = if path.destination.is_ipv4() { V4 } else { V6 };
     let own: [IpAddr; 2] = ["198.51.100.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-    let sender = |address: &&str| {
+    let sender = |(address, reverse_path_fails): (&&str, bool)| {
         let address = address.parse().unwrap();
-        Sender { address, is_own: own.contains(&address) }
+        Sender { address, is_own: own.contains(&address), reverse_path_fails }
     };
-    addresses.iter().map(sender).collect()
+    addresses.iter().flat_map(|address| [(address, false), (address, true)]).map(sender).collect()
 }
 
 proptest! {

@@ -122,7 +122,11 @@ pub(crate) fn explain(
     let situation = situation(question, &facts.links, others)?;
     let target = target::target(&situation, question, facts, others);
     let packet = Packet {
-        sender: Sender { address: question.from, is_own: situation.from_is_own },
+        sender: Sender {
+            address: question.from,
+            is_own: situation.from_is_own,
+            reverse_path_fails: situation.reverse_path_fails,
+        },
         path: target.path(&situation, question, |link| rules.interface(link)),
     };
     let decisions = walk::explain_path(rules.ruleset, &packet);

@@ -10,6 +10,8 @@ use crate::host::links::Link;
 pub(crate) struct Situation {
     /// Whether the sender's address is one of this host's.
     pub(crate) from_is_own: bool,
+    /// Whether this host has no way back to the sender by the interface that the packet comes in by.
+    pub(crate) reverse_path_fails: bool,
     /// The address that is dialled.
     pub(crate) to: IpAddr,
     /// Whether that is an address of this host.
@@ -88,7 +90,10 @@ pub(crate) fn situation(
     let by = matches!(to, IpAddr::V6(v6) if is_link_local(v6)).then_some(incoming.index);
     let on = others.route(to, by).ok_or(Unclear::NoWayOn(to))?;
     let onward = by_index(on.interface, links).filter(|_| !on.is_local);
-    Ok(Situation { from_is_own, to, to_is_own: on.is_local, incoming, onward })
+    // Each link has all link-local addresses.
+    let reverse_path_fails = !matches!(from, IpAddr::V6(v6) if is_link_local(v6))
+        && back.is_none_or(|route| route.interface != incoming.index);
+    Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own: on.is_local, incoming, onward })
 }
 
 /// The address by which the host would answer: out by the interface if there is such a way, else as it can.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::service::Service;
-use dockfw_policy::walk::{Connection, Interface, Path, Payload, Translation};
+use dockfw_policy::walk::{Connection, Interface, Path, Payload, Translation, USUAL_HOP_LIMIT};
 use serde::Serialize;
 
 use super::situation::{Situation, is_link_local};
@@ -84,6 +84,7 @@ impl Target {
         Path {
             destination: situation.to,
             payload: payload(question.service, situation.to),
+            hop_limit: USUAL_HOP_LIMIT,
             translated: self.translated,
             incoming: interface(&situation.incoming),
             outgoing: self.outgoing.as_ref().map(interface),

@@ -1,5 +1,7 @@
 //! Why a condition of a rule holds, in words.
 
+use std::net::IpAddr;
+
 use dockfw_policy::address::{AddressRange, Family};
 use dockfw_policy::ruleset::{Match, PortField, Ruleset, SetName};
 use dockfw_policy::service::{PortRange, Service, Transport};
@@ -18,11 +20,20 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
             format!("it comes in by {}, which is none of {}", path.incoming.name, patterns(ruleset, list))
         }
         Match::Out(list) => format!("it goes out by {}", interface(ruleset, list, path.outgoing.as_ref())),
-        Match::Source(list) => source(ruleset, list, packet),
+        Match::Source(list) => {
+            format!("its source is in {}", entry(ruleset, list, packet.sender.address))
+        }
+        Match::Destination(list) => {
+            format!("its destination is in {}", entry(ruleset, list, path.destination))
+        }
         Match::SourceNetwork(network) => format!("its source is in {network}"),
         Match::DestinationNetwork(network) => format!("its destination is in {network}"),
         Match::DialledNetwork(network) => format!("the address dialled is in {network}"),
         Match::SourceIsOwn => "its source is an address of this host".into(),
+        Match::ReversePathFails => {
+            format!("this host has no way back to its source by {}", path.incoming.name)
+        }
+        Match::BoundFor(hook) => format!("it is for the hook {hook}"),
         Match::Established => "it belongs to a live connection".into(),
         Match::Translated => "its destination is translated".into(),
         Match::Ports { transport, port, ranges } => ports(*transport, *port, ranges),
@@ -35,6 +46,7 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
         Match::Icmp { types, .. } => {
             format!("its ICMP type is one of {} to {}", types.start(), types.end())
         }
+        Match::HopLimit { limit, .. } => format!("its hop limit is {limit}"),
         Match::NotOpening => "it is no SYN of TCP".into(),
     }
 }
@@ -50,14 +62,14 @@ fn patterns(ruleset: &Ruleset, list: &SetName) -> String {
     shortened(patterns.iter().map(ToString::to_string))
 }
 
-/// The list, and the entry of it that the source is in.
-fn source(ruleset: &Ruleset, name: &SetName, packet: &Packet) -> String {
-    let own = AddressRange::single(packet.sender.address);
+/// The list, and the entry of it that an address is in.
+fn entry(ruleset: &Ruleset, name: &SetName, address: IpAddr) -> String {
+    let own = AddressRange::single(address);
     let entry = ruleset.address_list(name).and_then(|list| {
         let range = list.addresses.first_overlap(&own)?;
         Some(format!("{range}, of {}", list.comment))
     });
-    format!("its source is in {}", entry.unwrap_or_else(|| name.to_string()))
+    entry.unwrap_or_else(|| name.to_string())
 }
 
 fn ports(transport: Transport, field: PortField, ranges: &[PortRange]) -> String {

@@ -6,7 +6,7 @@ use dockfw_policy::address::AddressRange;
 use dockfw_policy::compile::names;
 use dockfw_policy::policy::Place;
 use dockfw_policy::walk::{
-    Admission, Audience, Connection, Interface, Path, SourceCondition, Translation, audience,
+    Admission, Audience, Connection, Interface, Path, SourceCondition, Translation, USUAL_HOP_LIMIT, audience,
 };
 use serde::{Serialize, Serializer};
 
@@ -136,6 +136,7 @@ impl<'a> Origins<'a> {
         let path = Path {
             destination: if door.address.is_unspecified() { placeholder(door.family) } else { door.address },
             payload: door.port.opening(),
+            hop_limit: USUAL_HOP_LIMIT,
             translated,
             incoming,
             outgoing: translated.map(|to| self.way_to(door.kind, to.address)),
@@ -188,6 +189,9 @@ fn who(condition: &SourceCondition) -> Who {
     match condition {
         SourceCondition::Set(name) if *name == names::TRUSTED => Who::Trusted,
         SourceCondition::Set(name) if *name == names::PEERS => Who::SwarmPeers,
-        SourceCondition::Set(_) | SourceCondition::Network(_) | SourceCondition::Own => Who::Listed,
+        SourceCondition::Set(_)
+        | SourceCondition::Network(_)
+        | SourceCondition::Own
+        | SourceCondition::ReversePathFails => Who::Listed,
     }
 }

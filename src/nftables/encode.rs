@@ -61,9 +61,9 @@ impl Encoder {
             }
             Statement::Address { end, network } => self.address(*end, *network),
             Statement::DialledAddress(network) => self.dialled_address(*network),
-            Statement::SourceIn { family, set } => {
+            Statement::AddressIn { end, family, set } => {
                 self.family(*family)?;
-                let (offset, length) = address_place(*family, End::Source);
+                let (offset, length) = address_place(*family, *end);
                 self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, length)?;
                 self.lookup(set, false)
             }
@@ -76,8 +76,13 @@ impl Encoder {
                 self.compare(libc::NFT_CMP_NEQ, &[Transport::Tcp.number()])
             }
             Statement::NotOpening => self.not_opening(),
-            Statement::Unicast => self.unicast(),
-            Statement::SourceIsLocal => self.source_is_local(),
+            Statement::Unicast { negated } => self.unicast(*negated),
+            Statement::IsLocal(end) => self.address_type(*end, libc::RTN_LOCAL, false),
+            Statement::IsElsewhere { negated } => {
+                self.address_type(End::Destination, libc::RTN_UNICAST, *negated)
+            }
+            Statement::ReversePathFails => self.reverse_path_fails(),
+            Statement::HopLimit { family, limit } => self.hop_limit(*family, *limit),
             Statement::Established => {
                 self.conntrack_bits(libc::NFT_CT_STATE as u32, uapi::CT_ESTABLISHED_OR_RELATED)
             }
@@ -266,21 +271,41 @@ impl Encoder {
         self.compare(libc::NFT_CMP_NEQ, &[TCP_SYN])
     }
 
-    fn unicast(&mut self) -> Done {
+    fn unicast(&mut self, negated: bool) -> Done {
         self.meta(libc::NFT_META_PKTTYPE as u32)?;
-        self.equal(&[libc::PACKET_HOST])
+        self.compare(equality(negated), &[libc::PACKET_HOST])
     }
 
-    fn source_is_local(&mut self) -> Done {
+    fn hop_limit(&mut self, family: Family, limit: u8) -> Done {
+        self.family(family)?;
+        // Where it is in its network header (RFC 791, 3.1 and RFC 8200, 3).
+        let offset = if family == Family::Ipv4 { 8 } else { 7 };
+        self.payload(libc::NFT_PAYLOAD_NETWORK_HEADER, offset, 1)?;
+        self.equal(&[limit])
+    }
+
+    fn fib(&mut self, result: u32, flags: u32) -> Done {
         self.push(
             c"fib",
             &[
                 (Expression::FIB_DREG, REGISTER),
-                (Expression::FIB_RESULT, Value::Number(uapi::NFT_FIB_RESULT_ADDRTYPE)),
-                (Expression::FIB_FLAGS, Value::Number(uapi::NFTA_FIB_F_SADDR)),
+                (Expression::FIB_RESULT, Value::Number(result)),
+                (Expression::FIB_FLAGS, Value::Number(flags)),
             ],
-        )?;
-        self.equal(&u32::from(libc::RTN_LOCAL).to_ne_bytes())
+        )
+    }
+
+    /// The kind of route that leads to an address (linux/rtnetlink.h).
+    fn address_type(&mut self, end: End, kind: libc::c_uchar, negated: bool) -> Done {
+        let flags = if end == End::Source { uapi::NFTA_FIB_F_SADDR } else { uapi::NFTA_FIB_F_DADDR };
+        self.fib(uapi::NFT_FIB_RESULT_ADDRTYPE, flags)?;
+        self.compare(equality(negated), &u32::from(kind).to_ne_bytes())
+    }
+
+    fn reverse_path_fails(&mut self) -> Done {
+        let flags = uapi::NFTA_FIB_F_SADDR | uapi::NFTA_FIB_F_IIF | uapi::NFTA_FIB_F_PRESENT;
+        self.fib(uapi::NFT_FIB_RESULT_OIF, flags)?;
+        self.equal(&[0])
     }
 
     /// Whether any of `bits` is set in a field of conntrack's.
@@ -331,6 +356,10 @@ impl Encoder {
         attributes.extend(chain.map(|chain| (Expression::IMMEDIATE_CHAIN, Value::Text(chain))));
         self.push(c"immediate", &attributes)
     }
+}
+
+fn equality(negated: bool) -> i32 {
+    if negated { libc::NFT_CMP_NEQ } else { libc::NFT_CMP_EQ }
 }
 
 fn name_key(direction: Direction) -> u32 {

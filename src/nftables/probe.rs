@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use dockfw_policy::address::{Address, Family, Range};
 use dockfw_policy::engine::{EngineError, Requirement};
 use dockfw_policy::interface::IfPattern;
-use dockfw_policy::nft::{Chain, Counter, Direction, Elements, Features, Ports, Rule, Set, Statement, Table};
+use dockfw_policy::nft::{
+    Chain, Counter, Direction, Elements, End, Features, Ports, Rule, Set, Statement, Table,
+};
 use dockfw_policy::policy::{Rate, RateUnit};
 use dockfw_policy::ruleset::{Hook, Origin, PortField, SetName};
 use dockfw_policy::service::{PortRange, Transport};
@@ -21,6 +23,7 @@ use super::wanted::Wanted;
 /// What the engine can do without.
 const INTERFACE_KIND: &str = "the kind of an interface (meta iifkind)";
 const DIALLED_ADDRESS: &str = "the address that was dialled (ct original ip daddr)";
+const REVERSE_PATH: &str = "the way back to a source (fib saddr . iif oif) at the hook input";
 /// Where the answers come from.
 const SOURCE: &str = "the kernel, by a transaction that is never committed";
 /// The counter that rules refer to.
@@ -65,7 +68,11 @@ pub(crate) fn features(socket: &mut Socket) -> Result<Features, EngineError> {
     };
     refusals.iter().try_for_each(|(_, reply)| refuse_passing(reply))?;
     let has = |what| !refusals.iter().any(|(label, _)| is_about(label, what));
-    Ok(Features { interface_kind: has(INTERFACE_KIND), dialled_address: has(DIALLED_ADDRESS) })
+    Ok(Features {
+        interface_kind: has(INTERFACE_KIND),
+        dialled_address: has(DIALLED_ADDRESS),
+        reverse_path: has(REVERSE_PATH),
+    })
 }
 
 fn optional() -> Vec<(&'static str, Vec<Statement>)> {
@@ -74,6 +81,7 @@ fn optional() -> Vec<(&'static str, Vec<Statement>)> {
     vec![
         (INTERFACE_KIND, vec![Statement::Bridge(Direction::In)]),
         (DIALLED_ADDRESS, dialled.into_iter().collect()),
+        (REVERSE_PATH, vec![Statement::ReversePathFails]),
     ]
 }
 
@@ -180,8 +188,8 @@ fn everything() -> Table {
         ("verdicts", vec![Statement::Drop]),
         ("jumps to other chains", vec![Statement::Jump(CALLED)]),
         ("addresses of packets (payload, bitwise)", address_matches()),
-        ("the kind of a packet (meta pkttype)", vec![Statement::Unicast]),
-        ("own addresses (fib saddr type)", vec![Statement::SourceIsLocal]),
+        ("the kind of a packet (meta pkttype)", vec![Statement::Unicast { negated: false }]),
+        ("own addresses (fib saddr type)", vec![Statement::IsLocal(End::Source)]),
         ("the state of a connection (ct state)", vec![Statement::Established]),
         ("the status of a connection (ct status)", vec![Statement::Translated]),
         ("the port that was dialled (ct original proto-dst)", vec![dialled_port()]),
@@ -199,13 +207,12 @@ fn counter() -> Option<Statement> {
 }
 
 fn set_match() -> Statement {
-    Statement::SourceIn { family: Family::Ipv4, set: "IPv4_addresses".into() }
+    Statement::AddressIn { end: End::Source, family: Family::Ipv4, set: "IPv4_addresses".into() }
 }
 
 fn address_matches() -> Vec<Statement> {
     let network = ipnetwork::Ipv4Network::new(Ipv4Addr::new(10, 0, 0, 0), 9).ok();
-    let network = network
-        .map(|network| Statement::Address { end: dockfw_policy::nft::End::Source, network: network.into() });
+    let network = network.map(|network| Statement::Address { end: End::Source, network: network.into() });
     network.into_iter().collect()
 }
 

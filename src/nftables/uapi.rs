@@ -138,6 +138,14 @@ pub(crate) const NFT_META_IIFKIND: u32 = 26;
 pub(crate) const NFT_META_OIFKIND: u32 = 27;
 /// `NFTA_FIB_F_SADDR`.
 pub(crate) const NFTA_FIB_F_SADDR: u32 = 1;
+/// `NFTA_FIB_F_DADDR`.
+pub(crate) const NFTA_FIB_F_DADDR: u32 = 2;
+/// `NFTA_FIB_F_IIF`.
+pub(crate) const NFTA_FIB_F_IIF: u32 = 8;
+/// `NFTA_FIB_F_PRESENT`.
+pub(crate) const NFTA_FIB_F_PRESENT: u32 = 32;
+/// `NFT_FIB_RESULT_OIF`.
+pub(crate) const NFT_FIB_RESULT_OIF: u32 = 1;
 /// `NFT_FIB_RESULT_ADDRTYPE`.
 pub(crate) const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
 /// `NFT_LOGLEVEL_INFO`.

@@ -54,11 +54,14 @@ enum Form {
     Family,
     Protocol,
     Address,
+    Address6,
     TcpFlags,
     State,
     Status,
     PacketType,
     AddressType,
+    /// Whether there is one.
+    Presence,
 }
 
 /// A rule as it is read: what a later expression implies is held back until it is clear that none does.
@@ -118,7 +121,7 @@ impl Reader {
         let [base, offset, length] = [2, 3, 4].map(|kind| data.number(kind).unwrap_or(0));
         let load = if base == libc::NFT_PAYLOAD_NETWORK_HEADER as u32 {
             self.imply(Form::Family);
-            address(self.family.as_deref(), offset, length)
+            network(self.family.as_deref(), offset, length)
         } else if base == libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32 {
             self.transport(offset, length)
         } else {
@@ -245,8 +248,8 @@ fn conntrack(data: Attributes<'_>) -> Load {
         (libc::NFT_CT_MARK as u32, "mark", Form::Hex),
         (libc::NFT_CT_SRC_IP as u32, "ip saddr", Form::Address),
         (libc::NFT_CT_DST_IP as u32, "ip daddr", Form::Address),
-        (libc::NFT_CT_SRC_IP6 as u32, "ip6 saddr", Form::Address),
-        (libc::NFT_CT_DST_IP6 as u32, "ip6 daddr", Form::Address),
+        (libc::NFT_CT_SRC_IP6 as u32, "ip6 saddr", Form::Address6),
+        (libc::NFT_CT_DST_IP6 as u32, "ip6 daddr", Form::Address6),
     ];
     let direction = match data.value(3) {
         [] => "",
@@ -259,22 +262,29 @@ fn conntrack(data: Attributes<'_>) -> Load {
 }
 
 fn fib(data: Attributes<'_>) -> Load {
-    let is_source_type = data.number(2) == Some(uapi::NFT_FIB_RESULT_ADDRTYPE)
-        && data.number(3) == Some(uapi::NFTA_FIB_F_SADDR);
-    let what = if is_source_type { "fib saddr type" } else { "[fib]" };
-    Load { what: what.into(), form: Form::AddressType, ..Load::default() }
+    const KIND: Option<u32> = Some(uapi::NFT_FIB_RESULT_ADDRTYPE);
+    const BACK: u32 = uapi::NFTA_FIB_F_SADDR | uapi::NFTA_FIB_F_IIF | uapi::NFTA_FIB_F_PRESENT;
+    let (what, form) = match (data.number(2), data.number(3)) {
+        (KIND, Some(uapi::NFTA_FIB_F_SADDR)) => ("fib saddr type", Form::AddressType),
+        (KIND, Some(uapi::NFTA_FIB_F_DADDR)) => ("fib daddr type", Form::AddressType),
+        (Some(uapi::NFT_FIB_RESULT_OIF), Some(BACK)) => ("fib saddr . iif oif", Form::Presence),
+        _ => ("[fib]", Form::Hex),
+    };
+    Load { what: what.into(), form, ..Load::default() }
 }
 
-/// An address in the network header; of one with a prefix that ends with a byte, only the bytes before are loaded.
-fn address(family: Option<&str>, offset: u32, length: u32) -> Option<Load> {
-    let (ip, field) = match (family?, offset, length) {
-        ("ipv4", 12, 1..=4) => ("ip", "saddr"),
-        ("ipv4", 16, 1..=4) => ("ip", "daddr"),
-        ("ipv6", 8, 1..=16) => ("ip6", "saddr"),
-        ("ipv6", 24, 1..=16) => ("ip6", "daddr"),
+/// A field of the network header; of an address with a prefix that ends with a byte, only the bytes before are loaded.
+fn network(family: Option<&str>, offset: u32, length: u32) -> Option<Load> {
+    let (what, form) = match (family?, offset, length) {
+        ("ipv4", 8, 1) => ("ip ttl", Form::Number),
+        ("ipv4", 12, 1..=4) => ("ip saddr", Form::Address),
+        ("ipv4", 16, 1..=4) => ("ip daddr", Form::Address),
+        ("ipv6", 7, 1) => ("ip6 hoplimit", Form::Number),
+        ("ipv6", 8, 1..=16) => ("ip6 saddr", Form::Address6),
+        ("ipv6", 24, 1..=16) => ("ip6 daddr", Form::Address6),
         _ => return None,
     };
-    Some(Load { what: format!("{ip} {field}"), form: Form::Address, ..Load::default() })
+    Some(Load { what: what.into(), form, ..Load::default() })
 }
 
 fn limit(data: Attributes<'_>) -> String {
@@ -303,11 +313,12 @@ fn unequal(load: &Load, bytes: &[u8]) -> String {
 
 fn equal(load: &Load, bytes: &[u8], value: &str) -> String {
     let prefix = |bits: u32| format!("{} {value}/{bits}", load.what);
-    let whole = if load.what.contains("ip6") { 16 } else { 4 };
+    let whole = if load.form == Form::Address6 { 16 } else { 4 };
     match (load.form, &load.mask) {
-        (Form::Address, Some(mask)) => prefix(mask.iter().map(|byte| byte.count_ones()).sum()),
-        (Form::Address, None) if bytes.len() < whole => prefix(bytes.len() as u32 * 8),
-        (Form::Address, None) => format!("{} {value}", load.what),
+        (Form::Address | Form::Address6, Some(mask)) => {
+            prefix(mask.iter().map(|byte| byte.count_ones()).sum())
+        }
+        (Form::Address | Form::Address6, None) if bytes.len() < whole => prefix(bytes.len() as u32 * 8),
         (Form::TcpFlags, Some(mask)) => format!("{} == {value}", masked(load, mask)),
         (_, Some(mask)) => format!("{} & 0x{} {value}", load.what, hex(mask)),
         (_, None) => format!("{} {value}", load.what),
@@ -327,11 +338,14 @@ fn value(form: Form, bytes: &[u8]) -> String {
         (Form::Family, [family]) if i32::from(*family) == libc::NFPROTO_IPV6 => "ipv6".into(),
         (Form::Protocol, [protocol]) => protocol_name(*protocol),
         (Form::Address, _) if bytes.len() <= 4 => Ipv4Addr::from(filled(bytes)).to_string(),
-        (Form::Address, _) if bytes.len() <= 16 => Ipv6Addr::from(filled(bytes)).to_string(),
+        (Form::Address6, _) if bytes.len() <= 16 => Ipv6Addr::from(filled(bytes)).to_string(),
         (Form::TcpFlags, _) => names(form, bytes, " | "),
         (Form::State | Form::Status, _) => names(form, bytes, ","),
         (Form::PacketType, [libc::PACKET_HOST]) => "host".into(),
         (Form::AddressType, _) if bytes == u32::from(libc::RTN_LOCAL).to_ne_bytes() => "local".into(),
+        (Form::AddressType, _) if bytes == u32::from(libc::RTN_UNICAST).to_ne_bytes() => "unicast".into(),
+        (Form::Presence, [0]) => "missing".into(),
+        (Form::Presence, [1]) => "exists".into(),
         _ => format!("0x{}", hex(bytes)),
     }
 }

@@ -125,7 +125,7 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<String> {
     let first = names.first()?;
     Some(format!(
         "rp_filter is off for {}: forged source addresses, trusted ones among them, are taken for what they say; set \
-         net.ipv4.conf.{first}.rp_filter to 1, or to 2 where answers may go out by another interface",
+         net.ipv4.conf.{first}.rp_filter to 1 (2 believes every source that there is any way to)",
         names.join(", ")
     ))
 }

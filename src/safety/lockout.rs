@@ -7,7 +7,8 @@ use dockfw_policy::policy::{Policy, Source};
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
-    Connection, Decision, Interface, Packet, Path, Payload, Sender, Translation, Verdict, explain_path,
+    Connection, Decision, Interface, Packet, Path, Payload, Sender, Translation, USUAL_HOP_LIMIT, Verdict,
+    explain_path,
 };
 
 use super::Objection;
@@ -51,10 +52,16 @@ fn opening(arrival: &Arrival) -> Packet {
         opens: true,
     };
     Packet {
-        sender: Sender { address: client.ip(), is_own: client.ip() == dialled.ip() },
+        sender: Sender {
+            address: client.ip(),
+            is_own: client.ip() == dialled.ip(),
+            // The answers find their way, or there was no connection.
+            reverse_path_fails: false,
+        },
         path: Path {
             destination: dialled.ip(),
             payload,
+            hop_limit: USUAL_HOP_LIMIT,
             translated: *translated,
             incoming: interface.clone(),
             outgoing: None,

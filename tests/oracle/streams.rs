@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use anyhow::Result;
 use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
-use dockfw_policy::walk::{Connection, Interface, Packet, Path, Payload, Sender, Translation};
+use dockfw_policy::walk::{
+    Connection, Interface, Packet, Path, Payload, Sender, Translation, USUAL_HOP_LIMIT,
+};
 
 use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
 use crate::settings::Engine;
@@ -82,10 +84,11 @@ impl Stream {
             opens: self.transport == Transport::Tcp,
         };
         Packet {
-            sender: Sender { address: source, is_own: false },
+            sender: Sender { address: source, is_own: false, reverse_path_fails: false },
             path: Path {
                 destination: self.destination,
                 payload,
+                hop_limit: USUAL_HOP_LIMIT,
                 translated: self.translated,
                 incoming: self.incoming.clone(),
                 outgoing: self.outgoing.clone(),

@@ -15,16 +15,12 @@ pub(crate) fn vxlan(
     (receiver, to): (&Node, &Container),
     (port, payload): (u16, &str),
 ) -> Result<Packet> {
-    let inner = Packet {
-        source: from.v4().into(),
-        destination: to.v4().into(),
-        token: 1,
-        body: Body::Udp { from: 40000, to: port, payload: payload.into() },
-    };
+    let datagram = Body::Udp { from: 40000, to: port, payload: payload.into() };
+    let inner = Packet::of(from.v4(), to.v4(), 1, datagram);
     let frame = inner.frame(from.hardware_address()?, to.hardware_address()?);
     // The flag that says that there is a number of a network, and that number (RFC 7348, section 5).
     let header = [[0x08, 0, 0, 0], (network << 8).to_be_bytes()].concat();
     let [source, destination] = [sender, receiver].map(|node| IpAddr::from(node.lab.host.v4));
     let body = Body::Udp { from: 50000, to: VXLAN_PORT, payload: [header, frame].concat() };
-    Ok(Packet { source, destination, token: 2, body })
+    Ok(Packet::of(source, destination, 2, body))
 }

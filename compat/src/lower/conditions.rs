@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::interface::IfPattern;
-use dockfw_policy::ruleset::{Match, PortField, SetName};
+use dockfw_policy::ruleset::{Hook, Match, PortField, SetName};
 use dockfw_policy::service::{PortRange, Transport};
 use ipnetwork::IpNetwork;
 
@@ -19,6 +19,8 @@ const ICMP_ANY: u8 = 255;
 const EXTENSION_HEADERS: [u8; 4] = [43, 44, 51, 60];
 /// Link-local addresses of IPv6.
 const LINK_LOCAL: &str = "fe80::/10";
+/// Groups (multicast) of IPv6.
+const GROUPS6: &str = "ff00::/8";
 
 /// The ways in which a condition can hold, each a row of parts. None: it can't hold in this family.
 type Alternatives = Result<Vec<Vec<Part>>, String>;
@@ -32,19 +34,23 @@ impl Lowering<'_> {
             // The rule has `! -i`, or the chain leads around it.
             Match::NotIn(_) => vec![vec![]],
             Match::Out(name) => self.interfaces("-o", name),
-            Match::Source(name) => self.sources(name),
+            Match::Source(name) => self.addresses(name, "src"),
+            Match::Destination(name) => self.addresses(name, "dst"),
             Match::SourceNetwork(network) => self.network(network, |text| vec![Part::base("-s", text)]),
             Match::DestinationNetwork(network) => self.network(network, |text| vec![Part::base("-d", text)]),
             Match::DialledNetwork(network) => {
                 self.network(network, |text| vec![conntrack("--ctorigdst", text)])
             }
             Match::SourceIsOwn => self.own_sources(),
+            Match::ReversePathFails => vec![self.reverse_path_fails()],
+            Match::BoundFor(hook) => self.bound_for(*hook),
             Match::Established => vec![vec![conntrack("--ctstate", "RELATED,ESTABLISHED")]],
             Match::Translated => vec![vec![conntrack("--ctstate", "DNAT")]],
             Match::Ports { transport, port, ranges } => ports(*transport, *port, ranges),
             Match::Protocol(number) => vec![vec![self.protocol(*number)?]],
             Match::Family(family) => self.only(*family, vec![vec![]]),
             Match::Icmp { family, types } => self.only(*family, icmp(*family, types)?),
+            Match::HopLimit { family, limit } => self.only(*family, vec![vec![hop_limit(*family, *limit)]]),
             Match::NotOpening => not_opening(),
         })
     }
@@ -61,9 +67,9 @@ impl Lowering<'_> {
         self.patterns(name).iter().map(part).collect()
     }
 
-    fn sources(&self, name: &SetName) -> Vec<Vec<Part>> {
+    fn addresses(&self, name: &SetName, end: &str) -> Vec<Vec<Part>> {
         let own = self.sets.iter().filter(|set| set.family == self.family && set.title == name.as_str());
-        own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, "src"])]).collect()
+        own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, end])]).collect()
     }
 
     fn network(&self, network: &IpNetwork, parts: impl Fn(&str) -> Vec<Part>) -> Vec<Vec<Part>> {
@@ -76,12 +82,36 @@ impl Lowering<'_> {
         let local = || Part::of("addrtype", "--src-type", &["LOCAL"]);
         let here = || Part::of("addrtype", "--limit-iface-in", &[]);
         let unicast = || Part::of("pkttype", "--pkt-type", &["unicast"]);
-        match self.family {
-            Family::Ipv4 => vec![vec![local(), unicast()]],
+        let to_own = || vec![unicast().not(), Part::of("addrtype", "--dst-type", &["LOCAL"])];
+        let sources = match self.family {
+            Family::Ipv4 => vec![vec![local()]],
             Family::Ipv6 => vec![
-                vec![Part::negated("-s", LINK_LOCAL), local(), unicast()],
-                vec![Part::base("-s", LINK_LOCAL), local(), here(), unicast()],
+                vec![Part::negated("-s", LINK_LOCAL), local()],
+                vec![Part::base("-s", LINK_LOCAL), local(), here()],
             ],
+        };
+        let ways = |source: Vec<Part>| [vec![unicast()], to_own()].map(|way| [source.clone(), way].concat());
+        sources.into_iter().flat_map(ways).collect()
+    }
+
+    /// Who asks for an address by DHCP has none yet, and asks everyone; nftables knows that by itself (nft_fib4_eval,
+    /// net/ipv4/netfilter/nft_fib_ipv4.c).
+    fn reverse_path_fails(&self) -> Vec<Part> {
+        let nobody = (self.family == Family::Ipv4).then(|| Part::negated("-s", "0.0.0.0"));
+        nobody.into_iter().chain([Part::of("rpfilter", "--invert", &[])]).collect()
+    }
+
+    /// What is for the host, told by the kind of the route to its destination. Of IPv6's kinds, a group is none of routing's, and
+    /// has to be asked for alone (match_type6, net/netfilter/xt_addrtype.c).
+    fn bound_for(&self, hook: Hook) -> Vec<Vec<Part>> {
+        let kinds = |kinds| Part::of("addrtype", "--dst-type", &[kinds]);
+        match (hook, self.family) {
+            (Hook::Input, Family::Ipv4) => vec![vec![kinds("LOCAL,BROADCAST,MULTICAST")]],
+            (Hook::Input, Family::Ipv6) => vec![vec![kinds("LOCAL,ANYCAST")], vec![kinds("MULTICAST")]],
+            (_, Family::Ipv4) => vec![vec![kinds("LOCAL,BROADCAST,MULTICAST").not()]],
+            (_, Family::Ipv6) => {
+                vec![vec![kinds("LOCAL,ANYCAST").not(), Part::negated("-d", GROUPS6)]]
+            }
         }
     }
 
@@ -94,6 +124,14 @@ impl Lowering<'_> {
             _ => Ok(Part::base("-p", &number.to_string())),
         }
     }
+}
+
+fn hop_limit(family: Family, limit: u8) -> Part {
+    let (module, option) = match family {
+        Family::Ipv4 => ("ttl", "--ttl-eq"),
+        Family::Ipv6 => ("hl", "--hl-eq"),
+    };
+    Part::of(module, option, &[&limit.to_string()])
 }
 
 fn conntrack(option: &'static str, value: &str) -> Part {

@@ -9,6 +9,7 @@ mod row;
 use dockfw_policy::address::Family;
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::Rate;
+use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName};
 
 use crate::sets;
@@ -48,18 +49,24 @@ pub(crate) struct Lowering<'a> {
 
 impl Lowering<'_> {
     fn chains(&self) -> Result<FamilyChains, Inexpressible> {
-        let mut mangle = Vec::new();
+        let checks = reverse_path::before_routing(self.ruleset);
+        let mut mangle = self.chain(wanted::SOURCES, &self.excepting(checks.iter()))?;
+        mangle.retain(|chain| !chain.rules.is_empty());
         for (hook, name) in wanted::HOOKS {
-            mangle.extend(self.chain(name, &self.rules_of(hook))?);
+            let rules = self.ruleset.rules(hook).filter(|rule| !reverse_path::asks(rule));
+            let mut rules = self.excepting(rules);
+            if hook == Hook::Prerouting {
+                rules.iter_mut().for_each(|one| one.goes_on = is_checked(one.rule, &checks));
+            }
+            mangle.extend(self.chain(name, &rules)?);
         }
         Ok(FamilyChains { family: self.family, mangle, filter: wanted::signposts() })
     }
 
-    /// The rules of a hook that can match, each with the interfaces that it is not for.
-    fn rules_of(&self, hook: Hook) -> Vec<Excepting<'_>> {
-        let hooks = self.ruleset.hooks.iter().filter(|rules| rules.hook == hook);
-        let rules = hooks.flat_map(|rules| &rules.rules);
-        rules.filter_map(|rule| Some(Excepting { excluded: self.excluded(rule)?, rule })).collect()
+    /// Of these rules those that can match, each with the interfaces that it is not for.
+    fn excepting<'r>(&self, rules: impl Iterator<Item = &'r ruleset::Rule>) -> Vec<Excepting<'r>> {
+        let excepting = |rule| Some(Excepting { excluded: self.excluded(rule)?, rule, goes_on: false });
+        rules.filter_map(excepting).collect()
     }
 
     /// The chain with these rules, and its continuations.
@@ -72,8 +79,8 @@ impl Lowering<'_> {
             // that was gone to, RETURN returns to where the first one was called.
             let next = format!("{name}-{}", done.len() + 2);
             chain.rules.extend(around.iter().map(|pattern| detour(pattern, &next)));
-            for Excepting { excluded, rule } in alike {
-                chain.rules.extend(self.rows(rule, excluded.first().filter(|_| around.is_empty()))?);
+            for one in alike {
+                chain.rules.extend(self.rows(one, one.excluded.first().filter(|_| around.is_empty()))?);
             }
             if !around.is_empty() {
                 chain.rules.push(connection(&["-g", &next]));
@@ -101,8 +108,9 @@ impl Lowering<'_> {
         reduced(self.ruleset.interface_list(name).map_or(&[], |list| &list.patterns))
     }
 
-    /// The rules that together do what `rule` does: one for each combination of its matches' alternatives.
-    fn rows(&self, rule: &ruleset::Rule, except: Option<&IfPattern>) -> Result<Vec<Rule>, Inexpressible> {
+    /// The rules that together do what one does: one for each combination of its matches' alternatives.
+    fn rows(&self, one: &Excepting<'_>, except: Option<&IfPattern>) -> Result<Vec<Rule>, Inexpressible> {
+        let rule = one.rule;
         let fault = |what: String| Inexpressible { what, origin: rule.origin.clone() };
         let first = except.map(|pattern| Part::negated("-i", &interface(pattern)));
         let mut rows = vec![Row::default().with(first.as_slice()).map_err(fault)?];
@@ -117,7 +125,7 @@ impl Lowering<'_> {
             rows = longer;
         }
         let finish = |row: Row| Rule {
-            words: [row.words(), effects(rule)].concat(),
+            words: [row.words(), effects(rule, one.goes_on)].concat(),
             origin: Some(rule.origin.clone()),
         };
         Ok(rows.into_iter().flatten().map(finish).collect())
@@ -128,6 +136,15 @@ impl Lowering<'_> {
 struct Excepting<'a> {
     excluded: Vec<IfPattern>,
     rule: &'a ruleset::Rule,
+    /// Whether the source of what it lets pass is still to be checked.
+    goes_on: bool,
+}
+
+/// Whether a rule lets pass what comes in by an interface of which these rules check the sources.
+fn is_checked(rule: &ruleset::Rule, checks: &[ruleset::Rule]) -> bool {
+    let [Match::In(_)] = rule.matches.as_slice() else { return false };
+    let mut asking = checks.iter().filter(|check| reverse_path::asks(check));
+    rule.action == Action::Pass && asking.any(|check| check.matches.starts_with(&rule.matches))
 }
 
 /// The interfaces that have to go around rules which are not for them: none where each rule can say `! -i` itself.
@@ -168,13 +185,14 @@ fn interface(pattern: &IfPattern) -> String {
 }
 
 /// What a rule does once its matches hold, behind a comment that says whose rule it is.
-fn effects(rule: &ruleset::Rule) -> Vec<String> {
+fn effects(rule: &ruleset::Rule, goes_on: bool) -> Vec<String> {
     let mut words = Vec::new();
     if let Action::Log { rate, .. } = &rule.action {
         words.extend(["-m".into(), "limit".into(), "--limit".into(), limit(*rate)]);
     }
     words.extend(["-m".into(), "comment".into(), "--comment".into(), comment(rule)]);
     match &rule.action {
+        Action::Pass if goes_on => words.extend(["-g".into(), wanted::SOURCES.into()]),
         Action::Pass => words.extend(["-j".into(), "RETURN".into()]),
         Action::Drop => words.extend(["-j".into(), "DROP".into()]),
         Action::Log { prefix, .. } => {

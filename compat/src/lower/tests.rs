@@ -73,7 +73,13 @@ fn each_condition_has_its_words() {
     assert_eq!(input(Match::Out(name("one"))), ["-o eth0"]);
     assert_eq!(input(Match::NotIn(name("one"))), ["! -i eth0"]);
     assert_eq!(input(Match::Established), ["-m conntrack --ctstate RELATED,ESTABLISHED"]);
-    assert_eq!(input(Match::SourceIsOwn), ["-m addrtype --src-type LOCAL -m pkttype --pkt-type unicast"]);
+    let own = [
+        "-m addrtype --src-type LOCAL -m pkttype --pkt-type unicast",
+        "-m addrtype --src-type LOCAL --dst-type LOCAL -m pkttype ! --pkt-type unicast",
+    ];
+    assert_eq!(input(Match::SourceIsOwn), own);
+    assert_eq!(input(Match::HopLimit { family: Family::Ipv4, limit: 1 }), ["-m ttl --ttl-eq 1"]);
+    assert_eq!(input(Match::HopLimit { family: Family::Ipv6, limit: 255 }), [""; 0]);
     assert_eq!(input(Match::NotOpening), ["! -p tcp", "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN"]);
     assert_eq!(input(Match::Protocol(50)), ["-p 50"]);
     assert_eq!(input(Match::Family(Family::Ipv6)), [""; 0]);
@@ -205,6 +211,46 @@ fn table_filter_is_the_same_under_every_policy() {
         }
         assert_eq!(wanted.families[0].filter, wanted.families[1].filter);
     }
+}
+
+/// The words of a chain's rules, as far as the comment.
+fn begun(chains: &[Chain], name: &str) -> Vec<String> {
+    let rules = chains.iter().filter(|chain| chain.name == name).flat_map(|chain| &chain.rules);
+    let words = |rule: &Rule| rule.words.join(" ").replace("-m comment --comment x ", "");
+    rules.map(words).collect()
+}
+
+#[test]
+fn sources_are_checked_before_routing_behind_what_passes_in_their_hook() {
+    let hooks = vec![
+        HookRules { hook: Hook::Prerouting, rules: vec![rule(vec![Match::In(name("one"))], Action::Pass)] },
+        HookRules {
+            hook: Hook::Input,
+            rules: vec![
+                rule(vec![Match::Established], Action::Pass),
+                rule(vec![Match::Protocol(2)], Action::Pass),
+                rule(vec![Match::Protocol(50)], Action::Drop),
+                rule(vec![Match::In(name("one")), Match::ReversePathFails], Action::Drop),
+                rule(vec![Match::Protocol(47)], Action::Pass),
+            ],
+        },
+    ];
+    let wanted = lower(&Ruleset { hooks, ..ruleset(Hook::Input, vec![]) }).unwrap();
+    let [v4, v6] = wanted.families.map(|family| family.mangle);
+    assert_eq!(begun(&v4, wanted::PREROUTING), ["-i eth0 -g DOCKFW-SOURCES"]);
+    let group = "-m addrtype --dst-type LOCAL,BROADCAST,MULTICAST";
+    let expected = [
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN".into(),
+        format!("-p 2 {group} -j RETURN"),
+        format!("-i eth0 ! -s 0.0.0.0 -m rpfilter --invert {group} -j DROP"),
+    ];
+    assert_eq!(begun(&v4, wanted::SOURCES), expected);
+    let drops: Vec<_> =
+        begun(&v6, wanted::SOURCES).into_iter().filter(|words| words.ends_with("DROP")).collect();
+    let expected = ["LOCAL,ANYCAST", "MULTICAST"]
+        .map(|kinds| format!("-i eth0 -m rpfilter --invert -m addrtype --dst-type {kinds} -j DROP"));
+    assert_eq!(drops, expected);
+    assert_eq!(begun(&v4, wanted::INPUT).len(), 4, "nothing of it is asked at the input hook");
 }
 
 #[test]

@@ -16,6 +16,8 @@ const MLD: RangeInclusive<u8> = 130..=132;
 const MLD2_REPORT: RangeInclusive<u8> = 143..=143;
 /// Router and neighbour solicitations and advertisements, and redirects (RFC 4861).
 const NEIGHBOUR_DISCOVERY: RangeInclusive<u8> = 133..=137;
+/// The hop limit that it is sent with (RFC 4861, 11.2).
+const NEIGHBOUR_HOP_LIMIT: u8 = 255;
 /// Echo request (RFC 792).
 const ECHO_REQUEST: RangeInclusive<u8> = 8..=8;
 /// Echo request of ICMPv6 (RFC 4443).
@@ -26,13 +28,16 @@ const IGMP: u8 = 2;
 const ESP: u8 = 50;
 /// DHCP's server and client ports (RFC 2131).
 const DHCP: [u16; 2] = [67, 68];
-/// DHCPv6's server and client ports (RFC 8415).
-const DHCP6: [u16; 2] = [547, 546];
+/// DHCPv6's client port (RFC 8415).
+const DHCP6_CLIENT: u16 = 546;
 /// The Swarm managers' port; Docker has no option for it.
 const SWARM_MANAGEMENT: u16 = 2377;
 /// The port of Swarm's gossip; Docker has no option for it.
 const SWARM_GOSSIP: u16 = 7946;
 
+/// Groups (multicast): RFC 5771, RFC 4291.
+const GROUPS4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 0);
+const GROUPS6: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 const LOOPBACK4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
 const LINK_LOCAL6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
@@ -56,9 +61,11 @@ fn loopback_networks() -> [IpNetwork; 2] {
     [network4(LOOPBACK4, 8), network6(Ipv6Addr::LOCALHOST, 128)]
 }
 
+/// What passes, and what it is.
+type Passing = Vec<(Vec<Match>, &'static str)>;
+
 /// Without these a network segment does not work. (Errors about live connections belong to those.)
-pub(super) fn neighbourhood() -> Vec<(Vec<Match>, &'static str)> {
-    let icmp6 = |types| vec![Match::Icmp { family: Family::Ipv6, types }];
+pub(super) fn neighbourhood() -> Passing {
     vec![
         (icmp6(NEIGHBOUR_DISCOVERY), "neighbour discovery"),
         (icmp6(MLD), "MLD"),
@@ -67,17 +74,37 @@ pub(super) fn neighbourhood() -> Vec<(Vec<Match>, &'static str)> {
     ]
 }
 
+/// The same among what the host passes on, if it never left its segment: in frames that cross a bridge. The kernel believes
+/// neighbour discovery only with the hop limit that it was sent with, of which a router takes one. MLD and IGMP are for
+/// groups, which none but a multicast router passes on, and that one keeps IGMP to itself (ip_mr_input, net/ipv4/ipmr.c).
+pub(super) fn neighbourhood_across() -> Passing {
+    let sent = Match::HopLimit { family: Family::Ipv6, limit: NEIGHBOUR_HOP_LIMIT };
+    let to_group = Match::DestinationNetwork(network6(GROUPS6, 8));
+    vec![
+        ([icmp6(NEIGHBOUR_DISCOVERY), vec![sent]].concat(), "neighbour discovery"),
+        ([icmp6(MLD), vec![to_group.clone()]].concat(), "MLD"),
+        ([icmp6(MLD2_REPORT), vec![to_group]].concat(), "MLD"),
+        (vec![Match::Protocol(IGMP), Match::DestinationNetwork(network4(GROUPS4, 4))], "IGMP"),
+    ]
+}
+
+fn icmp6(types: RangeInclusive<u8>) -> Vec<Match> {
+    vec![Match::Icmp { family: Family::Ipv6, types }]
+}
+
 /// Answers of DHCP servers. Connection tracking does not know them: the question went to a broadcast or
-/// multicast address.
-pub(super) fn dhcp() -> Vec<(Vec<Match>, &'static str)> {
-    let answer = |[server, client]: [u16; 2]| {
-        [
-            ports(Transport::Udp, PortField::Source, [server]),
-            ports(Transport::Udp, PortField::Destination, [client]),
-        ]
-    };
-    let v4 = [vec![Match::Family(Family::Ipv4)], answer(DHCP).to_vec()].concat();
-    let v6 = [vec![Match::SourceNetwork(network6(LINK_LOCAL6, 10))], answer(DHCP6).to_vec()].concat();
+/// multicast address. A client of DHCPv6 asks from its link-local address, where no router sends anything; servers and relays
+/// may answer from any address, and from any port (RFC 8415, 7.2 says on which they listen, not from which they send).
+pub(super) fn dhcp() -> Passing {
+    let port = |field, number| ports(Transport::Udp, field, [number]);
+    let [server4, client4] = DHCP;
+    let v4 = vec![
+        Match::Family(Family::Ipv4),
+        port(PortField::Source, server4),
+        port(PortField::Destination, client4),
+    ];
+    let to_client = Match::DestinationNetwork(network6(LINK_LOCAL6, 10));
+    let v6 = vec![to_client, port(PortField::Destination, DHCP6_CLIENT)];
     vec![(v4, "DHCP"), (v6, "DHCPv6")]
 }
 
@@ -100,6 +127,12 @@ pub(super) fn swarm_services(data_path_port: u16) -> Vec<Match> {
         ports(Transport::Udp, PortField::Destination, udp),
         Match::Protocol(ESP),
     ]
+}
+
+/// What nodes say to each other in connections, by the header's ports: management and gossip.
+pub(super) fn swarm_talk() -> [Match; 2] {
+    let gossip = ports(Transport::Udp, PortField::Destination, [SWARM_GOSSIP]);
+    [swarm_tcp(PortField::Destination), gossip]
 }
 
 /// The part of it that is TCP.

@@ -17,6 +17,7 @@ pub(super) const FILTERED: SetName = SetName::fixed("filtered");
 pub(super) const ECHO: SetName = SetName::fixed("ping");
 pub(super) const DROP_IMPOSSIBLE: SetName = SetName::fixed("drop_impossible");
 pub(super) const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
+pub(super) const DROP_FORGED: SetName = SetName::fixed("drop_forged");
 pub(super) const DROP_EARLY: SetName = SetName::fixed("drop_early");
 pub(super) const DROP_CONTAINERS: SetName = SetName::fixed("drop_containers");
 pub(super) const DROP_INPUT: SetName = SetName::fixed("drop_input");
@@ -24,7 +25,7 @@ pub(super) const DROP_VXLAN: SetName = SetName::fixed("drop_vxlan");
 pub(super) const DROP_FORWARD: SetName = SetName::fixed("drop_forward");
 
 /// All names above: no rule may take one of them.
-const FIXED: [SetName; 14] = [
+const FIXED: [SetName; 15] = [
     BLOCKED,
     TRUSTED,
     PEERS,
@@ -34,6 +35,7 @@ const FIXED: [SetName; 14] = [
     ECHO,
     DROP_IMPOSSIBLE,
     DROP_BLOCKED,
+    DROP_FORGED,
     DROP_EARLY,
     DROP_CONTAINERS,
     DROP_INPUT,

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
 use crate::address::{Address, Family, Range};
 use crate::interface::IfPattern;
+use crate::reverse_path;
 use crate::ruleset::{
     self, Action, AddressList, Hook, HookRules, InterfaceList, Match, Origin, Ruleset, SetName,
 };
@@ -27,11 +28,13 @@ pub struct Features {
     /// `ct original ip daddr` (Linux 4.17). Without it, whoever dialled an address of `lo` from elsewhere is dropped at the
     /// first hook alone.
     pub dialled_address: bool,
+    /// `fib saddr . iif oif` at the hooks input and forward (not in Linux 5.10, in 6.1). Without it, sources are checked before routing.
+    pub reverse_path: bool,
 }
 
 impl Features {
     /// Everything: what `dockfw show` writes.
-    pub const ALL: Self = Self { interface_kind: true, dialled_address: true };
+    pub const ALL: Self = Self { interface_kind: true, dialled_address: true, reverse_path: true };
 }
 
 /// Writes a ruleset as a table.
@@ -40,7 +43,8 @@ pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
     let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets(ruleset));
     let mut sets: Vec<_> = sets.collect();
     let lowering = Lowering { ruleset, features, sets: &sets };
-    let chains: Vec<_> = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
+    let mut chains: Vec<_> = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
+    chains.extend(lowering.source_checks());
     let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
     let asked: BTreeSet<_> = statements.filter_map(Statement::set).collect();
     sets.retain(|set| asked.contains(set.name.as_str()));
@@ -61,7 +65,7 @@ impl Lowering<'_> {
     fn chains(&self, hook: &HookRules) -> Vec<Chain> {
         let Place { name, outside, priority } = place(hook.hook);
         let (mut rules, mut from_outside) = (Vec::new(), Vec::new());
-        for rule in &hook.rules {
+        for rule in hook.rules.iter().filter(|rule| self.features.reverse_path || !reverse_path::asks(rule)) {
             let Some(bridges) = self.excluded_bridges(rule) else {
                 rules.extend(self.rules(rule));
                 continue;
@@ -79,6 +83,14 @@ impl Lowering<'_> {
             .into_iter()
             .filter(|chain| chain.priority.is_some() || !chain.rules.is_empty())
             .collect()
+    }
+
+    /// The chain that checks sources before routing, if that is the only place where the kernel can.
+    fn source_checks(&self) -> Option<Chain> {
+        let checks = (!self.features.reverse_path).then(|| reverse_path::before_routing(self.ruleset))?;
+        let rules: Vec<_> = checks.iter().flat_map(|rule| self.rules(rule)).collect();
+        let chain = Chain { name: SOURCES, hook: Hook::Prerouting, priority: Some(SOURCES_PRIORITY), rules };
+        (!chain.rules.is_empty()).then_some(chain)
     }
 
     /// The list of bridges that a rule is not for, if there is one.
@@ -116,14 +128,20 @@ impl Lowering<'_> {
     /// The ways in which a match can hold, each a row of statements.
     fn alternatives(&self, condition: &Match) -> Vec<Vec<Statement>> {
         match condition {
-            Match::Source(name) => self.sources(name),
+            Match::Source(name) => self.addresses(End::Source, name),
+            Match::Destination(name) => self.addresses(End::Destination, name),
             Match::NotOpening => vec![vec![Statement::NotTcp], vec![Statement::NotOpening]],
             Match::In(name) => vec![self.interface(Direction::In, name, false)],
             // The chain that the rule stands in says so.
             Match::NotIn(name) if self.is_of_bridges(name) => vec![vec![]],
             Match::NotIn(name) => vec![self.interface(Direction::In, name, true)],
             Match::Out(name) => vec![self.interface(Direction::Out, name, false)],
-            Match::SourceIsOwn => vec![vec![Statement::Unicast, Statement::SourceIsLocal]],
+            Match::SourceIsOwn => own_sources(),
+            Match::ReversePathFails => vec![vec![Statement::ReversePathFails]],
+            Match::BoundFor(hook) => vec![vec![Statement::IsElsewhere { negated: *hook == Hook::Input }]],
+            Match::HopLimit { family, limit } => {
+                vec![vec![Statement::HopLimit { family: *family, limit: *limit }]]
+            }
             Match::Loopback => vec![vec![Statement::InterfaceName(IfPattern::Name("lo".into()))]],
             Match::SourceNetwork(network) => {
                 vec![vec![Statement::Address { end: End::Source, network: *network }]]
@@ -154,12 +172,12 @@ impl Lowering<'_> {
         self.sets.iter().filter(|set| set.list.as_ref() == Some(name))
     }
 
-    fn sources(&self, name: &SetName) -> Vec<Vec<Statement>> {
-        let source = |set: &Set| {
-            let statement = Statement::SourceIn { family: family(&set.elements)?, set: set.name.clone() };
-            Some(vec![statement])
+    fn addresses(&self, end: End, name: &SetName) -> Vec<Vec<Statement>> {
+        let address = |set: &Set| {
+            let family = family(&set.elements)?;
+            Some(vec![Statement::AddressIn { end, family, set: set.name.clone() }])
         };
-        self.sets_of(name).filter_map(source).collect()
+        self.sets_of(name).filter_map(address).collect()
     }
 
     fn interface(&self, direction: Direction, name: &SetName, negated: bool) -> Vec<Statement> {
@@ -181,6 +199,11 @@ impl Lowering<'_> {
     }
 }
 
+/// The chain that checks sources before routing, on old kernels.
+const SOURCES: &str = "sources";
+/// Behind the translation of destinations (NF_IP_PRI_NAT_DST, -100), so that what is for the host is.
+const SOURCES_PRIORITY: i32 = -95;
+
 /// The chains of a hook.
 struct Place {
     name: &'static str,
@@ -197,6 +220,15 @@ fn place(hook: Hook) -> Place {
         Hook::Input => Place { name: "input", outside: "input_outside", priority: -10 },
         Hook::Forward => Place { name: "forward", outside: "forward_outside", priority: -10 },
     }
+}
+
+/// The kind of the packet first: to look an address up costs more.
+fn own_sources() -> Vec<Vec<Statement>> {
+    let is_local = Statement::IsLocal;
+    vec![
+        vec![Statement::Unicast { negated: false }, is_local(End::Source)],
+        vec![Statement::Unicast { negated: true }, is_local(End::Source), is_local(End::Destination)],
+    ]
 }
 
 /// A rule that only leads from one chain to another.

@@ -205,17 +205,36 @@ pub enum Statement {
     },
     /// `ct original ip daddr 127.0.0.0/8` and the like.
     DialledAddress(IpNetwork),
-    /// `ip saddr @set`, `ip6 saddr @set`.
-    SourceIn {
+    /// `ip saddr @set`, `ip6 daddr @set` and the like.
+    AddressIn {
+        /// Source or destination.
+        end: End,
         /// The set's family.
         family: Family,
         /// The set.
         set: String,
     },
-    /// `meta pkttype host`: sent to this host alone.
-    Unicast,
-    /// `fib saddr type local`.
-    SourceIsLocal,
+    /// `meta pkttype host`: sent to this host alone; or `!=`.
+    Unicast {
+        /// `!=`.
+        negated: bool,
+    },
+    /// `fib daddr type unicast`: for an address that is none of the host's, no group's and not everyone's; or `!=`.
+    IsElsewhere {
+        /// `!=`.
+        negated: bool,
+    },
+    /// `fib saddr type local`, `fib daddr type local`.
+    IsLocal(End),
+    /// `fib saddr . iif oif missing`: no way back to the source by the interface that the packet came in by.
+    ReversePathFails,
+    /// `ip ttl N`, `ip6 hoplimit N`.
+    HopLimit {
+        /// IPv4 or IPv6.
+        family: Family,
+        /// The number.
+        limit: u8,
+    },
     /// `meta nfproto ipv4`.
     Family(Family),
     /// `meta l4proto N`.
@@ -265,7 +284,7 @@ impl Statement {
     pub fn set(&self) -> Option<&str> {
         match self {
             Self::InterfaceIn { set, .. }
-            | Self::SourceIn { set, .. }
+            | Self::AddressIn { set, .. }
             | Self::Port { ports: Ports::Set(set), .. } => Some(set),
             _ => None,
         }
@@ -274,7 +293,7 @@ impl Statement {
     fn set_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::InterfaceIn { set, .. }
-            | Self::SourceIn { set, .. }
+            | Self::AddressIn { set, .. }
             | Self::Port { ports: Ports::Set(set), .. } => Some(set),
             _ => None,
         }

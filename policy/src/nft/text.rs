@@ -108,12 +108,19 @@ impl Display for Statement {
                 write!(f, "{}name {not}@{set}", interface(*direction))
             }
             Self::Bridge(direction) => write!(f, "meta {}kind \"bridge\"", interface(*direction)),
-            Self::Address { end: End::Source, network } => write_address(f, "", "saddr", *network),
-            Self::Address { end: End::Destination, network } => write_address(f, "", "daddr", *network),
-            Self::DialledAddress(network) => write_address(f, "ct original ", "daddr", *network),
-            Self::SourceIn { family, set } => write!(f, "{} saddr @{set}", ip(*family)),
-            Self::Unicast => f.write_str("meta pkttype host"),
-            Self::SourceIsLocal => f.write_str("fib saddr type local"),
+            Self::Address { end, network } => write_address(f, "", *end, *network),
+            Self::DialledAddress(network) => write_address(f, "ct original ", End::Destination, *network),
+            Self::AddressIn { end, family, set } => {
+                write!(f, "{} {} @{set}", ip(*family), address_field(*end))
+            }
+            Self::Unicast { negated: false } => f.write_str("meta pkttype host"),
+            Self::Unicast { negated: true } => f.write_str("meta pkttype != host"),
+            Self::IsLocal(end) => write!(f, "fib {} type local", address_field(*end)),
+            Self::IsElsewhere { negated: false } => f.write_str("fib daddr type unicast"),
+            Self::IsElsewhere { negated: true } => f.write_str("fib daddr type != unicast"),
+            Self::ReversePathFails => f.write_str("fib saddr . iif oif missing"),
+            Self::HopLimit { family: Family::Ipv4, limit } => write!(f, "ip ttl {limit}"),
+            Self::HopLimit { family: Family::Ipv6, limit } => write!(f, "ip6 hoplimit {limit}"),
             Self::Family(Family::Ipv4) => f.write_str("meta nfproto ipv4"),
             Self::Family(Family::Ipv6) => f.write_str("meta nfproto ipv6"),
             Self::Protocol(number) => write!(f, "meta l4proto {number}"),
@@ -148,9 +155,16 @@ fn ip(family: Family) -> &'static str {
     }
 }
 
-fn write_address(f: &mut Formatter<'_>, before: &str, field: &str, network: IpNetwork) -> fmt::Result {
+fn address_field(end: End) -> &'static str {
+    match end {
+        End::Source => "saddr",
+        End::Destination => "daddr",
+    }
+}
+
+fn write_address(f: &mut Formatter<'_>, before: &str, end: End, network: IpNetwork) -> fmt::Result {
     let (ip, whole) = if network.is_ipv4() { ("ip", 32) } else { ("ip6", 128) };
-    write!(f, "{before}{ip} {field} {}", network.ip())?;
+    write!(f, "{before}{ip} {} {}", address_field(end), network.ip())?;
     if network.prefix() == whole { Ok(()) } else { write!(f, "/{}", network.prefix()) }
 }
 

@@ -16,6 +16,8 @@ pub enum SourceCondition {
     Network(IpNetwork),
     /// It is an address of the host itself.
     Own,
+    /// The host has no way back to it by the interface that the packet came in by.
+    ReversePathFails,
 }
 
 impl SourceCondition {
@@ -27,6 +29,7 @@ impl SourceCondition {
             }
             Self::Network(network) => network.contains(sender.address),
             Self::Own => sender.is_own,
+            Self::ReversePathFails => sender.reverse_path_fails,
         }
     }
 }
@@ -74,6 +77,7 @@ impl View<'_> {
             Match::NotIn(list) => (!self.is_of(&path.incoming, list)).into(),
             Match::Out(list) => self.goes_out_by(list).into(),
             Match::Source(set) => self.source_in(set),
+            Match::Destination(set) => self.destination_in(set).into(),
             Match::SourceNetwork(network) if self.is_of_family(network) => {
                 Holds::If(SourceCondition::Network(*network))
             }
@@ -83,6 +87,11 @@ impl View<'_> {
                 (path.is_tracked_at(self.hook) && network.contains(path.destination)).into()
             }
             Match::SourceIsOwn => Holds::If(SourceCondition::Own),
+            Match::ReversePathFails => Holds::If(SourceCondition::ReversePathFails),
+            Match::HopLimit { family, limit } => {
+                (path.family() == *family && path.hop_limit_at(self.hook) == *limit).into()
+            }
+            Match::BoundFor(hook) => (path.hooks().last() == Some(hook)).into(),
             Match::Established => {
                 (path.is_tracked_at(self.hook) && path.connection == Connection::Live).into()
             }
@@ -117,6 +126,11 @@ impl View<'_> {
             Some(list) if has_any(&list.addresses) => Holds::If(SourceCondition::Set(name.clone())),
             _ => Holds::No,
         }
+    }
+
+    fn destination_in(&self, name: &SetName) -> bool {
+        let list = self.ruleset.address_list(name);
+        list.is_some_and(|list| list.addresses.contains(self.path.destination_at(self.hook)))
     }
 
     fn is_of_family(&self, network: &IpNetwork) -> bool {

@@ -11,6 +11,9 @@ const ICMP: u8 = 1;
 /// IANA's number of ICMPv6.
 const ICMPV6: u8 = 58;
 
+/// What hosts send with, where nothing asks for another (IPDEFTTL, linux/ip.h).
+pub const USUAL_HOP_LIMIT: u8 = 64;
+
 /// A packet, and who sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -25,8 +28,10 @@ pub struct Packet {
 pub struct Sender {
     /// The source address, of the destination's family.
     pub address: IpAddr,
-    /// Whether the address is one of the host's own, and the packet was sent to the host alone.
+    /// Whether the address is one of the host's own, and the packet is none of the host's own to a group or to everyone.
     pub is_own: bool,
+    /// Whether the host has no way back to the address by the interface that the packet came in by.
+    pub reverse_path_fails: bool,
 }
 
 /// All of a packet but its source: what it asks for, and its way through the host.
@@ -38,6 +43,8 @@ pub struct Path {
     pub payload: Payload,
     /// Where its connection's destination was translated to, if it was.
     pub translated: Option<Translation>,
+    /// Its hop limit (IPv6) or time to live (IPv4) as it came in.
+    pub hop_limit: u8,
     /// The interface that it came in by.
     pub incoming: Interface,
     /// The interface that it goes out by; nothing where it is for the host itself.
@@ -127,6 +134,14 @@ impl Path {
     /// The destination address in the packet's header, as it is at a hook.
     pub(super) fn destination_at(&self, hook: Hook) -> IpAddr {
         self.translation_at(hook).map_or(self.destination, |to| to.address)
+    }
+
+    /// The hop limit at a hook: routing takes one before the packet comes to [`Hook::Forward`], a bridge that it only crosses
+    /// takes none.
+    pub(super) fn hop_limit_at(&self, hook: Hook) -> u8 {
+        let outgoing = self.outgoing.as_ref().filter(|outgoing| outgoing.name != self.incoming.name);
+        let is_routed = hook == Hook::Forward && outgoing.is_some();
+        self.hop_limit.saturating_sub(u8::from(is_routed))
     }
 
     /// One of the packet's ports, as it is at a hook; nothing where it has none there.

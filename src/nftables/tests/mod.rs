@@ -149,7 +149,11 @@ fn address(end: End, network: &str) -> Statement {
 }
 
 fn source_in(family: Family, set: &str) -> Statement {
-    Statement::SourceIn { family, set: set.into() }
+    Statement::AddressIn { end: End::Source, family, set: set.into() }
+}
+
+fn destination_in(family: Family, set: &str) -> Statement {
+    Statement::AddressIn { end: End::Destination, family, set: set.into() }
 }
 
 fn interface_in(direction: Direction, set: &str, negated: bool) -> Statement {

@@ -49,6 +49,7 @@ mod container;
 mod datagram;
 mod dice;
 mod docker;
+mod group;
 mod inforce;
 mod leftovers;
 mod machine;

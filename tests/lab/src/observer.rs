@@ -28,6 +28,8 @@ pub struct Observed {
     pub is_untracked: bool,
     /// Whether its connection's destination was translated.
     pub is_translated: bool,
+    /// Whether the host has no way back to its source by the interface that it came in by.
+    pub reverse_path_fails: bool,
 }
 
 /// The observer. Dropped, it is gone.
@@ -65,13 +67,21 @@ const STATES: [(&str, &str); 3] = [
     ("translated", "ct status dnat"),
 ];
 
+/// The set of packets without a way back, and the condition, which older kernels have at prerouting alone.
+const STRAY: (&str, &str) = ("stray", "fib saddr . iif oif missing");
+
 fn ruleset(from: &str) -> String {
     let mut sets = String::new();
-    let mut chains = BTreeMap::from([("input", String::new()), ("forward", String::new())]);
+    let hooks = ["prerouting", "input", "forward"];
+    let mut chains = BTreeMap::from(hooks.map(|hook| (hook, String::new())));
     for (family, token, address) in [("4", "ip id", "ip daddr"), ("6", "ip6 flowlabel", "ip6 daddr")] {
         let version = token.split(' ').next().unwrap_or_default();
         let from = format!("{from} {version} dscp {}", crate::packet::DSCP);
         for (hook, rules) in &mut chains {
+            if *hook == "prerouting" {
+                *rules += &format!("{from} {} add @{}{family} {{ {token} }}\n", STRAY.1, STRAY.0);
+                continue;
+            }
             let outgoing = if *hook == "forward" { "meta oifname . " } else { "" };
             let key = format!("{token} . {outgoing}{address} . th dport");
             sets += &format!("set {hook}{family} {{ typeof {key}; flags dynamic; size 65535; }}\n");
@@ -80,7 +90,7 @@ fn ruleset(from: &str) -> String {
                 *rules += &format!("{from} {condition} add @{set}{family} {{ {token} }}\n");
             }
         }
-        for (set, _) in STATES {
+        for (set, _) in STATES.into_iter().chain([STRAY]) {
             sets += &format!("set {set}{family} {{ typeof {token}; flags dynamic; size 65535; }}\n");
         }
     }
@@ -99,13 +109,22 @@ fn read(listing: &Value) -> BTreeMap<u16, Observed> {
         let elements = |stem: &str| sets.get(format!("{stem}{family}").as_str()).copied().unwrap_or_default();
         let tokens = |stem| elements(stem).iter().filter_map(number).collect::<BTreeSet<u16>>();
         let [live, untracked, translated] = STATES.map(|(stem, _)| tokens(stem));
+        let stray = tokens(STRAY.0);
         for (token, outgoing, destination, port) in
             ["input", "forward"].into_iter().flat_map(elements).filter_map(place)
         {
             let state = |set: &BTreeSet<u16>| set.contains(&token);
             let (is_live, is_untracked) = (state(&live), state(&untracked));
             let is_translated = state(&translated);
-            let observed = Observed { outgoing, destination, port, is_live, is_untracked, is_translated };
+            let observed = Observed {
+                outgoing,
+                destination,
+                port,
+                is_live,
+                is_untracked,
+                is_translated,
+                reverse_path_fails: state(&stray),
+            };
             seen.insert(token, observed);
         }
     }

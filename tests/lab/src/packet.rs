@@ -19,6 +19,8 @@ pub struct Packet {
     pub destination: IpAddr,
     /// By what a witness knows it: the IPv4 identification, or the IPv6 flow label. Not 0.
     pub token: u16,
+    /// Its hop limit (IPv6) or time to live (IPv4).
+    pub hop_limit: u8,
     /// What it carries.
     pub body: Body,
 }
@@ -80,11 +82,17 @@ impl TcpFlags {
 }
 
 impl Packet {
+    /// A packet with the hop limit that most have.
+    #[must_use]
+    pub fn of(source: impl Into<IpAddr>, destination: impl Into<IpAddr>, token: u16, body: Body) -> Self {
+        Self { source: source.into(), destination: destination.into(), token, hop_limit: 64, body }
+    }
+
     /// The first segment of a TCP connection.
     #[must_use]
     pub fn syn(source: impl Into<IpAddr>, destination: impl Into<IpAddr>, port: u16, token: u16) -> Self {
         let body = Body::Tcp { from: 40000, to: port, flags: TcpFlags::SYN };
-        Self { source: source.into(), destination: destination.into(), token, body }
+        Self::of(source, destination, token, body)
     }
 
     /// A datagram.
@@ -97,7 +105,7 @@ impl Packet {
         payload: &str,
     ) -> Self {
         let body = Body::Udp { from: 40000, to: port, payload: payload.as_bytes().to_vec() };
-        Self { source: source.into(), destination: destination.into(), token, body }
+        Self::of(source, destination, token, body)
     }
 
     /// An echo request.
@@ -106,7 +114,8 @@ impl Packet {
         let (source, destination) = (source.into(), destination.into());
         let kind = if destination.is_ipv6() { 128 } else { 8 };
         let [high, low] = token.to_be_bytes();
-        Self { source, destination, token, body: Body::Icmp { kind, code: 0, rest: vec![0, 1, high, low] } }
+        let body = Body::Icmp { kind, code: 0, rest: vec![0, 1, high, low] };
+        Self::of(source, destination, token, body)
     }
 
     /// The packet as it goes onto the wire, Ethernet header first.
@@ -127,8 +136,8 @@ impl Packet {
         let mut header = vec![0x45, DSCP << 2];
         header.extend(length.to_be_bytes());
         header.extend(self.token.to_be_bytes());
-        // No fragment, 64 hops, and room for the checksum.
-        header.extend([0, 0, 64, self.protocol(), 0, 0]);
+        // No fragment, and room for the checksum.
+        header.extend([0, 0, self.hop_limit, self.protocol(), 0, 0]);
         header.extend(source.octets());
         header.extend(destination.octets());
         with_checksum(header, 10, &[])
@@ -138,7 +147,7 @@ impl Packet {
         let first = 6 << 28 | u32::from(DSCP) << 22 | u32::from(self.token);
         let mut header = first.to_be_bytes().to_vec();
         header.extend(length_of(self.upper().len()).to_be_bytes());
-        header.extend([self.protocol(), 64]);
+        header.extend([self.protocol(), self.hop_limit]);
         header.extend(source.octets());
         header.extend(destination.octets());
         header

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Result, ensure};
-use dockfw_lab::{Body, Packet, Sender, Witness};
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Body, Packet, SECOND_V6, Sender, Witness};
 
 use super::{SOURCES, opening};
 use crate::world::{Setting, World};
 
 /// Packets with what they are, for messages. Each gets its token when it is sent.
-type Described = Vec<(String, Packet)>;
+pub(super) type Described = Vec<(String, Packet)>;
 
 /// A SYN and a datagram to a port.
 pub(super) fn both(
@@ -35,7 +35,7 @@ pub(super) fn survivors(world: &World<'_>, sender: &Sender, packets: &Described)
 }
 
 /// The same for packets that come in by another interface.
-fn survivors_by(
+pub(super) fn survivors_by(
     world: &World<'_>,
     interface: &str,
     sender: &Sender,
@@ -52,7 +52,7 @@ fn survivors_by(
 }
 
 /// Without dockfw all of the packets get through, and under the policy none.
-fn are_dropped(
+pub(super) fn are_dropped(
     world: &World<'_>,
     setting: Setting,
     (interface, sender): (&str, &Sender),
@@ -156,27 +156,89 @@ pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
     let link_local: IpAddr = "fe80::1".parse()?;
     let udp = |what: &str, source: IpAddr, destination: IpAddr, from, to| {
         let body = Body::Udp { from, to, payload: vec![0; 8] };
-        (what.to_owned(), Packet { source, destination, token: 1, body })
+        (what.to_owned(), Packet::of(source, destination, 1, body))
     };
     let icmp6 = |kind: u8| {
         let body = Body::Icmp { kind, code: 0, rest: vec![0; 20] };
-        let packet = Packet { source: link_local, destination: host.v6.into(), token: 1, body };
+        let packet = Packet::of(link_local, host.v6, 1, body);
         (format!("ICMPv6 of type {kind}"), packet)
     };
     let igmp = Body::Other { protocol: 2, payload: vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0] };
-    let igmp = Packet { source: untrusted.v4.into(), destination: host.v4.into(), token: 1, body: igmp };
+    let igmp = Packet::of(untrusted.v4, host.v4, 1, igmp);
     let mut pass: Described = [133, 134, 135, 136, 137, 130, 131, 132, 143].map(icmp6).into();
     pass.push(("IGMP".into(), igmp));
     pass.push(udp("DHCP", untrusted.v4.into(), host.v4.into(), 67, 68));
-    pass.push(udp("DHCPv6", link_local, host.v6.into(), 547, 546));
+    let own_link_local = link_local_of(world)?;
+    pass.push(udp("DHCPv6 from the link", link_local, own_link_local, 547, 546));
+    pass.push(udp("DHCPv6 of a relay", untrusted.v6.into(), own_link_local, 547, 546));
+    pass.push(udp("DHCPv6 from another port", untrusted.v6.into(), own_link_local, 50000, 546));
     let mut stop = vec![icmp6(129), icmp6(144)];
     stop.push(udp("UDP from port 67 to 69", untrusted.v4.into(), host.v4.into(), 67, 69));
     stop.push(udp("UDP from port 68 to 68", untrusted.v4.into(), host.v4.into(), 68, 68));
     stop.push(udp("IPv6 from port 67 to 68", untrusted.v6.into(), host.v6.into(), 67, 68));
-    stop.push(udp("DHCPv6 from beyond the link", untrusted.v6.into(), host.v6.into(), 547, 546));
+    stop.push(udp("DHCPv6 to a global address", untrusted.v6.into(), host.v6.into(), 547, 546));
+    stop.push(udp("DHCPv6 from the link to a global address", link_local, host.v6.into(), 547, 546));
+    stop.push(udp("UDP to the port of DHCPv6's servers", link_local, own_link_local, 546, 547));
     let survived = survivors(world, &sender, &[pass.clone(), stop].concat())?;
     let expected: BTreeSet<_> = pass.into_iter().map(|(what, _)| what).collect();
     ensure!(survived == expected, "got through: {survived:#?}\nexpected: {expected:#?}");
+    Ok(())
+}
+
+/// The host's link-local address on its first segment.
+fn link_local_of(world: &World<'_>) -> Result<IpAddr> {
+    let shown = world.lab.host.shell("ip -6 -oneline address show dev eth0 scope link")?;
+    let address = shown.split_whitespace().nth(3).and_then(|address| address.split('/').next());
+    Ok(address.context("eth0 has no link-local address")?.parse()?)
+}
+
+/// Forwarded to a container's own address, from beyond its segment, it is none of the segment's.
+pub(super) fn neighbourhood_from_afar(world: &World<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &world.lab.untrusted;
+    let [v4, v6] = [IpAddr::from(world.quiet.v4()), world.quiet.v6().into()];
+    let mut packets = Described::new();
+    for (kind, hop_limit) in
+        [130, 131, 132, 133, 134, 135, 136, 137, 143].into_iter().flat_map(|kind| [(kind, 64), (kind, 255)])
+    {
+        let body = Body::Icmp { kind, code: 0, rest: vec![0; 20] };
+        let packet = Packet { hop_limit, ..Packet::of(untrusted.v6, v6, 1, body) };
+        packets.push((format!("ICMPv6 of type {kind}, hop limit {hop_limit}"), packet));
+    }
+    let igmp = Body::Other { protocol: 2, payload: vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0] };
+    packets.push(("IGMP".into(), Packet::of(untrusted.v4, v4, 1, igmp)));
+    are_dropped(world, setting, ("eth0", &untrusted.sender_to(&world.lab.host)?), &packets, SOURCES)
+}
+
+/// Its own address as the source, in frames to a group or to everyone: only looped packets look so, and these go to a group.
+pub(super) fn own_address_in_a_groups_frame(world: &World<'_>, setting: Setting) -> Result<()> {
+    let policy = r#"
+        trusted = ["192.0.2.0/24", "2001:db8:1::/64"]
+        [[allow]]
+        name  = "all"
+        ports = ["1-65535/tcp", "1-65535/udp"]
+    "#;
+    believe_anything(world, "eth0")?;
+    let host = &world.lab.host;
+    for frame in [[0xff; 6], [0x33, 0x33, 0, 0, 0, 1], [0x01, 0x00, 0x5e, 0, 0, 1]] {
+        let sender = Sender::new(&world.lab.untrusted, &world.lab.untrusted.interface, frame)?;
+        let packets = [
+            both("from its own address", host.v6, host.v6, 9000),
+            both("from its other address", SECOND_V6, host.v6, 9000),
+            both("from its own address", host.v4, host.v4, 9000),
+        ];
+        are_dropped(world, setting, ("eth0", &sender), &packets.concat(), policy)
+            .with_context(|| format!("in a frame to {frame:02x?}"))?;
+    }
+    Ok(())
+}
+
+/// What the host sends to a group comes back to its own members, from its own address.
+pub(super) fn looped_multicast(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.apply(setting, &opening(&["5353"], "host"))?;
+    for group in ["239.1.2.3", "ff02::1:99"] {
+        let heard = world.lab.host.hears_itself("eth0", group.parse()?, 5353)?;
+        ensure!(heard, "the host does not hear what it sends to {group}");
+    }
     Ok(())
 }
 
@@ -202,11 +264,8 @@ pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) ->
     world.apply(setting, &format!("{}\n[icmp]\necho = \"trusted\"\n", opening(&["22", "8443"], "")))?;
     let (untrusted, host) = (&world.lab.untrusted, &world.lab.host);
     let sender = untrusted.sender_to(host)?;
-    let flow = |from, to, service| Packet {
-        source: from,
-        destination: to,
-        token: 1,
-        body: Body::Udp { from: 45000, to: service, payload: vec![] },
+    let flow = |from: IpAddr, to: IpAddr, service| {
+        Packet::of(from, to, 1, Body::Udp { from: 45000, to: service, payload: vec![] })
     };
     let mut packets = Described::new();
     for (from, to) in untrusted.addresses().into_iter().zip(host.addresses()) {
@@ -226,10 +285,10 @@ pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) ->
 /// "Packet too big" about an answer from a service of the host's to `client`'s port.
 fn too_big(client: IpAddr, port: u16, host: IpAddr, service: u16) -> Packet {
     let answer = Body::Udp { from: service, to: port, payload: vec![0; 8] };
-    let answer = Packet { source: host, destination: client, token: 1, body: answer };
+    let answer = Packet::of(host, client, 1, answer);
     // Without the Ethernet header.
     let quoted = answer.frame([0; 6], [0; 6]).split_off(14);
     let (kind, code) = if client.is_ipv4() { (3, 4) } else { (2, 0) };
     let rest = [vec![0, 0, 5, 0], quoted].concat();
-    Packet { source: client, destination: host, token: 1, body: Body::Icmp { kind, code, rest } }
+    Packet::of(client, host, 1, Body::Icmp { kind, code, rest })
 }

@@ -6,6 +6,7 @@ mod docker;
 mod explained;
 mod foreign;
 mod forged;
+mod from_inside;
 mod host;
 mod interfaces;
 mod live;
@@ -168,6 +169,29 @@ pub(crate) const CASES: &[Case] = &[
         forged::impossible_addresses,
     )
     .needs(Need::NfTables),
+    case(
+        "S5",
+        "the host's own address in frames to a group or to everyone is dropped",
+        forged::own_address_in_a_groups_frame,
+    )
+    .needs(Need::NfTables),
+    case("S5", "what the host sends to a group comes back to it", forged::looped_multicast),
+    case("S4 S8", "a container's forged source buys nothing at its host", from_inside::forged_to_the_host)
+        .needs(Need::NfTables),
+    case("S4 S11", "a container can't pass for a peer of the Swarm", from_inside::forged_peers)
+        .needs(Need::NfTables),
+    case(
+        "S7",
+        "a container that routes for others still sends their packets outwards",
+        from_inside::foreign_sources_outwards,
+    )
+    .needs(Need::NfTables),
+    case("S8", "a container on two networks dials its host by either", from_inside::two_networks),
+    case(
+        "S7 S11",
+        "containers can't speak to Swarm peers in the node's name",
+        from_inside::no_swarm_in_the_nodes_name,
+    ),
     case("S7", "what containers reach stays as Docker made it", containers::ways_of_containers_stay),
     case("S7", "networks and containers that come later are covered", containers::future_networks),
     case(
@@ -184,6 +208,12 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case("S9", "connections and closed ports outlive a restart of Docker", live::through_a_restart_of_docker),
     case("S10", "what a network segment needs always passes", forged::neighbourhood).needs(Need::NfTables),
+    case(
+        "S3 S10",
+        "what a network segment needs does not come from beyond it",
+        forged::neighbourhood_from_afar,
+    )
+    .needs(Need::NfTables),
     case("S10", "ping as configured", forged::ping).needs(Need::NfTables),
     case("S10", "ICMP errors of live connections pass", forged::errors_of_live_connections)
         .needs(Need::NfTables),

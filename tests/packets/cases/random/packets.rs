@@ -73,7 +73,10 @@ pub(super) fn random(world: &World<'_>, dice: &mut Dice, count: usize) -> Result
         let of_family: Vec<_> =
             sources.iter().copied().filter(|source| source.is_ipv4() == destination.is_ipv4()).collect();
         let source = dice.pick(&of_family);
-        let packet = Packet { source, destination, token, body: body(dice, token) };
+        let packet = Packet {
+            hop_limit: dice.pick(&[64, 255]),
+            ..Packet::of(source, destination, token, body(dice, token))
+        };
         if packets.len() < count && connections.insert(format!("{source} {destination} {:?}", packet.body)) {
             packets.push(Sent { packet, is_live: dice.one_in(8), observed: None });
         }

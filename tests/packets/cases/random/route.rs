@@ -61,10 +61,15 @@ impl Route {
         let packet = &sent.packet;
         let (address, destination) = (packet.source, packet.destination);
         Some(walk::Packet {
-            sender: walk::Sender { address, is_own: self.own.contains(&address) || is_loopback(address) },
+            sender: walk::Sender {
+                address,
+                is_own: self.own.contains(&address) || is_loopback(address),
+                reverse_path_fails: observed.reverse_path_fails,
+            },
             path: walk::Path {
                 destination,
                 payload: payload(&packet.body),
+                hop_limit: packet.hop_limit,
                 translated: observed
                     .is_translated
                     .then_some(Translation { address: observed.destination, port: observed.port }),

@@ -198,9 +198,7 @@ impl<'a> Scene<'a> {
         let payload = format!("forged {round} {source}");
         // From another port in each round: to connection tracking the rounds must be strangers.
         let body = Body::Udp { from: 40000 + round, to: 9000, payload: payload.clone().into_bytes() };
-        self.lab
-            .untrusted
-            .send_forged(&self.lab.host, &Packet { source, destination, token: round, body })?;
+        self.lab.untrusted.send_forged(&self.lab.host, &Packet::of(source, destination, round, body))?;
         let arrived =
             wait_until(TIMEOUT, "for a forged datagram", || self.private.heard(&payload).then_some(()));
         Ok(if arrived.is_ok() { Seen::Reached } else { Seen::Closed })
