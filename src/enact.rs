@@ -7,7 +7,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::ruleset::Ruleset;
-use dockfw_policy::{LoadOptions, load};
+use dockfw_policy::{Strictness, load};
 
 use crate::engines::{self, Chosen, fit_to_host};
 use crate::lock::Lock;
@@ -83,14 +83,13 @@ pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Re
 
 /// A recorded policy.
 pub(crate) fn recorded(store: &Store, record: &Record) -> anyhow::Result<Policy> {
-    load_quietly(&record.config, &store.sources(record)?, record.force)
+    load_quietly(&record.config, &store.sources(record)?, Strictness::Confirmed)
         .context("this dockfw does not accept the policy that was recorded")
 }
 
 /// Loads a policy from where nobody would mend it.
-pub(crate) fn load_quietly(path: &Path, sources: &Sources, force: bool) -> anyhow::Result<Policy> {
-    let options = LoadOptions { allow_trusting_everyone: force };
-    load(path, sources, options).map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
+pub(crate) fn load_quietly(path: &Path, sources: &Sources, strictness: Strictness) -> anyhow::Result<Policy> {
+    load(path, sources, strictness).map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
 }
 
 /// Puts a policy in force that no record is made of. Returns the engine, as [`restore`] does.

@@ -3,6 +3,7 @@
 //! Pure: the policy is held against facts of this host that others have read.
 
 pub(crate) mod host;
+pub(crate) mod interfaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,95 +17,8 @@ use dockfw_policy::service::{PortRange, Service, Services};
 use crate::host::docker::{Node, Published, Swarm};
 use crate::host::links::Link;
 
-/// Kinds of interfaces that carry other networks' traffic: virtual private networks and overlays.
-const TUNNELS: [&str; 18] = [
-    "erspan",
-    "geneve",
-    "gre",
-    "gretap",
-    "ip6erspan",
-    "ip6gre",
-    "ip6gretap",
-    "ip6tnl",
-    "ipip",
-    "ppp",
-    "sit",
-    "tun",
-    "vti",
-    "vti6",
-    "vxlan",
-    "wireguard",
-    "wwan",
-    "xfrm",
-];
-
 /// A reason not to apply a policy to this host, with what to do about it.
 pub(crate) type Objection = String;
-
-/// Interfaces that the policy takes for Docker's bridges, and that are none: who is behind them would be inside.
-pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Objection> {
-    let taken = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name));
-    taken.filter_map(|link| Some(format!("{}: {}", link.name, why_not_dockers(link, links)?))).collect()
-}
-
-/// Why an interface can't be a bridge of Docker's, if it can't.
-fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
-    let advice = "name Docker's bridges more narrowly in [interfaces] docker, or rename the interface";
-    if !link.is_bridge() {
-        let kind = link.kind.as_deref().unwrap_or("hardware");
-        return Some(format!("fits [interfaces] docker, but is no bridge ({kind}); {advice}"));
-    }
-    let mut ports = links.iter().filter(|port| port.controller == Some(link.index));
-    let foreign = ports.find(|port| port.kind.as_deref() != Some("veth"))?;
-    Some(format!("fits [interfaces] docker, but {} in it is no container's port; {advice}", foreign.name))
-}
-
-/// Interfaces that filtering is likely to hurt and that the policy names nowhere, with the lines to choose from.
-pub(crate) fn unnamed(policy: &Policy, links: &[Link]) -> Option<Objection> {
-    let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
-    let at_risk = candidates.filter(|link| !is_named(policy, &link.name));
-    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link, what_is_hurt(link)?))).collect();
-    let reasons: Vec<_> = at_risk.iter().map(|(link, reason)| format!("{}: {reason}", link.name)).collect();
-    (!at_risk.is_empty()).then(|| {
-        let links: Vec<_> = at_risk.into_iter().map(|(link, _)| link).collect();
-        let choices = lines_to_choose_from(policy, &links);
-        format!("{}\n  name them in [interfaces], one way or the other:\n{choices}", reasons.join("\n  "))
-    })
-}
-
-/// The lines of a policy that name these interfaces, in every way that makes sense for them.
-fn lines_to_choose_from(policy: &Policy, links: &[&Link]) -> String {
-    let quoted = |names: &mut dyn Iterator<Item = String>| {
-        names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
-    };
-    let names = quoted(&mut links.iter().map(|link| link.name.clone()));
-    let mut lines = vec![
-        format!("    exempt   = [{names}]        # let through what comes by them"),
-        format!("    filtered = [\"*\", {names}]   # filter it like the rest"),
-    ];
-    if links.iter().any(|link| link.is_bridge()) {
-        let own = policy.interfaces.docker.iter().map(ToString::to_string);
-        let bridges = links.iter().filter(|link| link.is_bridge()).map(|link| link.name.clone());
-        let docker = quoted(&mut own.chain(bridges));
-        lines.push(format!("    docker   = [{docker}]   # it belongs to a Docker network"));
-    }
-    lines.join("\n")
-}
-
-fn what_is_hurt(link: &Link) -> Option<&'static str> {
-    match link.kind.as_deref()? {
-        "bridge" => Some("a bridge that does not look like Docker's; what is behind it would be cut off"),
-        kind if TUNNELS.contains(&kind) => Some("a tunnel or VPN; what comes by it would be filtered"),
-        _ => None,
-    }
-}
-
-/// Whether a pattern other than `*` names the interface.
-fn is_named(policy: &Policy, name: &str) -> bool {
-    let interfaces = &policy.interfaces;
-    let all = interfaces.docker.iter().chain(&interfaces.exempt).chain(&interfaces.filtered);
-    all.filter(|pattern| !pattern.is_any()).any(|pattern| pattern.matches(name))
-}
 
 fn fits(patterns: &[IfPattern], name: &str) -> bool {
     patterns.iter().any(|pattern| pattern.matches(name))
@@ -145,7 +59,7 @@ pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterato
     links.iter().filter(move |link| {
         link.name != "lo"
             && link.controller.is_none()
-            && !is_named(policy, &link.name)
+            && !interfaces::is_named(policy, &link.name)
             && !fits(filtered, &link.name)
     })
 }

@@ -5,16 +5,19 @@
 //! ([`ruleset`](crate::ruleset) says why).
 
 use crate::interface::IfPattern;
-use crate::policy::{AllowRule, Echo, Place, Policy, Source, Target};
-use crate::ruleset::{
-    Action, AddressList, Hook, HookRules, InterfaceList, Match, Origin, PortField, Rule, Ruleset, SetName,
-};
+use crate::policy::{AllowRule, Policy, Source, Target};
+use crate::ruleset::{AddressList, Hook, HookRules, InterfaceList, Match, PortField, Ruleset, SetName};
 use crate::service::{PortRange, Services, Transport};
 
 mod always;
+mod forward;
+mod input;
 pub mod names;
+mod prerouting;
+mod rules;
 
-use names::{BLOCKED, DOCKER, EXEMPT, FILTERED, PEERS, TRUSTED};
+use names::{BLOCKED, CROSSING, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
+use rules::Rules;
 
 /// Compiles a policy. The same policy always gives the same ruleset, to the byte.
 pub fn compile(policy: &Policy) -> Ruleset {
@@ -72,10 +75,15 @@ impl Compiler<'_> {
             patterns: patterns.to_vec(),
             bridges_only,
         };
-        let mut lists =
-            vec![list(&DOCKER, &interfaces.docker, true), list(&EXEMPT, &interfaces.exempt, false)];
+        let mut lists = vec![
+            list(&DOCKER, &interfaces.docker, true),
+            list(&EXEMPT, &interfaces.exempt, false),
+            list(&INSIDE, &interfaces.inside, false),
+            list(&CROSSING, &interfaces.crossing, false),
+        ];
         if !self.filters_all() {
-            lists.push(list(&FILTERED, &interfaces.filtered, false));
+            let filtered = [&interfaces.filtered, &interfaces.inside, &interfaces.crossing];
+            lists.push(list(&FILTERED, &filtered.map(Vec::as_slice).concat(), false));
         }
         lists.retain(|list| !list.patterns.is_empty());
         lists
@@ -85,162 +93,31 @@ impl Compiler<'_> {
         self.policy.interfaces.filtered.iter().any(IfPattern::is_any)
     }
 
-    /// What comes in, before anything else has looked at it.
-    fn prerouting(&self) -> Vec<Rule> {
-        let mut rules = self.rules();
-        rules.pass(vec![Match::Loopback], None, "loopback");
-        // Before all exceptions: no interface makes these addresses possible.
-        rules.drop_impossible(always::impossible_addresses());
-        self.pass_docker(&mut rules);
-        // Live connections too, so before connection tracking can call them established.
-        rules.drop_blocked(self.of_blocked());
-        if self.policy.engine.prefilter && prefilter_is_sure(self.policy) {
-            self.early_drop(&mut rules);
-        }
-        rules.done()
-    }
-
-    /// Packets for the host itself.
-    fn input(&self) -> Vec<Rule> {
-        let mut rules = self.rules();
-        rules.pass(vec![Match::Loopback], None, "loopback");
-        rules.pass(vec![Match::Established], None, "live connections");
-        // Before everything that lets new connections in.
-        rules.drop_impossible(always::impossible_connections());
-        rules.drop_blocked(self.of_blocked().into_iter().map(|matches| self.not_from_docker(matches)));
-        for (matches, what) in always::neighbourhood().into_iter().chain(always::dhcp()) {
-            rules.pass(matches, None, what);
-        }
-        // Before everything that asks the source: a container may send with any.
-        self.drop_forged_by_containers(&mut rules);
-        if self.policy.echo == Echo::Accept {
-            for matches in always::echo_requests() {
-                rules.pass(matches, Some(names::ECHO), "ping");
-            }
-        }
-        self.pass_trusted(&mut rules, Some(TRUSTED));
-        self.pass_peers(&mut rules, Some(PEERS));
-        for (rule, name) in self.allow.iter().filter(|(rule, _)| rule.to != Target::Container) {
-            for service in services(&rule.services, PortField::Dialled) {
-                for source in self.sources(rule, name) {
-                    rules.allow(rule, name, [vec![service.clone()], source].concat());
-                }
-            }
-        }
-        // Behind everything that containers may reach, before the exceptions for interfaces of the outside.
-        if self.has_docker() {
-            rules.drop(vec![Match::In(DOCKER)], names::DROP_CONTAINERS, "containers to the host");
-        }
-        self.pass_unfiltered(&mut rules);
-        rules.drop(vec![], names::DROP_INPUT, "the rest");
-        rules.done()
-    }
-
-    /// Packets that the host passes on.
-    fn forward(&self) -> Vec<Rule> {
-        let mut rules = self.rules();
-        // First of all: a container that may speak to anyone must not speak VXLAN in this node's name.
-        if self.has_peers() {
-            rules.drop(vec![self.vxlan()], names::DROP_VXLAN, "forwarded VXLAN");
-        }
-        rules.pass(vec![Match::Established], None, "live connections");
-        rules.drop_impossible(always::impossible_connections());
-        self.drop_swarm_of_containers(&mut rules);
-        self.pass_docker(&mut rules);
-        // Before everything that lets new connections in from outside.
-        rules.drop_blocked(self.of_blocked());
-        for (matches, what) in always::neighbourhood_across() {
-            rules.pass(matches, None, what);
-        }
-        self.pass_unfiltered(&mut rules);
-        self.pass_trusted(&mut rules, Some(TRUSTED));
-        if self.has_docker() {
-            for (rule, name) in &self.allow {
-                self.pass_to_containers(&mut rules, rule, name);
-            }
-        }
-        rules.drop(vec![], names::DROP_FORWARD, "the rest");
-        rules.done()
-    }
-
-    /// Drops what a container sends to the host with a source that is none of its network's, a peer's for instance, and VXLAN
-    /// from whatever source.
-    fn drop_forged_by_containers(&self, rules: &mut Rules<'_>) {
-        if !self.has_docker() {
-            return;
-        }
-        let inside = || Match::In(DOCKER);
-        let forged = vec![inside(), Match::ReversePathFails];
-        rules.drop(forged, names::DROP_FORGED, "forged source");
-        if self.has_peers() {
-            rules.drop(vec![inside(), self.vxlan()], names::DROP_VXLAN, "VXLAN of containers");
-        }
-    }
-
-    /// Drops what containers would say to the Swarm's other nodes: translated, it comes from this node's address, which these
-    /// trust.
-    fn drop_swarm_of_containers(&self, rules: &mut Rules<'_>) {
-        if self.has_docker() && self.has_peers() {
-            for service in always::swarm_talk() {
-                let to_peers = vec![Match::In(DOCKER), Match::Destination(PEERS), service];
-                rules.drop(to_peers, names::DROP_CONTAINERS, "containers to Swarm peers");
-            }
-        }
-    }
-
-    fn vxlan(&self) -> Match {
-        ports(Transport::Udp, PortField::Destination, [self.policy.swarm.data_path_port])
-    }
-
-    /// The rules of the forward hook for one `[[allow]]`.
-    fn pass_to_containers(&self, rules: &mut Rules<'_>, rule: &AllowRule, name: &SetName) {
-        let (field, path) = match rule.to {
-            Target::Host => return,
-            Target::Any | Target::Docker => (PortField::Dialled, vec![Match::Out(DOCKER), Match::Translated]),
-            Target::Container => (PortField::Destination, vec![Match::Out(DOCKER)]),
-        };
-        for service in services(&rule.services, field) {
-            for source in self.outside_sources(rule, name) {
-                rules.allow(rule, name, [path.clone(), vec![service.clone()], source].concat());
-            }
-        }
-    }
-
-    /// Drops TCP SYNs that no later hook could let through, before they cost connection tracking and routing.
-    fn early_drop(&self, rules: &mut Rules<'_>) {
-        self.pass_unfiltered(rules);
-        rules.pass(vec![Match::NotOpening], None, "all but TCP SYNs");
-        self.pass_trusted(rules, None);
-        if self.has_peers() {
-            rules.pass(
-                vec![always::swarm_tcp(PortField::Destination), Match::Source(PEERS)],
-                None,
-                "Swarm peers",
-            );
-        }
-        for (rule, name) in &self.allow {
-            for service in services(&rule.services, PortField::Destination).filter(is_tcp) {
-                for source in self.outside_sources(rule, name) {
-                    rules.pass_for(rule, [vec![service.clone()], source].concat(), None);
-                }
-            }
-        }
-        rules.drop(vec![], names::DROP_EARLY, "early drop of TCP SYNs");
-    }
-
     fn has_docker(&self) -> bool {
         !self.policy.interfaces.docker.is_empty()
+    }
+
+    fn has_inside(&self) -> bool {
+        !self.policy.interfaces.inside.is_empty()
+    }
+
+    fn has_crossing(&self) -> bool {
+        !self.policy.interfaces.crossing.is_empty()
     }
 
     fn has_peers(&self) -> bool {
         !self.policy.swarm.peers.is_empty()
     }
 
-    /// These conditions for what comes in by no bridge of Docker's, where a rule can't stand behind those that pass or drop
-    /// what does.
-    fn not_from_docker(&self, matches: Vec<Match>) -> Vec<Match> {
-        let outside = self.has_docker().then_some(Match::NotIn(DOCKER));
-        outside.into_iter().chain(matches).collect()
+    /// The interfaces behind which machines are that the host's own address stands for outside, each with what they are.
+    fn inner_interfaces(&self) -> impl Iterator<Item = (Match, &'static str)> {
+        let docker = self.has_docker().then_some((Match::In(DOCKER), "containers"));
+        let inside = self.has_inside().then_some((Match::In(INSIDE), "inside networks"));
+        docker.into_iter().chain(inside)
+    }
+
+    fn vxlan(&self) -> Match {
+        ports(Transport::Udp, PortField::Destination, [self.policy.swarm.data_path_port])
     }
 
     fn pass_docker(&self, rules: &mut Rules<'_>) {
@@ -264,43 +141,49 @@ impl Compiler<'_> {
         }
     }
 
-    /// Unconditional, because VXLAN never is a known connection: its source port changes with each inner flow.
-    fn pass_peers(&self, rules: &mut Rules<'_>, counter: Option<SetName>) {
-        if !self.has_peers() {
-            return;
-        }
-        for service in always::swarm_services(self.policy.swarm.data_path_port) {
-            rules.pass(vec![service, Match::Source(PEERS)], counter.clone(), "Swarm peers");
+    /// Drops what blocked machines send, live connections too, by a bridge that frames may only cross: the first hook can't
+    /// tell these, and left it to the later ones.
+    fn drop_blocked_crossing(&self, rules: &mut Rules<'_>) {
+        if self.has_crossing() && !self.policy.blocked.is_empty() {
+            rules.drop_blocked([vec![Match::In(CROSSING), Match::Source(BLOCKED)]]);
         }
     }
 
-    /// The conditions under each of which a packet from a blocked source is dropped.
-    fn of_blocked(&self) -> Vec<Vec<Match>> {
+    /// The conditions under each of which a packet from a blocked source is dropped, but for what comes in by these interfaces.
+    fn of_blocked(&self, but_for: &[SetName]) -> Vec<Vec<Match>> {
         if self.policy.blocked.is_empty() {
             return vec![];
         }
         let source = Match::Source(BLOCKED);
-        if self.filters_all() {
-            return vec![vec![source]];
-        }
-        let mut conditions = vec![vec![Match::In(FILTERED), source.clone()]];
-        if !self.policy.interfaces.exempt.is_empty() {
-            conditions.push(vec![Match::In(EXEMPT), source]);
-        }
-        conditions
+        let ways = match (self.filters_all(), self.policy.interfaces.exempt.is_empty()) {
+            (true, _) => vec![vec![]],
+            (false, true) => vec![vec![Match::In(FILTERED)]],
+            (false, false) => vec![vec![Match::In(FILTERED)], vec![Match::In(EXEMPT)]],
+        };
+        let but_for: Vec<_> = but_for.iter().cloned().map(Match::NotIn).collect();
+        ways.into_iter().map(|way| [but_for.clone(), way, vec![source.clone()]].concat()).collect()
     }
 
     /// The alternatives that make up the `from` of a rule: for each, what must hold besides.
     fn sources(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
-        let mut sources = self.outside_sources(rule, name);
+        let mut sources = self.sources_but_containers(rule, name);
         if matches!(rule.from, Source::These { containers: true, .. }) && self.has_docker() {
             sources.push(vec![Match::In(DOCKER)]);
         }
         sources
     }
 
-    /// The same where packets from Docker's bridges have passed already.
-    fn outside_sources(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
+    /// The same if packets from Docker's bridges have passed already.
+    fn sources_but_containers(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
+        let mut sources = self.addresses(rule, name);
+        if matches!(rule.from, Source::These { inside: true, .. }) && self.has_inside() {
+            sources.push(vec![Match::In(INSIDE)]);
+        }
+        sources
+    }
+
+    /// The same if packets from inside interfaces have passed as well.
+    fn addresses(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
         match &rule.from {
             Source::Everyone => vec![vec![]],
             Source::These { addresses, .. } if addresses.is_empty() => vec![],
@@ -310,61 +193,6 @@ impl Compiler<'_> {
 
     fn rules(&self) -> Rules<'_> {
         Rules { policy: self.policy, rules: Vec::new() }
-    }
-}
-
-/// The rules of one hook, as they are added.
-struct Rules<'a> {
-    policy: &'a Policy,
-    rules: Vec<Rule>,
-}
-
-impl Rules<'_> {
-    fn pass(&mut self, matches: Vec<Match>, counter: Option<SetName>, what: &str) {
-        self.push(matches, Action::Pass, counter, what.into(), None);
-    }
-
-    fn pass_for(&mut self, rule: &AllowRule, matches: Vec<Match>, counter: Option<SetName>) {
-        self.push(matches, Action::Pass, counter, title(rule), Some(rule.place.clone()));
-    }
-
-    fn allow(&mut self, rule: &AllowRule, name: &SetName, matches: Vec<Match>) {
-        self.pass_for(rule, matches, Some(name.clone()));
-    }
-
-    fn drop_impossible(&mut self, conditions: Vec<Vec<Match>>) {
-        for matches in conditions {
-            self.drop(matches, names::DROP_IMPOSSIBLE, "impossible address");
-        }
-    }
-
-    fn drop_blocked(&mut self, conditions: impl IntoIterator<Item = Vec<Match>>) {
-        for matches in conditions {
-            self.drop(matches, names::DROP_BLOCKED, "blocked");
-        }
-    }
-
-    fn drop(&mut self, matches: Vec<Match>, counter: SetName, what: &str) {
-        if self.policy.log.drops {
-            let log = Action::Log { prefix: format!("dockfw {counter}: "), rate: self.policy.log.rate };
-            self.push(matches.clone(), log, None, format!("log {what}"), None);
-        }
-        self.push(matches, Action::Drop, Some(counter), what.into(), None);
-    }
-
-    fn push(
-        &mut self,
-        matches: Vec<Match>,
-        action: Action,
-        counter: Option<SetName>,
-        what: String,
-        place: Option<Place>,
-    ) {
-        self.rules.push(Rule { matches, action, counter, origin: Origin { what, place } });
-    }
-
-    fn done(self) -> Vec<Rule> {
-        self.rules
     }
 }
 

@@ -84,6 +84,10 @@ pub struct Interfaces {
     pub exempt: Option<List>,
     /// `docker`.
     pub docker: Option<List>,
+    /// `inside`.
+    pub inside: Option<List>,
+    /// `crossing`.
+    pub crossing: Option<List>,
 }
 
 /// `[icmp]`.

@@ -23,4 +23,4 @@ mod suggest;
 mod text;
 pub mod walk;
 
-pub use load::{Files, LoadOptions, Loaded, Rejected, load};
+pub use load::{Files, Loaded, Rejected, Strictness, load};

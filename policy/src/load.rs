@@ -26,11 +26,24 @@ pub trait Files {
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
 }
 
-/// What an operator may ask for.
+/// What becomes of what is refused for the operator's safety, such as to trust everyone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadOptions {
-    /// Whether `trusted` (and Swarm's `peers`) may hold everyone.
-    pub allow_trusting_everyone: bool,
+pub enum Strictness {
+    /// It is an error.
+    #[default]
+    Strict,
+    /// The operator asks for it, and nothing is said.
+    Forced,
+    /// The policy was confirmed once, maybe when less was refused: it is a warning, and a name that is built in since means what it
+    /// meant then.
+    Confirmed,
+}
+
+impl Strictness {
+    /// That of a policy which an operator forces, or does not.
+    pub fn forced(is_forced: bool) -> Self {
+        if is_forced { Self::Forced } else { Self::Strict }
+    }
 }
 
 /// A policy that may be put in force.
@@ -51,14 +64,14 @@ pub struct Rejected {
 }
 
 /// Reads and checks the policy whose main file is at `path`.
-pub fn load(path: &Path, files: &dyn Files, options: LoadOptions) -> Result<Loaded, Rejected> {
+pub fn load(path: &Path, files: &dyn Files, strictness: Strictness) -> Result<Loaded, Rejected> {
     let mut loader = Loader { files, findings: Findings::default() };
     let config = loader.config(path);
     let mut warnings = Diagnostics::default();
     let policy = Resolver {
         config: &config,
         files,
-        options,
+        strictness,
         sources: &mut loader.findings.sources,
         errors: &mut loader.findings.errors,
         warnings: &mut warnings,

@@ -54,6 +54,8 @@ pub enum Source {
     These {
         /// Whether `"containers"` is among them: what comes in by Docker's bridges.
         containers: bool,
+        /// Whether `"inside"` is among them: what comes in by inside interfaces.
+        inside: bool,
         /// The addresses.
         addresses: AddressSet,
     },
@@ -71,9 +73,11 @@ pub enum Target {
     Docker,
     /// A container's own port, after translation.
     Container,
+    /// What the host passes on to anything but containers, by the number that clients dial.
+    Forward,
 }
 
-/// The `[interfaces]` table. An interface is the first of `lo`, Docker's, exempt, filtered that fits.
+/// The `[interfaces]` table. An interface is the first of `lo`, Docker's, exempt, inside, crossing, filtered that fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interfaces {
     /// Those whose traffic is filtered.
@@ -82,6 +86,10 @@ pub struct Interfaces {
     pub exempt: Vec<IfPattern>,
     /// Docker's bridges.
     pub docker: Vec<IfPattern>,
+    /// Those that lead to other networks behind this host.
+    pub inside: Vec<IfPattern>,
+    /// Bridges that are filtered but for frames which only cross them.
+    pub crossing: Vec<IfPattern>,
 }
 
 /// Who may ping the host.

@@ -24,6 +24,8 @@ pub enum Block {
     Text(&'static str),
     /// Lines of a policy file.
     Example(&'static str),
+    /// Rows of cells, with `code` in them; the first has the headings, and its first cell that of the rows' own.
+    Table(&'static [&'static [&'static str]]),
 }
 
 impl Section {
@@ -34,7 +36,7 @@ impl Section {
 }
 
 /// All sections.
-pub static SECTIONS: [Section; 5] = [
+pub static SECTIONS: [Section; 6] = [
     Section {
         heading: None,
         blocks: &[
@@ -72,11 +74,36 @@ is relative to the file that names it. Duplicates and overlaps are merged. A net
     Section {
         heading: Some("`[interfaces]`"),
         blocks: &[Block::Text(
-            "An interface belongs to the first class that fits: `lo`, Docker's, exempt, filtered. A `*` at the end of a pattern stands for anything.",
+            "\
+An interface belongs to the first class that fits: `lo`, Docker's, exempt, inside, crossing, filtered. A `*` at the end of a pattern stands
+for anything. A bridge with a VRF counts by both names: name the VRF's interface too.",
         )],
         tables: &[&INTERFACES],
     },
+    Section { heading: Some("Which way is open"), blocks: WAYS, tables: &[] },
     Section { heading: Some("The rest"), blocks: &[], tables: &[&ICMP, &SWARM, &LOG, &ENGINE] },
+];
+
+/// From where to where, by class of interface.
+const WAYS: &[Block] = &[
+    Block::Text(
+        "\
+`yes`: dockfw has no objection. `rule`: from `trusted`, or as an `[[allow]]` says; the text behind it is the `to` that opens it. Blocked sources
+get through none of them but those marked with a star. A crossing interface is like a filtered one, but for frames that only cross it.",
+    ),
+    Block::Table(&[
+        &["from", "the host", "a published port", "a container", "the same inside network", "another one", "the outside"],
+        &["Docker's bridges", "rule `host`, `from = [\"containers\"]`", "yes*", "yes*", "yes*", "yes*", "yes*"],
+        &["an inside network", "rule `host`, `from = [\"inside\"]`", "rule `docker`", "rule `container`", "yes*", "rule `forward`", "yes*"],
+        &["an exempt interface", "yes", "yes", "yes", "yes", "yes", "yes"],
+        &["a filtered interface", "rule `host`", "rule `docker`", "rule `container`", "rule `forward`", "rule `forward`", "rule `forward`"],
+    ]),
+    Block::Text(
+        "\
+A published port that docker-proxy answers, a process of the host, is the host to containers. `to = \"forward\"` covers what an operator or
+another program translates (`DNAT` to a virtual machine, a port that Podman publishes) and what is only routed; the number is the one that was
+dialled.",
+    ),
 ];
 
 /// How a key is named in the reference: `[icmp] echo`.
@@ -101,11 +128,22 @@ pub fn markdown() -> String {
             match block {
                 Block::Text(paragraph) => write_into(&mut text, format_args!("\n{paragraph}\n")),
                 Block::Example(lines) => write_into(&mut text, format_args!("\n```toml\n{lines}\n```\n")),
+                Block::Table(rows) => write_rows(&mut text, rows),
             }
         }
         write_keys(&mut text, section);
     }
     text
+}
+
+fn write_rows(text: &mut String, rows: &[&[&str]]) {
+    text.push('\n');
+    for (index, row) in rows.iter().enumerate() {
+        write_into(text, format_args!("| {} |\n", row.join(" | ")));
+        if index == 0 {
+            write_into(text, format_args!("|{}\n", "---|".repeat(row.len())));
+        }
+    }
 }
 
 /// A table with a line for each key.

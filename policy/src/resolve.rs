@@ -18,7 +18,7 @@ use std::rc::Rc;
 use crate::address::{AddressRange, AddressSet};
 use crate::config::{Config, List};
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources, is_printable, quoted};
-use crate::load::{Files, LoadOptions};
+use crate::load::{Files, Strictness};
 use crate::policy::Policy;
 use addresses::{Members, Use};
 
@@ -30,7 +30,7 @@ const TRUST_ADVICE: &str = "to open a port to everyone, write an [[allow]] witho
 pub(crate) struct Resolver<'a> {
     pub(crate) config: &'a Config,
     pub(crate) files: &'a dyn Files,
-    pub(crate) options: LoadOptions,
+    pub(crate) strictness: Strictness,
     pub(crate) sources: &'a mut Sources,
     pub(crate) errors: &'a mut Diagnostics,
     pub(crate) warnings: &'a mut Diagnostics,
@@ -62,14 +62,14 @@ impl<'a> Resolver<'a> {
     /// The addresses of a list that is not a rule's.
     fn addresses(&mut self, list: Option<&'a List>, key: &'static str) -> AddressSet {
         let Some(list) = list else { return AddressSet::default() };
-        let members = self.members(list, Use { key, takes_containers: false });
+        let members = self.members(list, Use { key, takes_interfaces: false });
         self.gather(&members)
     }
 
     /// The same, for a list that must not hold everyone.
     fn narrow(&mut self, list: Option<&'a List>, key: &'static str, advice: &str) -> AddressSet {
         let addresses = self.addresses(list, key);
-        if let Some(list) = list.filter(|_| !self.options.allow_trusting_everyone) {
+        if let Some(list) = list {
             self.refuse_everyone(list, key, advice, &addresses);
         }
         addresses
@@ -86,6 +86,15 @@ impl<'a> Resolver<'a> {
             let message = format!("{trusted} is trusted, but {blocked} is blocked");
             let help = "`blocked` beats `trusted`: it reaches nothing";
             self.warnings.push(Diagnostic::new(message).at(list.span).help(help));
+        }
+    }
+
+    /// Refuses something for the operator's safety, as strictly as is asked for.
+    fn refuse(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
+        match self.strictness {
+            Strictness::Strict => self.errors.push_with(diagnostic),
+            Strictness::Forced => {}
+            Strictness::Confirmed => self.warnings.push_with(diagnostic),
         }
     }
 

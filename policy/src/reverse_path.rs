@@ -12,8 +12,9 @@ pub fn before_routing(ruleset: &Ruleset) -> Vec<Rule> {
     let of = |hook| {
         let rules: Vec<_> = ruleset.rules(hook).collect();
         let asked = rules.iter().rposition(|rule| asks(rule)).map_or(0, |last| last + 1);
-        let before = |rule: &&Rule| rule.action == Action::Pass && rule.matches != [Match::Loopback];
-        let asked = rules.into_iter().take(asked).filter(|rule| before(rule) || asks(rule));
+        let counts = |rule: &&Rule| rule.action == Action::Pass || asks(rule);
+        let asked = rules.into_iter().take(asked).filter(counts);
+        let asked = asked.filter(|rule| rule.matches.iter().all(is_known));
         asked.map(move |rule| bound_for(hook, rule)).collect::<Vec<_>>()
     };
     let mut rules = [of(Hook::Input), of(Hook::Forward)].concat();
@@ -23,9 +24,31 @@ pub fn before_routing(ruleset: &Ruleset) -> Vec<Rule> {
     rules
 }
 
+/// The ruleset as it comes out if sources are checked before destinations are translated: what is dialled at an address of
+/// the host is checked, even if it is then passed on.
+pub fn before_translation(mut ruleset: Ruleset) -> Ruleset {
+    let checks: Vec<_> = ruleset.rules(Hook::Input).filter(|rule| asks(rule)).map(of_translated).collect();
+    for forward in ruleset.hooks.iter_mut().filter(|rules| rules.hook == Hook::Forward) {
+        let live = forward.rules.iter().position(|rule| rule.matches == [Match::Established]);
+        let behind = live.map_or(0, |index| index + 1);
+        forward.rules.splice(behind..behind, checks.iter().cloned());
+    }
+    ruleset
+}
+
+fn of_translated(rule: &Rule) -> Rule {
+    Rule { matches: rule.matches.iter().cloned().chain([Match::Translated]).collect(), ..rule.clone() }
+}
+
 /// Whether a rule asks for the way back.
 pub fn asks(rule: &Rule) -> bool {
     rule.matches.contains(&Match::ReversePathFails)
+}
+
+/// Whether a condition can hold there: the way out is not known yet, and what `lo` brings needs no check. Of translated packets
+/// those count that are for the host.
+fn is_known(condition: &Match) -> bool {
+    !matches!(condition, Match::Out(_) | Match::Crosses(_) | Match::Loopback | Match::Translated)
 }
 
 /// The rule for packets that are going to arrive at this hook.

@@ -187,6 +187,8 @@ pub enum Match {
     NotIn(SetName),
     /// It goes out by an interface of this list.
     Out(SetName),
+    /// It comes in and goes out by interfaces that fit this pattern, which for a name is one: routed or not, it stays there.
+    Crosses(IfPattern),
     /// Its source is in this set.
     Source(SetName),
     /// Its destination is in this set.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use common::Memory;
-use dockfw_policy::{Files, LoadOptions, load};
+use dockfw_policy::{Files, Strictness, load};
 
 const POLICY: &str = "blocked = [\"file:list.txt\"]\n";
 
@@ -125,10 +125,8 @@ impl Files for Endless {
 fn files_that_are_too_big() {
     let policy = "#\n".repeat(8 * 1024 * 1024 + 1);
     assert_shows(&Memory::main(policy).errors(), &["/etc/dockfw/dockfw.toml has more than 16 MiB", "file:"]);
-    let shown = load(Path::new("/etc/dockfw/dockfw.toml"), &Endless, LoadOptions::default())
-        .err()
-        .unwrap()
-        .to_string();
+    let shown =
+        load(Path::new("/etc/dockfw/dockfw.toml"), &Endless, Strictness::Strict).err().unwrap().to_string();
     assert_shows(
         &shown,
         &["list.txt has more than 256 MiB", "/etc/dockfw/dockfw.toml:1:12", "split the list"],

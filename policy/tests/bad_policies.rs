@@ -95,6 +95,8 @@ fn groups() {
         ),
         ("[groups]\na = [\"a\"]", "2:6", "`a` -> `a`", "take one"),
         ("[groups]\ncontainers = []", "2:1", "built in", "another name"),
+        ("[groups]\ninside = []", "2:1", "built in", "inside-addresses"),
+        ("trusted = [\"inside\"]", "1:12", "can't stand in `trusted`", "[[allow]]"),
         ("[groups]\na = [\"containers\"]", "2:6", "can't stand in `groups`", "[[allow]]"),
         ("[groups]\n\"10.0.0.1\" = []", "2:1", "can't be told from an address", "another name"),
         ("[groups]\n\"a\\\"b\" = []", "2:1", "a name can't have", "take out"),
@@ -145,9 +147,13 @@ fn interfaces() {
     for (text, place, message, help) in [
         ("filtered = []", "2:12", "no interface would be filtered", "take the line out"),
         ("exempt = [\"*\"]", "2:11", "no interface would be filtered", "names"),
+        ("inside = [\"*\"]", "2:11", "no interface would be filtered", "names"),
+        ("crossing = [\"*\"]", "2:13", "no interface would be filtered", "names"),
         ("exempt = [\"wg+\"]", "2:11", "no interface has this character", "\"wg*\""),
         ("exempt = [\"w*g\"]", "2:11", "only stand at the end", "\"br-*\""),
         ("filtered = [\"wg0\"]\nexempt = [\"wg0\"]", "2:13", "in `filtered` and in `exempt`", "out of one"),
+        ("exempt = [\"wg0\"]\ninside = [\"wg0\"]", "3:11", "in `inside` and in `exempt`", "out of one"),
+        ("inside = [\"lan0\"]\ncrossing = [\"lan0\"]", "3:13", "in `crossing` and in `inside`", "out of one"),
     ] {
         check(&format!("[interfaces]\n{text}"), &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }
@@ -164,6 +170,14 @@ fn trusting_everyone() {
         ("[swarm]\npeers = [\"::/0\"]", "2:10"),
     ] {
         check(text, &format!("{main}:{place}"), "which is everyone", "--force");
+    }
+    for (text, place) in [
+        ("trusted = [\"0.0.0.0/1\", \"128.0.0.0/1\"]", "1:11"),
+        ("trusted = [\"0.0.0.0-126.255.255.255\", \"128.0.0.0-223.255.255.255\"]", "1:11"),
+        ("trusted = [\"10.0.0.1\", \"2000::/3\"]", "1:24"),
+        ("[swarm]\npeers = [\"8000::/1\", \"0::/1\"]", "2:22"),
+    ] {
+        check(text, &format!("{main}:{place}"), "which is nearly everyone", "--force");
     }
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::Memory;
-use dockfw_policy::LoadOptions;
+use dockfw_policy::Strictness;
 use dockfw_policy::address::AddressSet;
 use dockfw_policy::policy::{AllowRule, Backend, Echo, Policy, Source, Target};
 use dockfw_policy::service::Services;
@@ -31,7 +31,7 @@ fn rule<'a>(policy: &'a Policy, name: &str) -> &'a AllowRule {
 fn sources(rule: &AllowRule) -> (bool, Vec<String>) {
     match &rule.from {
         Source::Everyone => (true, vec!["everyone".into()]),
-        Source::These { containers, addresses } => (*containers, shown(addresses)),
+        Source::These { containers, addresses, .. } => (*containers, shown(addresses)),
     }
 }
 
@@ -178,14 +178,25 @@ fn a_policy_may_be_in_conf_d_alone() {
 }
 
 #[test]
-fn everyone_may_be_trusted_in_halves_or_by_force() {
-    let halves = Memory::main(r#"trusted = ["0.0.0.0/1", "128.0.0.0/1"]"#).policy();
-    assert_eq!(halves.trusted.len(), 2);
+fn everyone_may_be_trusted_by_force() {
     let all = Memory::main(r#"trusted = ["0.0.0.0/0", "::/0"]"#);
-    let forced = all.load_with(LoadOptions { allow_trusting_everyone: true }).unwrap();
+    let forced = all.load_with(Strictness::Forced).unwrap();
     assert_eq!(forced.policy.trusted.len(), 2);
     let blocked = Memory::main(r#"blocked = ["0.0.0.0/0"]"#).policy();
     assert_eq!(shown(&blocked.blocked), ["0.0.0.0/0"]);
+}
+
+/// A group of this name was fine before it was built in.
+#[test]
+fn what_was_confirmed_means_what_it_meant_then() {
+    let text = "trusted = [\"0.0.0.0/0\"]\n[groups]\ninside = [\"192.0.2.0/24\"]\n\
+                [[allow]]\nname = \"a\"\nfrom = [\"inside\"]\nports = [\"80/tcp\"]\n";
+    let files = Memory::main(text);
+    assert!(files.load().is_err());
+    let loaded = files.load_with(Strictness::Confirmed).unwrap();
+    assert_eq!(loaded.warnings.diagnostics().iter().count(), 2);
+    let Source::These { inside: false, addresses, .. } = &loaded.policy.allow[0].from else { panic!() };
+    assert_eq!(shown(addresses), ["192.0.2.0/24"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn typed<'a>(keys: impl Iterator<Item = (&'a Key, &'a str)>) -> String {
 fn the_defaults_are_what_is_meant_without_them() {
     let keys: Vec<&Key> = SECTIONS.iter().flat_map(|section| section.keys()).collect();
     let with_defaults = typed(keys.iter().filter_map(|key| Some((*key, key.default?))));
-    assert_eq!(with_defaults.lines().count(), 12, "{with_defaults}");
+    assert_eq!(with_defaults.lines().count(), 14, "{with_defaults}");
     assert_eq!(Memory::main(with_defaults).policy(), Memory::main("blocked = []").policy());
 }
 

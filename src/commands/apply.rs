@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
+use dockfw_policy::Strictness;
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
@@ -41,7 +42,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     }
     let lock = lock::take()?;
     // Not before: who had the lock may have applied a newer file.
-    let (policy, sources) = load_recorded(config, options.force)?;
+    let (policy, sources) = load_recorded(config, Strictness::forced(options.force))?;
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let judgement = judge(&policy, || Ok(!chosen.is_any_there()?))?;

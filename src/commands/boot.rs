@@ -7,17 +7,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use dockfw_policy::Strictness;
 use dockfw_policy::engine::EngineError;
-use dockfw_policy::policy::Backend;
+use dockfw_policy::policy::{Backend, Policy};
 
-use super::{fit_to_host, judge, load_recorded};
+use super::{fit_to_host, judge, load_recorded, show_warnings};
 use crate::cli::{Boot, Failsafe};
 use crate::enact::{self, Candidate};
 use crate::engines::{self, Chosen};
 use crate::exit::{Exit, Stop};
+use crate::files::Disk;
 use crate::host::{capabilities, programs};
 use crate::lock::{self, Lock};
-use crate::records::{Now, Pending, Record, RolledBack, Sources, State, Store, unix_seconds, wall_time};
+use crate::records::{
+    Now, Pending, Record, Recorder, RolledBack, Sources, State, Store, unix_seconds, wall_time,
+};
 use crate::safety::lockout::shuts_everyone_out;
 use crate::talk::{say, tell};
 
@@ -77,7 +81,10 @@ fn settle(state: State) -> anyhow::Result<State> {
 fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<Chosen> {
     // What an operator once forced is not to be lost by a restart.
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
-    let (policy, sources) = load_recorded(config, force)?;
+    let (policy, sources) = match confirmed_before(config, state) {
+        Some(loaded) => loaded,
+        None => load_recorded(config, Strictness::forced(force))?,
+    };
     refuse_rolled_back(config, &sources, state)?;
     if let Some(objection) = shuts_everyone_out(&policy).filter(|_| !force) {
         // The example that the packages bring, for one, when the unit is enabled before anybody edited it.
@@ -102,6 +109,19 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
         say(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
     Ok(candidate.chosen)
+}
+
+/// The policy of the file, if it is the one that is confirmed: whatever is refused since, it stays.
+fn confirmed_before(config: &Path, state: &State) -> Option<(Policy, Sources)> {
+    let confirmed = state.confirmed.as_ref()?;
+    let recorder = Recorder::new(&Disk);
+    let loaded = dockfw_policy::load(config, &recorder, Strictness::Confirmed).ok()?;
+    let sources = recorder.into_sources();
+    let is_it = sources.seal().is_ok_and(|sealed| sealed.digest() == confirmed.digest);
+    is_it.then(|| {
+        show_warnings(&loaded.warnings);
+        (loaded.policy, sources)
+    })
 }
 
 fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow::Result<()> {
@@ -134,7 +154,7 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> a
     }
     let (text, words) = emergency_policy(failsafe);
     let path = PathBuf::from("/failsafe");
-    let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), false)?;
+    let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), Strictness::Strict)?;
     let chosen = enact::put_in_force(Chosen::by(Backend::Auto, false)?, policy, lock)
         .context("not even the fail-safe could be put in force")?;
     say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
@@ -191,7 +211,8 @@ mod tests {
         for failsafe in [Failsafe::Ssh, Failsafe::Closed] {
             let (text, _) = emergency_policy(failsafe);
             let path = Path::new("/failsafe");
-            let policy = enact::load_quietly(path, &Sources::of_file(path, &text), false).unwrap();
+            let policy =
+                enact::load_quietly(path, &Sources::of_file(path, &text), Strictness::Strict).unwrap();
             assert_eq!(policy.allow.len(), usize::from(failsafe == Failsafe::Ssh));
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use dockfw_policy::Strictness;
 use dockfw_policy::policy::Policy;
 
 use super::facts::{Gathered, gather};
@@ -18,7 +19,7 @@ const REFUSED: &str = "the policy is valid, but an apply would be refused here, 
 
 /// Validates the policy, and holds it against this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
-    let policy = load(config, options.force)?;
+    let policy = load(config, Strictness::forced(options.force))?;
     let mut judgement = judge(&policy, || Ok(true))?;
     judgement.notes.extend(engine_note(&policy)?);
     judgement.notes.extend(firewalls::notes());

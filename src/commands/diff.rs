@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dockfw_policy::Strictness;
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use serde::Serialize;
@@ -29,7 +30,7 @@ struct Report {
 /// Compares the policy with what is live in the kernel. Changes nothing.
 pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     // What is only compared shuts nobody out.
-    let policy = fit_to_host(load(config, true)?);
+    let policy = fit_to_host(load(config, Strictness::Confirmed)?);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use dockfw_policy::Strictness;
 use dockfw_policy::address::Family;
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::{Hook, Ruleset};
@@ -37,7 +38,7 @@ struct Report {
 /// Tells what becomes of a connection.
 pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     // What is only explained shuts nobody out.
-    let policy = fit_to_host(load(config, true)?);
+    let policy = fit_to_host(load(config, Strictness::Confirmed)?);
     let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
     let rules = Rules { ruleset: &ruleset, by_name_alone: engine == IPTABLES };
     let question = Question {

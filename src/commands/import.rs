@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use dockfw_compat::old;
-use dockfw_policy::{Files, LoadOptions, Loaded, load};
+use dockfw_policy::{Files, Loaded, Strictness, load};
 
 use crate::cli::Import;
 use crate::exit::{Exit, Stop};
@@ -89,7 +89,7 @@ fn must_load(written: &Written) -> anyhow::Result<()> {
     let lists = written.lists.iter().map(|(name, text)| (PathBuf::from(name), text.clone().into_bytes()));
     let policy = (PathBuf::from(POLICY), written.policy.clone().into_bytes());
     let files = Memory(lists.chain([policy]).collect());
-    match load(Path::new(POLICY), &files, LoadOptions::default()) {
+    match load(Path::new(POLICY), &files, Strictness::Strict) {
         Ok(Loaded { warnings, .. }) if warnings.is_empty() => Ok(()),
         Ok(Loaded { warnings, .. }) => {
             eprintln!("{}", warnings.render(false));

@@ -91,7 +91,15 @@ mod tests {
     use super::*;
 
     fn link(index: u32, name: &str) -> Link {
-        Link { index, name: name.into(), kind: None, controller: None, is_up: true, networks: vec![] }
+        Link {
+            index,
+            name: name.into(),
+            kind: None,
+            controller: None,
+            is_up: true,
+            networks: vec![],
+            has_default_route: false,
+        }
     }
 
     #[test]

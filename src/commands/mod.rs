@@ -22,45 +22,53 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
+use dockfw_policy::diagnostic::Report;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, LoadOptions, Loaded};
+use dockfw_policy::{Files, Loaded, Strictness};
 
 use crate::engines::fit_to_host;
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
 use crate::host::{docker, links};
 use crate::records::{Recorder, Sources};
+use crate::safety::interfaces;
 use crate::{safety, talk};
 
-/// Reads and validates the policy. `force` takes what would be refused for the operator's safety.
-fn load(path: &Path, force: bool) -> anyhow::Result<Policy> {
-    load_from(path, &Disk, force)
+/// Reads and validates the policy.
+fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Policy> {
+    load_from(path, &Disk, strictness)
 }
 
 /// The same, with what it was read from.
-fn load_recorded(path: &Path, force: bool) -> anyhow::Result<(Policy, Sources)> {
+fn load_recorded(path: &Path, strictness: Strictness) -> anyhow::Result<(Policy, Sources)> {
     let recorder = Recorder::new(&Disk);
-    let policy = load_from(path, &recorder, force)?;
+    let policy = load_from(path, &recorder, strictness)?;
     Ok((policy, recorder.into_sources()))
 }
 
-fn load_from(path: &Path, files: &dyn Files, force: bool) -> anyhow::Result<Policy> {
-    let options = LoadOptions { allow_trusting_everyone: force };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    match dockfw_policy::load(path, files, options) {
+fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::Result<Policy> {
+    match dockfw_policy::load(path, files, strictness) {
         Ok(Loaded { policy, warnings }) => {
-            if !warnings.is_empty() {
-                talk::show(warnings.render(colour));
-            }
+            show_warnings(&warnings);
             Ok(policy)
         }
         Err(rejected) => Err(Stop::new(
             Exit::Usage,
-            format!("the policy is wrong; nothing was changed\n{}", rejected.errors.render(colour)),
+            format!("the policy is wrong; nothing was changed\n{}", rejected.errors.render(in_colour())),
         )
         .into()),
     }
+}
+
+fn show_warnings(warnings: &Report) {
+    if !warnings.is_empty() {
+        talk::show(warnings.render(in_colour()));
+    }
+}
+
+fn in_colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// What speaks against the policy on this host, and what is worth saying of it.
@@ -72,8 +80,10 @@ struct Judgement {
 /// Holds the policy against this host. `is_first`: whether nothing of dockfw is in force yet; asked where it matters.
 fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) -> anyhow::Result<Judgement> {
     let links = links::read().context("can't read the host's interfaces")?;
-    let mut objections = safety::false_bridges(policy, &links);
-    if let Some(objection) = safety::unnamed(policy, &links)
+    let mut objections = interfaces::false_bridges(policy, &links);
+    objections.extend(interfaces::wide_exemptions(policy, &links));
+    objections.extend(interfaces::routed_crossings(policy, &links));
+    if let Some(objection) = interfaces::unnamed(policy, &links)
         && is_first()?
     {
         objections.push(objection);

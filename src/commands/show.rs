@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use dockfw_compat::Rendering;
+use dockfw_policy::Strictness;
 use dockfw_policy::compile::compile;
 use dockfw_policy::nft::{self, Features};
 use dockfw_policy::policy::Policy;
@@ -17,7 +18,7 @@ use crate::exit::Exit;
 /// Prints the compiled policy.
 pub(crate) fn run(config: &Path, options: &Show) -> anyhow::Result<Exit> {
     // What is only shown shuts nobody out.
-    let policy = load(config, true)?;
+    let policy = load(config, Strictness::Confirmed)?;
     let text = match options.format {
         Format::Nft => nft::lower(&compile(&policy), Features::ALL).to_string(),
         Format::Iptables => iptables(&policy)?,

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use anyhow::Context;
+use dockfw_policy::Strictness;
 use dockfw_policy::engine::{Count, Engine, EngineError, SetState, State};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
@@ -49,7 +50,7 @@ struct Report {
 
 /// Tells whether the policy is in force, and what this host exposes.
 pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
-    let (policy, sources) = load_recorded(config, true)?;
+    let (policy, sources) = load_recorded(config, Strictness::Confirmed)?;
     let policy = fit_to_host(policy);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
@@ -80,7 +81,7 @@ impl Report {
 fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Report> {
     let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
     let mut report = read_live(policy, verify)?;
-    let false_bridges = safety::false_bridges(policy, &facts.links);
+    let false_bridges = safety::interfaces::false_bridges(policy, &facts.links);
     report.in_force &= false_bridges.is_empty();
     report.differences.extend(false_bridges);
     report.exposed = exposed_by(report.engine, policy, &facts);

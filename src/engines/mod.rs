@@ -10,6 +10,7 @@ use dockfw_policy::compile::{self, compile};
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::{Engine, EngineError, Presence, Requirement, State};
 use dockfw_policy::policy::{Backend, Policy};
+use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::Ruleset;
 
 use crate::host::{docker, helpers};
@@ -301,9 +302,10 @@ pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
 }
 
 /// Compiles a policy for the engine of this name. The early drop is the native one's alone: the other one's table comes after
-/// connection tracking, which an early drop is there to spare.
+/// connection tracking, which an early drop is there to spare. That one checks sources before destinations are translated.
 pub(crate) fn compile_for(engine: &str, policy: &Policy) -> Ruleset {
     let mut policy = policy.clone();
     policy.engine.prefilter &= engine == NFTABLES;
-    compile(&policy)
+    let ruleset = compile(&policy);
+    if engine == IPTABLES { reverse_path::before_translation(ruleset) } else { ruleset }
 }

@@ -2,7 +2,7 @@
 
 use dockfw_policy::compile::compile;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, LoadOptions};
+use dockfw_policy::{Files, Strictness};
 
 use super::*;
 use crate::host::docker::{Container, Driver, Network, Published};
@@ -62,12 +62,20 @@ impl Files for Nowhere {
 }
 
 fn policy() -> Policy {
-    dockfw_policy::load(std::path::Path::new("/p.toml"), &Nowhere, LoadOptions::default()).unwrap().policy
+    dockfw_policy::load(std::path::Path::new("/p.toml"), &Nowhere, Strictness::Strict).unwrap().policy
 }
 
 fn link(index: u32, name: &str, kind: &str) -> Link {
     let (controller, networks) = (None, vec![]);
-    Link { index, name: name.into(), kind: Some(kind.into()), controller, is_up: true, networks }
+    Link {
+        index,
+        name: name.into(),
+        kind: Some(kind.into()),
+        controller,
+        is_up: true,
+        networks,
+        has_default_route: false,
+    }
 }
 
 fn network(name: &str, bridge: &str) -> Network {

@@ -20,6 +20,7 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
             format!("it comes in by {}, which is none of {}", path.incoming.name, patterns(ruleset, list))
         }
         Match::Out(list) => format!("it goes out by {}", interface(ruleset, list, path.outgoing.as_ref())),
+        Match::Crosses(pattern) => format!("it comes in and goes out by {pattern}"),
         Match::Source(list) => {
             format!("its source is in {}", entry(ruleset, list, packet.sender.address))
         }

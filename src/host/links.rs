@@ -6,6 +6,7 @@ use std::io;
 use dockfw_policy::address::AddressRange;
 use nix::libc;
 
+use super::routes;
 use super::rtnetlink::{Message, dump, number};
 use crate::nftables::attributes::{Attribute, Attributes};
 
@@ -29,6 +30,8 @@ pub(crate) struct Link {
     pub(crate) is_up: bool,
     /// The networks that its addresses are in.
     pub(crate) networks: Vec<AddressRange>,
+    /// Whether a default route leads out by it.
+    pub(crate) has_default_route: bool,
 }
 
 impl Link {
@@ -47,6 +50,8 @@ pub(crate) fn read() -> io::Result<Vec<Link>> {
             link.networks.push(network);
         }
     }
+    let ways_out = routes::by_default()?;
+    links.iter_mut().for_each(|link| link.has_default_route = ways_out.contains(&link.index));
     links.sort_by_key(|link| link.index);
     Ok(links)
 }
@@ -66,6 +71,7 @@ fn link(message: &Message) -> Option<Link> {
         controller: number(attributes.value(libc::IFLA_MASTER)),
         is_up: number(head.get(8..12)?)? & libc::IFF_UP as u32 != 0,
         networks: Vec::new(),
+        has_default_route: false,
     })
 }
 

@@ -1,15 +1,19 @@
 //! Which way packets go, as the kernel would decide it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
 use nix::libc;
 
-use super::rtnetlink::{Message, ask, number};
+use super::rtnetlink::{Message, ask, dump, number};
 use crate::nftables::attributes::put;
 
 /// The size of `struct rtmsg` (linux/rtnetlink.h), before the attributes of a route.
 const HEAD: usize = 12;
+
+/// The size of `struct rtnexthop` (linux/rtnetlink.h).
+const NEXT_HOP: usize = 8;
 
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,41 @@ pub(crate) fn out_by(destination: IpAddr, interface: u32) -> io::Result<Option<R
     let mut question = question(destination, None);
     put(&mut question.body, libc::RTA_OIF, &interface.to_ne_bytes());
     answer(question)
+}
+
+/// The interfaces out by which default routes lead, of both families and of all tables.
+pub(crate) fn by_default() -> io::Result<BTreeSet<u32>> {
+    let mut interfaces = BTreeSet::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut body = vec![family as u8];
+        body.resize(HEAD, 0);
+        let routes = dump(&Message { kind: libc::RTM_GETROUTE, body })?;
+        interfaces.extend(routes.iter().flat_map(ways_out_by_default));
+    }
+    Ok(interfaces)
+}
+
+/// The interfaces of a route, if it leads everywhere: the one that it names, or those of its several ways.
+fn ways_out_by_default(route: &Message) -> Vec<u32> {
+    // rtm_dst_len and rtm_type.
+    let is_default = |head: &[u8]| head.get(1) == Some(&0) && head.get(7) == Some(&libc::RTN_UNICAST);
+    let Some((_, attributes)) = route.parts(HEAD).filter(|(head, _)| is_default(head)) else { return vec![] };
+    let several = next_hops(attributes.value(libc::RTA_MULTIPATH));
+    number(attributes.value(libc::RTA_OIF)).into_iter().chain(several).collect()
+}
+
+/// The interfaces of a list of `struct rtnexthop` (linux/rtnetlink.h).
+fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
+    let mut interfaces = Vec::new();
+    while let Some((head, _)) = bytes.split_at_checked(NEXT_HOP) {
+        let length = head.get(..2).and_then(|length| length.try_into().ok()).map(u16::from_ne_bytes);
+        interfaces.extend(head.get(4..).and_then(number));
+        // Aligned to four bytes (RTNH_ALIGNTO).
+        let Some(length) = length.map(|length| usize::from(length).next_multiple_of(4)) else { break };
+        let Some(rest) = bytes.get(length.max(NEXT_HOP)..) else { break };
+        bytes = rest;
+    }
+    interfaces
 }
 
 fn question(destination: IpAddr, source: Option<IpAddr>) -> Message {
@@ -95,6 +134,14 @@ mod tests {
         let route = towards([127, 0, 0, 1].into(), None).unwrap().unwrap();
         assert!(route.is_local);
         assert_eq!((route.interface, route.source), (1, Some([127, 0, 0, 1].into())));
+    }
+
+    #[test]
+    fn routes_with_several_ways_have_several_interfaces() {
+        let hop = |interface: u32| [&[8, 0, 0, 0][..], &interface.to_ne_bytes()].concat();
+        assert_eq!(next_hops(&[hop(2), hop(7)].concat()), [2, 7]);
+        assert_eq!(next_hops(&hop(2)[..7]), [0; 0]);
+        assert_eq!(next_hops(&[vec![0; 8], vec![0xff; 5]].concat()), [0]);
     }
 
     #[test]

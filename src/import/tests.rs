@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dockfw_policy::Strictness;
 use dockfw_policy::policy::{Echo, Policy, Source, Target};
 use proptest::prelude::*;
 
@@ -25,7 +26,8 @@ fn imported(texts: &[(&str, &str)]) -> (Policy, String) {
 
 fn policy(text: &str) -> Policy {
     let path = Path::new("/dockfw.toml");
-    load_quietly(path, &Sources::of_file(path, text), false).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    load_quietly(path, &Sources::of_file(path, text), Strictness::Strict)
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 /// All that is wrong, as one text.
@@ -301,7 +303,7 @@ proptest! {
     fn no_text_is_too_odd(first in PIECES, second in PIECES, lenient: bool) {
         if let Ok(imported) = done(&[("first", &first), ("second", &second)], lenient) {
             let path = Path::new("/dockfw.toml");
-            let loaded = load_quietly(path, &Sources::of_file(path, &imported.written.policy), false);
+            let loaded = load_quietly(path, &Sources::of_file(path, &imported.written.policy), Strictness::Strict);
             prop_assert!(loaded.is_ok(), "{loaded:?}\n{}", imported.written.policy);
         }
     }

@@ -41,6 +41,17 @@ fn write_block(roff: &mut Roff, block: Block) {
             }
             roff.control("fi", []);
         }
+        Block::Table(rows) => write_table(roff, rows),
+    }
+}
+
+/// Each row by itself, under its first cell: terminals are narrow.
+fn write_table(roff: &mut Roff, rows: &[&[&str]]) {
+    let Some(([corner, columns @ ..], rows)) = rows.split_first() else { return };
+    for (head, cells) in rows.iter().filter_map(|row| row.split_first()) {
+        roff.control("TP", []).text([bold(format!("{corner} {head}"))]);
+        let cells = columns.iter().zip(cells).map(|(column, cell)| format!("{column}: {cell}"));
+        roff.text(inlines(&(cells.collect::<Vec<_>>().join("; ") + ".")));
     }
 }
 

@@ -50,7 +50,7 @@ type Done = Result<(), BuildError>;
 impl Encoder {
     fn statement(&mut self, statement: &Statement) -> Done {
         match statement {
-            Statement::InterfaceName(pattern) => self.interface_name(pattern),
+            Statement::InterfaceName { direction, pattern } => self.interface_name(*direction, pattern),
             Statement::InterfaceIn { direction, set, negated } => {
                 self.meta(name_key(*direction))?;
                 self.lookup(set, *negated)
@@ -187,12 +187,12 @@ impl Encoder {
     }
 
     /// A prefix is compared without the zeros that end its name, so that whatever follows fits.
-    fn interface_name(&mut self, pattern: &IfPattern) -> Done {
+    fn interface_name(&mut self, direction: Direction, pattern: &IfPattern) -> Done {
         // Every packet has a way in at our hooks: `*` needs no look at it.
         if pattern.is_any() {
             return Ok(());
         }
-        self.meta(libc::NFT_META_IIFNAME as u32)?;
+        self.meta(name_key(direction))?;
         match pattern {
             IfPattern::Name(name) => self.equal(&padded(name)),
             IfPattern::Prefix(prefix) => self.equal(prefix.as_bytes()),

@@ -183,7 +183,13 @@ fn chain(name: &'static str, hook: Hook, priority: Option<i32>) -> Chain {
 
 fn everything() -> Table {
     let mut constructs = vec![
-        ("names of interfaces (meta iifname)", vec![Statement::InterfaceName(IfPattern::Name("lo".into()))]),
+        (
+            "names of interfaces (meta iifname)",
+            vec![Statement::InterfaceName {
+                direction: Direction::In,
+                pattern: IfPattern::Name("lo".into()),
+            }],
+        ),
         ("matching a set (lookup)", vec![set_match()]),
         ("verdicts", vec![Statement::Drop]),
         ("jumps to other chains", vec![Statement::Jump(CALLED)]),

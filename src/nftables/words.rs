@@ -408,7 +408,7 @@ mod tests {
 
     use dockfw_policy::compile::compile;
     use dockfw_policy::nft::{Features, Table, lower};
-    use dockfw_policy::{Files, LoadOptions, load};
+    use dockfw_policy::{Files, Strictness, load};
     use proptest::prelude::*;
 
     use super::*;
@@ -429,7 +429,7 @@ mod tests {
 
     fn golden_table(case: &str) -> Table {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case).join("dockfw.toml");
-        let options = LoadOptions { allow_trusting_everyone: true };
+        let options = Strictness::Forced;
         let loaded = load(&path, &Disk, options).unwrap_or_else(|rejected| panic!("{rejected}"));
         lower(&compile(&loaded.policy), Features::ALL)
     }

@@ -149,7 +149,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 mod tests {
     use std::fs;
 
-    use dockfw_policy::{LoadOptions, load};
+    use dockfw_policy::{Strictness, load};
 
     use super::*;
     use crate::files::Disk;
@@ -174,12 +174,12 @@ mod tests {
         let directory = policy_files();
         let path = directory.path().join("dockfw.toml");
         let recorder = Recorder::new(&Disk);
-        let from_disk = load(&path, &recorder, LoadOptions::default()).unwrap().policy;
+        let from_disk = load(&path, &recorder, Strictness::Strict).unwrap().policy;
         let bytes = recorder.into_sources().seal().unwrap().bytes;
         fs::remove_dir_all(directory.path()).unwrap();
         let sources = Sources::from_bytes(&bytes).unwrap();
         assert_eq!(sources.0.len(), 3, "only what counts: {sources:?}");
-        assert_eq!(load(&path, &sources, LoadOptions::default()).unwrap().policy, from_disk);
+        assert_eq!(load(&path, &sources, Strictness::Strict).unwrap().policy, from_disk);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         let directory = policy_files();
         let digest_now = || {
             let recorder = Recorder::new(&Disk);
-            load(&directory.path().join("./dockfw.toml"), &recorder, LoadOptions::default()).unwrap();
+            load(&directory.path().join("./dockfw.toml"), &recorder, Strictness::Strict).unwrap();
             recorder.into_sources().seal().unwrap().digest
         };
         let at_first = digest_now();

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::service::Transport;
-use dockfw_policy::{Files, LoadOptions, load};
+use dockfw_policy::{Files, Strictness, load};
 
+use super::interfaces::{false_bridges, routed_crossings, unnamed, wide_exemptions};
 use super::*;
 
 /// The one file of a policy.
@@ -23,7 +24,7 @@ impl Files for Text<'_> {
 }
 
 pub(crate) fn policy(text: &str) -> Policy {
-    let loaded = load(Path::new("dockfw.toml"), &Text(text), LoadOptions::default());
+    let loaded = load(Path::new("dockfw.toml"), &Text(text), Strictness::Strict);
     loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy
 }
 
@@ -39,7 +40,15 @@ fn by_default() -> Policy {
 /// An interface that is up, with its index after its name: `link(3, "eth0", "")` is hardware.
 pub(crate) fn link(index: u32, name: &str, kind: &str) -> Link {
     let kind = (!kind.is_empty()).then(|| kind.to_owned());
-    Link { index, name: name.to_owned(), kind, controller: None, is_up: true, networks: Vec::new() }
+    Link {
+        index,
+        name: name.to_owned(),
+        kind,
+        controller: None,
+        is_up: true,
+        networks: Vec::new(),
+        has_default_route: false,
+    }
 }
 
 /// The same as a port of a bridge.
@@ -154,7 +163,7 @@ fn a_narrower_pattern_settles_a_false_bridge() {
 fn a_foreign_bridge_is_to_be_named() {
     let objection = unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")])).unwrap();
     assert_parts(&objection, &["virbr0: a bridge that does not look like Docker's", "cut off"]);
-    assert_parts(&objection, &["exempt   = [\"virbr0\"]", "filtered = [\"*\", \"virbr0\"]"]);
+    assert_parts(&objection, &["inside   = [\"virbr0\"]", "filtered = [\"*\", \"virbr0\"]", "\"67/udp\""]);
 }
 
 #[test]
@@ -186,10 +195,64 @@ fn what_the_objection_advises_is_a_policy_that_settles_it() {
     let links = host_with([link(8, "virbr0", "bridge")]);
     let objection = unnamed(&by_default(), &links).unwrap();
     let advice: Vec<_> = objection.lines().filter(|line| line.contains(" = [")).collect();
-    assert_eq!(advice.len(), 3, "{objection}");
-    for line in advice {
+    assert_eq!(advice.len(), 6, "{objection}");
+    for line in advice.into_iter().filter(|line| !line.contains("from") && !line.contains("ports")) {
         assert_eq!(unnamed(&interfaces(line), &links), None, "{line}");
     }
+}
+
+/// The rule for DHCP and DNS with the line above it is a policy too.
+#[test]
+fn the_rule_that_is_advised_for_guests_is_one() {
+    let objection = unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")])).unwrap();
+    let rule = objection.split_once("[[allow]]").unwrap().1;
+    let whole = policy(&format!("[interfaces]\ninside = [\"virbr0\"]\n[[allow]]{rule}\n"));
+    assert!(matches!(whole.allow[0].from, Source::These { inside: true, containers: false, .. }));
+}
+
+/// A bridge with the uplink in it, as Proxmox has it.
+fn with_uplink() -> Vec<Link> {
+    host_with([link(8, "vmbr0", "bridge"), port(9, "eno1", "", 8), port(10, "tap100i0", "tun", 8)])
+}
+
+#[test]
+fn a_bridge_with_a_network_card_is_not_to_be_exempt_or_inside() {
+    let objection = unnamed(&by_default(), &with_uplink()).unwrap();
+    assert_parts(&objection, &["crossing = [\"vmbr0\"]"]);
+    assert!(!objection.contains("exempt") && !objection.contains("inside"), "{objection}");
+    assert_eq!(unnamed(&interfaces("crossing = [\"vmbr0\"]"), &with_uplink()), None);
+}
+
+#[test]
+fn what_leads_to_the_rest_of_the_world_is_not_exempt_without_more() {
+    let by_default_route = Link { has_default_route: true, ..link(8, "wg0", "wireguard") };
+    for (links, exempt, words) in [
+        (with_uplink(), "vmbr0", "vmbr0: is exempt, and eno1, a network card, is a port of it"),
+        (with_uplink(), "vm*", "vmbr0: is exempt"),
+        (docker_host(), "eth0", "eth0: is exempt, and is a network card"),
+        (docker_host(), "e*", "eth0: is exempt"),
+        (host_with([by_default_route]), "wg0", "wg0: is exempt, and the default route leads out by it"),
+    ] {
+        let found = wide_exemptions(&interfaces(&format!("exempt = [\"{exempt}\"]")), &links);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_parts(&found[0], &[words]);
+    }
+    let harmless =
+        host_with([link(8, "wg0", "wireguard"), link(9, "virbr0", "bridge"), port(10, "vnet0", "tun", 9)]);
+    assert_eq!(wide_exemptions(&interfaces("exempt = [\"wg0\", \"virbr*\"]"), &harmless), [""; 0]);
+}
+
+#[test]
+fn bridges_between_which_the_host_routes_are_named_in_full() {
+    let addressed = |link| with_networks(link, &["fe80::/64", "198.51.100.0/24"]);
+    let links = host_with([
+        addressed(link(8, "vmbr0", "bridge")),
+        with_networks(link(9, "fwbr100i0", "bridge"), &["fe80::/64"]),
+    ]);
+    let found = routed_crossings(&interfaces("crossing = [\"vmbr*\", \"fwbr*\"]"), &links);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_parts(&found[0], &["vmbr0: fits `vmbr*`", "has addresses of this host"]);
+    assert_eq!(routed_crossings(&interfaces("crossing = [\"vmbr0\", \"fwbr*\"]"), &links), [""; 0]);
 }
 
 #[test]

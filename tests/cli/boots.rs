@@ -87,6 +87,35 @@ fn what_was_once_forced_comes_up_again() {
     host.script("dockfw apply --force; dockfw boot").exits(0);
 }
 
+/// Records of what was confirmed without force, as a dockfw leaves them that refused less.
+const UNFORCED: &str = "sed -i 's/\"force\": true/\"force\": false/' /var/lib/dockfw/state.json";
+
+#[test]
+#[ignore = "needs root"]
+fn what_was_confirmed_comes_up_again_whatever_is_refused_since() {
+    let nearly_everyone = GOOD.replace("\"192.0.2.10\"", "\"0.0.0.0/1\", \"128.0.0.0/2\"");
+    let exempt_uplink = format!("{GOOD}\n[interfaces]\nexempt = [\"eth0\"]\n");
+    for (test, policy, code, refusal) in [
+        ("boot-everyone", nearly_everyone, 2, "more than half of all IPv4 addresses"),
+        ("boot-uplink", exempt_uplink, 6, "the default route leads out by it"),
+    ] {
+        let host = Host::raise(test);
+        host.script("ip route add default via 198.51.100.2").exits(0);
+        host.desk.write("dockfw.toml", policy);
+        host.script("dockfw apply").exits(code).says(refusal);
+        host.script(&format!("dockfw apply --force; {UNFORCED}; {RESTART} dockfw boot"))
+            .exits(0)
+            .says(refusal);
+        host.script("nft list table inet dockfw").exits(0);
+        host.write_policy("444");
+        host.script("dockfw apply; dockfw rollback").exits(0);
+        // The file is not the confirmed policy now, and broken: that one comes up.
+        host.script(&format!("echo '[' >dockfw.toml; {RESTART} dockfw boot"))
+            .exits(2)
+            .says("in its place, the policy confirmed at");
+    }
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_broken_file_leaves_the_confirmed_policy_in_force() {

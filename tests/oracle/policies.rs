@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use dockfw_lab::Dice;
 use dockfw_policy::compile::compile;
 use dockfw_policy::ruleset::Ruleset;
-use dockfw_policy::{Files, LoadOptions, load};
+use dockfw_policy::{Files, Strictness, load};
 
 use crate::lists::{List, Region, joined};
 use crate::settings::Engine;
@@ -184,7 +184,7 @@ fn rule(name: &str, from: &str, ports: &[&str], to: &str) -> String {
 
 /// What a policy means, as the program compiles it for an engine: the compat engine has no prefilter.
 pub(crate) fn compiled(written: &Written, engine: Engine) -> Result<Ruleset> {
-    let loaded = load(Path::new(&written.path), &Desk(&written.files), LoadOptions::default());
+    let loaded = load(Path::new(&written.path), &Desk(&written.files), Strictness::Strict);
     let mut policy = loaded.map_err(|rejected| anyhow!("{}: {rejected}", written.name))?.policy;
     policy.engine.prefilter &= engine == Engine::Native;
     Ok(compile(&policy))

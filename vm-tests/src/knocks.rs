@@ -213,12 +213,12 @@ fn icmp_of(address: IpAddr) -> u8 {
 
 fn tcp(from: u16, destination: IpAddr, to: u16) -> Packet {
     let body = Body::Tcp { from, to, flags: TcpFlags::SYN };
-    Packet { source: source_to(destination), destination, token: from, body }
+    Packet::of(source_to(destination), destination, from, body)
 }
 
 fn udp(from: u16, destination: IpAddr, to: u16) -> Packet {
     let body = Body::Udp { from, to, payload: b"knock".to_vec() };
-    Packet { source: source_to(destination), destination, token: from, body }
+    Packet::of(source_to(destination), destination, from, body)
 }
 
 fn source_to(destination: IpAddr) -> IpAddr {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dockfw_policy::compile::compile;
-use dockfw_policy::{Files, LoadOptions, load};
+use dockfw_policy::{Files, Strictness, load};
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
@@ -34,7 +34,7 @@ impl Files for OneFile {
 
 /// The ruleset of a policy.
 fn ruleset(policy: &str) -> Ruleset {
-    let options = LoadOptions { allow_trusting_everyone: true };
+    let options = Strictness::Forced;
     let loaded = load(Path::new("/dockfw.toml"), &OneFile(policy.into()), options);
     let mut policy = loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy;
     policy.engine.prefilter = false;

@@ -34,6 +34,9 @@ impl Lowering<'_> {
             // The rule has `! -i`, or the chain leads around it.
             Match::NotIn(_) => vec![vec![]],
             Match::Out(name) => self.interfaces("-o", name),
+            Match::Crosses(pattern) => {
+                vec![["-i", "-o"].map(|option| Part::base(option, &interface(pattern))).into()]
+            }
             Match::Source(name) => self.addresses(name, "src"),
             Match::Destination(name) => self.addresses(name, "dst"),
             Match::SourceNetwork(network) => self.network(network, |text| vec![Part::base("-s", text)]),

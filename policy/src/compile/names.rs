@@ -12,6 +12,8 @@ pub const TRUSTED: SetName = SetName::fixed("trusted");
 pub const PEERS: SetName = SetName::fixed("swarm_peers");
 pub(super) const DOCKER: SetName = SetName::fixed("docker_bridges");
 pub(super) const EXEMPT: SetName = SetName::fixed("exempt");
+pub(super) const INSIDE: SetName = SetName::fixed("inside");
+pub(super) const CROSSING: SetName = SetName::fixed("crossing");
 pub(super) const FILTERED: SetName = SetName::fixed("filtered");
 
 pub(super) const ECHO: SetName = SetName::fixed("ping");
@@ -20,17 +22,21 @@ pub(super) const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
 pub(super) const DROP_FORGED: SetName = SetName::fixed("drop_forged");
 pub(super) const DROP_EARLY: SetName = SetName::fixed("drop_early");
 pub(super) const DROP_CONTAINERS: SetName = SetName::fixed("drop_containers");
+pub(super) const DROP_INSIDE: SetName = SetName::fixed("drop_inside");
 pub(super) const DROP_INPUT: SetName = SetName::fixed("drop_input");
 pub(super) const DROP_VXLAN: SetName = SetName::fixed("drop_vxlan");
+pub(super) const DROP_SWARM: SetName = SetName::fixed("drop_swarm");
 pub(super) const DROP_FORWARD: SetName = SetName::fixed("drop_forward");
 
 /// All names above: no rule may take one of them.
-const FIXED: [SetName; 15] = [
+const FIXED: [SetName; 19] = [
     BLOCKED,
     TRUSTED,
     PEERS,
     DOCKER,
     EXEMPT,
+    INSIDE,
+    CROSSING,
     FILTERED,
     ECHO,
     DROP_IMPOSSIBLE,
@@ -38,8 +44,10 @@ const FIXED: [SetName; 15] = [
     DROP_FORGED,
     DROP_EARLY,
     DROP_CONTAINERS,
+    DROP_INSIDE,
     DROP_INPUT,
     DROP_VXLAN,
+    DROP_SWARM,
     DROP_FORWARD,
 ];
 

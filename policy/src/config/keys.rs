@@ -90,8 +90,8 @@ pub(crate) static TOP: Table = Table {
     what: "a policy",
     keys: &[
         Key::new("trusted", LIST, r#"trusted = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources that reach everything: processes of the host, published ports, containers. `0.0.0.0/0` is refused without `--force`."),
-        Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources from which nothing comes in by a filtered or an exempt interface, live connections included. Beats `trusted` and every rule. What comes in by Docker's bridges is not held against it."),
-        Key::new("groups", TABLE, r#"[groups], and below it lines as office = ["192.0.2.0/24"]"#).means("Lists with a name, for use in other lists. `containers` is a built-in name, for `from` only."),
+        Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources from which nothing comes in by a filtered or an exempt interface, live connections included. Beats `trusted` and every rule. What comes in by Docker's bridges is not held against it, nor what inside interfaces send outwards."),
+        Key::new("groups", TABLE, r#"[groups], and below it lines as office = ["192.0.2.0/24"]"#).means("Lists with a name, for use in other lists. `containers` and `inside` are built-in names, for `from` only."),
         Key::new(
             "allow",
             "one or more [[allow]] tables",
@@ -110,9 +110,9 @@ pub(crate) static ALLOW: Table = Table {
     what: "an [[allow]]",
     keys: &[
         Key::new("name", TEXT, r#"name = "web""#).means("How messages, counters and listings name the rule. Required, unique."),
-        Key::new("from", LIST, r#"from = ["office", "203.0.113.7"]"#).means(r#"Who may. Without it: everyone. `"containers"`: what comes in by Docker's bridges."#),
+        Key::new("from", LIST, r#"from = ["office", "203.0.113.7"]"#).means(r#"Who may. Without it: everyone. `"containers"`: what comes in by Docker's bridges. `"inside"`: what comes in by `[interfaces] inside`."#),
         Key::new("ports", LIST, r#"ports = ["80/tcp", "443/tcp"]"#).means("In Docker's notation: `80/tcp`, `8000-8010/udp`, `5060/sctp`; also `esp`, `gre`, `vrrp`, `ip/N`. Required."),
-        Key::new("to", TEXT, r#"to = "host""#).means(r#"`"host"`: a process of the host. `"docker"`: a published port. Both by the number that clients dial. `"container"`: a container's own port, after translation or by direct routing. Without it: host and docker."#),
+        Key::new("to", TEXT, r#"to = "host""#).means(r#"`"host"`: a process of the host. `"docker"`: a published port. Both by the number that clients dial. `"container"`: a container's own port, after translation or by direct routing. `"forward"`: what the host passes on to anything that is not Docker's, translated or routed, by the number that clients dial. Without it: host and docker."#),
     ],
 };
 
@@ -121,8 +121,10 @@ pub(crate) static INTERFACES: Table = Table {
     what: "[interfaces]",
     keys: &[
         Key::new("interfaces.filtered", LIST, r#"filtered = ["*"]"#).by_default(r#"["*"]"#).means("Filtered. What fits no class at all is let through, and `check` names it."),
-        Key::new("interfaces.exempt", LIST, r#"exempt = ["wg0"]"#).by_default("[]").means("Let through, but for blocked sources and impossible addresses: a VPN, a bridge of virtual machines."),
-        Key::new("interfaces.docker", LIST, r#"docker = ["docker0", "docker_gwbridge", "br-*"]"#).by_default(r#"["docker0", "docker_gwbridge", "br-*"]"#).means("Docker's bridges: inside. Only kernel bridges count. Networks with a bridge name of their own need a line here."),
+        Key::new("interfaces.exempt", LIST, r#"exempt = ["wg0"]"#).by_default("[]").means("Let through, but for blocked sources and impossible addresses: a VPN whose members are all trusted."),
+        Key::new("interfaces.docker", LIST, r#"docker = ["docker0", "docker_gwbridge", "br-*"]"#).by_default(r#"["docker0", "docker_gwbridge", "br-*"]"#).means("Docker's bridges. Only kernel bridges count. Networks with a bridge name of their own need a line here."),
+        Key::new("interfaces.inside", LIST, r#"inside = ["virbr0", "podman*"]"#).by_default("[]").means("Other networks behind this host: virtual machines, containers that are not Docker's, a LAN. What comes from them passes outwards; to the host, to published ports and containers, and to one another, as rules say."),
+        Key::new("interfaces.crossing", LIST, r#"crossing = ["vmbr0"]"#).by_default("[]").means("Bridges between an uplink and machines of their own addresses, as virtual machines on a Proxmox host. Frames that only cross such a bridge pass; what is for the host, or passed on to another interface, is filtered."),
     ],
 };
 

@@ -103,6 +103,8 @@ impl Reader<'_> {
             "filtered" => add(&mut interfaces.filtered, self.values.list(key, value)),
             "exempt" => add(&mut interfaces.exempt, self.values.list(key, value)),
             "docker" => add(&mut interfaces.docker, self.values.list(key, value)),
+            "inside" => add(&mut interfaces.inside, self.values.list(key, value)),
+            "crossing" => add(&mut interfaces.crossing, self.values.list(key, value)),
             _ => self.forgotten(key, value),
         }
     }

@@ -142,7 +142,10 @@ impl Lowering<'_> {
             Match::HopLimit { family, limit } => {
                 vec![vec![Statement::HopLimit { family: *family, limit: *limit }]]
             }
-            Match::Loopback => vec![vec![Statement::InterfaceName(IfPattern::Name("lo".into()))]],
+            Match::Loopback => vec![vec![interface_name(Direction::In, &IfPattern::Name("lo".into()))]],
+            Match::Crosses(pattern) => {
+                vec![[Direction::In, Direction::Out].map(|way| interface_name(way, pattern)).into()]
+            }
             Match::SourceNetwork(network) => {
                 vec![vec![Statement::Address { end: End::Source, network: *network }]]
             }
@@ -220,6 +223,10 @@ fn place(hook: Hook) -> Place {
         Hook::Input => Place { name: "input", outside: "input_outside", priority: -10 },
         Hook::Forward => Place { name: "forward", outside: "forward_outside", priority: -10 },
     }
+}
+
+fn interface_name(direction: Direction, pattern: &IfPattern) -> Statement {
+    Statement::InterfaceName { direction, pattern: pattern.clone() }
 }
 
 /// The kind of the packet first: to look an address up costs more.

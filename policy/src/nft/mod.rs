@@ -183,8 +183,13 @@ pub struct Rule {
 /// One statement of a rule. What it depends on (`meta nfproto`, `meta l4proto`) is implied, once a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
-    /// `iifname "lo"`.
-    InterfaceName(IfPattern),
+    /// `iifname "lo"`, `oifname "vmbr0"`.
+    InterfaceName {
+        /// In or out.
+        direction: Direction,
+        /// The name, or how it begins.
+        pattern: IfPattern,
+    },
     /// `iifname @set`, `oifname @set`.
     InterfaceIn {
         /// In or out.

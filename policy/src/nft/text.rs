@@ -102,7 +102,9 @@ impl Display for Rule {
 impl Display for Statement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InterfaceName(name) => write!(f, "iifname {}", Quoted(name)),
+            Self::InterfaceName { direction, pattern } => {
+                write!(f, "{}name {}", interface(*direction), Quoted(pattern))
+            }
             Self::InterfaceIn { direction, set, negated } => {
                 let not = if *negated { "!= " } else { "" };
                 write!(f, "{}name {not}@{set}", interface(*direction))

@@ -1,23 +1,30 @@
 //! Lists of addresses: single ones, networks, ranges, groups, files and `"containers"`.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use super::{Resolver, advice};
-use crate::address::{AddressError, AddressRange, AddressSet};
+use crate::address::{Address, AddressError, AddressRange, AddressSet, Family, Range};
 use crate::config::List;
 use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
+use crate::load::Strictness;
 use crate::suggest::closest;
 
 /// How an entry starts that names a file.
 pub(super) const FILE: &str = "file:";
 /// The name that is built in for what comes in by Docker's bridges.
 pub(super) const CONTAINERS: &str = "containers";
+/// The name that is built in for what comes in by inside interfaces.
+pub(super) const INSIDE: &str = "inside";
 
-/// Where a list stands, for what is said of it, and whether it may name the containers.
+/// The first address of IPv6's global ones.
+const GLOBAL6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+
+/// Where a list stands, for what is said of it, and whether it may name those who are known by their interface.
 #[derive(Clone, Copy)]
 pub(super) struct Use {
     pub(super) key: &'static str,
-    pub(super) takes_containers: bool,
+    pub(super) takes_interfaces: bool,
 }
 
 /// What a list names. Of groups only the names: their addresses are gathered where they are used.
@@ -27,6 +34,7 @@ pub(crate) struct Members<'a> {
     pub(super) files: Vec<Rc<AddressSet>>,
     pub(super) groups: Vec<(&'a str, Span)>,
     pub(super) containers: bool,
+    pub(super) inside: bool,
     /// Whether some entry was in error.
     pub(super) is_broken: bool,
 }
@@ -48,10 +56,11 @@ impl<'a> Resolver<'a> {
                 Some(addresses) => members.files.push(addresses),
                 None => members.is_broken = true,
             }
-        } else if text == CONTAINERS {
-            members.containers = place.takes_containers;
-            members.is_broken |= !place.takes_containers;
-            self.refuse_containers(entry.span, place);
+        } else if let Some(name) = self.built_in(text) {
+            let named = if name == CONTAINERS { &mut members.containers } else { &mut members.inside };
+            *named = place.takes_interfaces;
+            members.is_broken |= !place.takes_interfaces;
+            self.refuse_interfaces(entry, place);
         } else if self.config.groups.contains_key(text) {
             members.groups.push((text, entry.span));
         } else {
@@ -59,12 +68,18 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn refuse_containers(&mut self, span: Span, place: Use) {
-        if !place.takes_containers {
+    /// The name that is built in. A policy from before it was may have a group of that name.
+    fn built_in(&self, text: &str) -> Option<&'static str> {
+        let is_groups = self.strictness == Strictness::Confirmed && self.config.groups.contains_key(text);
+        [CONTAINERS, INSIDE].into_iter().find(|name| *name == text && !is_groups)
+    }
+
+    fn refuse_interfaces(&mut self, entry: &Spanned<String>, place: Use) {
+        if !place.takes_interfaces {
             self.errors.push_with(|| {
-                Diagnostic::new(format!("`containers` can't stand in `{}`", place.key))
-                    .at(span)
-                    .help(r#"only an [[allow]] can have it: from = ["containers"]"#)
+                Diagnostic::new(format!("`{}` can't stand in `{}`", entry.value, place.key))
+                    .at(entry.span)
+                    .help(format!("only an [[allow]] can have it: from = [\"{}\"]", entry.value))
             });
         }
     }
@@ -114,14 +129,13 @@ impl<'a> Resolver<'a> {
         addresses: &AddressSet,
     ) {
         let Some(everyone) = everyone(addresses) else { return };
-        let alone = list.entries.iter().find(|entry| self.is_everyone(entry));
+        let alone = list.entries.iter().find(|entry| self.everyone_of(entry).as_ref() == Some(&everyone));
         let span = alone.map_or(list.span, |entry| entry.span);
-        let message = format!("`{key}` holds {everyone}, which is everyone");
-        self.errors.push_with(|| Diagnostic::new(message).at(span).help(advice));
+        self.refuse(|| Diagnostic::new(format!("`{key}` holds {everyone}")).at(span).help(advice));
     }
 
-    /// Whether an entry, whose errors have been reported, is everyone by itself.
-    fn is_everyone(&self, entry: &'a Spanned<String>) -> bool {
+    /// Which addresses an entry, whose errors have been reported, holds by itself, if they are everyone.
+    fn everyone_of(&self, entry: &'a Spanned<String>) -> Option<String> {
         let mut members = Members::default();
         if let Some(path) = entry.value.strip_prefix(FILE) {
             let path = self.sources.directory(entry.span.file).join(path);
@@ -131,16 +145,33 @@ impl<'a> Resolver<'a> {
         } else {
             members.ranges.extend(entry.value.parse::<AddressRange>());
         }
-        everyone(&self.gather(&members)).is_some()
+        everyone(&self.gather(&members))
     }
 }
 
-/// The range of a set that is a whole family.
-fn everyone(addresses: &AddressSet) -> Option<AddressRange> {
-    let v4 = addresses.v4().iter().find(|range| range.prefix() == Some(0)).copied().map(AddressRange::V4);
-    v4.or_else(|| {
-        addresses.v6().iter().find(|range| range.prefix() == Some(0)).copied().map(AddressRange::V6)
-    })
+/// Which addresses a set holds, in words, if they are everyone, or so many that the rest hardly counts: more than half of a
+/// family. Of IPv6, no others than those of `2000::/3` are given out (RFC 4291, 2.4).
+fn everyone(addresses: &AddressSet) -> Option<String> {
+    let whole = |prefix: Option<u8>| prefix == Some(0);
+    if addresses.v4().iter().any(|range| whole(range.prefix())) {
+        return Some("0.0.0.0/0, which is everyone".into());
+    }
+    if addresses.v6().iter().any(|range| whole(range.prefix())) {
+        return Some("::/0, which is everyone".into());
+    }
+    let (all4, all6) = (Range::network_of(Ipv4Addr::UNSPECIFIED, 0), Range::network_of(GLOBAL6, 3));
+    let held =
+        [(Family::Ipv4, has_most(addresses.v4(), all4)), (Family::Ipv6, has_most(addresses.v6(), all6))];
+    let (family, _) = held.into_iter().find(|(_, is_most)| *is_most)?;
+    Some(format!("more than half of all {family} addresses, which is nearly everyone"))
+}
+
+/// Whether these ranges, which don't overlap, have more than half of the addresses in another.
+fn has_most<A: Address>(ranges: &[Range<A>], all: Range<A>) -> bool {
+    let size = |first: A, last: A| last.to_number() - first.to_number();
+    let within = ranges.iter().filter(|range| range.overlaps(&all));
+    let held = within.map(|range| size(range.first().max(all.first()), range.last().min(all.last())) + 1);
+    held.sum::<u128>() > size(all.first(), all.last()) / 2 + 1
 }
 
 /// The file that is all there is, if so: a big list is not sorted twice.

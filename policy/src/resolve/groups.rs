@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::addresses::{CONTAINERS, FILE, Members, Use};
+use super::addresses::{CONTAINERS, FILE, INSIDE, Members, Use};
 use super::{Resolver, name_fault};
 use crate::address::AddressRange;
 use crate::diagnostic::{Diagnostic, Span, quoted};
+use crate::load::Strictness;
 
 /// How many groups of a circle are shown.
 const SHOWN: usize = 8;
@@ -20,10 +21,14 @@ impl<'a> Resolver<'a> {
     /// Resolves the groups' own lists, and reports circles among them.
     pub(super) fn resolve_groups(&mut self) {
         for (name, group) in &self.config.groups {
-            if let Some(fault) = group_name_fault(name) {
-                self.errors.push(fault.at(group.span));
+            match group_name_fault(name) {
+                Some((fault, true)) if self.strictness == Strictness::Confirmed => {
+                    self.warnings.push(fault.at(group.span));
+                }
+                Some((fault, _)) => self.errors.push(fault.at(group.span)),
+                None => {}
             }
-            let place = Use { key: "groups", takes_containers: false };
+            let place = Use { key: "groups", takes_interfaces: false };
             let members = group.entries.as_ref().map(|list| self.members(list, place));
             let unreadable = Members { is_broken: true, ..Members::default() };
             self.groups.insert(name, members.unwrap_or(unreadable));
@@ -48,17 +53,21 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Why a text can't be the name of a group, if it can't.
-fn group_name_fault(name: &str) -> Option<Diagnostic> {
-    if name == CONTAINERS {
-        let fault = Diagnostic::new("`containers` is built in: it is what comes in by Docker's bridges");
-        return Some(fault.help("give the group another name"));
+/// Why a text can't be the name of a group, if it can't, and whether it could once.
+fn group_name_fault(name: &str) -> Option<(Diagnostic, bool)> {
+    let built_in = [(CONTAINERS, "Docker's bridges"), (INSIDE, "the interfaces of [interfaces] inside")];
+    if let Some((_, which)) = built_in.into_iter().find(|(own, _)| *own == name) {
+        let fault = Diagnostic::new(format!("`{name}` is built in: it is what comes in by {which}"));
+        let help = format!(
+            "give the group another name, as in \"{name}-addresses\", here and in the lists that name it"
+        );
+        return Some((fault.help(help), name == INSIDE));
     }
     if name.parse::<AddressRange>().is_ok() || name.starts_with(FILE) {
         let fault = Diagnostic::new(format!("{} can't be told from an address or file", quoted(name)));
-        return Some(fault.help("give the group another name, as in \"office\""));
+        return Some((fault.help("give the group another name, as in \"office\""), false));
     }
-    name_fault(name)
+    name_fault(name).map(|fault| (fault, false))
 }
 
 /// The circles among the groups: for each reference that leads back, the references from there on. Done without

@@ -1,4 +1,4 @@
-//! `[interfaces]`: which are filtered, which are let through, and which are Docker's.
+//! `[interfaces]`: which are filtered, which are let through, which are Docker's, and which lead to other networks of this host.
 
 use super::{Resolver, advice};
 use crate::config::List;
@@ -25,18 +25,24 @@ impl Resolver<'_> {
         let config = &self.config.interfaces;
         let docker = self.class("docker", config.docker.as_ref());
         let exempt = self.class("exempt", config.exempt.as_ref());
+        let inside = self.class("inside", config.inside.as_ref());
+        let crossing = self.class("crossing", config.crossing.as_ref());
         let filtered = self.class("filtered", config.filtered.as_ref());
-        self.refuse_any(&docker);
-        self.refuse_any(&exempt);
         self.refuse_no_filter(config.filtered.as_ref());
         // In this order an interface is looked for in the classes.
-        self.compare(&docker, &exempt);
-        self.compare(&docker, &filtered);
-        self.compare(&exempt, &filtered);
+        let classes = [&docker, &exempt, &inside, &crossing, &filtered];
+        for (index, first) in classes.iter().enumerate() {
+            if index + 1 < classes.len() {
+                self.refuse_any(first);
+            }
+            classes.iter().skip(index + 1).for_each(|second| self.compare(first, second));
+        }
         Interfaces {
             filtered: or_default(filtered, &["*"]),
             exempt: or_default(exempt, &[]),
             docker: or_default(docker, &["docker0", "docker_gwbridge", "br-*"]),
+            inside: or_default(inside, &[]),
+            crossing: or_default(crossing, &[]),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::addresses::Use;
+use super::addresses::{Members, Use};
 use super::scalars::choice;
 use super::{Resolver, advice, name_fault};
 use crate::config::{Allow, List};
@@ -66,8 +66,12 @@ impl<'a> Resolver<'a> {
     }
 
     fn target(&mut self, to: Option<&Spanned<String>>) -> Target {
-        const CHOICES: [(&str, Target); 3] =
-            [("host", Target::Host), ("docker", Target::Docker), ("container", Target::Container)];
+        const CHOICES: [(&str, Target); 4] = [
+            ("host", Target::Host),
+            ("docker", Target::Docker),
+            ("container", Target::Container),
+            ("forward", Target::Forward),
+        ];
         choice(to, "to", &CHOICES, self.errors).unwrap_or(Target::Any)
     }
 
@@ -81,14 +85,25 @@ impl<'a> Resolver<'a> {
                     .help("take `from` out to let everyone in, or name someone: from = [\"203.0.113.7\"]")
             });
         }
-        let members = self.members(list, Use { key: "from", takes_containers: true });
-        let (containers, is_broken) = (members.containers, members.is_broken);
+        let members = self.members(list, Use { key: "from", takes_interfaces: true });
+        let Members { containers, inside, is_broken, .. } = members;
         let addresses = self.gather(&members);
-        if addresses.is_empty() && !containers {
+        if inside && self.config.interfaces.inside.as_ref().is_none_or(|list| list.is_blank) {
+            self.warn_of_no_inside(list);
+        }
+        if addresses.is_empty() && !containers && !inside {
             self.warn_of_nobody(list, is_broken);
             return None;
         }
-        Some(Source::These { containers, addresses })
+        Some(Source::These { containers, inside, addresses })
+    }
+
+    fn warn_of_no_inside(&mut self, list: &List) {
+        self.warnings.push_with(|| {
+            Diagnostic::new("`from` names `inside`, and no interface is inside")
+                .at(list.span)
+                .help("name them: [interfaces] inside = [\"virbr0\"]")
+        });
     }
 
     fn warn_of_nobody(&mut self, list: &List, is_broken: bool) {

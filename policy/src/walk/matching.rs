@@ -4,6 +4,7 @@ use ipnetwork::IpNetwork;
 
 use super::packet::{Connection, Interface, Path, Payload, Sender};
 use crate::address::Family;
+use crate::interface::IfPattern;
 use crate::ruleset::{Hook, Match, PortField, Rule, Ruleset, SetName};
 use crate::service::{PortRange, Transport};
 
@@ -76,6 +77,7 @@ impl View<'_> {
             Match::In(list) => self.is_of(&path.incoming, list).into(),
             Match::NotIn(list) => (!self.is_of(&path.incoming, list)).into(),
             Match::Out(list) => self.goes_out_by(list).into(),
+            Match::Crosses(pattern) => self.crosses(pattern).into(),
             Match::Source(set) => self.source_in(set),
             Match::Destination(set) => self.destination_in(set).into(),
             Match::SourceNetwork(network) if self.is_of_family(network) => {
@@ -89,7 +91,7 @@ impl View<'_> {
             Match::SourceIsOwn => Holds::If(SourceCondition::Own),
             Match::ReversePathFails => Holds::If(SourceCondition::ReversePathFails),
             Match::HopLimit { family, limit } => {
-                (path.family() == *family && path.hop_limit_at(self.hook) == *limit).into()
+                (path.family() == *family && path.hop_limit == *limit).into()
             }
             Match::BoundFor(hook) => (path.hooks().last() == Some(hook)).into(),
             Match::Established => {
@@ -115,6 +117,11 @@ impl View<'_> {
     fn goes_out_by(&self, list: &SetName) -> bool {
         let outgoing = self.path.outgoing.as_ref().filter(|_| self.hook == Hook::Forward);
         outgoing.is_some_and(|interface| self.is_of(interface, list))
+    }
+
+    fn crosses(&self, pattern: &IfPattern) -> bool {
+        let outgoing = self.path.outgoing.as_ref().filter(|_| self.hook == Hook::Forward);
+        pattern.matches(&self.path.incoming.name) && outgoing.is_some_and(|out| pattern.matches(&out.name))
     }
 
     fn source_in(&self, name: &SetName) -> Holds {

@@ -43,7 +43,7 @@ pub struct Path {
     pub payload: Payload,
     /// Where its connection's destination was translated to, if it was.
     pub translated: Option<Translation>,
-    /// Its hop limit (IPv6) or time to live (IPv4) as it came in.
+    /// Its hop limit (IPv6) or time to live (IPv4) behind routing, which takes one from what it passes on.
     pub hop_limit: u8,
     /// The interface that it came in by.
     pub incoming: Interface,
@@ -134,14 +134,6 @@ impl Path {
     /// The destination address in the packet's header, as it is at a hook.
     pub(super) fn destination_at(&self, hook: Hook) -> IpAddr {
         self.translation_at(hook).map_or(self.destination, |to| to.address)
-    }
-
-    /// The hop limit at a hook: routing takes one before the packet comes to [`Hook::Forward`], a bridge that it only crosses
-    /// takes none.
-    pub(super) fn hop_limit_at(&self, hook: Hook) -> u8 {
-        let outgoing = self.outgoing.as_ref().filter(|outgoing| outgoing.name != self.incoming.name);
-        let is_routed = hook == Hook::Forward && outgoing.is_some();
-        self.hop_limit.saturating_sub(u8::from(is_routed))
     }
 
     /// One of the packet's ports, as it is at a hook; nothing where it has none there.

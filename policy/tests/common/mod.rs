@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, LoadOptions, Loaded, Rejected, load};
+use dockfw_policy::{Files, Loaded, Rejected, Strictness, load};
 
 /// The main file of all policies here.
 pub const MAIN: &str = "/etc/dockfw/dockfw.toml";
@@ -29,10 +29,10 @@ impl Memory {
     }
 
     pub fn load(&self) -> Result<Loaded, Rejected> {
-        self.load_with(LoadOptions::default())
+        self.load_with(Strictness::Strict)
     }
 
-    pub fn load_with(&self, options: LoadOptions) -> Result<Loaded, Rejected> {
+    pub fn load_with(&self, options: Strictness) -> Result<Loaded, Rejected> {
         load(Path::new(MAIN), self, options)
     }
 

@@ -9,8 +9,8 @@ use super::*;
 fn every_statement() -> Vec<Rule> {
     let one = |port| Ports::Range(ports(port, port));
     let mut rules = vec![
-        vec![Statement::InterfaceName(name("lo"))],
-        vec![Statement::InterfaceName(prefix("br-"))],
+        vec![Statement::InterfaceName { direction: Direction::In, pattern: name("lo") }],
+        vec![Statement::InterfaceName { direction: Direction::Out, pattern: prefix("br-") }],
         vec![interface_in(Direction::In, "inside", false), Statement::Bridge(Direction::In)],
         vec![interface_in(Direction::In, "exact", true)],
         vec![interface_in(Direction::Out, "inside", false), Statement::Bridge(Direction::Out)],

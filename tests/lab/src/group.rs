@@ -1,7 +1,7 @@
 //! Groups (multicast): what a machine sends to one comes back to its own members.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -26,7 +26,12 @@ fn loops(interface: &str, group: IpAddr, port: u16) -> Result<bool> {
     let domain = if group.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = || Socket::new(domain, Type::DGRAM, Some(Protocol::UDP));
     let (member, sender) = (socket()?, socket()?);
-    member.bind(&SocketAddr::new(group, port).into())?;
+    // A group of a link needs the link.
+    let group_at = match group {
+        IpAddr::V4(v4) => SocketAddr::new(v4.into(), port),
+        IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, index).into(),
+    };
+    member.bind(&group_at.into())?;
     member.set_read_timeout(Some(PATIENCE))?;
     match group {
         IpAddr::V4(group) => {
@@ -36,7 +41,7 @@ fn loops(interface: &str, group: IpAddr, port: u16) -> Result<bool> {
     }
     sender.bind_device(Some(interface.as_bytes()))?;
     let payload = format!("looped {}", std::process::id());
-    sender.send_to(payload.as_bytes(), &SocketAddr::new(group, port).into())?;
+    sender.send_to(payload.as_bytes(), &group_at.into())?;
     let mut heard = [0; 64];
     match io::Read::read(&mut &member, &mut heard) {
         Ok(length) => Ok(heard.get(..length) == Some(payload.as_bytes())),

@@ -18,7 +18,7 @@ fn is_shut_out(world: &World<'_>, machine: &Machine) -> Result<()> {
 }
 
 /// Tries to apply, and wants a refusal for the operator's safety that says all of this.
-fn is_refused(world: &World<'_>, setting: Setting, policy: &str, words: &[&str]) -> Result<()> {
+pub(super) fn is_refused(world: &World<'_>, setting: Setting, policy: &str, words: &[&str]) -> Result<()> {
     let output = world.try_apply(setting, policy, &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(6), "apply ended with {}: {said}", output.status);
@@ -115,7 +115,7 @@ fn on_foreign_bridge(world: &World<'_>, setting: Setting, through_hooks: bool) -
 }
 
 /// Without br_netfilter, bridged frames pass no hooks.
-fn send_through_hooks(world: &World<'_>, whether: bool) -> Result<()> {
+pub(super) fn send_through_hooks(world: &World<'_>, whether: bool) -> Result<()> {
     if Need::BridgeNetfilter.lack().is_some() {
         return Ok(());
     }

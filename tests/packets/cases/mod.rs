@@ -11,6 +11,7 @@ mod host;
 mod interfaces;
 mod live;
 mod moves;
+mod networks;
 mod old;
 mod random;
 mod status;
@@ -268,6 +269,22 @@ pub(crate) const CASES: &[Case] = &[
         "S1",
         "machines on a foreign bridge whose frames pass the host's hooks",
         interfaces::foreign_bridge_through_hooks,
+    )
+    .needs(Need::BridgeNetfilter),
+    case("S1 S2 S3 S7 S8", "inside networks, without rules", networks::without_rules),
+    case("S1 S2 S3 S8", "a rule opens a way from or to an inside network", networks::with_rules),
+    case(
+        "S1",
+        "what is translated to an inside network goes by the number that clients dial",
+        networks::translated,
+    ),
+    case("S4", "a forged source from an inside network buys nothing", networks::forged_from_inside)
+        .needs(Need::NfTables),
+    case("S1 S15", "frames cross a bridge that is named for it", networks::crossing),
+    case(
+        "S1 S15",
+        "frames that pass the host's hooks cross a bridge that is named for it",
+        networks::crossing_through_hooks,
     )
     .needs(Need::BridgeNetfilter),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Dice, Observer, SEED, Witness, seed};
 use dockfw_policy::compile::compile;
+use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::{Decision, Verdict, explain_path};
 
@@ -95,6 +96,8 @@ fn take_out_prerouting(world: &World<'_>, setting: Setting, ruleset: &mut Rulese
     if setting.engine == Engine::Native {
         return world.lab.host.nft("flush chain inet dockfw prefilter\n").map(drop);
     }
+    // Sources can't be checked anywhere else.
+    ruleset.hooks.iter_mut().for_each(|rules| rules.rules.retain(|rule| !reverse_path::asks(rule)));
     for program in ["iptables", "ip6tables"] {
         world.lab.on_host(program, &["-t", "mangle", "-F", "DOCKFW-PRE"])?;
     }
@@ -105,7 +108,11 @@ fn take_out_prerouting(world: &World<'_>, setting: Setting, ruleset: &mut Rulese
 fn compiled(setting: Setting, policy: &str) -> Result<Ruleset> {
     let mut policy = policies::read(&with_engine(setting, policy))?;
     policy.engine.prefilter &= setting.engine == Engine::Native;
-    Ok(compile(&policy))
+    let ruleset = compile(&policy);
+    Ok(match setting.engine {
+        Engine::Native => ruleset,
+        Engine::Compat => reverse_path::before_translation(ruleset),
+    })
 }
 
 /// By force: nothing of the interfaces here is to keep a policy from being tried.

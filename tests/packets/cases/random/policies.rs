@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use dockfw_lab::Dice;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, LoadOptions, load};
+use dockfw_policy::{Files, Strictness, load};
 
 const LISTED: [&str; 13] = [
     "192.0.2.10",
@@ -43,7 +43,7 @@ const SERVICES: [&str; 16] = [
     "gre",
 ];
 
-const INTERFACES: [&str; 8] = [
+const INTERFACES: [&str; 12] = [
     "",
     "",
     "exempt = [\"vpn0\"]",
@@ -52,6 +52,10 @@ const INTERFACES: [&str; 8] = [
     "filtered = [\"vpn0\"]\nexempt = [\"eth0\"]",
     "docker = [\"docker0\"]",
     "docker = []",
+    "inside = [\"vpn0\"]",
+    "inside = [\"vpn0\"]\ncrossing = [\"eth0\"]",
+    "filtered = [\"vpn0\"]\ninside = [\"eth0\"]",
+    "docker = [\"docker0\"]\ninside = [\"br-*\"]",
 ];
 
 /// A policy, all but its `[engine]`.
@@ -71,11 +75,15 @@ fn allow(dice: &mut Dice, number: usize) -> String {
     if dice.one_in(4) {
         from.push("containers");
     }
+    if dice.one_in(4) {
+        from.push("inside");
+    }
     let from = if from.is_empty() { String::new() } else { format!("from = [{}]\n", list(&from)) };
     let mut ports = dice.some(&SERVICES, 3);
     ports.push(dice.pick(&SERVICES));
     ports.dedup();
-    let to = dice.pick(&["", "to = \"host\"\n", "to = \"docker\"\n", "to = \"container\"\n"]);
+    let to = dice.pick(&["", "host", "docker", "container", "forward"]);
+    let to = if to.is_empty() { String::new() } else { format!("to = \"{to}\"\n") };
     format!("[[allow]]\nname = \"{number}\"\n{from}ports = [{}]\n{to}", list(&ports))
 }
 
@@ -85,7 +93,7 @@ fn list(entries: &[&str]) -> String {
 
 /// What a policy's text means.
 pub(super) fn read(text: &str) -> Result<Policy> {
-    let loaded = load(Path::new("/dockfw.toml"), &Alone(text), LoadOptions::default());
+    let loaded = load(Path::new("/dockfw.toml"), &Alone(text), Strictness::Strict);
     loaded.map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
 }
 

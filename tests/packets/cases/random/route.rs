@@ -69,7 +69,7 @@ impl Route {
             path: walk::Path {
                 destination,
                 payload: payload(&packet.body),
-                hop_limit: packet.hop_limit,
+                hop_limit: packet.hop_limit - u8::from(observed.outgoing.is_some()),
                 translated: observed
                     .is_translated
                     .then_some(Translation { address: observed.destination, port: observed.port }),

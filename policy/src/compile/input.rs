@@ -1,0 +1,79 @@
+//! Packets for the host itself.
+
+use super::names::{self, DOCKER, INSIDE, PEERS, TRUSTED};
+use super::rules::Rules;
+use super::{Compiler, always, services};
+use crate::policy::{Echo, Target};
+use crate::ruleset::{Match, PortField, Rule, SetName};
+
+impl Compiler<'_> {
+    pub(super) fn input(&self) -> Vec<Rule> {
+        let mut rules = self.rules();
+        rules.pass(vec![Match::Loopback], None, "loopback");
+        self.drop_blocked_crossing(&mut rules);
+        rules.pass(vec![Match::Established], None, "live connections");
+        // Before everything that lets new connections in.
+        rules.drop_impossible(always::impossible_connections());
+        rules.drop_blocked(self.of_blocked(self.has_docker().then_some(DOCKER).as_slice()));
+        for (matches, what) in always::neighbourhood().into_iter().chain(always::dhcp()) {
+            rules.pass(matches, None, what);
+        }
+        // Before everything that asks the source: whoever is behind these interfaces may send with any.
+        self.drop_forged(&mut rules);
+        self.pass_echo(&mut rules);
+        self.pass_trusted(&mut rules, Some(TRUSTED));
+        self.pass_peers(&mut rules, Some(PEERS));
+        self.allow_to_host(&mut rules);
+        // Behind everything that these may reach, before the exceptions for interfaces of the outside.
+        if self.has_docker() {
+            rules.drop(vec![Match::In(DOCKER)], names::DROP_CONTAINERS, "containers to the host");
+        }
+        if self.has_inside() {
+            rules.drop(vec![Match::In(INSIDE)], names::DROP_INSIDE, "inside networks to the host");
+        }
+        self.pass_unfiltered(&mut rules);
+        rules.drop(vec![], names::DROP_INPUT, "the rest");
+        rules.done()
+    }
+
+    /// Drops what a container or an inside machine sends to the host with a source that is none of its network's, a peer's for
+    /// instance, and a container's VXLAN from whatever source.
+    fn drop_forged(&self, rules: &mut Rules<'_>) {
+        for (by, _) in self.inner_interfaces() {
+            rules.drop(vec![by, Match::ReversePathFails], names::DROP_FORGED, "forged source");
+        }
+        if self.has_docker() && self.has_peers() {
+            let vxlan = vec![Match::In(DOCKER), self.vxlan()];
+            rules.drop(vxlan, names::DROP_VXLAN, "VXLAN of containers");
+        }
+    }
+
+    fn pass_echo(&self, rules: &mut Rules<'_>) {
+        if self.policy.echo == Echo::Accept {
+            for matches in always::echo_requests() {
+                rules.pass(matches, Some(names::ECHO), "ping");
+            }
+        }
+    }
+
+    /// Unconditional, because VXLAN never is a known connection: its source port changes with each inner flow.
+    fn pass_peers(&self, rules: &mut Rules<'_>, counter: Option<SetName>) {
+        if !self.has_peers() {
+            return;
+        }
+        for service in always::swarm_services(self.policy.swarm.data_path_port) {
+            rules.pass(vec![service, Match::Source(PEERS)], counter.clone(), "Swarm peers");
+        }
+    }
+
+    fn allow_to_host(&self, rules: &mut Rules<'_>) {
+        let answered_here = |to| !matches!(to, Target::Container | Target::Forward);
+        for (rule, name) in self.allow.iter().filter(|(rule, _)| answered_here(rule.to)) {
+            for service in services(&rule.services, PortField::Dialled) {
+                for source in self.sources(rule, name) {
+                    rules.allow(rule, name, [vec![service.clone()], source].concat());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What comes in, before anything else has looked at it.
+
+use super::names::{self, CROSSING, INSIDE, PEERS};
+use super::rules::Rules;
+use super::{Compiler, always, is_tcp, prefilter_is_sure, services};
+use crate::ruleset::{Match, PortField, Rule};
+
+impl Compiler<'_> {
+    pub(super) fn prerouting(&self) -> Vec<Rule> {
+        let mut rules = self.rules();
+        rules.pass(vec![Match::Loopback], None, "loopback");
+        // Before all exceptions: no interface makes these addresses possible.
+        rules.drop_impossible(always::impossible_addresses());
+        self.pass_docker(&mut rules);
+        self.pass_on(&mut rules);
+        // Live connections too, so before connection tracking can call them established.
+        rules.drop_blocked(self.of_blocked(&[]));
+        if self.policy.engine.prefilter && prefilter_is_sure(self.policy) {
+            self.early_drop(&mut rules);
+        }
+        rules.done()
+    }
+
+    /// Whether it is for the host, goes outwards or only crosses a bridge can't be told here, and decides.
+    fn pass_on(&self, rules: &mut Rules<'_>) {
+        if self.has_inside() {
+            rules.pass(vec![Match::In(INSIDE)], None, "from inside");
+        }
+        if self.has_crossing() {
+            rules.pass(vec![Match::In(CROSSING)], None, "by a bridge that frames may cross");
+        }
+    }
+
+    /// Drops TCP SYNs that no later hook could let through, before they cost connection tracking and routing.
+    fn early_drop(&self, rules: &mut Rules<'_>) {
+        self.pass_unfiltered(rules);
+        rules.pass(vec![Match::NotOpening], None, "all but TCP SYNs");
+        self.pass_trusted(rules, None);
+        if self.has_peers() {
+            rules.pass(
+                vec![always::swarm_tcp(PortField::Destination), Match::Source(PEERS)],
+                None,
+                "Swarm peers",
+            );
+        }
+        for (rule, name) in &self.allow {
+            for service in services(&rule.services, PortField::Destination).filter(is_tcp) {
+                for source in self.addresses(rule, name) {
+                    rules.pass_for(rule, [vec![service.clone()], source].concat(), None);
+                }
+            }
+        }
+        rules.drop(vec![], names::DROP_EARLY, "early drop of TCP SYNs");
+    }
+}

@@ -1,0 +1,60 @@
+//! The rules of one hook, in the making.
+
+use super::{names, title};
+use crate::policy::{AllowRule, Place, Policy};
+use crate::ruleset::{Action, Match, Origin, Rule, SetName};
+
+/// The rules of one hook, as they are added.
+pub(super) struct Rules<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) rules: Vec<Rule>,
+}
+
+impl Rules<'_> {
+    pub(super) fn pass(&mut self, matches: Vec<Match>, counter: Option<SetName>, what: &str) {
+        self.push(matches, Action::Pass, counter, what.into(), None);
+    }
+
+    pub(super) fn pass_for(&mut self, rule: &AllowRule, matches: Vec<Match>, counter: Option<SetName>) {
+        self.push(matches, Action::Pass, counter, title(rule), Some(rule.place.clone()));
+    }
+
+    pub(super) fn allow(&mut self, rule: &AllowRule, name: &SetName, matches: Vec<Match>) {
+        self.pass_for(rule, matches, Some(name.clone()));
+    }
+
+    pub(super) fn drop_impossible(&mut self, conditions: Vec<Vec<Match>>) {
+        for matches in conditions {
+            self.drop(matches, names::DROP_IMPOSSIBLE, "impossible address");
+        }
+    }
+
+    pub(super) fn drop_blocked(&mut self, conditions: impl IntoIterator<Item = Vec<Match>>) {
+        for matches in conditions {
+            self.drop(matches, names::DROP_BLOCKED, "blocked");
+        }
+    }
+
+    pub(super) fn drop(&mut self, matches: Vec<Match>, counter: SetName, what: &str) {
+        if self.policy.log.drops {
+            let log = Action::Log { prefix: format!("dockfw {counter}: "), rate: self.policy.log.rate };
+            self.push(matches.clone(), log, None, format!("log {what}"), None);
+        }
+        self.push(matches, Action::Drop, Some(counter), what.into(), None);
+    }
+
+    fn push(
+        &mut self,
+        matches: Vec<Match>,
+        action: Action,
+        counter: Option<SetName>,
+        what: String,
+        place: Option<Place>,
+    ) {
+        self.rules.push(Rule { matches, action, counter, origin: Origin { what, place } });
+    }
+
+    pub(super) fn done(self) -> Vec<Rule> {
+        self.rules
+    }
+}

@@ -1,0 +1,215 @@
+//! Other networks behind the host, and bridges that frames only cross.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result};
+use dockfw_lab::{Machine, Service};
+
+use super::forged::{Described, are_dropped, believe_anything, both};
+use super::interfaces::{is_refused, send_through_hooks};
+use super::{SOURCES, opening};
+use crate::expect::Expectations;
+use crate::world::{Setting, World, at};
+
+/// Two inside networks, the first with two machines, and one behind an exempt interface. The host leads everywhere.
+struct Networks {
+    one: Machine,
+    beside: Machine,
+    other: Machine,
+    exempt: Machine,
+    services: Vec<Service>,
+}
+
+impl Networks {
+    fn raise(world: &World<'_>) -> Result<Self> {
+        let [one, beside] = machines(world.lab.bridge("virt0", 2)?)?;
+        let [other] = machines(world.lab.bridge("virt1", 1)?)?;
+        let exempt = world.lab.outside_segment("vpn0")?;
+        let mut services = Vec::new();
+        for (machine, name) in [(&one, "one"), (&beside, "beside"), (&other, "other"), (&exempt, "exempt")] {
+            world.route_all(machine)?;
+            for client in [&world.lab.untrusted, &world.lab.trusted] {
+                for segment in segments(machine) {
+                    client.route(&segment, &world.lab.host)?;
+                }
+            }
+            services.push(machine.serve("80/tcp", name)?);
+            services.push(machine.serve("80/udp", name)?);
+        }
+        Ok(Self { one, beside, other, exempt, services })
+    }
+
+    /// Tries something with them, and takes them down.
+    fn with(world: &World<'_>, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let networks = Self::raise(world)?;
+        let outcome = work(&networks);
+        drop(networks.services);
+        world.lab.host.ip(&["link delete virt0", "link delete virt1", "link delete vpn0"])?;
+        outcome
+    }
+}
+
+fn machines<const N: usize>(machines: Vec<Machine>) -> Result<[Machine; N]> {
+    <[Machine; N]>::try_from(machines).ok().context("other machines were asked for")
+}
+
+/// The networks that a machine is in.
+fn segments(machine: &Machine) -> [String; 2] {
+    let [a, b, c, _] = machine.v4.octets();
+    let mut v6 = machine.v6.segments();
+    v6[7] = 0;
+    [format!("{a}.{b}.{c}.0/24"), format!("{}/64", std::net::Ipv6Addr::from(v6))]
+}
+
+const CLASSES: &str = "[interfaces]\ninside = [\"virt0\", \"virt1\"]\nexempt = [\"vpn0\"]\n";
+
+/// What dockfw does to what goes between the classes of interfaces where no rule opens anything.
+pub(super) fn without_rules(world: &World<'_>, setting: Setting) -> Result<()> {
+    Networks::with(world, |networks| {
+        let Networks { one, beside, other, exempt, .. } = networks;
+        world.apply(setting, &format!("{SOURCES}{CLASSES}"))?;
+        let (untrusted, trusted, web) = (&world.lab.untrusted, &world.lab.trusted, &world.web);
+        let mut expect = Expectations::default();
+        for (machine, name) in [(one, "one"), (other, "other")] {
+            expect.answers(web, machine.at(80), name);
+            expect.answers(exempt, machine.at(80), name);
+            expect.silent(untrusted, machine.at(80));
+            expect.answers(trusted, machine.at(80), name);
+        }
+        let host = world.on_segment_of(one);
+        expect.answers(web, exempt.at(80), "exempt").answers(web, untrusted.at(80), "untrusted");
+        expect
+            .silent(one, host.at(9000))
+            .silent(one, host.at(8080))
+            .silent(one, at(&world.quiet.addresses, 80));
+        expect.answers(one, beside.at(80), "beside").silent(one, other.at(80));
+        expect.answers(one, untrusted.at(80), "untrusted").answers(one, exempt.at(80), "exempt");
+        let host = world.on_segment_of(exempt);
+        expect.answers(exempt, host.at(9000), "private").answers(exempt, host.at(8080), "web");
+        expect.answers(exempt, untrusted.at(80), "untrusted");
+        expect.silent(untrusted, exempt.at(80)).silent(untrusted, world.at(9000)).verify()
+    })
+}
+
+/// Each rule opens its own cell, and to those alone that it is for.
+pub(super) fn with_rules(world: &World<'_>, setting: Setting) -> Result<()> {
+    Networks::with(world, |networks| {
+        let Networks { one, other, exempt, .. } = networks;
+        let (untrusted, web) = (&world.lab.untrusted, &world.web);
+        let host = world.on_segment_of(one);
+        let rule = |from: &str, port: u16, to: &str| {
+            format!(
+                "[[allow]]\nname = \"x\"\nfrom = [{from}]\nports = [\"{port}/tcp\", \"{port}/udp\"]\nto = \"{to}\"\n"
+            )
+        };
+        let apply = |rule: &str| world.apply(setting, &format!("{SOURCES}{rule}{CLASSES}")).map(drop);
+
+        apply(&rule("\"inside\"", 9000, "host"))?;
+        let mut expect = Expectations::default();
+        expect.answers(one, host.at(9000), "private").silent(untrusted, world.at(9000));
+        expect.silent(web, world.at(9000)).silent(one, host.at(8080)).verify()?;
+
+        apply(&rule("\"inside\"", 8080, "docker"))?;
+        let mut expect = Expectations::default();
+        expect.answers(one, host.at(8080), "web").silent(untrusted, world.at(8080)).verify()?;
+
+        apply(&rule("\"inside\"", 80, "container"))?;
+        let mut expect = Expectations::default();
+        world.direct(&mut expect, one, at(&world.quiet.addresses, 80), "quiet");
+        expect.silent(untrusted, at(&world.quiet.addresses, 80)).silent(one, other.at(80)).verify()?;
+
+        apply(&rule("\"inside\"", 80, "forward"))?;
+        let mut expect = Expectations::default();
+        expect.answers(one, other.at(80), "other").silent(untrusted, one.at(80));
+        expect.silent(one, at(&world.quiet.addresses, 80)).verify()?;
+
+        let [v4, v6] = untrusted.addresses();
+        apply(&rule(&format!("\"{v4}\", \"{v6}\""), 80, "forward"))?;
+        let mut expect = Expectations::default();
+        expect.answers(untrusted, one.at(80), "one").answers(untrusted, exempt.at(80), "exempt");
+        expect.silent(untrusted, at(&world.quiet.addresses, 80)).silent(one, other.at(80)).verify()
+    })
+}
+
+/// Somebody else's translation to a machine of an inside network goes by the number that clients dial.
+pub(super) fn translated(world: &World<'_>, setting: Setting) -> Result<()> {
+    Networks::with(world, |networks| {
+        let machine = &networks.one;
+        let untrusted = &world.lab.untrusted;
+        world.translate(world.at(9180), machine.at(80))?;
+        let policy = |port: &str| opening(&[port], "forward") + CLASSES;
+        let try_both = || -> Result<()> {
+            world.apply(setting, &policy("80"))?;
+            Expectations::default().silent(untrusted, world.at(9180)).verify()?;
+            world.apply(setting, &policy("9180"))?;
+            Expectations::default().answers(untrusted, world.at(9180), "one").verify()
+        };
+        let outcome = try_both();
+        world.end_translation()?;
+        outcome
+    })
+}
+
+/// Nothing that an inside machine claims to be makes it trusted, at the host or beyond.
+pub(super) fn forged_from_inside(world: &World<'_>, setting: Setting) -> Result<()> {
+    Networks::with(world, |networks| {
+        let Networks { one, other, .. } = networks;
+        believe_anything(world, "virt0")?;
+        let host = world.on_segment_of(one);
+        let sender = one.sender_to(&host)?;
+        let trusted = ["192.0.2.10".parse::<IpAddr>()?, "2001:db8:1::10".parse()?];
+        let mut packets = Described::new();
+        for (index, source) in trusted.into_iter().enumerate() {
+            for to in [host.addresses()[index], other.addresses()[index]] {
+                packets.extend(both("forged", source, to, 9000));
+            }
+        }
+        are_dropped(world, setting, ("virt0", &sender), &packets, &format!("{SOURCES}{CLASSES}"))
+    })
+}
+
+/// Frames between an uplink and virtual machines cross the host's bridge, whoever is blocked; what is for the host is filtered.
+fn across(world: &World<'_>, setting: Setting, through_hooks: bool) -> Result<()> {
+    let [uplink, guest] = machines(world.lab.bridge("vmbr9", 2)?)?;
+    let services = [guest.serve("80/tcp", "guest")?, guest.serve("80/udp", "guest")?];
+    let host = world.on_segment_of(&uplink);
+    let policy = |ports: &[&str], crossing: &str| {
+        format!("{}\n[interfaces]\ncrossing = [\"{crossing}\"]\n", opening(ports, "host"))
+    };
+    let try_all = || -> Result<()> {
+        send_through_hooks(world, through_hooks)?;
+        let through = |host_answers: bool, may_cross: &[SocketAddr]| {
+            let mut expect = Expectations::default();
+            expect.answers(&uplink, may_cross.iter().copied(), "guest").silent(&uplink, host.at(8080));
+            if host_answers {
+                expect.answers(&uplink, host.at(9000), "private");
+            } else {
+                expect.shut_out(&uplink, host.at(9000));
+            }
+            expect.verify()
+        };
+        world.apply(setting, &policy(&["22"], "vmbr9"))?;
+        through(false, &guest.at(80))?;
+        world.apply(setting, &policy(&["9000"], "vmbr9"))?;
+        through(true, &guest.at(80))?;
+        // The host's own neighbour discovery is dropped for who is blocked, the guest's is not.
+        let blocked = format!("blocked = [\"{}\", \"{}\", ", uplink.v4, uplink.v6);
+        world.apply(setting, &policy(&["9000"], "vmbr9").replace("blocked = [", &blocked))?;
+        through(false, &guest.at(80))?;
+        // A pattern may take in several bridges, between which the host would route.
+        is_refused(world, setting, &policy(&["9000"], "vmbr*"), &["vmbr9", "has addresses of this host"])
+    };
+    let outcome = try_all();
+    let reset = send_through_hooks(world, false);
+    world.lab.host.ip(&["link delete vmbr9"])?;
+    drop(services);
+    outcome.and(reset)
+}
+
+pub(super) fn crossing(world: &World<'_>, setting: Setting) -> Result<()> {
+    across(world, setting, false)
+}
+
+pub(super) fn crossing_through_hooks(world: &World<'_>, setting: Setting) -> Result<()> {
+    across(world, setting, true)
+}
