@@ -194,7 +194,8 @@ impl<'a> Scene<'a> {
     /// Sends a datagram to the host's port 9000 in the name of another, and looks whether it got there.
     fn forge(&self, source: IpAddr) -> Result<Seen> {
         let round = self.rounds.get();
-        let destination: IpAddr = if source.is_ipv4() { self.lab.host.v4.into() } else { self.lab.host.v6.into() };
+        let destination: IpAddr =
+            if source.is_ipv4() { self.lab.host.v4.into() } else { self.lab.host.v6.into() };
         let payload = format!("forged {round} {source}");
         // From another port in each round: to connection tracking the rounds must be strangers.
         let body = Body::Udp { from: 40000 + round, to: 9000, payload: payload.clone().into_bytes() };
