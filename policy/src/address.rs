@@ -189,6 +189,12 @@ pub enum AddressError {
     /// A range from one family to the other.
     #[error("the range starts in one address family and ends in the other")]
     Families,
+    /// An IPv4 address with zeros before its numbers, which to some programs are octal.
+    #[error("an IPv4 address with leading zeros, which some programs read as octal numbers")]
+    Padded {
+        /// The same without them.
+        plain: String,
+    },
     /// An IPv4 address in IPv6 clothing, which no packet on a wire carries.
     #[error("an IPv4-mapped address; packets carry the IPv4 address itself")]
     Mapped {
@@ -235,10 +241,7 @@ impl AddressRange {
         let (address, prefix) = text.split_once('/').ok_or(AddressError::Unreadable)?;
         let address = parse_address(address)?;
         let max = if address.is_ipv4() { 32 } else { 128 };
-        if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(AddressError::Prefix { max });
-        }
-        let prefix = prefix.parse().map_err(|_| AddressError::Prefix { max })?;
+        let prefix = parse_prefix(prefix, address).ok_or(AddressError::Prefix { max })?;
         let network = IpNetwork::new(address, prefix).map_err(|_| AddressError::Prefix { max })?;
         if network.network() != address {
             let corrected = IpNetwork::new(network.network(), prefix).unwrap_or(network);
@@ -247,8 +250,17 @@ impl AddressRange {
         Ok(Self::network_of(address, prefix))
     }
 
+    /// `last` may be the last number of an IPv4 address alone, as in 192.0.2.1-9.
     fn parse_span(first: &str, last: &str) -> Result<Self, AddressError> {
-        match (parse_address(first.trim())?, parse_address(last.trim())?) {
+        let (first, last) = (parse_address(first.trim())?, last.trim());
+        let last = match (first, last.parse::<u8>()) {
+            (IpAddr::V4(first), Ok(number)) if is_plain_number(last) => {
+                let [a, b, c, _] = first.octets();
+                IpAddr::from([a, b, c, number])
+            }
+            _ => parse_address(last)?,
+        };
+        match (first, last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => Range::new(first, last).map(Self::V4),
             (IpAddr::V6(first), IpAddr::V6(last)) => Range::new(first, last).map(Self::V6),
             _ => return Err(AddressError::Families),
@@ -257,8 +269,36 @@ impl AddressRange {
     }
 }
 
+/// A prefix's length: a number, or an IPv4 mask written out, as in 255.255.255.0.
+fn parse_prefix(text: &str, address: IpAddr) -> Option<u8> {
+    if is_plain_number(text) {
+        return text.parse().ok();
+    }
+    let mask = text.parse::<Ipv4Addr>().ok().filter(|_| address.is_ipv4())?.to_bits();
+    (mask.leading_ones() + mask.trailing_zeros() == 32 || mask == 0).then_some(mask.leading_ones() as u8)
+}
+
+fn is_plain_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The text without the zeros that stand before its numbers, if it is an IPv4 address but for these.
+fn without_padding(text: &str) -> Option<String> {
+    let strip = |number: &str| match number.trim_start_matches('0') {
+        "" => "0".to_owned(),
+        rest => rest.to_owned(),
+    };
+    let numbers: Vec<_> = text.split('.').map(strip).collect();
+    let plain = numbers.join(".");
+    (text.split('.').all(is_plain_number) && plain.parse::<Ipv4Addr>().is_ok()).then_some(plain)
+}
+
 fn parse_address(text: &str) -> Result<IpAddr, AddressError> {
-    match text.parse().map_err(|_| AddressError::Unreadable)? {
+    let unreadable = |_| match without_padding(text) {
+        Some(plain) => AddressError::Padded { plain },
+        None => AddressError::Unreadable,
+    };
+    match text.parse().map_err(unreadable)? {
         IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
             Err(AddressError::Mapped { ipv4: address.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED) })
         }

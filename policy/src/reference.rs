@@ -64,9 +64,15 @@ to    = "host""#,
         heading: Some("Addresses"),
         blocks: &[Block::Text(
             "\
-`trusted`, `blocked`, groups, `from` and `peers` are lists of: single addresses, networks (`198.51.100.0/24`), ranges
-(`192.0.2.1-192.0.2.9`), names of groups, and `file:PATH`. A list file has one address, network or range a line, and `#` comments; its path
-is relative to the file that names it. Duplicates and overlaps are merged. A network with host bits set is an error.",
+`trusted`, `blocked`, groups, `from` and `peers` are lists of: single addresses, networks (`198.51.100.0/24`,
+`198.51.100.0/255.255.255.0`), ranges (`192.0.2.1-192.0.2.9`, `192.0.2.1-9`), names of groups, and `file:PATH`. Duplicates and overlaps
+are merged. A network with host bits set is an error, and so are addresses with leading zeros, which some programs read as octal numbers.",
+        ), Block::Text(
+            "\
+A list file has one address, network or range a line; its path is relative to the file that names it. What is behind a `#` or a `;` is a
+comment, a number behind an address is left out, and a line may be a JSON object with a `cidr`, as in Spamhaus's lists. A line that can't be
+read is an error. Of what others publish, nobody here can mend a line: with `feed:PATH` in place of `file:PATH`, lines that can't be read are
+skipped and counted. Only `blocked` takes a feed, and one of which most lines can't be read is an error.",
         )],
         tables: &[&TOP],
     },

@@ -7,13 +7,12 @@ mod addresses;
 pub mod advice;
 mod groups;
 mod interfaces;
+mod lines;
 mod list;
 mod rules;
 mod scalars;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-use std::rc::Rc;
+use std::collections::BTreeMap;
 
 use crate::address::{AddressRange, AddressSet};
 use crate::config::{Config, List};
@@ -36,8 +35,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) warnings: &'a mut Diagnostics,
     /// The groups, each with what its own list names.
     pub(crate) groups: BTreeMap<&'a str, Members<'a>>,
-    /// The list files read so far; nothing for those that could not be read.
-    pub(crate) lists: HashMap<PathBuf, Option<Rc<AddressSet>>>,
+    /// The list files read so far.
+    pub(crate) lists: list::Lists,
 }
 
 impl<'a> Resolver<'a> {

@@ -186,6 +186,21 @@ fn everyone_may_be_trusted_by_force() {
     assert_eq!(shown(&blocked.blocked), ["0.0.0.0/0"]);
 }
 
+#[test]
+fn lines_of_a_feed_that_can_not_be_read_are_skipped_and_counted() {
+    let feed = "; a feed\n192.0.2.1 ; SBL1\nhome.example.net\n192.0.2.9\t3\n{\"cidr\":\"198.51.100.0/24\"}\n10.0.0.9/8\n";
+    let files = Memory::of(&[("dockfw.toml", "blocked = [\"feed:f.txt\"]"), ("f.txt", feed)]);
+    assert_eq!(shown(&files.policy().blocked), ["192.0.2.1", "192.0.2.9", "198.51.100.0/24"]);
+    let warnings = files.warnings();
+    assert!(warnings.contains("2 of 5 lines of `/etc/dockfw/f.txt` can't be read"), "{warnings}");
+    assert!(warnings.contains("f.txt:3:1") && warnings.contains("`home.example.net`"), "{warnings}");
+    let strict = Memory::of(&[("dockfw.toml", "blocked = [\"file:f.txt\"]"), ("f.txt", feed)]);
+    assert!(strict.errors().contains("host names are not looked up"));
+    let page = "<html>\n<p>gone</p>\n192.0.2.1\n";
+    let page = Memory::of(&[("dockfw.toml", "blocked = [\"feed:f.txt\"]"), ("f.txt", page)]).errors();
+    assert!(page.contains("2 of 3 lines") && page.contains("no list of addresses"), "{page}");
+}
+
 /// A group of this name was fine before it was built in.
 #[test]
 fn what_was_confirmed_means_what_it_meant_then() {

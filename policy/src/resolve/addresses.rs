@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
+use super::list::BadLines;
 use super::{Resolver, advice};
 use crate::address::{Address, AddressError, AddressRange, AddressSet, Family, Range};
 use crate::config::List;
@@ -10,8 +11,6 @@ use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
 use crate::load::Strictness;
 use crate::suggest::closest;
 
-/// How an entry starts that names a file.
-pub(super) const FILE: &str = "file:";
 /// The name that is built in for what comes in by Docker's bridges.
 pub(super) const CONTAINERS: &str = "containers";
 /// The name that is built in for what comes in by inside interfaces.
@@ -51,8 +50,11 @@ impl<'a> Resolver<'a> {
 
     fn member(&mut self, entry: &'a Spanned<String>, place: Use, members: &mut Members<'a>) {
         let text = entry.value.as_str();
-        if let Some(path) = text.strip_prefix(FILE) {
-            match self.list_file(path, entry.span) {
+        if let Some((bad_lines, path)) = BadLines::of(text) {
+            match self
+                .allowed(bad_lines, entry, place)
+                .and_then(|()| self.list_file(path, bad_lines, entry.span))
+            {
                 Some(addresses) => members.files.push(addresses),
                 None => members.is_broken = true,
             }
@@ -66,6 +68,22 @@ impl<'a> Resolver<'a> {
         } else {
             self.range(entry, members);
         }
+    }
+
+    /// Whoever is not blocked because of a line that can't be read is as before; whoever is let in, or is not, would be by accident.
+    fn allowed(&mut self, bad_lines: BadLines, entry: &Spanned<String>, place: Use) -> Option<()> {
+        let is_allowed = bad_lines == BadLines::Refused || place.key == "blocked";
+        if !is_allowed {
+            self.errors.push_with(|| {
+                let file = entry.value.replacen(BadLines::Skipped.prefix(), BadLines::Refused.prefix(), 1);
+                Diagnostic::new(format!("{} can't stand in `{}`", quoted(&entry.value), place.key))
+                    .at(entry.span)
+                    .help(format!(
+                        "only `blocked` takes a list of which bad lines are skipped; write \"{file}\""
+                    ))
+            });
+        }
+        is_allowed.then_some(())
     }
 
     /// The name that is built in. A policy from before it was may have a group of that name.
@@ -137,9 +155,9 @@ impl<'a> Resolver<'a> {
     /// Which addresses an entry, whose errors have been reported, holds by itself, if they are everyone.
     fn everyone_of(&self, entry: &'a Spanned<String>) -> Option<String> {
         let mut members = Members::default();
-        if let Some(path) = entry.value.strip_prefix(FILE) {
+        if let Some((bad_lines, path)) = BadLines::of(&entry.value) {
             let path = self.sources.directory(entry.span.file).join(path);
-            members.files.extend(self.lists.get(&path).cloned().flatten());
+            members.files.extend(self.lists.get(&(path, bad_lines)).cloned().flatten());
         } else if self.groups.contains_key(entry.value.as_str()) {
             members.groups.push((&entry.value, entry.span));
         } else {

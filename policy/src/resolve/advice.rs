@@ -19,6 +19,10 @@ pub fn address(text: &str, error: &AddressError) -> String {
             None => "write the lower address first".into(),
         },
         AddressError::Families => "write one range for IPv4 and another for IPv6".into(),
+        AddressError::Padded { plain } => {
+            let prefix = text.split_once('/').map_or(String::new(), |(_, prefix)| format!("/{prefix}"));
+            format!("write \"{plain}{prefix}\" if its numbers are decimal")
+        }
         AddressError::Mapped { ipv4 } => format!("write \"{ipv4}{}\"", mapped_prefix(text)),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::addresses::{CONTAINERS, FILE, INSIDE, Members, Use};
+use super::addresses::{CONTAINERS, INSIDE, Members, Use};
+use super::list::BadLines;
 use super::{Resolver, name_fault};
 use crate::address::AddressRange;
 use crate::diagnostic::{Diagnostic, Span, quoted};
@@ -63,7 +64,7 @@ fn group_name_fault(name: &str) -> Option<(Diagnostic, bool)> {
         );
         return Some((fault.help(help), name == INSIDE));
     }
-    if name.parse::<AddressRange>().is_ok() || name.starts_with(FILE) {
+    if name.parse::<AddressRange>().is_ok() || BadLines::of(name).is_some() {
         let fault = Diagnostic::new(format!("{} can't be told from an address or file", quoted(name)));
         return Some((fault.help("give the group another name, as in \"office\""), false));
     }

@@ -1,58 +1,163 @@
-//! `file:PATH`: lists of addresses in files of their own, one entry a line, `#` for comments.
+//! Lists of addresses in files of their own, one entry a line: `file:PATH`, and `feed:PATH` for what others publish.
 //!
 //! They may have millions of lines, so nothing is kept of them but the addresses, and of lines in error the first
 //! few.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Resolver, advice};
-use crate::address::{AddressRange, AddressSet};
-use crate::diagnostic::{Diagnostic, Diagnostics, Sources, Span, quoted};
+use super::Resolver;
+use super::lines::{self, BadLine};
+use crate::address::AddressSet;
+use crate::diagnostic::{Diagnostic, Span, quoted};
 use crate::load::{Unread, read};
-use crate::text::{decode_line, without_mark};
-
-/// The longest line of a list: two IPv6 addresses and a comment fit.
-const MAX_LINE: usize = 256;
+use crate::text::without_mark;
 
 /// The biggest list.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
+/// What becomes of lines that can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum BadLines {
+    /// Each is an error.
+    Refused,
+    /// They are left out and counted: whose list it is, nobody here can mend it, and most of it is good.
+    Skipped,
+}
+
+impl BadLines {
+    /// How an entry begins that names such a list.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Refused => "file:",
+            Self::Skipped => "feed:",
+        }
+    }
+
+    /// The list that an entry names, if it names one.
+    pub(super) fn of(entry: &str) -> Option<(Self, &str)> {
+        let path = |kind: Self| Some((kind, entry.strip_prefix(kind.prefix())?));
+        path(Self::Refused).or_else(|| path(Self::Skipped))
+    }
+}
+
+/// The files read so far, by what becomes of their bad lines; nothing for those that could not be read.
+pub(crate) type Lists = HashMap<(PathBuf, BadLines), Option<Rc<AddressSet>>>;
+
 impl Resolver<'_> {
     /// The addresses of a file that the entry at `span` names, unless it can't be read. Each file is read once.
-    pub(super) fn list_file(&mut self, typed: &str, span: Span) -> Option<Rc<AddressSet>> {
+    pub(super) fn list_file(&mut self, typed: &str, bad: BadLines, span: Span) -> Option<Rc<AddressSet>> {
         if typed.is_empty() {
-            let error = Diagnostic::new("`file:` without a file").at(span);
-            self.errors.push(error.help("write a path after it, as in \"file:lists/vpn.txt\""));
+            let prefix = bad.prefix();
+            let error = Diagnostic::new(format!("`{prefix}` without a file")).at(span);
+            self.errors.push(error.help(format!("write a path after it, as in \"{prefix}lists/vpn.txt\"")));
             return None;
         }
         let path = self.sources.directory(span.file).join(typed);
-        if let Some(known) = self.lists.get(&path) {
+        let key = (path, bad);
+        if let Some(known) = self.lists.get(&key) {
             return known.clone();
         }
-        let list = match read(self.files, &path, MAX_SIZE) {
-            Ok(bytes) => Some(Rc::new(self.list(&path, &bytes, span))),
+        let list = match read(self.files, &key.0, MAX_SIZE) {
+            Ok(bytes) => Some(Rc::new(self.list(&key.0, &bytes, bad, span))),
             Err(unread) => {
-                self.errors.push_with(|| unreadable(&path, typed, &unread).at(span));
+                self.errors.push_with(|| unreadable(&key.0, typed, &unread).at(span));
                 None
             }
         };
-        self.lists.insert(path, list.clone());
+        self.lists.insert(key, list.clone());
         list
     }
 
-    fn list(&mut self, path: &Path, bytes: &[u8], span: Span) -> AddressSet {
+    fn list(&mut self, path: &Path, bytes: &[u8], bad: BadLines, span: Span) -> AddressSet {
         let errors_before = self.errors.len();
-        let addresses = parse(path, bytes, self.sources, self.errors);
-        if addresses.is_empty() && self.errors.len() == errors_before {
+        let mut tally = Tally::default();
+        let lines = without_mark(bytes).split(|byte| *byte == b'\n').enumerate();
+        let read = |(index, line): (usize, &[u8])| match lines::parse(line) {
+            Ok(range) => {
+                tally.good += usize::from(range.is_some());
+                range
+            }
+            Err(fault) => {
+                self.note(fault, bad, (path, index + 1, line), &mut tally);
+                None
+            }
+        };
+        let addresses: AddressSet = lines.filter_map(read).collect();
+        self.judge(&tally, path, span);
+        if addresses.is_empty() && tally.first.is_none() && self.errors.len() == errors_before {
             self.warnings.push_with(|| {
-                Diagnostic::new(format!("{} holds no address", quoted(&path.display().to_string())))
+                Diagnostic::new(format!("{} holds no address", shown(path)))
                     .at(span)
                     .help("if it should: write one address or network a line")
             });
         }
         addresses
     }
+
+    fn note(
+        &mut self,
+        fault: BadLine,
+        bad: BadLines,
+        (path, number, line): (&Path, usize, &[u8]),
+        tally: &mut Tally,
+    ) {
+        let sources = &mut *self.sources;
+        match bad {
+            BadLines::Refused => {
+                self.errors.push_with(|| fault.diagnostic(path, number, line, sources));
+            }
+            BadLines::Skipped => {
+                tally.skipped += 1;
+                let first = || fault.diagnostic(path, number, line, sources);
+                tally.first.get_or_insert_with(first);
+            }
+        }
+    }
+
+    /// A few lines that can't be read are a warning. Most of them: what was fetched is no list.
+    fn judge(&mut self, tally: &Tally, path: &Path, span: Span) {
+        let Some(first) = &tally.first else { return };
+        let (skipped, all) = (tally.skipped, tally.skipped + tally.good);
+        let said = |message: String, help: String| {
+            let diagnostic = Diagnostic::new(message).at(first.span.unwrap_or(span)).help(help);
+            diagnostic.note("the list is named here", span)
+        };
+        if skipped > tally.good {
+            self.errors.push_with(|| {
+                let message = format!(
+                    "{} of {all} lines of {} can't be read: this is no list of addresses",
+                    skipped,
+                    shown(path)
+                );
+                said(
+                    message,
+                    "look what the file holds; what was fetched may be a page that says why there is no list"
+                        .into(),
+                )
+            });
+        } else {
+            self.warnings.push_with(|| {
+                let message =
+                    format!("{skipped} of {all} lines of {} can't be read, and were skipped", shown(path));
+                said(message, format!("the first of them: {}", first.message))
+            });
+        }
+    }
+}
+
+/// What became of a list's lines.
+#[derive(Default)]
+struct Tally {
+    good: usize,
+    skipped: usize,
+    /// What is wrong with the first of those that were skipped.
+    first: Option<Diagnostic>,
+}
+
+fn shown(path: &Path) -> String {
+    quoted(&path.display().to_string())
 }
 
 fn unreadable(path: &Path, typed: &str, unread: &Unread) -> Diagnostic {
@@ -62,71 +167,4 @@ fn unreadable(path: &Path, typed: &str, unread: &Unread) -> Diagnostic {
         Unread::Failed(_) => "paths start from the directory of the policy file that names them",
     };
     Diagnostic::new(unread.message(path)).help(help)
-}
-
-/// The addresses of a list; what is wrong with its lines goes to `errors`.
-fn parse(path: &Path, bytes: &[u8], sources: &mut Sources, errors: &mut Diagnostics) -> AddressSet {
-    let lines = without_mark(bytes).split(|byte| *byte == b'\n').enumerate();
-    lines
-        .filter_map(|(index, line)| match parse_line(line) {
-            Ok(range) => range,
-            Err(make) => {
-                errors.push_with(|| make.diagnostic(path, index + 1, line, sources));
-                None
-            }
-        })
-        .collect()
-}
-
-/// A line in error. What is to be said about it is only worked out for the first few.
-struct BadLine;
-
-/// The address of a line, if it has one.
-fn parse_line(line: &[u8]) -> Result<Option<AddressRange>, BadLine> {
-    if line.len() > MAX_LINE {
-        return Err(BadLine);
-    }
-    let text = decode_line(line).map_err(|_| BadLine)?;
-    match entry(text) {
-        "" => Ok(None),
-        entry => entry.parse().map(Some).map_err(|_| BadLine),
-    }
-}
-
-/// The line without comment and blanks.
-fn entry(line: &str) -> &str {
-    line.split('#').next().unwrap_or("").trim()
-}
-
-impl BadLine {
-    fn diagnostic(&self, path: &Path, number: usize, line: &[u8], sources: &mut Sources) -> Diagnostic {
-        if line.len() > MAX_LINE {
-            return too_long(path, number, line, sources);
-        }
-        match decode_line(line) {
-            Err(fault) => fault.diagnostic(path, number, line, sources),
-            Ok(text) => bad_entry(path, number, text, sources),
-        }
-    }
-}
-
-fn too_long(path: &Path, number: usize, line: &[u8], sources: &mut Sources) -> Diagnostic {
-    let shown = String::from_utf8_lossy(line.get(..MAX_LINE).unwrap_or(line)).into_owned();
-    let span = Span { file: sources.add_line(path, number, shown), start: 0, end: 0 };
-    Diagnostic::new(format!("this line has {} bytes; one of a list may have {MAX_LINE}", line.len()))
-        .at(span)
-        .help("write one address or network a line")
-}
-
-fn bad_entry(path: &Path, number: usize, line: &str, sources: &mut Sources) -> Diagnostic {
-    let entry = entry(line);
-    let start = line.find(entry).unwrap_or(0);
-    let span = Span { file: sources.add_line(path, number, line.into()), start, end: start + entry.len() };
-    match entry.parse::<AddressRange>() {
-        Err(error) => {
-            let diagnostic = Diagnostic::new(format!("{}: {error}", quoted(entry))).at(span);
-            diagnostic.help(advice::address(entry, &error))
-        }
-        Ok(_) => Diagnostic::new("this line can't be read").at(span),
-    }
 }
