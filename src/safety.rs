@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(crate) mod lockout;
+pub(crate) mod usage;
 
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};

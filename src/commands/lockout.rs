@@ -97,6 +97,7 @@ mod tests {
             kind: None,
             controller: None,
             is_up: true,
+            addresses: vec![],
             networks: vec![],
             has_default_route: false,
         }

@@ -17,6 +17,7 @@ pub(crate) mod remove;
 pub(crate) mod rollback;
 pub(crate) mod show;
 pub(crate) mod status;
+mod usage;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -83,15 +84,17 @@ fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) 
     let mut objections = interfaces::false_bridges(policy, &links);
     objections.extend(interfaces::wide_exemptions(policy, &links));
     objections.extend(interfaces::routed_crossings(policy, &links));
-    if let Some(objection) = interfaces::unnamed(policy, &links)
-        && is_first()?
-    {
-        objections.push(objection);
-    }
     let published = docker::published().unwrap_or_default();
+    let usage = usage::survey(policy, &links, &published);
+    let mut hurt: Vec<_> = interfaces::unnamed(policy, &links, &usage).into_iter().collect();
+    hurt.extend(safety::usage::cut_off_clients(policy, &links, &usage));
+    if !hurt.is_empty() && is_first()? {
+        objections.append(&mut hurt);
+    }
     // Where Docker publishes ports, its tables are there, and it need not be asked what it filters with.
     let docker_uses_nftables = !docker::tables().is_empty();
-    let notes = safety::notes(policy, &links, &published, docker_uses_nftables);
+    let mut notes = safety::notes(policy, &links, &published, docker_uses_nftables);
+    notes.extend(safety::usage::notes(policy, &usage));
     let mut judgement = Judgement { objections, notes };
     lockout::judge(policy, &links, &mut judgement);
     Ok(judgement)

@@ -76,7 +76,8 @@ pub(crate) fn situation(
     if named.is_none() && matches!(from, IpAddr::V6(v6) if is_link_local(v6)) {
         return Err(Unclear::LinkLocal(from));
     }
-    let back = others.route(from, None);
+    // Who has no address yet is on the link that is named.
+    let back = others.route(from, None).filter(|_| !from.is_unspecified());
     let from_is_own = back.is_some_and(|route| route.is_local);
     let by_route = || by_index(back?.interface, links);
     let incoming = named.or_else(by_route).ok_or(Unclear::NoWayTo(from))?;
@@ -91,7 +92,8 @@ pub(crate) fn situation(
     let on = others.route(to, by).ok_or(Unclear::NoWayOn(to))?;
     let onward = by_index(on.interface, links).filter(|_| !on.is_local);
     // Each link has all link-local addresses.
-    let reverse_path_fails = !matches!(from, IpAddr::V6(v6) if is_link_local(v6))
+    let reverse_path_fails = !from.is_unspecified()
+        && !matches!(from, IpAddr::V6(v6) if is_link_local(v6))
         && back.is_none_or(|route| route.interface != incoming.index);
     Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own: on.is_local, incoming, onward })
 }

@@ -74,6 +74,7 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         controller,
         is_up: true,
         networks,
+        addresses: vec![],
         has_default_route: false,
     }
 }

@@ -4,11 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use dockfw_policy::engine::EngineError;
+use dockfw_policy::service::Transport;
 use nix::errno::Errno;
 use nix::libc;
 
 use crate::nftables::attributes::{Attributes, NESTED, put};
-use crate::nftables::message::REQUEST;
+use crate::nftables::message::{DUMP, REQUEST};
 use crate::nftables::socket::{RequestError, Socket, io_error};
 
 /// `IPCTNL_MSG_CT_GET`, of its subsystem.
@@ -63,6 +64,50 @@ pub(crate) fn dialled(answers: Ends) -> Result<Option<Ends>, EngineError> {
         Err(RequestError::Interrupted) => Err(EngineError::Raced),
         Err(RequestError::Engine(error)) => Err(error),
     }
+}
+
+/// A connection, as its first packet was and as its answers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flow {
+    /// Its protocol, if it has ports.
+    pub(crate) transport: Transport,
+    /// What its first packet had.
+    pub(crate) original: Ends,
+    /// What answers have.
+    pub(crate) reply: Ends,
+}
+
+/// Hands over each connection that connection tracking knows, of TCP and UDP; there may be hundreds of thousands. Where it can't be
+/// asked, there are none.
+pub(crate) fn each(mut take: impl FnMut(Flow)) -> Result<(), EngineError> {
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let asked = Socket::open()?.request_of(
+            family as u8,
+            GET,
+            DUMP,
+            |_| {},
+            |message| {
+                flow(message.attributes()).into_iter().for_each(&mut take);
+            },
+        );
+        match asked {
+            // Connections that came and went meanwhile make no difference here.
+            Ok(()) | Err(RequestError::Interrupted) => {}
+            Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
+                Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => {}
+                errno => return Err(io_error("ask connection tracking", errno)),
+            },
+            Err(RequestError::Engine(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn flow(connection: Attributes<'_>) -> Option<Flow> {
+    let original = Attributes(connection.value(ORIGINAL));
+    let [protocol] = Attributes(original.value(PORTS)).value(PROTOCOL) else { return None };
+    let transport = Transport::ALL.into_iter().find(|transport| transport.number() == *protocol)?;
+    Some(Flow { transport, original: read(original)?, reply: read(Attributes(connection.value(REPLY)))? })
 }
 
 /// The kernel looks for ends, whichever direction they are of.
@@ -125,6 +170,20 @@ mod tests {
         };
         assert_eq!(original(Attributes(&connection(request, answers)), answers), Some(request));
         assert_eq!(original(Attributes(&connection(answers, request)), answers), None);
+    }
+
+    #[test]
+    fn a_flow_is_one_of_a_protocol_with_ports() {
+        let (request, answers) =
+            (ends("172.17.0.2:50000", "172.17.0.1:22"), ends("172.17.0.1:22", "172.17.0.2:50000"));
+        let mut attributes = Vec::new();
+        put(&mut attributes, ORIGINAL | NESTED, &written(request));
+        put(&mut attributes, REPLY | NESTED, &written(answers));
+        let expected = Flow { transport: Transport::Tcp, original: request, reply: answers };
+        assert_eq!(flow(Attributes(&attributes)), Some(expected));
+        for length in 0..attributes.len() - 1 {
+            assert_eq!(flow(Attributes(&attributes[..length])), None, "{length} bytes");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! namespace's.)
 
 use std::io;
+use std::net::IpAddr;
 
 use dockfw_policy::address::AddressRange;
 use nix::libc;
@@ -28,6 +29,8 @@ pub(crate) struct Link {
     pub(crate) controller: Option<u32>,
     /// Whether it is switched on.
     pub(crate) is_up: bool,
+    /// Its addresses.
+    pub(crate) addresses: Vec<IpAddr>,
     /// The networks that its addresses are in.
     pub(crate) networks: Vec<AddressRange>,
     /// Whether a default route leads out by it.
@@ -45,8 +48,9 @@ impl Link {
 pub(crate) fn read() -> io::Result<Vec<Link>> {
     let mut links: Vec<_> = all(libc::RTM_GETLINK, LINK_HEAD)?.iter().filter_map(link).collect();
     for message in all(libc::RTM_GETADDR, ADDRESS_HEAD)? {
-        let Some((index, network)) = network(&message) else { continue };
+        let Some(Assigned { index, address, network }) = assigned(&message) else { continue };
         if let Some(link) = links.iter_mut().find(|link| link.index == index) {
+            link.addresses.push(address);
             link.networks.push(network);
         }
     }
@@ -70,17 +74,27 @@ fn link(message: &Message) -> Option<Link> {
         kind: kind.map(text),
         controller: number(attributes.value(libc::IFLA_MASTER)),
         is_up: number(head.get(8..12)?)? & libc::IFF_UP as u32 != 0,
+        addresses: Vec::new(),
         networks: Vec::new(),
         has_default_route: false,
     })
 }
 
-/// The network that an address is in, and the index of its interface.
-fn network(message: &Message) -> Option<(u32, AddressRange)> {
+/// An address, the network that it is in, and the index of its interface.
+struct Assigned {
+    index: u32,
+    address: IpAddr,
+    network: AddressRange,
+}
+
+/// On a point-to-point link, `IFA_ADDRESS` is the other end's, and `IFA_LOCAL` the own one.
+fn assigned(message: &Message) -> Option<Assigned> {
     let (head, attributes) = message.parts(ADDRESS_HEAD)?;
     let [_, prefix, _, _, index @ ..] = head else { return None };
-    let address = attributes.find(libc::IFA_ADDRESS)?.address()?;
-    Some((number(index)?, AddressRange::network_of(address, *prefix)))
+    let other = attributes.find(libc::IFA_ADDRESS)?.address()?;
+    let own = attributes.find(libc::IFA_LOCAL).and_then(|own| own.address());
+    let network = AddressRange::network_of(other, *prefix);
+    Some(Assigned { index: number(index)?, address: own.unwrap_or(other), network })
 }
 
 fn text(attribute: Attribute<'_>) -> String {

@@ -15,6 +15,7 @@ pub(crate) mod others;
 pub(crate) mod persistence;
 pub(crate) mod processes;
 pub(crate) mod programs;
+pub(crate) mod resolvers;
 pub(crate) mod routes;
 mod rtnetlink;
 mod saved;

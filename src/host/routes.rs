@@ -18,7 +18,7 @@ const NEXT_HOP: usize = 8;
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// Whether the address is one of the host's own.
+    /// Whether what is sent there is for the host itself: an address of its own, a group or everyone.
     pub(crate) is_local: bool,
     /// The index of the interface that packets leave by; `lo` for the host's own addresses.
     pub(crate) interface: u32,
@@ -41,20 +41,37 @@ pub(crate) fn out_by(destination: IpAddr, interface: u32) -> io::Result<Option<R
 
 /// The interfaces out by which default routes lead, of both families and of all tables.
 pub(crate) fn by_default() -> io::Result<BTreeSet<u32>> {
-    let mut interfaces = BTreeSet::new();
+    Ok(all()?.iter().flat_map(ways_out_by_default).collect())
+}
+
+/// The routers that default routes lead to, of both families and of all tables.
+pub(crate) fn routers() -> io::Result<BTreeSet<IpAddr>> {
+    let routes = all()?;
+    let gateway = |route: &Message| {
+        let (_, attributes) = route.parts(HEAD).filter(|(head, _)| is_default(head))?;
+        attributes.find(libc::RTA_GATEWAY)?.address()
+    };
+    Ok(routes.iter().filter_map(gateway).collect())
+}
+
+/// All routes.
+fn all() -> io::Result<Vec<Message>> {
+    let mut routes = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let mut body = vec![family as u8];
         body.resize(HEAD, 0);
-        let routes = dump(&Message { kind: libc::RTM_GETROUTE, body })?;
-        interfaces.extend(routes.iter().flat_map(ways_out_by_default));
+        routes.extend(dump(&Message { kind: libc::RTM_GETROUTE, body })?);
     }
-    Ok(interfaces)
+    Ok(routes)
+}
+
+/// Whether a route leads everywhere, by its rtm_dst_len and its rtm_type.
+fn is_default(head: &[u8]) -> bool {
+    head.get(1) == Some(&0) && head.get(7) == Some(&libc::RTN_UNICAST)
 }
 
 /// The interfaces of a route, if it leads everywhere: the one that it names, or those of its several ways.
 fn ways_out_by_default(route: &Message) -> Vec<u32> {
-    // rtm_dst_len and rtm_type.
-    let is_default = |head: &[u8]| head.get(1) == Some(&0) && head.get(7) == Some(&libc::RTN_UNICAST);
     let Some((_, attributes)) = route.parts(HEAD).filter(|(head, _)| is_default(head)) else { return vec![] };
     let several = next_hops(attributes.value(libc::RTA_MULTIPATH));
     number(attributes.value(libc::RTA_OIF)).into_iter().chain(several).collect()
@@ -118,7 +135,8 @@ fn route(answer: &Message) -> Option<Route> {
     // rtm_type.
     let kind = head.get(7)?;
     Some(Route {
-        is_local: [libc::RTN_LOCAL, libc::RTN_ANYCAST].contains(kind),
+        is_local: [libc::RTN_LOCAL, libc::RTN_ANYCAST, libc::RTN_BROADCAST, libc::RTN_MULTICAST]
+            .contains(kind),
         interface: number(attributes.value(libc::RTA_OIF))?,
         source: attributes.find(libc::RTA_PREFSRC).and_then(|source| source.address()),
     })

@@ -4,6 +4,7 @@ use dockfw_policy::address::AddressRange;
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Interfaces, Policy};
 
+use super::usage::Usage;
 use super::{Objection, fits};
 use crate::host::links::Link;
 
@@ -28,6 +29,12 @@ const TUNNELS: [&str; 18] = [
     "wwan",
     "xfrm",
 ];
+
+/// Kinds of interfaces by which this host reaches guests that are beside it on a network card: shims.
+const SHIMS: [&str; 3] = ["macvlan", "macvtap", "ipvlan"];
+/// How the host's ends of links to guests are called by systemd-nspawn, CNI's plugins and LXC, and Calico. The end in a guest, which
+/// may be a Docker host itself, is called as a network card is.
+const GUEST_NAMES: [&str; 3] = ["ve-", "veth", "cali"];
 
 /// Interfaces that the policy takes for Docker's bridges, and that are none: who is behind them would be inside.
 pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Objection> {
@@ -103,10 +110,10 @@ fn has_routed_network(link: &Link) -> bool {
 }
 
 /// Interfaces that filtering is likely to hurt and that the policy names nowhere, with the lines to choose from.
-pub(crate) fn unnamed(policy: &Policy, links: &[Link]) -> Option<Objection> {
+pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<Objection> {
     let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
     let at_risk = candidates.filter(|link| !is_named(policy, &link.name));
-    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link, what_is_hurt(link)?))).collect();
+    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link, what_is_hurt(link, usage)?))).collect();
     let reasons: Vec<_> = at_risk.iter().map(|(link, reason)| format!("{}: {reason}", link.name)).collect();
     (!at_risk.is_empty()).then(|| {
         let at_risk: Vec<_> = at_risk.into_iter().map(|(link, _)| link).collect();
@@ -122,7 +129,8 @@ fn lines_to_choose_from(policy: &Policy, links: &[&Link], all: &[Link]) -> Strin
     };
     let leads_out = |link: &Link| way_out(link, all).is_some();
     let every = named(&|_| true);
-    let inner = named(&|link| !leads_out(link));
+    let closed = named(&|link| !leads_out(link));
+    let inner = named(&|link| !leads_out(link) || !link.is_bridge() && !link.has_default_route);
     let uplinks = named(&|link| link.is_bridge() && leads_out(link));
     let bridges = named(&Link::is_bridge);
     let docker = quoted(policy.interfaces.docker.iter().map(ToString::to_string));
@@ -131,7 +139,7 @@ fn lines_to_choose_from(policy: &Policy, links: &[&Link], all: &[Link]) -> Strin
         (&inner, format!("inside   = [{inner}]   # machines of yours are behind it: {BEHIND}")),
         (&uplinks, format!("crossing = [{uplinks}]   # frames cross it between the uplink and machines")),
         (&bridges, format!("docker   = [{docker}, {bridges}]   # it belongs to a Docker network")),
-        (&inner, format!("exempt   = [{inner}]   # let through all that comes by it, to this host too")),
+        (&closed, format!("exempt   = [{closed}]   # let through all that comes by it, to this host too")),
     ];
     let lines = lines.iter().filter(|(names, _)| !names.is_empty()).map(|(_, line)| format!("    {line}"));
     let has_guests = links.iter().any(|link| link.is_bridge() && !leads_out(link));
@@ -152,11 +160,28 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
     names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
-fn what_is_hurt(link: &Link) -> Option<&'static str> {
-    match link.kind.as_deref()? {
-        "bridge" => Some("a bridge that does not look like Docker's; what is behind it would be cut off"),
-        kind if TUNNELS.contains(&kind) => Some("a tunnel or VPN; what comes by it would be filtered"),
+fn what_is_hurt(link: &Link, usage: &Usage) -> Option<&'static str> {
+    match link.kind.as_deref() {
+        Some("bridge") => {
+            Some("a bridge that does not look like Docker's; what is behind it would be cut off")
+        }
+        Some(kind) if TUNNELS.contains(&kind) => Some("a tunnel or VPN; what comes by it would be filtered"),
+        _ if usage.routed.contains(&link.index) => {
+            Some("this host passes on what machines of its network send; they would be cut off")
+        }
+        _ if is_of_guest(link) => {
+            Some("a link to guests of this host; what they send to it or through it would be filtered")
+        }
         _ => None,
+    }
+}
+
+fn is_of_guest(link: &Link) -> bool {
+    let is_named_so = GUEST_NAMES.iter().any(|start| link.name.starts_with(start));
+    match link.kind.as_deref() {
+        Some("veth") => is_named_so,
+        Some(kind) => SHIMS.contains(&kind) && !link.has_default_route,
+        None => false,
     }
 }
 

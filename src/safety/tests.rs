@@ -8,6 +8,7 @@ use dockfw_policy::service::Transport;
 use dockfw_policy::{Files, Strictness, load};
 
 use super::interfaces::{false_bridges, routed_crossings, unnamed, wide_exemptions};
+use super::usage::Usage;
 use super::*;
 
 /// The one file of a policy.
@@ -46,6 +47,7 @@ pub(crate) fn link(index: u32, name: &str, kind: &str) -> Link {
         kind,
         controller: None,
         is_up: true,
+        addresses: Vec::new(),
         networks: Vec::new(),
         has_default_route: false,
     }
@@ -57,8 +59,17 @@ pub(crate) fn port(index: u32, name: &str, kind: &str, bridge: u32) -> Link {
 }
 
 pub(crate) fn with_networks(link: Link, networks: &[&str]) -> Link {
-    let networks = networks.iter().map(|network| network.parse::<AddressRange>().unwrap()).collect();
-    Link { networks, ..link }
+    let networks: Vec<_> = networks.iter().map(|network| network.parse::<AddressRange>().unwrap()).collect();
+    // The first address of each network is the host's.
+    let addresses = networks.iter().map(|network| first_host(*network)).collect();
+    Link { addresses, networks, ..link }
+}
+
+fn first_host(network: AddressRange) -> IpAddr {
+    match network {
+        AddressRange::V4(network) => (u32::from(network.first()) + 1).to_be_bytes().into(),
+        AddressRange::V6(network) => (u128::from(network.first()) + 1).to_be_bytes().into(),
+    }
 }
 
 /// What every Docker host has: `lo`, a network card, and Docker's bridges with containers on them.
@@ -103,7 +114,7 @@ fn assert_parts(text: &str, parts: &[&str]) {
 fn a_plain_docker_host_gives_no_reason_to_refuse() {
     let links = docker_host();
     assert_eq!(false_bridges(&by_default(), &links), [""; 0]);
-    assert_eq!(unnamed(&by_default(), &links), None);
+    assert_eq!(unnamed(&by_default(), &links, &Usage::default()), None);
     assert_eq!(notes(&by_default(), &links, &[], false), [""; 0]);
 }
 
@@ -161,15 +172,33 @@ fn a_narrower_pattern_settles_a_false_bridge() {
 
 #[test]
 fn a_foreign_bridge_is_to_be_named() {
-    let objection = unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")])).unwrap();
+    let objection =
+        unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")]), &Usage::default()).unwrap();
     assert_parts(&objection, &["virbr0: a bridge that does not look like Docker's", "cut off"]);
     assert_parts(&objection, &["inside   = [\"virbr0\"]", "filtered = [\"*\", \"virbr0\"]", "\"67/udp\""]);
 }
 
 #[test]
+fn links_to_guests_and_of_routed_networks_are_to_be_named() {
+    for guest in [link(8, "ve-web", "veth"), link(8, "cali12ab", "veth"), link(8, "shim0", "macvlan")] {
+        let objection = unnamed(&by_default(), &host_with([guest.clone()]), &Usage::default()).unwrap();
+        assert_parts(&objection, &[&guest.name, "a link to guests", "inside   = ["]);
+    }
+    let links = host_with([link(8, "eth1", "")]);
+    let usage = Usage { routed: [8].into(), ..Usage::default() };
+    let objection = unnamed(&by_default(), &links, &usage).unwrap();
+    assert_parts(&objection, &["eth1: this host passes on", "inside   = [\"eth1\"]"]);
+    assert!(!objection.contains("exempt"), "{objection}");
+    assert_eq!(unnamed(&interfaces("inside = [\"eth1\"]"), &links, &usage), None);
+    assert_eq!(unnamed(&by_default(), &links, &Usage::default()), None);
+    assert_eq!(unnamed(&by_default(), &host_with([link(8, "eth1", "veth")]), &Usage::default()), None);
+}
+
+#[test]
 fn tunnels_are_to_be_named() {
     for kind in ["wireguard", "tun", "vxlan", "ipip", "gre", "sit", "ppp"] {
-        let objection = unnamed(&by_default(), &host_with([link(8, "vpn", kind)])).unwrap();
+        let objection =
+            unnamed(&by_default(), &host_with([link(8, "vpn", kind)]), &Usage::default()).unwrap();
         assert_parts(&objection, &["vpn: a tunnel or VPN", "exempt   = [\"vpn\"]"]);
     }
 }
@@ -177,7 +206,7 @@ fn tunnels_are_to_be_named() {
 #[test]
 fn all_unnamed_interfaces_are_listed_together() {
     let links = host_with([link(8, "virbr0", "bridge"), link(9, "wg0", "wireguard")]);
-    let objection = unnamed(&by_default(), &links).unwrap();
+    let objection = unnamed(&by_default(), &links, &Usage::default()).unwrap();
     assert_parts(&objection, &["virbr0: ", "wg0: ", "exempt   = [\"virbr0\", \"wg0\"]"]);
 }
 
@@ -185,26 +214,29 @@ fn all_unnamed_interfaces_are_listed_together() {
 fn either_answer_settles_an_unnamed_interface() {
     let links = host_with([link(8, "wg0", "wireguard")]);
     for answer in ["exempt = [\"wg0\"]", "exempt = [\"wg*\"]", "filtered = [\"*\", \"wg0\"]"] {
-        assert_eq!(unnamed(&interfaces(answer), &links), None, "{answer}");
+        assert_eq!(unnamed(&interfaces(answer), &links, &Usage::default()), None, "{answer}");
     }
-    assert!(unnamed(&interfaces("exempt = [\"wg1\"]\nfiltered = [\"*\"]"), &links).is_some());
+    assert!(
+        unnamed(&interfaces("exempt = [\"wg1\"]\nfiltered = [\"*\"]"), &links, &Usage::default()).is_some()
+    );
 }
 
 #[test]
 fn what_the_objection_advises_is_a_policy_that_settles_it() {
     let links = host_with([link(8, "virbr0", "bridge")]);
-    let objection = unnamed(&by_default(), &links).unwrap();
+    let objection = unnamed(&by_default(), &links, &Usage::default()).unwrap();
     let advice: Vec<_> = objection.lines().filter(|line| line.contains(" = [")).collect();
     assert_eq!(advice.len(), 6, "{objection}");
     for line in advice.into_iter().filter(|line| !line.contains("from") && !line.contains("ports")) {
-        assert_eq!(unnamed(&interfaces(line), &links), None, "{line}");
+        assert_eq!(unnamed(&interfaces(line), &links, &Usage::default()), None, "{line}");
     }
 }
 
 /// The rule for DHCP and DNS with the line above it is a policy too.
 #[test]
 fn the_rule_that_is_advised_for_guests_is_one() {
-    let objection = unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")])).unwrap();
+    let objection =
+        unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")]), &Usage::default()).unwrap();
     let rule = objection.split_once("[[allow]]").unwrap().1;
     let whole = policy(&format!("[interfaces]\ninside = [\"virbr0\"]\n[[allow]]{rule}\n"));
     assert!(matches!(whole.allow[0].from, Source::These { inside: true, containers: false, .. }));
@@ -217,10 +249,10 @@ fn with_uplink() -> Vec<Link> {
 
 #[test]
 fn a_bridge_with_a_network_card_is_not_to_be_exempt_or_inside() {
-    let objection = unnamed(&by_default(), &with_uplink()).unwrap();
+    let objection = unnamed(&by_default(), &with_uplink(), &Usage::default()).unwrap();
     assert_parts(&objection, &["crossing = [\"vmbr0\"]"]);
     assert!(!objection.contains("exempt") && !objection.contains("inside"), "{objection}");
-    assert_eq!(unnamed(&interfaces("crossing = [\"vmbr0\"]"), &with_uplink()), None);
+    assert_eq!(unnamed(&interfaces("crossing = [\"vmbr0\"]"), &with_uplink(), &Usage::default()), None);
 }
 
 #[test]
@@ -262,7 +294,11 @@ fn interfaces_that_filtering_does_not_hurt_need_no_name() {
     for harmless in
         [down, in_bond, link(10, "eth1", ""), link(11, "eth0.5", "vlan"), link(12, "dummy0", "dummy")]
     {
-        assert_eq!(unnamed(&by_default(), &host_with([harmless.clone()])), None, "{harmless:?}");
+        assert_eq!(
+            unnamed(&by_default(), &host_with([harmless.clone()]), &Usage::default()),
+            None,
+            "{harmless:?}"
+        );
     }
 }
 

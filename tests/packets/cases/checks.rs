@@ -4,6 +4,9 @@ use anyhow::{Context, Result, ensure};
 use dockfw_lab::wait_until;
 
 use super::SOURCES;
+use super::interfaces::is_refused;
+use super::networks::segments;
+use crate::expect::Expectations;
 use crate::need::Need;
 use crate::world::{Setting, World};
 
@@ -53,6 +56,8 @@ const CHAINS: &str = "table inet strict {
 
 pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, SOURCES)?;
+    // What cases before this one had containers dial is not to be told here.
+    run(world, "conntrack -F 2>/dev/null")?;
     // Cases that forge packets have switched it off.
     run(world, "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2")?;
     let usual = notes(world)?;
@@ -78,7 +83,37 @@ pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result
     Ok(())
 }
 
+/// What a container dials, and what other machines get through this host, is told before it is lost.
+pub(super) fn names_what_is_in_use(world: &World<'_>, setting: Setting) -> Result<()> {
+    let lan = world.lab.outside_segment("lan1")?;
+    world.route_all(&lan)?;
+    for segment in segments(&lan) {
+        world.lab.untrusted.route(&segment, &world.lab.host)?;
+    }
+    world.remove()?;
+    run(world, "conntrack -F 2>/dev/null")?;
+    let uses = || -> Result<()> {
+        let mut expect = Expectations::default();
+        expect.answers(&world.web, [world.at(9000)[0]], "private");
+        expect.answers(&lan, world.lab.untrusted.at(80), "untrusted").verify()
+    };
+    let told = || -> Result<()> {
+        uses()?;
+        let words = ["lan1: this host passes on", "inside   = [\"lan1\"]"];
+        is_refused(world, setting, SOURCES, &words)?;
+        let policy = format!("{SOURCES}\n[interfaces]\ninside = [\"lan1\"]\n");
+        let said = String::from_utf8_lossy(&world.apply(setting, &policy)?.stderr).into_owned();
+        let named = said.contains("containers use these ports of this host") && said.contains("9000/tcp");
+        ensure!(named && !said.contains("lan1"), "it said {said}");
+        Expectations::default().answers(&lan, world.lab.untrusted.at(80), "untrusted").verify()
+    };
+    let outcome = told();
+    world.lab.host.ip(&["link delete lan1"])?;
+    outcome
+}
+
 pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {
+    run(world, "conntrack -F 2>/dev/null")?;
     world.apply(setting, SOURCES)?;
     let usual = notes(world)?;
     let nft = |text: &str| world.lab.host.nft(text);

@@ -54,7 +54,7 @@ fn machines<const N: usize>(machines: Vec<Machine>) -> Result<[Machine; N]> {
 }
 
 /// The networks that a machine is in.
-fn segments(machine: &Machine) -> [String; 2] {
+pub(super) fn segments(machine: &Machine) -> [String; 2] {
     let [a, b, c, _] = machine.v4.octets();
     let mut v6 = machine.v6.segments();
     v6[7] = 0;

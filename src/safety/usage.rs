@@ -1,0 +1,330 @@
+//! What an apply would take from those who use this host now: containers, other machines, and the host itself.
+//!
+//! Pure: what is in use was read by others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use dockfw_policy::compile::compile;
+use dockfw_policy::policy::Policy;
+use dockfw_policy::ruleset::Hook;
+use dockfw_policy::service::{PortRange, Service, Transport};
+use dockfw_policy::walk::{
+    Connection, Interface, Packet, Path, Payload, Sender, USUAL_HOP_LIMIT, Verdict, explain,
+};
+
+use super::{Objection, fits, open_to_containers};
+use crate::host::conntrack::Flow;
+use crate::host::docker::Published;
+use crate::host::links::Link;
+use crate::host::listeners::Listener;
+
+/// The ports of DHCP's servers and clients (RFC 2131).
+const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
+/// The port of NTP (RFC 5905).
+const NTP: u16 = 123;
+
+/// What is in use on this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// What containers use of the host's processes, each with the process if it is known.
+    pub(crate) by_containers: BTreeMap<Service, Option<String>>,
+    /// The indexes of interfaces from whose networks the host passed something on.
+    pub(crate) routed: BTreeSet<u32>,
+    /// The interfaces by which DHCP servers of this host answer; nothing: by any.
+    pub(crate) dhcp: BTreeSet<Option<u32>>,
+    /// Machines that this host needs, and for what.
+    pub(crate) needed: BTreeMap<IpAddr, &'static str>,
+}
+
+/// Usage as it is found out, from connections and sockets.
+pub(crate) struct Survey<'a> {
+    policy: &'a Policy,
+    links: &'a [Link],
+    own: BTreeSet<IpAddr>,
+    usage: Usage,
+}
+
+impl<'a> Survey<'a> {
+    /// Begins with nothing. `needed`: machines that this host needs by its configuration.
+    pub(crate) fn of(policy: &'a Policy, links: &'a [Link], needed: BTreeMap<IpAddr, &'static str>) -> Self {
+        let own = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+        Self { policy, links, own, usage: Usage { needed, ..Usage::default() } }
+    }
+
+    /// Takes a connection into account.
+    pub(crate) fn add_flow(&mut self, flow: Flow) {
+        let Flow { transport, original, reply } = flow;
+        let (from, dialled) = (original.source.ip(), original.destination);
+        if self.own.contains(&from) {
+            if transport == Transport::Udp && dialled.port() == NTP {
+                self.usage.needed.insert(dialled.ip(), "a time server");
+            }
+            return;
+        }
+        let Some(link) = self.link_of(from) else { return };
+        let is_docker = self.is_dockers(link);
+        let answers = reply.source.ip();
+        if !self.own.contains(&answers) {
+            let to_container = self.link_of(answers).is_some_and(|link| self.is_dockers(link));
+            if !is_docker && !to_container && !link.has_default_route {
+                self.usage.routed.insert(link.index);
+            }
+        } else if is_docker && reply.source == dialled {
+            self.used_by_containers(transport, dialled.port(), None);
+        }
+    }
+
+    /// Takes the sockets that wait for others into account.
+    pub(crate) fn add_listeners(&mut self, listeners: &[Listener]) {
+        for listener in listeners {
+            let by = listener.interface;
+            if (listener.transport, listener.port) == (Transport::Udp, DHCP_SERVER) {
+                self.usage.dhcp.insert(by);
+            }
+            let on_bridge = self.links.iter().filter(|link| self.is_dockers(link));
+            if on_bridge.flat_map(|link| &link.addresses).any(|address| *address == listener.address) {
+                self.used_by_containers(listener.transport, listener.port, None);
+            }
+            let service = Service::Ports(listener.transport, single(listener.port));
+            if let Some(name) = self.usage.by_containers.get_mut(&service) {
+                *name = listener.holder.as_ref().map(|holder| holder.name.clone()).or(name.take());
+            }
+        }
+    }
+
+    /// What was found, without what Docker publishes: that is told elsewhere.
+    pub(crate) fn finish(self, published: &[Published]) -> Usage {
+        let mut usage = self.usage;
+        let services: BTreeSet<_> = published.iter().filter_map(Published::service).collect();
+        usage.by_containers.retain(|service, _| !services.contains(service));
+        usage
+    }
+
+    fn used_by_containers(&mut self, transport: Transport, port: u16, process: Option<String>) {
+        self.usage.by_containers.entry(Service::Ports(transport, single(port))).or_insert(process);
+    }
+
+    /// The interface in whose networks an address is; of several, that with the closest.
+    fn link_of(&self, address: IpAddr) -> Option<&'a Link> {
+        let closest = |link: &&Link| {
+            let around = link.networks.iter().filter(|network| network.contains(address));
+            around.filter_map(|network| network.prefix()).max()
+        };
+        self.links.iter().filter(|link| closest(link).is_some()).max_by_key(closest)
+    }
+
+    fn is_dockers(&self, link: &Link) -> bool {
+        is_dockers(self.policy, link)
+    }
+}
+
+fn is_dockers(policy: &Policy, link: &Link) -> bool {
+    link.is_bridge() && fits(&policy.interfaces.docker, &link.name)
+}
+
+fn single(port: u16) -> PortRange {
+    PortRange::single(port).unwrap_or(PortRange::ALL)
+}
+
+/// What containers and the host itself would lose, with the lines to write.
+pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<String> {
+    lost_to_containers(policy, usage).into_iter().chain(needed_and_blocked(policy, usage)).collect()
+}
+
+fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<String> {
+    let lost: Vec<_> =
+        usage.by_containers.iter().filter(|(service, _)| !open_to_containers(policy, **service)).collect();
+    let name = |(service, process): &(&Service, &Option<String>)| match process {
+        Some(process) => format!("{service} ({process})"),
+        None => service.to_string(),
+    };
+    let names: Vec<_> = lost.iter().map(name).collect();
+    let services: Vec<_> = lost.iter().map(|(service, _)| format!("\"{service}\"")).collect();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "containers use these ports of this host, and can't reach them under this policy: {}\n  \
+             a rule that lets them:\n    [[allow]]\n    name  = \"this host for containers\"\n    \
+             from  = [\"containers\"]\n    ports = [{}]\n    to    = \"host\"",
+            names.join(", "),
+            services.join(", ")
+        )
+    })
+}
+
+/// Nothing comes in from a blocked address, answers included.
+fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<String> {
+    let blocked = usage.needed.iter().filter(|(address, _)| policy.blocked.contains(**address));
+    let told = blocked.map(|(address, what)| {
+        format!("{address}, {what} of this host, is in `blocked`: no answer comes from it; take it out of the list")
+    });
+    told.collect()
+}
+
+/// What machines that get their addresses from this host would lose.
+pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Objection> {
+    let ruleset = compile(policy);
+    let serves = |link: &&Link| match usage.dhcp.contains(&Some(link.index)) {
+        true => true,
+        // By a socket for all interfaces, a server serves those networks that are its own.
+        false => usage.dhcp.contains(&None) && !link.has_default_route && has_ipv4(link),
+    };
+    let others = links.iter().filter(|link| link.is_up && link.name != "lo" && !is_dockers(policy, link));
+    let served = others.filter(serves);
+    let cut_off = served.filter(|link| {
+        let packet = discover(link);
+        [Hook::Prerouting, Hook::Input]
+            .into_iter()
+            .any(|hook| explain(&ruleset, hook, &packet).verdict == Verdict::Drop)
+    });
+    let told = cut_off.map(|link| {
+        let from = if fits(&policy.interfaces.inside, &link.name) { "\n    from  = [\"inside\"]" } else { "" };
+        format!(
+            "{}: a DHCP server of this host answers there, and clients that have no address yet are in no list; a rule that \
+             lets them:\n    [[allow]]\n    name  = \"DHCP\"{from}\n    ports = [\"67/udp\", \"547/udp\"]\n    to    = \"host\"",
+            link.name
+        )
+    });
+    told.collect()
+}
+
+fn has_ipv4(link: &Link) -> bool {
+    link.addresses.iter().any(IpAddr::is_ipv4)
+}
+
+/// The first packet of a client of DHCP.
+fn discover(link: &Link) -> Packet {
+    let payload = Payload::Ports {
+        transport: Transport::Udp,
+        source: DHCP_CLIENT,
+        destination: DHCP_SERVER,
+        opens: false,
+    };
+    Packet {
+        sender: Sender { address: Ipv4Addr::UNSPECIFIED.into(), is_own: false, reverse_path_fails: false },
+        path: Path {
+            destination: Ipv4Addr::BROADCAST.into(),
+            payload,
+            hop_limit: USUAL_HOP_LIMIT,
+            translated: None,
+            incoming: Interface { name: link.name.clone(), is_bridge: link.is_bridge() },
+            outgoing: None,
+            connection: Connection::New,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{docker_host, link, policy, with_networks};
+    use super::*;
+    use crate::host::conntrack::Ends;
+    use crate::host::processes::Holder;
+
+    fn ends(source: &str, destination: &str) -> Ends {
+        Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+    }
+
+    /// A connection that nothing translated, but for the source where `masquerade` is that.
+    fn flow(transport: Transport, from: &str, to: &str) -> Flow {
+        Flow { transport, original: ends(from, to), reply: ends(to, from) }
+    }
+
+    fn listener(transport: Transport, address: &str, port: u16, interface: Option<u32>) -> Listener {
+        let holder = Some(Holder { pid: 1, name: "own".into(), container: None });
+        Listener { transport, address: address.parse().unwrap(), port, takes_ipv4: false, interface, holder }
+    }
+
+    /// A Docker host that is a router of a LAN at eth1 besides.
+    fn router() -> Vec<Link> {
+        let mut links = docker_host();
+        links[1].has_default_route = true;
+        links.push(with_networks(link(20, "eth1", ""), &["192.168.50.0/24"]));
+        links
+    }
+
+    fn found(text: &str, flows: &[Flow], listeners: &[Listener]) -> Usage {
+        let (policy, links) = (policy(text), router());
+        let mut survey = Survey::of(&policy, &links, BTreeMap::new());
+        flows.iter().for_each(|flow| survey.add_flow(*flow));
+        survey.add_listeners(listeners);
+        survey.finish(&[])
+    }
+
+    const TRUSTED: &str = "trusted = [\"192.0.2.10\"]\n";
+
+    #[test]
+    fn what_containers_use_of_the_host_is_named_with_the_rule() {
+        let flows = [
+            flow(Transport::Tcp, "172.17.0.2:40000", "172.17.0.1:8123"),
+            flow(Transport::Udp, "172.17.0.2:40000", "192.0.2.1:53"),
+            // To the outside, and from there.
+            flow(Transport::Tcp, "172.17.0.2:40000", "198.51.100.7:443"),
+            flow(Transport::Tcp, "198.51.100.7:40000", "192.0.2.1:22"),
+            // Translated to another container.
+            Flow {
+                reply: ends("172.17.0.3:80", "172.17.0.2:40000"),
+                ..flow(Transport::Tcp, "172.17.0.2:40000", "192.0.2.1:8080")
+            },
+        ];
+        let listeners = [
+            listener(Transport::Tcp, "0.0.0.0", 8123, None),
+            listener(Transport::Tcp, "172.17.0.1", 5432, None),
+            listener(Transport::Tcp, "0.0.0.0", 9100, None),
+        ];
+        let usage = found(TRUSTED, &flows, &listeners);
+        let said = notes(&policy(TRUSTED), &usage);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("5432/tcp (own), 8123/tcp (own), 53/udp\n"), "{}", said[0]);
+        let rule = said[0].split_once("[[allow]]").unwrap().1;
+        assert_eq!(notes(&policy(&format!("{TRUSTED}[[allow]]{rule}")), &usage), [""; 0]);
+    }
+
+    #[test]
+    fn networks_that_the_host_routes_for_are_those_that_it_passed_something_on_for() {
+        let masqueraded = Flow {
+            reply: ends("198.51.100.7:443", "192.0.2.1:40000"),
+            ..flow(Transport::Tcp, "192.168.50.7:40000", "198.51.100.7:443")
+        };
+        assert_eq!(found(TRUSTED, &[masqueraded], &[]).routed, [20].into());
+        let own = flow(Transport::Tcp, "192.168.50.7:40000", "192.168.50.1:22");
+        let published = Flow {
+            reply: ends("172.17.0.2:80", "192.168.50.7:40000"),
+            ..flow(Transport::Tcp, "192.168.50.7:40000", "192.168.50.1:8080")
+        };
+        assert_eq!(found(TRUSTED, &[published], &[]).routed, [].into());
+        let from_uplink = flow(Transport::Tcp, "192.0.2.7:40000", "172.17.0.2:80");
+        let outwards = flow(Transport::Tcp, "192.0.2.1:40000", "198.51.100.7:443");
+        assert_eq!(found(TRUSTED, &[own, from_uplink, outwards], &[]).routed, [].into());
+    }
+
+    #[test]
+    fn what_the_host_needs_and_blocks_is_named() {
+        let time = flow(Transport::Udp, "192.0.2.1:40000", "198.51.100.7:123");
+        let text = "blocked = [\"198.51.100.0/24\"]\n";
+        let said = notes(&policy(text), &found(text, &[time], &[]));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("198.51.100.7, a time server of this host, is in `blocked`"));
+        assert_eq!(notes(&policy(TRUSTED), &found(TRUSTED, &[time], &[])), [""; 0]);
+    }
+
+    #[test]
+    fn clients_of_a_dhcp_server_are_cut_off_where_no_rule_lets_them_in() {
+        let of = |text: &str, interface| {
+            let usage = found(text, &[], &[listener(Transport::Udp, "0.0.0.0", 67, interface)]);
+            cut_off_clients(&policy(text), &router(), &usage)
+        };
+        for interface in [None, Some(20)] {
+            let said = of(TRUSTED, interface);
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(said[0].starts_with("eth1: a DHCP server") && !said[0].contains("inside"));
+        }
+        let inside = format!("{TRUSTED}[interfaces]\ninside = [\"eth1\"]\n");
+        let said = of(&inside, Some(20));
+        let rule = said[0].split_once("[[allow]]").unwrap().1;
+        assert!(rule.contains("from  = [\"inside\"]"));
+        assert_eq!(of(&format!("{inside}[[allow]]{rule}"), Some(20)), [""; 0]);
+        assert_eq!(of(&format!("{TRUSTED}[interfaces]\nexempt = [\"eth1\"]\n"), Some(20)), [""; 0]);
+    }
+}
