@@ -83,7 +83,9 @@ fn swapped(text: &str) -> String {
 fn protocol(text: &str) -> String {
     let lower = text.to_lowercase();
     if lower.starts_with("icmp") || lower.starts_with("ping") {
-        return "who may ping the host is said by `echo` in [icmp]; ICMP errors always pass".into();
+        return "who may ping the host is said by `echo` in [icmp], and ICMP errors always pass; for containers' own addresses write \
+                \"ip/1\" (ICMP) or \"ip/58\" (ICMPv6), with to = \"container\""
+            .into();
     }
     if lower.parse::<Service>().is_ok() {
         return format!("write {}", text_of(&lower));
@@ -145,6 +147,6 @@ mod tests {
         assert!(advice("70000/tcp").contains("from 1 to 65535"));
         assert!(advice("70000").contains("from 1 to 65535"));
         assert!(advice("ip/6").starts_with("write the ports, as in \"443/tcp\""));
-        assert!(advice("icmp").contains("[icmp]"));
+        assert!(advice("icmp").contains("[icmp]") && advice("icmpv6").contains("\"ip/58\""));
     }
 }
