@@ -123,7 +123,7 @@ pub(crate) static INTERFACES: Table = Table {
         Key::new("interfaces.filtered", LIST, r#"filtered = ["*"]"#).by_default(r#"["*"]"#).means("Filtered. What fits no class at all is let through, and `check` names it."),
         Key::new("interfaces.exempt", LIST, r#"exempt = ["wg0"]"#).by_default("[]").means("Let through, but for blocked sources and impossible addresses: a VPN whose members are all trusted."),
         Key::new("interfaces.docker", LIST, r#"docker = ["docker0", "docker_gwbridge", "br-*"]"#).by_default(r#"["docker0", "docker_gwbridge", "br-*"]"#).means("Docker's bridges. Only kernel bridges count. Networks with a bridge name of their own need a line here."),
-        Key::new("interfaces.inside", LIST, r#"inside = ["virbr0", "podman*"]"#).by_default("[]").means("Other networks behind this host: virtual machines, containers that are not Docker's, a LAN. What comes from them passes outwards; to the host, to published ports and containers, and to one another, as rules say."),
+        Key::new("interfaces.inside", LIST, r#"inside = ["virbr0", "podman*"]"#).by_default("[]").means("Other networks behind this host: virtual machines, containers that are not Docker's, a LAN. What comes from them, by sources that this host routes to them, passes outwards; to the host, to published ports and containers, and to one another, as rules say."),
         Key::new("interfaces.crossing", LIST, r#"crossing = ["vmbr0"]"#).by_default("[]").means("Bridges between an uplink and machines of their own addresses, as virtual machines on a Proxmox host. Frames that only cross such a bridge pass; what is for the host, or passed on to another interface, is filtered."),
     ],
 };
