@@ -29,6 +29,14 @@ pub(crate) struct Candidate<'a> {
     pub(crate) force: bool,
 }
 
+/// A policy that was put in force.
+pub(crate) struct InForce {
+    /// The engine that did it.
+    pub(crate) chosen: Chosen,
+    /// The policy, compiled for it.
+    pub(crate) ruleset: Ruleset,
+}
+
 impl Candidate<'_> {
     /// Puts it in force. Returns what that changed. What the other engine has is still to be cleared.
     pub(crate) fn put_in_force(&self, lock: &Lock) -> Result<Vec<Difference>, EngineError> {
@@ -75,10 +83,14 @@ impl Candidate<'_> {
     }
 }
 
-/// Puts a recorded policy in force, by the engine that it was in force by if that still works, which is returned: what the other one
-/// has is still to be cleared. An apply like any other, but nothing is refused for the operator's safety: this is the safe side.
-pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<Chosen> {
-    put_in_force(Chosen::preferring(record.engine)?, recorded(store, record)?, lock)
+/// Puts a recorded policy in force, by the engine that it was in force by if that still works. What the other engine has is still to be
+/// cleared. An apply like any other, but nothing is refused for the operator's safety: this is the safe side.
+pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<InForce> {
+    let chosen = Chosen::preferring(record.engine)?;
+    let policy = fit_to_host(recorded(store, record)?);
+    let ruleset = engines::compile_for(chosen.engine.name(), &policy);
+    chosen.put_in_force(&ruleset, lock)?;
+    Ok(InForce { chosen, ruleset })
 }
 
 /// A recorded policy.
@@ -90,12 +102,6 @@ pub(crate) fn recorded(store: &Store, record: &Record) -> anyhow::Result<Policy>
 /// Loads a policy from where nobody would mend it.
 pub(crate) fn load_quietly(path: &Path, sources: &Sources, strictness: Strictness) -> anyhow::Result<Policy> {
     load(path, sources, strictness).map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
-}
-
-/// Puts a policy in force that no record is made of. Returns the engine, as [`restore`] does.
-pub(crate) fn put_in_force(chosen: Chosen, policy: Policy, lock: &Lock) -> anyhow::Result<Chosen> {
-    chosen.put_in_force(&engines::compile_for(chosen.engine.name(), &fit_to_host(policy)), lock)?;
-    Ok(chosen)
 }
 
 /// Takes out what the other engine has, or says that it can't. Returns what is gone.
@@ -121,14 +127,15 @@ pub(crate) fn finish_move(confirmed: &Record, lock: &Lock) -> Result<(), EngineE
     Ok(())
 }
 
-/// Puts what is confirmed in force again, or nothing where no policy is. Returns the engine, if one has rules, as [`restore`] does.
+/// Puts what is confirmed in force again, or nothing where no policy is. Returns the engine, if one has rules: what the other
+/// one has is still to be cleared.
 pub(crate) fn go_back(
     store: &Store,
     confirmed: Option<&Record>,
     lock: &Lock,
 ) -> anyhow::Result<Option<Chosen>> {
     if let Some(confirmed) = confirmed {
-        return restore(store, confirmed, lock).map(Some);
+        return restore(store, confirmed, lock).map(|in_force| Some(in_force.chosen));
     }
     takeover::put_back(store, lock)?;
     engines::remove(lock)?;

@@ -4,17 +4,26 @@ use std::fs::{self, DirBuilder, File, Metadata, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc::O_NONBLOCK;
 
 use crate::exit::{Exit, Stop};
+use crate::host::processes;
 use crate::talk::say;
 
 /// Where the lock lies; `/run` is there before any unit runs, and is emptied at boot.
 const DIRECTORY: &str = "/run/dockfw";
 const FILE: &str = "/run/dockfw/lock";
 const MODE: u32 = 0o600;
+
+/// How long to wait for the lock. Whoever has it may be loading rules and sets, for which a program has five minutes.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// From one try to the next.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The lock, held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -39,7 +48,7 @@ pub(crate) fn take() -> anyhow::Result<Lock> {
             }
             _ => anyhow::Error::new(error).context(format!("can't open the lock {FILE}")),
         })?;
-        wait_for(&file).with_context(|| format!("can't lock {FILE}"))?;
+        wait_for(&file, PATIENCE)?;
         // Whoever removed the file meanwhile left a lock that nobody else would look for.
         if is_in_place(&file) {
             return Ok(Lock(file));
@@ -47,15 +56,39 @@ pub(crate) fn take() -> anyhow::Result<Lock> {
     }
 }
 
-fn wait_for(file: &File) -> io::Result<()> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            say("waiting for another dockfw to finish");
-            file.lock()
+fn wait_for(file: &File, patience: Duration) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut is_said = false;
+    while !try_lock(file)? {
+        if !is_said {
+            say(format_args!("waiting for another dockfw to finish{}", holders()));
+            is_said = true;
         }
-        Err(TryLockError::Error(error)) => Err(error),
+        if begun.elapsed() >= patience {
+            let minutes = patience.as_secs() / 60;
+            bail!(
+                "another dockfw does not finish: it has had the lock {FILE} for {minutes} minutes{}; see what it waits for, or end it",
+                holders()
+            );
+        }
+        thread::sleep(PAUSE);
     }
+    Ok(())
+}
+
+fn try_lock(file: &File) -> anyhow::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {FILE}")),
+    }
+}
+
+/// Who has the lock, in words behind others: dockfw, or a program that it ran. Nothing if that can't be told.
+fn holders() -> String {
+    let holders = processes::with_lock_on(Path::new(FILE));
+    let holders: Vec<_> = holders.iter().map(|(pid, name)| format!("{name}, process {pid}")).collect();
+    if holders.is_empty() { String::new() } else { format!(" ({})", holders.join("; ")) }
 }
 
 fn is_in_place(file: &File) -> bool {
@@ -69,9 +102,29 @@ fn open() -> io::Result<File> {
         // Whatever the caller's mask lets through.
         DirBuilder::new().recursive(true).mode(0o700).create(DIRECTORY)?;
     }
-    let file = File::options().create(true).truncate(false).write(true).mode(MODE).open(FILE)?;
+    // With O_NONBLOCK, to open a pipe is an error, and not to wait for somebody to read from it.
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(MODE).custom_flags(O_NONBLOCK);
+    let file = options.open(FILE)?;
     if file.metadata()?.mode() & 0o777 != MODE {
         file.set_permissions(Permissions::from_mode(MODE))?;
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_never_given_back_is_not_waited_for_without_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let holder = file.reopen().unwrap();
+        holder.lock().unwrap();
+        let waiter = file.reopen().unwrap();
+        let error = wait_for(&waiter, Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("another dockfw does not finish"), "{error}");
+        holder.unlock().unwrap();
+        wait_for(&waiter, Duration::from_millis(50)).unwrap();
+    }
 }

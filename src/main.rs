@@ -20,13 +20,7 @@ mod talk;
 mod text;
 mod trial;
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-use anyhow::Context;
 use clap::Parser;
-use nix::libc::SIGCHLD;
 
 use cli::{Cli, Verb};
 use dockfw_policy::engine::EngineError;
@@ -36,8 +30,7 @@ use talk::say;
 fn main() -> Exit {
     let cli = Cli::parse();
     start_log(cli.verbose);
-    let done = notice_ends_of_children().context("can't prepare to run programs").and_then(|()| run(&cli));
-    done.unwrap_or_else(|error| {
+    run(&cli).unwrap_or_else(|error| {
         complain(&error);
         exit::of_error(&error)
     })
@@ -61,12 +54,6 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Man(options) => commands::man::run(options),
         Verb::Completions(options) => commands::completions::run(options),
     }
-}
-
-/// A caller may have left the ends of children ignored, and then the kernel tells nobody how they ended (waitpid(2)). A handler,
-/// even one that does nothing, ends that; the programs that are started don't inherit it.
-fn notice_ends_of_children() -> io::Result<()> {
-    signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 /// Warnings always; more with `-v`, or as `RUST_LOG` says.

@@ -12,7 +12,6 @@ use dockfw_policy::address::Family;
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::EngineError;
 
-use crate::engines::after_the_fact;
 use crate::host::{persistence, programs};
 use crate::lock::Lock;
 use crate::records::Store;
@@ -30,9 +29,16 @@ pub(crate) struct Takeover {
 }
 
 impl Takeover {
-    /// Looks for them.
-    pub(crate) fn find() -> Result<Self, EngineError> {
-        old::find().map(|found| Self { found })
+    /// Looks for them. That nobody can tell keeps no policy from being put in force: if there are any, both decide.
+    pub(crate) fn find() -> Self {
+        let found = old::find().unwrap_or_else(|error| {
+            say(format_args!(
+                "can't tell whether rules of the old layout are on this host, which would decide too: {}",
+                error.in_full()
+            ));
+            vec![]
+        });
+        Self { found }
     }
 
     /// What is to go.
@@ -50,14 +56,14 @@ impl Takeover {
     pub(crate) fn carry_out(&self) -> Result<Vec<Difference>, EngineError> {
         let doing = "the policy is in force, but so are the old rules: they could not be taken out";
         for rules in &self.found {
-            old::take_out(rules.variant).map_err(|error| after_the_fact(doing.into(), error))?;
+            old::take_out(rules.variant).map_err(|error| error.after_the_fact(doing))?;
         }
         Ok(self.differences())
     }
 
     /// What of the old layout is still there, or may come back.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let set = (!self.found.is_empty() && old::is_set_there())
+        let set = (!self.found.is_empty() && old::is_set_there().unwrap_or(true))
             .then(|| format!("the set {} is left; dockfw apply --retire-old destroys it", old::SET));
         set.into_iter().chain(persistence::notes()).collect()
     }

@@ -6,6 +6,7 @@ use dockfw_policy::address::Family;
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::{Count, Engine, EngineError, Requirement, SetState, State};
 use dockfw_policy::ruleset::Ruleset;
+use dockfw_system::programs::both;
 
 use crate::Iptables;
 use crate::host::Host;
@@ -14,13 +15,15 @@ use crate::normal::comment;
 use crate::plan::{Live, Plan, Restore, plan, removal};
 use crate::presence::presence;
 use crate::probe;
-use crate::run::both;
 use crate::sets;
 use crate::tools::Tools;
 use crate::wanted::{INPUT, TableName, Wanted};
 
 /// How often an apply is tried again where others changed the rules meanwhile.
 const MAX_RACES: usize = 3;
+
+/// What it means that nothing can be read after an apply.
+const UNCHECKED: &str = "the rules were changed; looking whether all of them are in force";
 
 /// A ruleset in iptables' terms.
 pub(crate) fn lowered(ruleset: &Ruleset) -> Result<Wanted, EngineError> {
@@ -37,15 +40,17 @@ impl Engine for Iptables {
     }
 
     fn must_be_fit(&self) -> Result<(), EngineError> {
-        self.fit_host().map(drop)
+        Host::find(&self.facts)?.must_be_fit()
     }
 
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError> {
-        check(&self.fit_host()?, &lowered(ruleset)?)
+        let wanted = lowered(ruleset)?;
+        check(&self.host_for(&wanted)?, &wanted)
     }
 
     fn apply(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
-        apply(&self.fit_host()?, &lowered(ruleset)?)
+        let wanted = lowered(ruleset)?;
+        apply(&self.host_for(&wanted)?, &wanted)
     }
 
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
@@ -61,24 +66,25 @@ impl Engine for Iptables {
 }
 
 impl Iptables {
-    fn fit_host(&self) -> Result<Host, EngineError> {
+    /// The host, which must be fit for what is wanted.
+    fn host_for(&self, wanted: &Wanted) -> Result<Host, EngineError> {
         let host = Host::find(&self.facts)?;
-        host.must_be_fit().map(|()| host)
+        if wanted.sets.is_empty() { host.must_be_fit_for_rules() } else { host.must_be_fit() }.map(|()| host)
     }
 }
 
 /// Has `iptables-restore --test` judge the rules, with empty sets for those that are not there yet.
 fn check(host: &Host, wanted: &Wanted) -> Result<(), EngineError> {
-    let plan = plan(&read_to_change(host)?, wanted, &host.protocols);
+    let plan = plan(&read_to_change(host, wanted)?, wanted, &host.protocols);
     host.restore_sets(&plan.stand_ins)?;
     let verdict = judge(host, &plan);
-    host.destroy_sets(&plan.new_sets)?;
+    host.destroy_sets(&plan.new_sets);
     verdict
 }
 
 /// What is there; an error where a chain of someone else's would be overwritten.
-fn read_to_change(host: &Host) -> Result<Live, EngineError> {
-    let live = host.read()?;
+fn read_to_change(host: &Host, wanted: &Wanted) -> Result<Live, EngineError> {
+    let live = host.read_before(wanted)?;
     match live.foreign_filters() {
         None => Ok(live),
         Some((family, table)) => Err(EngineError::Unsupported(format!(
@@ -93,7 +99,7 @@ fn judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
 }
 
 fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
-    let mut live = read_to_change(host)?;
+    let mut live = read_to_change(host, wanted)?;
     let mut changes = Vec::new();
     for _ in 0..MAX_RACES {
         let mut todo = plan(&live, wanted, &host.protocols);
@@ -103,7 +109,7 @@ fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
         if is_done {
             return Ok(changes);
         }
-        live = host.read_after(wanted)?;
+        live = host.read_after(wanted).map_err(|error| error.after_the_fact(UNCHECKED))?;
         if plan(&live, wanted, &host.protocols).is_in_force() {
             return Ok(changes);
         }
@@ -148,7 +154,7 @@ fn remove(host: &Host) -> Result<bool, EngineError> {
         return Ok(found);
     }
     let names: Vec<_> = host.read()?.sets.into_keys().collect();
-    found |= !host.destroy_sets(&names)?.is_empty();
+    found |= !host.destroy_sets(&names).is_empty();
     Ok(found)
 }
 
@@ -196,7 +202,7 @@ pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<
                 switched = Some(*family);
             }
             Step::CleanOther => done.extend(clean_other(host)),
-            Step::Destroy => host.destroy_sets(&plan.obsolete).map(drop)?,
+            Step::Destroy => drop(host.destroy_sets(&plan.obsolete)),
         }
     }
     Ok(done)
@@ -207,7 +213,7 @@ fn fill_and_judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
     let (verdict, filled) = both(|| judge(host, plan), || host.restore_sets(&plan.fills));
     let result = verdict.and(filled);
     if result.is_err() {
-        host.destroy_sets(&plan.new_sets)?;
+        host.destroy_sets(&plan.new_sets);
     }
     result
 }
@@ -215,19 +221,10 @@ fn fill_and_judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
 /// Restores one family; where the other one has changed already, an error says so.
 fn put_in_force(host: &Host, restore: &Restore, switched: Option<Family>) -> Result<(), EngineError> {
     let Some(other) = switched else { return host.tools.restore(restore, false) };
-    host.tools.restore(restore, false).map_err(|error| match error {
-        EngineError::Refused(refusals) => {
-            let reasons: Vec<_> = refusals.iter().map(ToString::to_string).collect();
-            let old = restore.family;
-            EngineError::Protocol {
-                doing: format!(
-                    "{other} has the new policy, {old} the one before; putting the rules of {old} in force"
-                ),
-                answer: reasons.join("; "),
-            }
-        }
-        error => error,
-    })
+    let old = restore.family;
+    let doing =
+        format!("{other} has the new policy, {old} the one before; putting the rules of {old} in force");
+    host.tools.restore(restore, false).map_err(|error| error.after_the_fact(doing))
 }
 
 /// Takes out what is in the other variant. It does no harm there but to count twice, so a failure is only said.

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dockfw_policy::engine::{EngineError, Refusal};
+use dockfw_system::files;
+use dockfw_system::programs::{Answer, Limits, both, find};
 use ipnetwork::IpNetwork;
 
 use crate::Facts;
 use crate::normal::Protocols;
 use crate::plan::Live;
-use crate::run::{Answer, PAUSE, both, find, line_number, patiently, permission_or, run};
+use crate::run::{LOAD, PAUSE, SETS, ask, line_number, patiently, permission_or, run};
 use crate::saved::{self, Tables};
 use crate::sets;
 use crate::tools::{Tools, Variant, missing};
@@ -41,7 +43,7 @@ impl Host {
     pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
         let (usual, other) = tools()?;
         let ipset = find("ipset");
-        let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
+        let protocols = protocols();
         // What can't be read there has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
         let in_usual = in_other && has_docker(&usual)?;
@@ -58,7 +60,11 @@ impl Host {
 
     /// An error where the engine is not for this host.
     pub(crate) fn must_be_fit(&self) -> Result<(), EngineError> {
-        self.ipset()?;
+        self.ipset().and_then(|_| self.must_be_fit_for_rules())
+    }
+
+    /// The same of what has rules, and no sets.
+    pub(crate) fn must_be_fit_for_rules(&self) -> Result<(), EngineError> {
         match &self.unfit {
             Some(reason) => Err(EngineError::Unsupported(reason.clone())),
             None => self.tools.must_have_tables(),
@@ -71,19 +77,40 @@ impl Host {
 
     /// What is there.
     pub(crate) fn read(&self) -> Result<Live, EngineError> {
-        let sets = || Ok(saved::own_sets(&self.run_ipset(&["save"])?.stdout));
-        self.read_with(sets)
+        self.read_with(|| self.own_sets())
+    }
+
+    /// What is there before this is put in force.
+    pub(crate) fn read_before(&self, wanted: &Wanted) -> Result<Live, EngineError> {
+        if wanted.sets.is_empty() { self.read_after(wanted) } else { self.read() }
     }
 
     /// What is there once sets were loaded: those that have their final names are complete, and need no reading.
     pub(crate) fn read_after(&self, wanted: &Wanted) -> Result<Live, EngineError> {
         let elements =
             |name: &str| wanted.sets.iter().find(|set| set.name == name).map(|set| set.networks.clone());
-        self.read_with(|| {
-            let answer = self.run_ipset(LIST)?;
-            let own = answer.stdout.lines().filter(|name| sets::is_own(name));
-            Ok(own.map(|name| (name.to_owned(), elements(name))).collect())
+        self.read_with(|| match self.own_names() {
+            Ok(names) => Ok(names.into_iter().map(|name| (name.clone(), elements(&name))).collect()),
+            // Rules alone are put in force without the program: the fail-safe is.
+            Err(error) if wanted.sets.is_empty() => {
+                log::warn!("sets of an earlier policy, if there are any, stay for now: {}", error.in_full());
+                Ok(BTreeMap::new())
+            }
+            Err(error) => Err(error),
         })
+    }
+
+    fn own_names(&self) -> Result<Vec<String>, EngineError> {
+        Ok(set_names_of(self.ipset()?)?.into_iter().filter(|name| sets::is_own(name)).collect())
+    }
+
+    /// The elements of all sets are asked for only if there is one of the engine's own.
+    fn own_sets(&self) -> Result<BTreeMap<String, Option<Vec<IpNetwork>>>, EngineError> {
+        if self.own_names()?.is_empty() {
+            Ok(BTreeMap::new())
+        } else {
+            Ok(saved::own_sets(&saved_sets(self.ipset()?)?))
+        }
     }
 
     /// The rules, and at the same time the sets.
@@ -95,12 +122,6 @@ impl Host {
         Ok(Live { families: families?, sets: sets? })
     }
 
-    /// Runs `ipset`, which must succeed.
-    fn run_ipset(&self, arguments: &[&str]) -> Result<Answer, EngineError> {
-        let ipset = self.ipset()?;
-        ipset_says(arguments, || run(ipset, arguments, ""))
-    }
-
     /// Makes and fills sets. Where others hold one of them, goes on at the line that had to wait: those before it are done.
     pub(crate) fn restore_sets(&self, text: &str) -> Result<(), EngineError> {
         if text.is_empty() {
@@ -108,7 +129,7 @@ impl Host {
         }
         let (ipset, mut rest) = (self.ipset()?, text);
         ipset_says(&["restore"], || {
-            let answer = run(ipset, &["restore"], rest)?;
+            let answer = run(ipset, &["restore"], rest, LOAD)?;
             let done = line_number(&answer.stderr).map_or(0, |line| line.saturating_sub(1));
             rest = after_lines(rest, done);
             Ok(answer)
@@ -116,17 +137,23 @@ impl Host {
         .map(drop)
     }
 
-    /// Destroys sets. One that is in use for longer stays for the next time. Returns those that are gone.
-    pub(crate) fn destroy_sets<'a>(&self, names: &'a [String]) -> Result<Vec<&'a str>, EngineError> {
-        let (ipset, deadline) = (self.ipset()?, Instant::now() + RELEASE);
-        let mut gone = Vec::new();
-        for name in names {
-            match destroy_set(ipset, name, deadline)? {
-                None => gone.push(name.as_str()),
-                Some(complaint) => log::warn!("the set {name} stays for now: {complaint}"),
+    /// Destroys sets, which no rule names any more. One for which that fails stays for the next time: it decides nothing. Returns those
+    /// that are gone.
+    pub(crate) fn destroy_sets<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
+        let deadline = Instant::now() + RELEASE;
+        let is_gone = |name: &&String| match self.ipset().and_then(|ipset| destroy_set(ipset, name, deadline))
+        {
+            Ok(None) => true,
+            Ok(Some(complaint)) => {
+                log::warn!("the set {name} stays for now: {complaint}");
+                false
             }
-        }
-        Ok(gone)
+            Err(error) => {
+                log::warn!("the set {name} stays for now: {}", error.in_full());
+                false
+            }
+        };
+        names.iter().filter(is_gone).map(String::as_str).collect()
     }
 }
 
@@ -155,7 +182,7 @@ fn after_lines(text: &str, count: usize) -> &str {
 /// Destroys a set, which the kernel may have to be asked for more than once. Returns its complaint where the set stays.
 fn destroy_set(ipset: &Path, name: &str, deadline: Instant) -> Result<Option<String>, EngineError> {
     loop {
-        let answer = run(ipset, &["destroy", name], "")?;
+        let answer = run(ipset, &["destroy", name], "", Limits::QUESTION)?;
         if answer.status.success() {
             return Ok(None);
         }
@@ -171,10 +198,26 @@ pub(crate) fn release_set(ipset: &Path, name: &str) -> Result<Option<String>, En
     destroy_set(ipset, name, Instant::now() + RELEASE)
 }
 
+/// The names of protocols on this host.
+fn protocols() -> Protocols {
+    const MAX_SIZE: u64 = 1 << 20;
+    Protocols::parse(&files::read_text(Path::new("/etc/protocols"), MAX_SIZE).unwrap_or_default())
+}
+
 /// The names of all sets. Where the kernel has none to speak of, nobody is asked: the program `ipset` would load the module.
 pub(crate) fn set_names() -> Result<Vec<String>, EngineError> {
     let Some(ipset) = find("ipset").filter(|_| may_have_sets()) else { return Ok(Vec::new()) };
-    let answer = run(&ipset, LIST, "")?;
+    set_names_of(&ipset)
+}
+
+/// All sets with their elements, as this program writes them.
+pub(crate) fn saved_sets(ipset: &Path) -> Result<String, EngineError> {
+    Ok(ipset_says(&["save"], || run(ipset, &["save"], "", SETS))?.stdout)
+}
+
+/// The names of all sets, by this program.
+pub(crate) fn set_names_of(ipset: &Path) -> Result<Vec<String>, EngineError> {
+    let answer = ipset_says(LIST, || run(ipset, LIST, "", Limits::QUESTION))?;
     Ok(answer.stdout.lines().map(str::to_owned).collect())
 }
 
@@ -185,8 +228,7 @@ pub(crate) fn is_set_gone(name: &str) -> Result<bool, EngineError> {
         return Ok(true);
     }
     let Some(ipset) = find("ipset") else { return Ok(false) };
-    let answer = ipset_says(LIST, || run(&ipset, LIST, ""))?;
-    Ok(!answer.stdout.lines().any(|line| line == name))
+    Ok(!set_names_of(&ipset)?.iter().any(|own| own == name))
 }
 
 /// The module has a parameter (`max_sets`, net/netfilter/ipset/ip_set_core.c), and so its place there, also where it is built in.
@@ -198,7 +240,7 @@ fn may_have_sets() -> bool {
 /// The programs of the variant that Docker finds, and those of the other one, where they are there.
 pub(crate) fn tools() -> Result<(Tools, Option<Tools>), EngineError> {
     let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
-    let variant = Variant::of_version(&run(&iptables, &["--version"], "")?.stdout);
+    let variant = Variant::of_version(&ask(&iptables, &["--version"])?);
     let usual = Tools::find(variant, "").ok_or_else(|| missing("iptables-restore"))?;
     let other = Tools::find(variant.other(), &format!("-{}", variant.other().name()));
     Ok((usual, other))

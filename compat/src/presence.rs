@@ -5,16 +5,15 @@ use std::path::PathBuf;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Presence};
+use dockfw_system::programs::at_once;
 
 use crate::Facts;
 use crate::host::set_names;
-use crate::run::{at_once, run};
 use crate::saved::{Tables, is_unmistakable};
 use crate::sets;
-use crate::tools::{legacy_saver, savers};
+use crate::tools::{legacy_saver, saved_text, savers};
 
-/// Looks in both variants of iptables, and for sets: all at once.
-/// What can't be read holds nothing of ours.
+/// Looks in both variants of iptables, and for sets: all at once. An error if one of them can't be read, and no rules are elsewhere.
 pub(crate) fn presence(facts: &Facts) -> Result<Presence, EngineError> {
     let chains = facts.chains_of_iptables_nft.and_then(|list| list());
     let saves = Family::BOTH.into_iter().flat_map(|family| match chains {
@@ -23,9 +22,12 @@ pub(crate) fn presence(facts: &Facts) -> Result<Presence, EngineError> {
     });
     let questions = saves.map(Question::Rules).chain([Question::Sets]);
     let answers = at_once(questions, |question| question.answer());
-    let found: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;
     let have_own = chains.is_some_and(|chains| chains.iter().any(|name| is_unmistakable(name)));
-    Ok(presence_of(have_own || found.contains(&Presence::Rules), found.contains(&Presence::Leftovers)))
+    if have_own || answers.iter().any(|answer| matches!(answer, Ok(Presence::Rules))) {
+        return Ok(Presence::Rules);
+    }
+    let found: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;
+    Ok(presence_of(false, found.contains(&Presence::Leftovers)))
 }
 
 /// Sets alone judge no packet.
@@ -48,11 +50,7 @@ enum Question {
 impl Question {
     fn answer(&self) -> Result<Presence, EngineError> {
         match self {
-            Self::Rules(save) => {
-                let answer = run(save, &["-c"], "")?;
-                let have_own = answer.status.success() && Tables::parse(&answer.stdout).have_own();
-                Ok(presence_of(have_own, false))
-            }
+            Self::Rules(save) => Ok(presence_of(Tables::parse(&saved_text(save)?).have_own(), false)),
             Self::Sets => Ok(presence_of(false, set_names()?.iter().any(|name| sets::is_own(name)))),
         }
     }

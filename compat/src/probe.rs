@@ -1,10 +1,10 @@
 //! What the engine needs of a host.
 
 use dockfw_policy::engine::{EngineError, Requirement};
+use dockfw_system::programs::find;
 
 use crate::Facts;
-use crate::host::Host;
-use crate::run::{find, run};
+use crate::host::{Host, set_names_of};
 
 /// Programs that the engine runs.
 const PROGRAMS: [&str; 6] =
@@ -29,18 +29,23 @@ fn program(name: &str) -> Requirement {
 
 /// Whether kernel and program understand each other: an old ipset does not know a new kernel's protocol.
 fn set_match() -> Result<Requirement, EngineError> {
-    let ipset = find("ipset").unwrap_or_default();
-    let answer = run(&ipset, &["list", "-n"], "")?;
-    let missing = (!answer.status.success()).then(|| answer.complaint());
+    let missing = complaint(set_names_of(&find("ipset").unwrap_or_default()))?.err();
     Ok(Requirement { what: "sets of ipset".into(), source: "ipset list -n".into(), missing, optional: false })
 }
 
 fn variant(facts: &Facts) -> Result<Requirement, EngineError> {
     let fit = |host: Host| host.must_be_fit().and_then(|()| host.read()).map(|_| host);
-    let (what, missing) = match Host::find(facts).and_then(fit) {
+    let (what, missing) = match complaint(Host::find(facts).and_then(fit))? {
         Ok(host) => (format!("tables of iptables-{}", host.tools.variant.name()), None),
-        Err(EngineError::NotPermitted) => return Err(EngineError::NotPermitted),
-        Err(error) => ("tables of iptables".into(), Some(error.to_string())),
+        Err(complaint) => ("tables of iptables".into(), Some(complaint)),
     };
     Ok(Requirement { what, source: "iptables-save, ip6tables-save".into(), missing, optional: false })
+}
+
+/// What was found, or why nothing was. An error if this process may not ask.
+fn complaint<T>(found: Result<T, EngineError>) -> Result<Result<T, String>, EngineError> {
+    match found {
+        Err(EngineError::NotPermitted) => Err(EngineError::NotPermitted),
+        found => Ok(found.map_err(|error| error.in_full())),
+    }
 }

@@ -1,19 +1,16 @@
-//! Running programs: found in PATH or where administrators' programs lie, without a shell, for a limited time.
+//! Running the programs of xtables: how long they may take, and what their complaints mean.
 
-use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dockfw_policy::engine::EngineError;
+use dockfw_system::programs::{self, Answer, Limits, NoAnswer};
 
-/// Where programs lie that are not in the PATH of every session.
-const FALLBACK: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-/// How long a program may take: loading millions of addresses stays far below it.
-const TIMEOUT: Duration = Duration::from_secs(300);
+/// For a program that loads rules or sets: millions of addresses stay far below it.
+pub(crate) const LOAD: Limits = Limits { time: Duration::from_secs(300), ..Limits::QUESTION };
+/// For `ipset save`, which tells all elements of all sets: a million takes a second or two, and 17 MiB.
+pub(crate) const SETS: Limits = Limits { time: Duration::from_secs(60), output: 512 << 20 };
 
 /// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -28,116 +25,32 @@ const BUSY: [&str; 4] = [
     "it is in use by a kernel component",
 ];
 
-/// What a program answered.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    /// How it ended.
-    pub(crate) status: ExitStatus,
-    /// What it printed.
-    pub(crate) stdout: String,
-    /// What it complained of.
-    pub(crate) stderr: String,
-}
-
-impl Answer {
-    /// What it said, for people: the first lines of its complaints.
-    pub(crate) fn complaint(&self) -> String {
-        let said: Vec<_> =
-            self.stderr.lines().map(str::trim).filter(|line| is_complaint(line)).take(4).collect();
-        if said.is_empty() { format!("it ended with {}", self.status) } else { said.join("; ") }
-    }
-}
-
-/// Not the hint at other variants that iptables gives at each run.
-fn is_complaint(line: &str) -> bool {
-    !line.is_empty() && !line.starts_with('#')
-}
-
-fn search_path() -> OsString {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let own = std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect::<Vec<_>>();
-    let all = own.into_iter().chain(FALLBACK.map(PathBuf::from));
-    std::env::join_paths(all).unwrap_or_default()
-}
-
-/// Where a program lies.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
-}
-
-/// Asks all questions at once: to start a program takes longer than its answer.
-pub(crate) fn at_once<Q: Send, A: Send>(
-    questions: impl IntoIterator<Item = Q>,
-    ask: impl Fn(Q) -> A + Sync,
-) -> Vec<A> {
-    let ask = &ask;
-    thread::scope(|scope| {
-        let asked: Vec<_> =
-            questions.into_iter().map(|question| scope.spawn(move || ask(question))).collect();
-        asked.into_iter().map(answer).collect()
-    })
-}
-
-/// Does both at the same time.
-pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
-    thread::scope(|scope| {
-        let beside = scope.spawn(beside);
-        (here(), answer(beside))
-    })
-}
-
-fn answer<A>(thread: thread::ScopedJoinHandle<'_, A>) -> A {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
 /// Runs a program to its end.
-pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> Result<Answer, EngineError> {
-    log::debug!("running {} {}", program.display(), arguments.join(" "));
-    let failed = |source| EngineError::Io { doing: format!("running {}", program.display()), source };
-    let mut command = Command::new(program);
-    command.args(arguments).env("LC_ALL", "C").env("PATH", search_path());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(failed)?;
-    talk(&mut child, input).map_err(failed)
+pub(crate) fn run(
+    program: &Path,
+    arguments: &[&str],
+    input: &str,
+    limits: Limits,
+) -> Result<Answer, EngineError> {
+    programs::run(program, arguments, input, limits).map_err(no_answer)
 }
 
-/// Writes and reads at the same time: a program that waits for either must not wait for ever.
-fn talk(child: &mut Child, input: &str) -> io::Result<Answer> {
-    let deadline = Instant::now() + TIMEOUT;
-    let stdin = child.stdin.take();
-    let stdout = read_all(child.stdout.take());
-    let stderr = read_all(child.stderr.take());
-    thread::scope(|scope| {
-        // A program that does not read to the end says why on stderr.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
-        let said = receive(&stdout, deadline).and_then(|stdout| Ok((stdout, receive(&stderr, deadline)?)));
-        if said.is_err() {
-            // It may have ended by itself meanwhile.
-            let _ = child.kill();
-        }
-        let status = child.wait()?;
-        said.map(|(stdout, stderr)| Answer { status, stdout, stderr })
+/// Asks a program, which must succeed. Returns what it prints.
+pub(crate) fn ask(program: &Path, arguments: &[&str]) -> Result<String, EngineError> {
+    let answer = run(program, arguments, "", Limits::QUESTION)?;
+    if answer.status.success() { Ok(answer.stdout) } else { Err(failed(program, &answer)) }
+}
+
+fn no_answer(NoAnswer { command, cause }: NoAnswer) -> EngineError {
+    EngineError::Io { doing: format!("running {command}"), source: io::Error::other(cause) }
+}
+
+/// That a program failed which was only asked.
+pub(crate) fn failed(program: &Path, answer: &Answer) -> EngineError {
+    permission_or(answer, || EngineError::Protocol {
+        doing: format!("asking {}", program.display()),
+        answer: answer.complaint(),
     })
-}
-
-fn read_all(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<io::Result<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let result = stream.map_or(Ok(0), |mut stream| stream.read_to_end(&mut bytes));
-        // Nobody waits any more when time was up.
-        let _ = sender.send(result.map(|_| bytes));
-    });
-    receiver
-}
-
-fn receive(receiver: &mpsc::Receiver<io::Result<Vec<u8>>>, deadline: Instant) -> io::Result<String> {
-    let rest = deadline.saturating_duration_since(Instant::now());
-    match receiver.recv_timeout(rest) {
-        Ok(bytes) => bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-        Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
-        Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::BrokenPipe.into()),
-    }
 }
 
 /// Runs a program again while others hold what it needs.

@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Refusal};
+use dockfw_system::programs::{Answer, Limits, at_once, find};
 
 use crate::plan::Restore;
-use crate::run::{Answer, LOCK_WAIT, at_once, find, line_number, patiently, permission_or, run};
+use crate::run::{LOAD, LOCK_WAIT, failed, line_number, patiently, permission_or, run};
 use crate::saved::Tables;
 
 /// A variant of iptables.
@@ -87,9 +88,11 @@ impl Tools {
     /// An error where the kernel has no tables for these programs. To ask for one loads its module.
     pub(crate) fn must_have_tables(&self) -> Result<(), EngineError> {
         let mut without = self.programs.keys().filter(|family| self.has_none(**family));
-        without.try_for_each(|family| match self.restore(&Restore::of_nothing(*family), true) {
-            Err(EngineError::Refused(refusals)) => Err(no_tables(*family, &refusals)),
-            result => result,
+        without.try_for_each(|family| {
+            match self.restore_within(Limits::QUESTION, &Restore::of_nothing(*family), true) {
+                Err(EngineError::Refused(refusals)) => Err(no_tables(*family, &refusals)),
+                result => result,
+            }
         })
     }
 
@@ -107,13 +110,18 @@ impl Tools {
         if let Some(known) = self.knows_wait.get() {
             return Ok(*known);
         }
-        let answer = run(program, &["--help"], "")?;
+        // Whatever its exit code, which is 1 of 1.4.21.
+        let answer = run(program, &["--help"], "", Limits::QUESTION)?;
         let known = answer.stdout.contains("--wait") || answer.stderr.contains("--wait");
         Ok(*self.knows_wait.get_or_init(|| known))
     }
 
     /// Puts lines in force, or only has them judged.
     pub(crate) fn restore(&self, restore: &Restore, test: bool) -> Result<(), EngineError> {
+        self.restore_within(LOAD, restore, test)
+    }
+
+    fn restore_within(&self, limits: Limits, restore: &Restore, test: bool) -> Result<(), EngineError> {
         let program = self.restore_program(restore.family)?;
         let mut arguments = vec!["--noflush"];
         let wait = format!("--wait={}", LOCK_WAIT.as_secs());
@@ -123,7 +131,7 @@ impl Tools {
         if test {
             arguments.push("--test");
         }
-        let answer = patiently(|| run(program, &arguments, &restore.text()))?;
+        let answer = patiently(|| run(program, &arguments, &restore.text(), limits))?;
         // Old versions end with 0 after complaints: what is in force is read back by whoever changes it.
         if answer.status.success() { Ok(()) } else { Err(refused(restore, &answer)) }
     }
@@ -192,25 +200,25 @@ fn proc_net() -> &'static Path {
     if of_thread.exists() { of_thread } else { Path::new("/proc/net") }
 }
 
-/// What iptables-nft says (its `mnl_genid_get`) where the kernel has no nf_tables: netlink knows nobody then who could be meant.
-const NO_NF_TABLES: &str = "Could not fetch rule set generation id: Invalid argument";
+/// What is said if the kernel has no tables: by iptables-nft (`mnl_genid_get` in nft.c; netlink knows nobody then who could be meant),
+/// and by iptables-legacy up to 1.6 (`for_each_table` in iptables-save.c).
+const NO_TABLES: [&str; 3] = [
+    "Could not fetch rule set generation id: Invalid argument",
+    "Unable to open /proc/net/ip_tables_names: No such file",
+    "Unable to open /proc/net/ip6_tables_names: No such file",
+];
 
-fn saved_text(save: &Path) -> Result<String, EngineError> {
-    let answer = run(save, &["-c"], "")?;
+/// What a program lists of the rules, with their counters; nothing if the kernel has no tables for it.
+pub(crate) fn saved_text(save: &Path) -> Result<String, EngineError> {
+    let answer = run(save, &["-c"], "", Limits::QUESTION)?;
     if answer.status.success() {
         return Ok(answer.stdout);
     }
-    if lacks_nf_tables(&answer.stderr) {
-        return Ok(String::new());
-    }
-    Err(permission_or(&answer, || EngineError::Protocol {
-        doing: format!("reading rules with {}", save.display()),
-        answer: answer.complaint(),
-    }))
+    if lacks_tables(&answer.stderr) { Ok(String::new()) } else { Err(failed(save, &answer)) }
 }
 
-fn lacks_nf_tables(complaint: &str) -> bool {
-    complaint.contains(NO_NF_TABLES)
+fn lacks_tables(complaint: &str) -> bool {
+    NO_TABLES.iter().any(|words| complaint.contains(words))
 }
 
 fn read_tables(save: &Path) -> Result<Tables, EngineError> {
@@ -253,7 +261,7 @@ mod tests {
         let said = |why| {
             format!("iptables-nft-save v1.8.7 (nf_tables): Could not fetch rule set generation id: {why}")
         };
-        assert!(lacks_nf_tables(&said("Invalid argument")));
-        assert!(!lacks_nf_tables(&said("Permission denied (you must be root)")));
+        assert!(lacks_tables(&said("Invalid argument")));
+        assert!(!lacks_tables(&said("Permission denied (you must be root)")));
     }
 }

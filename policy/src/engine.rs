@@ -138,6 +138,31 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// The error with all of its reasons.
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Io { doing, source } => format!("{doing}: {}", chain(source)),
+            Self::Refused(refusals) => {
+                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+            error => error.to_string(),
+        }
+    }
+
+    /// The same when something has changed already: no reason for it may claim that nothing was. `doing` says what has
+    /// changed, and what failed.
+    pub fn after_the_fact(self, doing: impl Into<String>) -> Self {
+        Self::Io { doing: doing.into(), source: std::io::Error::other(self.in_full()) }
+    }
+}
+
+/// What an error says, and those that it comes from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// One refusal by the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

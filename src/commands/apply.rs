@@ -51,7 +51,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         return Err(refusal.into());
     }
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
-    let takeover = Takeover::find()?;
+    let takeover = Takeover::find();
     if options.dry_run {
         let found = what_would_change(&chosen, &ruleset, &takeover)?;
         // Whoever reads it may take a while, as a pager does, and nobody else is to wait for that.

@@ -1,38 +1,61 @@
 //! `dockfw boot`: what units run when the host comes up.
 //!
 //! Whatever happens, something is in force at the end, and what is not the policy of the file fails loudly: the policy
-//! of the file, unless it was rolled back; otherwise the last one that was confirmed; otherwise a fail-safe.
+//! of the file, unless it was rolled back; otherwise the last one that was confirmed; otherwise a fail-safe. If that takes long, the
+//! fail-safe is in force in the meantime.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod failsafe;
+mod stop_gap;
 
-use anyhow::Context;
+use std::path::Path;
+
 use dockfw_policy::Strictness;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::{Backend, Policy};
 
 use super::{fit_to_host, judge, load_recorded, show_warnings};
 use crate::cli::{Boot, Failsafe};
-use crate::enact::{self, Candidate};
+use crate::enact::{self, Candidate, InForce};
 use crate::engines::{self, Chosen};
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
-use crate::host::{capabilities, programs};
+use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::records::{
-    Now, Pending, Record, Recorder, RolledBack, Sources, State, Store, unix_seconds, wall_time,
+    Now, Pending, Record, RecordError, Recorder, RolledBack, Sources, State, Store, unix_seconds, wall_time,
 };
 use crate::safety::lockout::shuts_everyone_out;
 use crate::talk::{say, tell};
+use stop_gap::StopGap;
 
-/// The port of SSH where sshd does not say its own (RFC 4253, 4).
-const SSH: u16 = 22;
+/// What a boot begins with.
+struct Start {
+    lock: Lock,
+    store: Store,
+    /// What the records say.
+    state: State,
+    /// The same, with nothing on trial any more.
+    settled: State,
+    /// What is wrong with the records, if they can't be read.
+    damage: Option<RecordError>,
+}
 
 /// Puts a policy in force, whatever happens.
 pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
+    let stop_gap = StopGap::watch(options.failsafe);
+    match begin() {
+        Ok(start) => start.go_on(config, options.failsafe, stop_gap),
+        Err(error) => {
+            stop_gap.fill();
+            Err(error)
+        }
+    }
+}
+
+fn begin() -> anyhow::Result<Start> {
     let lock = lock::take()?;
     let store = Store::of_host();
     let (state, damage) = match store.read() {
@@ -40,28 +63,47 @@ pub(crate) fn run(config: &Path, options: &Boot) -> anyhow::Result<Exit> {
         Err(error) => (State::default(), Some(error)),
     };
     let settled = settle(state.clone())?;
-    // Damaged records may be of a policy that was rolled back: they are left to an apply by hand.
-    let keep_in = damage.is_none().then_some(&store);
-    match file(config, keep_in, &settled, &lock) {
-        Ok(chosen) => {
-            if let Some(damage) = damage {
-                enact::clear_other(&chosen, &lock);
-                return Err(damage.into());
+    Ok(Start { lock, store, state, settled, damage })
+}
+
+impl Start {
+    fn go_on(self, config: &Path, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Result<Exit> {
+        // Damaged records may be of a policy that was rolled back: they are left to an apply by hand.
+        let keep_in = self.damage.is_none().then_some(&self.store);
+        match file(config, keep_in, &self.settled, &self.lock) {
+            Ok(in_force) => {
+                let chosen = stop_gap.give_way(in_force, &self.lock)?;
+                if let Some(damage) = self.damage {
+                    enact::clear_other(&chosen, &self.lock);
+                    return Err(damage.into());
+                }
+                chosen.clear_other(&self.lock)?;
+                Ok(Exit::Done)
             }
-            chosen.clear_other(&lock)?;
-            Ok(Exit::Done)
+            Err(error) => Err(self.without_file(error, failsafe, stop_gap)),
         }
-        Err(error) => {
-            let chosen =
-                fall_back(&store, &settled, options.failsafe, &lock).with_context(|| format!("{error:#}"))?;
-            let settled = State { unrecorded: false, ..settled };
-            let noted = if settled == state { Ok(()) } else { store.note(&settled) };
-            if let Err(unnoted) = noted {
-                say(format_args!("that could not be recorded: {unnoted}"));
+    }
+
+    /// Puts something else in force. Returns the error by which the boot fails.
+    fn without_file(self, error: anyhow::Error, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Error {
+        let in_force = match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
+            Ok(in_force) => in_force,
+            Err(worse) => {
+                stop_gap.fill();
+                return worse.context(format!("{error:#}"));
             }
-            enact::clear_other(&chosen, &lock);
-            Err(error)
+        };
+        let chosen = match stop_gap.give_way(in_force, &self.lock) {
+            Ok(chosen) => chosen,
+            Err(worse) => return worse.context(format!("{error:#}")),
+        };
+        let settled = State { unrecorded: false, ..self.settled };
+        let noted = if settled == self.state { Ok(()) } else { self.store.note(&settled) };
+        if let Err(unnoted) = noted {
+            say(format_args!("that could not be recorded: {unnoted}"));
         }
+        enact::clear_other(&chosen, &self.lock);
+        error
     }
 }
 
@@ -76,9 +118,9 @@ fn settle(state: State) -> anyhow::Result<State> {
     Ok(state.roll_back(why, unix_seconds()))
 }
 
-/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it. Returns the engine:
-/// what the other one has is still to be cleared, for that is no reason to fall back.
-fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<Chosen> {
+/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it. What the other engine
+/// has is still to be cleared, for that is no reason to fall back.
+fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<InForce> {
     // What an operator once forced is not to be lost by a restart.
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
     let (policy, sources) = match confirmed_before(config, state) {
@@ -108,7 +150,8 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
         say(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
-    Ok(candidate.chosen)
+    let Candidate { chosen, ruleset, .. } = candidate;
+    Ok(InForce { chosen, ruleset })
 }
 
 /// The policy of the file, if it is the one that is confirmed: whatever is refused since, it stays.
@@ -139,81 +182,20 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
-/// Puts the last confirmed policy in force, or else the fail-safe. Returns the engine, as [`file()`] does.
-fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<Chosen> {
+/// Puts the last confirmed policy in force, or else the fail-safe. What the other engine has is still to be cleared.
+fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<InForce> {
     let confirmed =
         state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));
     match confirmed {
-        Some((confirmed, Ok(chosen))) => {
+        Some((confirmed, Ok(in_force))) => {
             let applied = wall_time(confirmed.applied_at);
             say(format_args!("in its place, the policy confirmed at {applied} is in force"));
-            return Ok(chosen);
+            return Ok(in_force);
         }
         Some((_, Err(error))) => say(format_args!("the confirmed policy can't be put in force: {error:#}")),
         None => {}
     }
-    let (text, words) = emergency_policy(failsafe);
-    let path = PathBuf::from("/failsafe");
-    let policy = enact::load_quietly(&path, &Sources::of_file(&path, &text), Strictness::Strict)?;
-    let chosen = enact::put_in_force(Chosen::by(Backend::Auto, false)?, policy, lock)
-        .context("not even the fail-safe could be put in force")?;
+    let (in_force, words) = failsafe::put_in_force(failsafe, Some(lock))?;
     say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
-    Ok(chosen)
-}
-
-/// A policy for a host whose own is lost, and what it does in words.
-fn emergency_policy(failsafe: Failsafe) -> (String, String) {
-    let closed = "trusted = []\n".to_owned();
-    match failsafe {
-        Failsafe::Closed => (closed, "nobody reaches anything".into()),
-        Failsafe::Ssh => {
-            let ports = ssh_ports(&programs::said("sshd", &["-T"]).unwrap_or_default());
-            let quoted: Vec<_> = ports.iter().map(|port| format!("\"{port}/tcp\"")).collect();
-            let rule = format!("[[allow]]\nname = \"ssh\"\nports = [{}]\nto = \"host\"\n", quoted.join(", "));
-            (closed + &rule, format!("everyone reaches {} of the host, and nothing else", quoted.join(", ")))
-        }
-    }
-}
-
-/// The ports that `sshd -T` names. What it listens on is in `listenaddress [::]:22`, perhaps with `rdomain` behind it; `port 22` is
-/// only for addresses that are given without a port, and is said in any case.
-fn ssh_ports(said: &str) -> Vec<u16> {
-    let listens =
-        said.lines().filter_map(|line| line.strip_prefix("listenaddress ")?.split_whitespace().next());
-    let of_addresses = ports(listens.filter_map(|address| Some(address.rsplit_once(':')?.1)));
-    let found = if of_addresses.is_empty() {
-        ports(said.lines().filter_map(|line| line.strip_prefix("port ")))
-    } else {
-        of_addresses
-    };
-    if found.is_empty() { vec![SSH] } else { found.into_iter().collect() }
-}
-
-fn ports<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<u16> {
-    words.filter_map(|word| word.trim().parse().ok()).filter(|port| *port != 0).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sshd_says_its_ports() {
-        assert_eq!(ssh_ports("port 2222\nport 22\nportx 1\naddressfamily any\n"), [22, 2222]);
-        let listens = "port 22\nlistenaddress [2001:db8::1]:2222\nlistenaddress 0.0.0.0:2022 rdomain mgmt\n";
-        assert_eq!(ssh_ports(listens), [2022, 2222]);
-        assert_eq!(ssh_ports("port 0\nport x\n"), [22]);
-        assert_eq!(ssh_ports(""), [22]);
-    }
-
-    #[test]
-    fn the_fail_safes_are_policies() {
-        for failsafe in [Failsafe::Ssh, Failsafe::Closed] {
-            let (text, _) = emergency_policy(failsafe);
-            let path = Path::new("/failsafe");
-            let policy =
-                enact::load_quietly(path, &Sources::of_file(path, &text), Strictness::Strict).unwrap();
-            assert_eq!(policy.allow.len(), usize::from(failsafe == Failsafe::Ssh));
-        }
-    }
+    Ok(in_force)
 }

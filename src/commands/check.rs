@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use dockfw_policy::Strictness;
+use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
 
 use super::facts::{Gathered, gather};
@@ -21,7 +22,7 @@ const REFUSED: &str = "the policy is valid, but an apply would be refused here, 
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, Strictness::forced(options.force))?;
     let mut judgement = judge(&policy, || Ok(true))?;
-    judgement.notes.extend(engine_note(&policy)?);
+    judgement.notes.extend(engine_note(&policy));
     judgement.notes.extend(firewalls::notes());
     judgement.notes.extend(persistence::notes());
     judgement.notes.extend(notes_of_host(&policy)?);
@@ -40,11 +41,14 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
 }
 
 /// That the engine can't go on, where it can't. What can't be read, for want of privileges, is passed over.
-fn engine_note(policy: &Policy) -> anyhow::Result<Option<String>> {
+fn engine_note(policy: &Policy) -> Option<String> {
     if !capabilities::has_net_admin() {
-        return Ok(None);
+        return None;
     }
-    Ok(engines::why_not_for_this_host(policy.engine.backend)?)
+    let untold = |error: EngineError| {
+        Some(format!("can't tell whether the engine can go on here: {}", error.in_full()))
+    };
+    engines::why_not_for_this_host(policy.engine.backend).unwrap_or_else(untold)
 }
 
 /// What else on this host bears on the policy. What can't be read, for want of privileges, is passed over.

@@ -37,7 +37,7 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let engine = chosen.engine.name();
     let mut compared = chosen.compare(&engines::compile_for(engine, &policy))?;
-    compared.differences.extend(Takeover::find()?.differences());
+    compared.differences.extend(Takeover::find().differences());
     let differs = !compared.is_same();
     let Compared { differences, unfit } = compared;
     let report = Report { engine, differs, differences, unfit };

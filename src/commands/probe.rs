@@ -66,7 +66,9 @@ fn print(report: &Report<'_>) {
         None => println!("iptables: none that says its version [iptables --version]"),
     }
     print_docker(&report.docker);
-    println!("in force: {} [the kernel]", facts.in_force.unwrap_or("nothing"));
+    let in_force = if facts.unknown.is_empty() { "nothing" } else { "not known" };
+    println!("in force: {} [the kernel]", facts.in_force.unwrap_or(in_force));
+    facts.unknown.iter().for_each(|what| println!("can't be told: {what}"));
     let firewalls = if report.firewalls.is_empty() { "none".into() } else { report.firewalls.join(", ") };
     println!("other firewalls running: {firewalls} [systemctl is-active]");
     match report.engine {

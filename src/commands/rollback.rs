@@ -44,6 +44,6 @@ fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<TakenBa
     let Some(before) = state.one_before() else {
         bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
     };
-    let chosen = enact::restore(store, before, lock)?;
+    let chosen = enact::restore(store, before, lock)?.chosen;
     TakenBack::settle(store, state.step_back(WHY, unix_seconds()), Some(&chosen), lock)
 }

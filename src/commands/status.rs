@@ -86,7 +86,7 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
     report.differences.extend(false_bridges);
     report.exposed = exposed_by(report.engine, policy, &facts);
     report.uncovered = uncovered(policy, &facts);
-    report.unknown = unknown;
+    report.unknown.extend(unknown);
     remember(&mut report, sources);
     Ok(report)
 }
@@ -94,12 +94,20 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
 /// What the engines have to say.
 fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let mut present = Vec::new();
+    let mut untold = Vec::new();
     for engine in engines::all(verify) {
-        if engines::has_rules(engine.as_ref())? {
-            present.push(engine);
+        match engines::has_rules(engine.as_ref()) {
+            Ok(true) => present.push(engine),
+            Ok(false) => {}
+            Err(error) => untold.push((engine, error)),
         }
     }
-    let Some(engine) = present.first() else { return Ok(Report::default()) };
+    let unknown = untold.iter().map(|(engine, error)| engines::untold(engine.as_ref(), error)).collect();
+    let Some(engine) = present.first() else {
+        // Whether anything is in force is then not known either.
+        let error = untold.into_iter().next().map(|(_, error)| error);
+        return error.map_or_else(|| Ok(Report::default()), Err);
+    };
     let state = engine.read(Some(&engines::compile_for(engine.name(), policy)))?;
     let is_in_force = state.is_in_force();
     let State { differences, unfit, counters, sets, .. } = state;
@@ -113,6 +121,7 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
         differences: differences.iter().map(ToString::to_string).chain(odd).collect(),
         counters,
         sets,
+        unknown,
         ..Report::default()
     })
 }

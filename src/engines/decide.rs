@@ -69,6 +69,7 @@ mod tests {
             iptables: requirement(compat),
             program: version.map(|version| Program { version, variant: "legacy".into() }),
             in_force: None,
+            unknown: Vec::new(),
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Survey {
     pub(crate) program: Option<Program>,
     /// The engine whose rules are on the host.
     pub(crate) in_force: Option<&'static str>,
+    /// What could not be told of that, and why.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// An iptables program.

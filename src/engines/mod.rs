@@ -3,8 +3,6 @@
 pub(crate) mod decide;
 pub(crate) mod facts;
 
-use std::io;
-
 use dockfw_compat::{Facts, Iptables};
 use dockfw_policy::compile::{self, compile};
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
@@ -79,10 +77,13 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// The engine that `backend` means on this host.
     pub(crate) fn by(backend: Backend, verify: bool) -> Result<Self, EngineError> {
-        let engine = choose(backend, verify)?;
+        Ok(Self::of(choose(backend, verify)?))
+    }
+
+    fn of(engine: Box<dyn Engine>) -> Self {
         let other = other_than(engine.as_ref());
-        let left = presence(other.as_ref())?;
-        Ok(Self { engine, other, left })
+        let left = presence_beside(other.as_ref());
+        Self { engine, other, left }
     }
 
     /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
@@ -96,7 +97,7 @@ impl Chosen {
         say(format_args!(
             "the {name} engine, which had the policy in force, can't be used any more: {missing}"
         ));
-        Self::by(Backend::Auto, false)
+        Ok(Self::of(by_name(decided()?, false)))
     }
 
     /// Whether rules of dockfw are on the host, of either engine.
@@ -162,39 +163,37 @@ fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
     let doing = format!(
         "the policy is in force by {engine}, but not all of {other} could be taken out; dockfw boot tries again"
     );
-    after_the_fact(doing, error)
-}
-
-/// A failure when the new rules are in force already: no reason for it may claim that nothing was changed.
-pub(crate) fn after_the_fact(doing: String, error: EngineError) -> EngineError {
-    let source = match error {
-        EngineError::Refused(refusals) => {
-            io::Error::other(refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        }
-        error => io::Error::other(error),
-    };
-    EngineError::Io { doing, source }
+    error.after_the_fact(doing)
 }
 
 fn share(lock: &Lock) -> Result<(), EngineError> {
     lock.share().map_err(|source| EngineError::Io { doing: "sharing the lock".into(), source })
 }
 
-/// Takes everything of both engines out. Returns whether there was anything.
+/// Takes everything of both engines out. Returns whether there was anything. An error if an engine can't tell, or can't take out
+/// everything; the other one is gone then all the same.
 pub(crate) fn remove(lock: &Lock) -> Result<bool, EngineError> {
     share(lock)?;
-    let mut was_there = false;
-    for engine in all(false) {
-        match engine.remove() {
-            Ok(removed) => was_there |= removed,
-            // An engine that this host can't have, unless it had it once.
-            Err(EngineError::Unsupported(reason)) if presence(engine.as_ref())? == Presence::Nothing => {
-                log::debug!("{}: {reason}", engine.name());
-            }
-            Err(error) => return Err(error),
+    match all(false).map(|engine| (engine.name(), remove_all_of(engine.as_ref()))) {
+        [(_, Ok(one)), (_, Ok(other))] => Ok(one | other),
+        [(gone, Ok(true)), (left, Err(error))] | [(left, Err(error)), (gone, Ok(true))] => {
+            let doing =
+                format!("the rules of the {gone} engine are taken out; taking out what {left} may have");
+            Err(error.after_the_fact(doing))
         }
+        [(_, Err(error)), _] | [_, (_, Err(error))] => Err(error),
     }
-    Ok(was_there)
+}
+
+fn remove_all_of(engine: &dyn Engine) -> Result<bool, EngineError> {
+    match engine.remove() {
+        // An engine that this host can't have, unless it had it once.
+        Err(EngineError::Unsupported(reason)) if presence(engine)? == Presence::Nothing => {
+            log::debug!("{}: {reason}", engine.name());
+            Ok(false)
+        }
+        removed => removed,
+    }
 }
 
 /// The engine that `backend` means on this host. One that is asked for by name is used or fails; there is no silent
@@ -210,12 +209,17 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
 
 /// What is in force stays while its engine can work here.
 fn choose_by_facts() -> Result<&'static str, EngineError> {
-    if let Some(name) = in_force(&all(false))? {
+    if let Some(name) = in_force(&all(false)).engine {
         match why_unfit(by_name(name, false).as_ref())? {
             None => return Ok(name),
             Some(reason) => log::warn!("the {name} engine, which is in force, can't go on: {reason}"),
         }
     }
+    decided()
+}
+
+/// The engine that all facts speak for.
+fn decided() -> Result<&'static str, EngineError> {
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
 }
@@ -223,7 +227,7 @@ fn choose_by_facts() -> Result<&'static str, EngineError> {
 /// Why the engine that a policy asks for by name, or else the one that is in force, is not for this host, if so.
 pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, EngineError> {
     let name = match backend {
-        Backend::Auto => in_force(&all(false))?,
+        Backend::Auto => in_force(&all(false)).engine,
         by_name => Some(by_name.name()),
     };
     let Some(name) = name else { return Ok(None) };
@@ -243,12 +247,9 @@ fn why_unfit(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
 /// among what is missing; a failure that may pass is an error.
 pub(crate) fn survey() -> Result<Survey, EngineError> {
     let [native, compat] = all(false);
-    Ok(Survey {
-        nftables: requirements(native.as_ref())?,
-        iptables: requirements(compat.as_ref())?,
-        program: facts::program(),
-        in_force: in_force(&[native, compat])?,
-    })
+    let (nftables, iptables) = (requirements(native.as_ref())?, requirements(compat.as_ref())?);
+    let InForce { engine, unknown } = in_force(&[native, compat]);
+    Ok(Survey { nftables, iptables, program: facts::program(), in_force: engine, unknown })
 }
 
 fn requirements(engine: &dyn Engine) -> Result<Vec<Requirement>, EngineError> {
@@ -263,14 +264,33 @@ fn requirements(engine: &dyn Engine) -> Result<Vec<Requirement>, EngineError> {
     }
 }
 
-/// The first engine of which rules are there.
-fn in_force(engines: &[Box<dyn Engine>]) -> Result<Option<&'static str>, EngineError> {
-    for engine in engines {
-        if has_rules(engine.as_ref())? {
-            return Ok(Some(engine.name()));
-        }
-    }
-    Ok(None)
+/// Which engine has rules on the host.
+struct InForce {
+    /// The first one that has.
+    engine: Option<&'static str>,
+    /// What could not be told, and why.
+    unknown: Vec<String>,
+}
+
+fn in_force(engines: &[Box<dyn Engine>]) -> InForce {
+    let mut unknown = Vec::new();
+    let engine = engines.iter().find(|engine| {
+        has_rules(engine.as_ref()).unwrap_or_else(|error| {
+            unknown.push(untold(engine.as_ref(), &error));
+            false
+        })
+    });
+    InForce { engine: engine.map(|engine| engine.name()), unknown }
+}
+
+/// Whether rules of any engine are on the host, as far as can be told.
+pub(crate) fn is_any_in_force() -> bool {
+    in_force(&all(false)).engine.is_some()
+}
+
+/// That nobody can tell whether rules of an engine are there.
+pub(crate) fn untold(engine: &dyn Engine, error: &EngineError) -> String {
+    format!("whether rules of the {} engine are on this host: {}", engine.name(), error.in_full())
 }
 
 /// Whether rules of an engine are on the host.
@@ -285,6 +305,19 @@ fn presence(engine: &dyn Engine) -> Result<Presence, EngineError> {
         Err(EngineError::Unsupported(_)) => Ok(Presence::Nothing),
         Err(error) => Err(error),
     }
+}
+
+/// The same, where it need not be known. That nobody can tell keeps no other engine from anything: if there are rules of both, both
+/// decide, which shuts more out, and lets nothing more in.
+fn presence_beside(engine: &dyn Engine) -> Presence {
+    presence(engine).unwrap_or_else(|error| {
+        say(format_args!(
+            "can't tell whether rules of the {} engine are on this host, which would decide too: {}",
+            engine.name(),
+            error.in_full()
+        ));
+        Presence::Nothing
+    })
 }
 
 /// The policy as this host lets it be: without the early drop where that can't be sure of its verdicts.

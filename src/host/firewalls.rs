@@ -1,8 +1,10 @@
 //! Other firewalls on this host. dockfw never opens what they close.
 
-use std::fs;
+use std::path::Path;
 
-use super::programs::said;
+use dockfw_system::files;
+
+use super::programs::ask;
 
 /// Firewalls that drop by default.
 const FIREWALLS: [&str; 2] = ["firewalld", "ufw"];
@@ -12,10 +14,13 @@ const FIREWALLD_CONF: &str = "/etc/firewalld/firewalld.conf";
 /// Where firewalld keeps its direct rules (firewalld.direct(5)).
 const DIRECT_RULES: &str = "/etc/firewalld/direct.xml";
 
+/// How much of these files is read: people write them by hand.
+const MAX_SIZE: u64 = 1 << 20;
+
 /// Those that are running, as far as systemd knows.
 pub(crate) fn running() -> Vec<&'static str> {
     let is_active = |firewall: &str| {
-        said("systemctl", &["is-active", firewall]).is_some_and(|said| said.trim() == "active")
+        ask("systemctl", &["is-active", firewall]).is_some_and(|answer| answer.status.success())
     };
     FIREWALLS.into_iter().filter(|firewall| is_active(firewall)).collect()
 }
@@ -30,7 +35,7 @@ pub(crate) fn notes() -> Vec<String> {
         })
         .collect();
     if running.contains(&"firewalld") {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let read = |path: &str| files::read_text(Path::new(path), MAX_SIZE).unwrap_or_default();
         notes.extend(of_firewalld(&read(FIREWALLD_CONF), &read(DIRECT_RULES)));
     }
     notes

@@ -8,6 +8,9 @@ use netlink_packet_core::{
     NetlinkPayload, NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+
+use crate::nftables::socket::{limit, read_error};
 
 /// More than the kernel ever puts into one datagram of a dump (NLMSG_GOODSIZE, at most 32 KiB).
 const BUFFER: usize = 64 * 1024;
@@ -44,9 +47,7 @@ where
 {
     let socket = send(protocol, request, NLM_F_REQUEST)?;
     let mut buffer = vec![0; BUFFER];
-    let size = socket.recv(&mut buffer.as_mut_slice(), 0)?;
-    let answer = buffer.get(..size).unwrap_or_default();
-    match NetlinkMessage::<M>::deserialize(answer).map_err(io::Error::other)?.payload {
+    match NetlinkMessage::<M>::deserialize(read(&socket, &mut buffer)?).map_err(io::Error::other)?.payload {
         NetlinkPayload::InnerMessage(inner) => Ok(inner),
         NetlinkPayload::Error(error) => Err(error.to_io()),
         _ => Err(io::Error::other("no answer")),
@@ -60,6 +61,7 @@ where
 {
     let socket = Socket::new(protocol)?;
     socket.connect(&SocketAddr::new(0, 0))?;
+    limit(&socket)?;
     let mut header = NetlinkHeader::default();
     header.flags = flags;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
@@ -79,8 +81,7 @@ where
     let mut is_whole = true;
     let mut buffer = vec![0; BUFFER];
     loop {
-        let size = socket.recv(&mut buffer.as_mut_slice(), 0)?;
-        let mut rest = buffer.get(..size).unwrap_or_default();
+        let mut rest = read(socket, &mut buffer)?;
         while !rest.is_empty() {
             let message = NetlinkMessage::<M>::deserialize(rest).map_err(io::Error::other)?;
             is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
@@ -97,6 +98,15 @@ where
             }
         }
     }
+}
+
+/// One datagram.
+fn read<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let size = socket.recv(&mut &mut *buffer, 0).map_err(|error| match error.raw_os_error() {
+        Some(number) => read_error(Errno::from_raw(number)),
+        None => error,
+    })?;
+    Ok(buffer.get(..size).unwrap_or_default())
 }
 
 /// The length of a message with what aligns the next one (NLMSG_ALIGN, linux/netlink.h); never 0.

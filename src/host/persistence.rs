@@ -1,10 +1,11 @@
 //! Services that bring the rules of the old layout back at boot: those by which its roles and manuals made it last.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::programs::said;
+use dockfw_system::files;
+
+use super::programs::ask;
 
 /// A service, and the files that it loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +59,14 @@ pub(crate) fn notes() -> Vec<String> {
     notes.collect()
 }
 
-/// Where systemd can't be asked, to be on the safe side, it is.
+/// If systemd can't be asked, to be on the safe side, it is.
 fn is_enabled(unit: &str) -> bool {
-    said("systemctl", &["is-enabled", unit]).is_none_or(|said| said.trim() == "enabled")
+    ask("systemctl", &["is-enabled", unit])
+        .is_none_or(|answer| answer.status.success() && answer.stdout.trim() == "enabled")
 }
 
 fn holds_old_layout(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = files::open(path) else { return false };
     let lines = BufReader::new(file.take(MAX_SIZE)).split(b'\n').map_while(Result::ok);
     lines.into_iter().any(|line| is_of_old_layout(&String::from_utf8_lossy(&line)))
 }

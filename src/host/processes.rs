@@ -55,6 +55,23 @@ pub(crate) fn is_running(name: &str) -> bool {
     pids().into_iter().any(|pid| comm(pid).starts_with(name))
 }
 
+/// The other processes that have a lock on a file, by number, with their names. None on kernels that don't tell (before Linux 4.1).
+pub(crate) fn with_lock_on(path: &Path) -> Vec<(u32, String)> {
+    let others = pids().into_iter().filter(|pid| *pid != std::process::id());
+    others.filter(|pid| has_lock_on(*pid, path)).map(|pid| (pid, printable(comm(pid).trim_end()))).collect()
+}
+
+/// The kernel tells the locks of an open file (proc_pid_fdinfo(5)).
+fn has_lock_on(pid: u32, path: &Path) -> bool {
+    let mut open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.any(|entry| {
+        let number = entry.file_name();
+        let details = Path::new("/proc").join(pid.to_string()).join("fdinfo").join(number);
+        fs::read_link(entry.path()).is_ok_and(|target| target == path)
+            && fs::read_to_string(details).is_ok_and(|details| details.contains("lock:"))
+    })
+}
+
 /// The name of a process, with a line's end; empty where it can't be read.
 fn comm(pid: u32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();

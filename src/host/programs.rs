@@ -1,33 +1,43 @@
 //! What programs of this host say.
 
-use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, bail};
+use dockfw_system::programs::{Answer, Limits, find, run};
 
 use crate::text::printable;
 
-/// Where system programs are, for callers without these in their `PATH`.
-const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+/// What a program prints on stdout; nothing if it is not there, fails or gives no answer.
+pub(crate) fn said(name: &str, arguments: &[&str]) -> Option<String> {
+    said_by(&find(name)?, arguments)
+}
 
-/// What a program says on stdout, if it can be run.
-pub(crate) fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
-    String::from_utf8(command(program, arguments).output().ok()?.stdout).ok()
+/// The same of a program whose path is known.
+pub(crate) fn said_by(program: &Path, arguments: &[&str]) -> Option<String> {
+    let answer = ask_by(program, arguments)?;
+    if answer.status.success() {
+        return Some(answer.stdout);
+    }
+    log::debug!("{} {}: {}", program.display(), arguments.join(" "), printable(&answer.complaint()));
+    None
+}
+
+/// What a program answers, well or not; nothing if it is not there, or gives no answer.
+pub(crate) fn ask(name: &str, arguments: &[&str]) -> Option<Answer> {
+    ask_by(&find(name)?, arguments)
+}
+
+/// That it hung is told where it is run.
+fn ask_by(program: &Path, arguments: &[&str]) -> Option<Answer> {
+    run(program, arguments, "", Limits::QUESTION).inspect_err(|error| log::debug!("{error}")).ok()
 }
 
 /// Runs a program that must succeed; otherwise, what it complains of.
-pub(crate) fn must_run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = command(program, arguments).output().with_context(|| format!("can't run {program}"))?;
-    if output.status.success() {
+pub(crate) fn must_run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let program = find(name).with_context(|| format!("the program {name} is not there"))?;
+    let answer = run(&program, arguments, "", Limits::QUESTION)?;
+    if answer.status.success() {
         return Ok(());
     }
-    bail!("{program} {}: {}", arguments.join(" "), printable(&String::from_utf8_lossy(&output.stderr)))
-}
-
-fn command(program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(program);
-    command.args(arguments).env("LC_ALL", "C").env("PATH", format!("{path}:{SYSTEM_PATH}"));
-    command.stdin(Stdio::null());
-    command
+    bail!("{} {}: {}", program.display(), arguments.join(" "), printable(&answer.complaint()))
 }

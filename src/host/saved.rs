@@ -2,15 +2,16 @@
 
 use dockfw_compat::savers;
 use dockfw_policy::address::Family;
+use dockfw_system::programs::at_once;
 
-use super::programs::said;
+use super::programs::{said, said_by};
 
 /// All rules of every variant that is there.
 pub(super) fn everywhere() -> impl Iterator<Item = (Family, String)> {
     let programs = Family::BOTH
         .into_iter()
         .flat_map(|family| savers(family).into_iter().map(move |program| (family, program)));
-    programs.filter_map(|(family, program)| Some((family, said(program, &[])?)))
+    at_once(programs, |(family, program)| Some((family, said_by(&program, &[])?))).into_iter().flatten()
 }
 
 /// All rules of a family, by the iptables that Docker finds as well.

@@ -1,13 +1,15 @@
 //! The netlink socket: opened, asked, and listened to.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use dockfw_policy::engine::EngineError;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::sys::time::TimeVal;
 use nix::{setsockopt_impl, sockopt_impl};
 
 use super::message::{self, Head, Message, Messages, Reply};
@@ -30,6 +32,30 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 const SEND_BUFFER: usize = 128 * 1024 * 1024;
 /// What the kernel wants to be left of it (`netlink_sendmsg`, af_netlink.c).
 const SEND_OVERHEAD: usize = 32;
+
+/// How long the kernel may take for one datagram. As a rule it has answered when it has taken the question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes a netlink socket give up when the kernel does not answer: to read is then an error, in the words of [`read_error`].
+pub(crate) fn limit(socket: &impl AsFd) -> nix::Result<()> {
+    limit_to(socket, PATIENCE)
+}
+
+fn limit_to(socket: &impl AsFd, time: Duration) -> nix::Result<()> {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    setsockopt(socket, sockopt::ReceiveTimeout, &TimeVal::new(seconds, time.subsec_micros().into()))
+}
+
+/// What it means that reading from a socket with a [`limit`] failed.
+pub(crate) fn read_error(errno: Errno) -> io::Error {
+    match errno {
+        Errno::EAGAIN => {
+            let silence = format!("the kernel did not answer within {} s", PATIENCE.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, silence)
+        }
+        errno => errno.into(),
+    }
+}
 
 /// A socket that talks to netfilter in the process's network namespace.
 #[derive(Debug)]
@@ -69,7 +95,7 @@ pub(crate) struct Replies {
 pub(crate) fn io_error(doing: impl Into<String>, errno: Errno) -> EngineError {
     match errno {
         Errno::EPERM | Errno::EACCES => EngineError::NotPermitted,
-        errno => EngineError::Io { doing: doing.into(), source: io::Error::from(errno) },
+        errno => EngineError::Io { doing: doing.into(), source: read_error(errno) },
     }
 }
 
@@ -106,6 +132,7 @@ impl Socket {
         // Connected to the kernel: no other process can send to it.
         socket::bind(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         socket::connect(self.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        limit(&self.fd)?;
         or_do_without(setsockopt(&self.fd, ExtendedAck, &true))?;
         or_do_without(setsockopt(&self.fd, CappedAck, &true))?;
         setsockopt(&self.fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
@@ -233,4 +260,19 @@ fn too_large(bytes: usize) -> EngineError {
         "the ruleset takes {bytes} bytes, more than this process may send to the kernel at once; \
          outside of containers root may send more, or raise net.core.wmem_max"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_does_not_answer_is_not_waited_for() {
+        let mut socket = Socket::open().unwrap();
+        limit_to(&socket.fd, Duration::from_millis(50)).unwrap();
+        // What is no request is passed over (netlink_rcv_skb, af_netlink.c).
+        let error = socket.request(0, 0, |_| {}, |_| {}).unwrap_err();
+        let RequestError::Engine(error) = error else { panic!("{error:?}") };
+        assert!(error.in_full().contains("the kernel did not answer"), "{}", error.in_full());
+    }
 }

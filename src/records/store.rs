@@ -284,7 +284,9 @@ fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let beside = directory.join(format!("{name}.new"));
     let write = || -> io::Result<()> {
         let mut options = File::options();
-        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        // With O_NONBLOCK, to open a pipe is an error, and not to wait for somebody to read from it.
+        options.create(true).truncate(true).write(true).mode(0o600).custom_flags(O_NONBLOCK);
+        let mut file = options.open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, &path)?;

@@ -149,7 +149,7 @@ impl Before {
             store.keep(sources)?;
         }
         let chosen = match &self.state.pending {
-            Some(pending) => Some(enact::restore(store, &pending.policy, lock)?),
+            Some(pending) => Some(enact::restore(store, &pending.policy, lock)?.chosen),
             None => enact::go_back(store, self.state.confirmed.as_ref(), lock)?,
         };
         store.write(&self.state.hand_over(id))?;

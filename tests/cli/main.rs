@@ -16,6 +16,7 @@ mod damage;
 mod desk;
 mod diff;
 mod explain;
+mod hangs;
 mod host;
 mod import;
 mod kernel;

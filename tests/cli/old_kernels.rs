@@ -52,7 +52,7 @@ fn rule(arguments: &[(u8, i32)]) -> SeccompRule {
 }
 
 /// For the thread, and for the processes that it starts.
-fn refuse(errno: i32, rules: Vec<Rules>) {
+pub(crate) fn refuse(errno: i32, rules: Vec<Rules>) {
     let architecture = std::env::consts::ARCH.try_into().unwrap();
     let errno = SeccompAction::Errno(errno as u32);
     let filter =

@@ -427,8 +427,8 @@ fn an_apply_that_is_killed_half_way_is_taken_back_whole() {
     let waiter = Running::start(command.env("PATH", path));
     host.script("read -r here <here; kill -KILL $(cat waiter)").exits(0);
     waiter.ends(137);
-    // The watcher stands in line behind the program. (/proc/locks leaves out locks whose owner has died.)
-    host.wait_for("grep lock /proc/$(pgrep -x dockfw)/wchan");
+    // The watcher stands in line behind the program.
+    host.wait_for("ls -l /proc/$(pgrep -x dockfw)/fd | grep /run/dockfw/lock");
     host.script("echo >go").exits(0);
     // The kernel keeps 15 characters of a name.
     host.wait_for("! pgrep -x ip6tables-resto");

@@ -16,8 +16,8 @@ use super::*;
 use dockfw_policy::engine::Presence;
 
 use crate::normal::Protocols;
-use crate::run::find;
 use crate::tools::{Tools, Variant, base_name};
+use dockfw_system::programs::find;
 
 /// One policy file in memory.
 struct OneFile(String);

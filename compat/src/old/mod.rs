@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
+use dockfw_system::programs::{at_once, find as find_program};
 
-use crate::host::{self, release_set, set_names, tools};
+use crate::host::{self, release_set, saved_sets, set_names, tools};
 use crate::plan::{Line, Restore};
-use crate::run::{at_once, find as find_program, run};
 use crate::saved::Table;
 use crate::text;
 use crate::tools::Tools;
@@ -72,7 +72,7 @@ pub fn take_out(variant: &str) -> Result<bool, EngineError> {
 /// Puts rules back that were taken out of a variant of iptables, in one transaction. What this engine has in their place
 /// makes room.
 pub fn put_back(variant: &str, saved: &str) -> Result<(), EngineError> {
-    let tools = all_tools().into_iter().find(|tools| tools.variant.name() == variant);
+    let tools = all_tools()?.into_iter().find(|tools| tools.variant.name() == variant);
     let tools = tools.ok_or_else(|| EngineError::Unsupported(format!("iptables-{variant} is not there")))?;
     let table = filter_of(&tools)?;
     if table.has_foreign_filters() {
@@ -88,7 +88,10 @@ pub fn merge(newer: &str, older: &str) -> String {
 
 /// Destroys the set of the old layout. Returns whether it was there.
 pub fn destroy_set() -> Result<bool, EngineError> {
-    let Some(ipset) = find_program("ipset").filter(|_| is_set_there()) else { return Ok(false) };
+    let Some(ipset) = find_program("ipset") else { return Ok(false) };
+    if !is_set_there()? {
+        return Ok(false);
+    }
     match release_set(&ipset, SET)? {
         None => Ok(true),
         Some(complaint) => Err(EngineError::Unsupported(format!("the set {SET} stays: {complaint}"))),
@@ -97,19 +100,16 @@ pub fn destroy_set() -> Result<bool, EngineError> {
 
 /// What `iptables-save` prints, for each variant that has tables, and `ipset save`.
 pub fn live() -> Result<(BTreeMap<&'static str, String>, String), EngineError> {
-    let saved = at_once(all_tools(), |tools| Ok((tools.variant.name(), tools.saved(Family::Ipv4)?)));
+    let saved = at_once(all_tools()?, |tools| Ok((tools.variant.name(), tools.saved(Family::Ipv4)?)));
     let rules = saved.into_iter().collect::<Result<BTreeMap<_, _>, EngineError>>()?;
-    let sets = match find_program("ipset") {
-        Some(ipset) => run(&ipset, &["save"], "")?.stdout,
-        None => String::new(),
-    };
-    Ok((rules, sets))
+    let sets = find_program("ipset").map(|ipset| saved_sets(&ipset)).transpose()?;
+    Ok((rules, sets.unwrap_or_default()))
 }
 
-/// Whether the set of the old layout is there. No rule can name a set that is not, and to ask for it is cheaper than to read
-/// rules.
-pub fn is_set_there() -> bool {
-    set_names().is_ok_and(|names| names.iter().any(|name| name == SET))
+/// Whether the set of the old layout is there, as far as the program `ipset` knows. No rule can name a set that is not, and to ask for
+/// it is cheaper than to read rules.
+pub fn is_set_there() -> Result<bool, EngineError> {
+    Ok(set_names()?.iter().any(|name| name == SET))
 }
 
 /// Whether the set of the old layout is certain not to be there; an error where the kernel does not answer. Where the program `ipset` is
@@ -119,10 +119,10 @@ pub fn is_set_gone() -> Result<bool, EngineError> {
 }
 
 fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {
-    if !is_set_there() {
+    if !is_set_there()? {
         return Ok(vec![]);
     }
-    let read = at_once(all_tools(), |tools| filter_of(&tools).map(|table| (tools, table)));
+    let read = at_once(all_tools()?, |tools| filter_of(&tools).map(|table| (tools, table)));
     // What holds rules that iptables can't write down is not readable, and was not made by the old layout.
     let tables = read.into_iter().filter(|table| !matches!(table, Err(EngineError::Unsupported(_))));
     tables
@@ -133,8 +133,13 @@ fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {
         .collect()
 }
 
-fn all_tools() -> Vec<Tools> {
-    tools().map(|(usual, other)| [Some(usual), other].into_iter().flatten().collect()).unwrap_or_default()
+/// None if iptables is not there.
+fn all_tools() -> Result<Vec<Tools>, EngineError> {
+    match tools() {
+        Ok((usual, other)) => Ok([Some(usual), other].into_iter().flatten().collect()),
+        Err(EngineError::Unsupported(_)) => Ok(vec![]),
+        Err(error) => Err(error),
+    }
 }
 
 fn filter_of(tools: &Tools) -> Result<Table, EngineError> {

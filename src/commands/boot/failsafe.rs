@@ -1,0 +1,103 @@
+//! The fail-safe: what is in force if no policy can be.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::bail;
+use dockfw_policy::Strictness;
+use dockfw_policy::policy::{Backend, Policy};
+
+use crate::cli::Failsafe;
+use crate::enact::{self, InForce};
+use crate::engines::{self, Chosen, fit_to_host};
+use crate::host::programs;
+use crate::lock::Lock;
+use crate::records::Sources;
+
+/// The port of SSH if sshd does not say its own (RFC 4253, 4).
+const SSH: u16 = 22;
+
+/// Whom to ask, in this order: who hangs keeps one engine, and not both.
+const BACKENDS: [Backend; 3] = [Backend::Auto, Backend::Nftables, Backend::Iptables];
+
+/// Puts the fail-safe in force, by the first engine that can. Programs that are started hold the lock, if there is one. Returns also
+/// what it does, in words.
+pub(super) fn put_in_force(failsafe: Failsafe, lock: Option<&Lock>) -> anyhow::Result<(InForce, String)> {
+    let (text, words) = text(failsafe);
+    let policy = fit_to_host(load(&text)?);
+    lock.map(Lock::share).transpose()?;
+    let mut failures = Vec::new();
+    for backend in BACKENDS {
+        match put_in_force_by(backend, &policy) {
+            Ok(in_force) => return Ok((in_force, words)),
+            Err(error) => failures.push(format!("{backend}: {error:#}")),
+        }
+    }
+    bail!("not even the fail-safe could be put in force: {}", failures.join("; "))
+}
+
+fn put_in_force_by(backend: Backend, policy: &Policy) -> anyhow::Result<InForce> {
+    let chosen = Chosen::by(backend, false)?;
+    let ruleset = engines::compile_for(chosen.engine.name(), policy);
+    chosen.engine.apply(&ruleset)?;
+    Ok(InForce { chosen, ruleset })
+}
+
+fn load(text: &str) -> anyhow::Result<Policy> {
+    let path = Path::new("/failsafe");
+    enact::load_quietly(path, &Sources::of_file(path, text), Strictness::Strict)
+}
+
+/// A policy for a host whose own is lost, and what it does in words.
+fn text(failsafe: Failsafe) -> (String, String) {
+    let closed = "trusted = []\n".to_owned();
+    match failsafe {
+        Failsafe::Closed => (closed, "nobody reaches anything".into()),
+        Failsafe::Ssh => {
+            let ports = ssh_ports(&programs::said("sshd", &["-T"]).unwrap_or_default());
+            let quoted: Vec<_> = ports.iter().map(|port| format!("\"{port}/tcp\"")).collect();
+            let rule = format!("[[allow]]\nname = \"ssh\"\nports = [{}]\nto = \"host\"\n", quoted.join(", "));
+            (closed + &rule, format!("everyone reaches {} of the host, and nothing else", quoted.join(", ")))
+        }
+    }
+}
+
+/// The ports that `sshd -T` names. What it listens on is in `listenaddress [::]:22`, perhaps with `rdomain` behind it; `port 22` is
+/// only for addresses that are given without a port, and is said in any case.
+fn ssh_ports(said: &str) -> Vec<u16> {
+    let listens =
+        said.lines().filter_map(|line| line.strip_prefix("listenaddress ")?.split_whitespace().next());
+    let of_addresses = ports(listens.filter_map(|address| Some(address.rsplit_once(':')?.1)));
+    let found = if of_addresses.is_empty() {
+        ports(said.lines().filter_map(|line| line.strip_prefix("port ")))
+    } else {
+        of_addresses
+    };
+    if found.is_empty() { vec![SSH] } else { found.into_iter().collect() }
+}
+
+fn ports<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<u16> {
+    words.filter_map(|word| word.trim().parse().ok()).filter(|port| *port != 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sshd_says_its_ports() {
+        assert_eq!(ssh_ports("port 2222\nport 22\nportx 1\naddressfamily any\n"), [22, 2222]);
+        let listens = "port 22\nlistenaddress [2001:db8::1]:2222\nlistenaddress 0.0.0.0:2022 rdomain mgmt\n";
+        assert_eq!(ssh_ports(listens), [2022, 2222]);
+        assert_eq!(ssh_ports("port 0\nport x\n"), [22]);
+        assert_eq!(ssh_ports(""), [22]);
+    }
+
+    #[test]
+    fn the_fail_safes_are_policies() {
+        for failsafe in [Failsafe::Ssh, Failsafe::Closed] {
+            let policy = load(&text(failsafe).0).unwrap();
+            assert_eq!(policy.allow.len(), usize::from(failsafe == Failsafe::Ssh));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The stop-gap: what is in force while a boot takes longer than a host can be without a firewall. Whatever it waits for (a program, a
+//! file on a dead mount, the lock), the fail-safe is in force in the meantime, and the policy takes its place when it comes.
+
+use std::process;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::failsafe;
+use crate::cli::Failsafe;
+use crate::enact::InForce;
+use crate::engines::{self, Chosen};
+use crate::exit::Exit;
+use crate::lock::Lock;
+use crate::talk::say;
+
+/// For so long, a boot may have nothing in force. To put the fail-safe there may take the time of two programs that hang more.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So long after that, it has failed: much else of the host waits for it. A program that loads rules has five minutes.
+const END: Duration = Duration::from_secs(370);
+
+/// What a boot tells of itself.
+enum Event {
+    /// There is no way on.
+    Failed,
+    /// Something is in force.
+    Done,
+}
+
+/// A thread that looks at the clock.
+pub(super) struct StopGap {
+    boot: Sender<Event>,
+    /// Returns whether the fail-safe was put in force.
+    clock: JoinHandle<bool>,
+}
+
+impl StopGap {
+    /// Begins to look at the clock.
+    pub(super) fn watch(failsafe: Failsafe) -> Self {
+        let (boot, events) = mpsc::channel();
+        let clock = thread::spawn(move || match events.recv_timeout(PATIENCE) {
+            Ok(Event::Failed) => fill(failsafe),
+            Ok(Event::Done) | Err(RecvTimeoutError::Disconnected) => false,
+            Err(RecvTimeoutError::Timeout) => {
+                say(format_args!(
+                    "the policy is not in force after {} s, but will be when it can",
+                    PATIENCE.as_secs()
+                ));
+                let is_filled = fill(failsafe);
+                if matches!(events.recv_timeout(END), Err(RecvTimeoutError::Timeout)) {
+                    give_up();
+                }
+                is_filled
+            }
+        });
+        Self { boot, clock }
+    }
+
+    /// There is no way on: the fail-safe is put in force at once.
+    pub(super) fn fill(self) {
+        self.end(Event::Failed);
+    }
+
+    /// Something is in force, and is to stay so: it takes the place of the stop-gap, if that was there.
+    pub(super) fn give_way(self, in_force: InForce, lock: &Lock) -> anyhow::Result<Chosen> {
+        if !self.end(Event::Done) {
+            return Ok(in_force.chosen);
+        }
+        let chosen = Chosen::by(in_force.chosen.backend(), false)?;
+        chosen.put_in_force(&in_force.ruleset, lock)?;
+        Ok(chosen)
+    }
+
+    fn end(self, event: Event) -> bool {
+        // Who looks no more at the clock has ended.
+        let _ = self.boot.send(event);
+        self.clock.join().unwrap_or(true)
+    }
+}
+
+/// Puts the fail-safe in force, unless anything is. Returns whether it did.
+fn fill(failsafe: Failsafe) -> bool {
+    if engines::is_any_in_force() {
+        return false;
+    }
+    match failsafe::put_in_force(failsafe, None) {
+        Ok((_, words)) => {
+            say(format_args!("until then the fail-safe is in force: {words}"));
+            true
+        }
+        Err(error) => {
+            say(format_args!("NOTHING IS IN FORCE: {error:#}"));
+            // Part of it may be.
+            true
+        }
+    }
+}
+
+fn give_up() -> ! {
+    let seconds = (PATIENCE + END).as_secs();
+    say(format_args!(
+        "given up after {seconds} s; what is in force stays. See what this host waits for, and then: dockfw boot"
+    ));
+    process::exit(Exit::Failed as i32)
+}
