@@ -344,8 +344,8 @@ fn value(form: Form, bytes: &[u8]) -> String {
         (Form::PacketType, [libc::PACKET_HOST]) => "host".into(),
         (Form::AddressType, _) if bytes == u32::from(libc::RTN_LOCAL).to_ne_bytes() => "local".into(),
         (Form::AddressType, _) if bytes == u32::from(libc::RTN_UNICAST).to_ne_bytes() => "unicast".into(),
-        (Form::Presence, [0]) => "missing".into(),
-        (Form::Presence, [1]) => "exists".into(),
+        (Form::Presence, _) if bytes.iter().all(|byte| *byte == 0) => "missing".into(),
+        (Form::Presence, _) => "exists".into(),
         _ => format!("0x{}", hex(bytes)),
     }
 }
