@@ -12,7 +12,7 @@ use dockfw_policy::walk::{
 
 use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
 use crate::settings::Engine;
-use crate::world::{ELSEWHERE, World};
+use crate::world::{DOCKER, ELSEWHERE, World};
 
 /// Ports outside, of which rules speak and do not.
 const OUTSIDE_PORTS: [u16; 3] = [443, 7000, 8080];
@@ -84,6 +84,7 @@ impl Stream {
             opens: self.transport == Transport::Tcp,
         };
         Packet {
+            // The world leads every source back to the container, and only its bridge is asked for that.
             sender: Sender { address: source, is_own: false, reverse_path_fails: false },
             path: Path {
                 destination: self.destination,
@@ -113,7 +114,6 @@ impl fmt::Display for Stream {
 
 /// The links, by their numbers.
 const OUTSIDE: [usize; 2] = [0, 1];
-const DOCKER: usize = 2;
 
 /// Where streams come from and where they go to.
 struct Ends<'a> {

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Netns, Sender, run, run_with_input};
+use dockfw_lab::{Netns, Sender, run_with_input};
 use dockfw_policy::walk::Interface;
 use nix::ifaddrs::getifaddrs;
 
@@ -60,6 +60,9 @@ pub(crate) struct Link {
     pub(crate) far: Place,
 }
 
+/// The number of `docker0` among the links.
+pub(crate) const DOCKER: usize = 2;
+
 /// The host.
 pub(crate) struct World {
     pub(crate) host: Netns,
@@ -84,7 +87,7 @@ pub(crate) fn with<T>(
 
 impl World {
     /// Makes ready for the flood: any source is believed, connection tracking forgets at once, nobody is asked for a hardware
-    /// address, and no answer finds a way back.
+    /// address, and all answers end in the container.
     fn prepare(&self) -> Result<()> {
         for scope in ["all", "default", "wan0", "lan0", "docker0"] {
             self.host.set_sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0")?;
@@ -93,7 +96,7 @@ impl World {
             self.host.set_sysctl(&format!("net.netfilter.nf_conntrack_{timeout}"), "1")?;
         }
         self.links.iter().try_for_each(|link| self.know(link))?;
-        self.lead_outside_alone()
+        self.lead_back()
     }
 
     /// Tells the host who has the addresses at the other end of a link.
@@ -106,15 +109,18 @@ impl World {
         self.host.ip(&[&v4, &v6])
     }
 
-    /// Routes what containers send, and nothing else: least of all answers.
-    fn lead_outside_alone(&self) -> Result<()> {
+    /// Routes what containers send to the outside, and all else to the container, which passes nothing on: no answer reaches who is
+    /// said to have asked, and whatever source the container sends with is one that belongs to its network.
+    fn lead_back(&self) -> Result<()> {
+        for forwarding in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
+            self.container().netns.set_sysctl(forwarding, "0")?;
+        }
         for (network, router) in ELSEWHERE_NETWORKS.iter().zip(self.outside().addresses) {
             self.host.ip(&[&format!("route add {network} via {router}")])?;
         }
-        for (everyone, family) in [("0.0.0.0/0", "-4"), ("::/0", "-6")] {
-            // There may be none.
-            let _ = self.host.run(|| run(Command::new("ip").args([family, "route", "delete", "default"])));
-            self.host.ip(&[&format!("route add blackhole {everyone}")])?;
+        let bridge = &self.links[DOCKER].interface;
+        for (everyone, container) in ["0.0.0.0/0", "::/0"].iter().zip(self.container().addresses) {
+            self.host.ip(&[&format!("route replace {everyone} via {container} dev {bridge}")])?;
         }
         Ok(())
     }
@@ -132,7 +138,7 @@ impl World {
 
     /// The other side of `docker0`.
     pub(crate) fn container(&self) -> &Place {
-        &self.links[2].far
+        &self.links[DOCKER].far
     }
 
     /// Where packets out of containers come by.
