@@ -8,6 +8,7 @@ mod exit;
 mod explain;
 mod exposure;
 mod files;
+mod foreign;
 mod host;
 mod import;
 mod lock;

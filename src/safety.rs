@@ -15,7 +15,8 @@ use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};
 
-use crate::host::docker::{Node, Published, Swarm};
+use crate::exposure::Held;
+use crate::host::docker::{Node, Proxied, Published, Swarm};
 use crate::host::links::Link;
 
 /// A reason not to apply a policy to this host, with what to do about it.
@@ -26,16 +27,11 @@ fn fits(patterns: &[IfPattern], name: &str) -> bool {
 }
 
 /// What an operator may not expect of the policy on this host.
-pub(crate) fn notes(
-    policy: &Policy,
-    links: &[Link],
-    published: &[Published],
-    docker_uses_nftables: bool,
-) -> Vec<String> {
+pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<String> {
     let overlaps = trusted_docker_networks(policy, links);
     let uncovered = unfiltered(policy, links)
         .map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name));
-    let lost = lost_to_containers(policy, published, docker_uses_nftables);
+    let lost = held.iter().filter_map(|held| lost_to_containers(policy, &held.published, held.by));
     overlaps.into_iter().chain(uncovered).chain(lost).collect()
 }
 
@@ -87,14 +83,12 @@ pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> O
     })
 }
 
-/// Published ports that containers can't reach by an address of their host, and the rule that gives them back. Docker's
-/// nftables backend leaves to docker-proxy only what comes from the port's own network.
-fn lost_to_containers(
-    policy: &Policy,
-    published: &[Published],
-    docker_uses_nftables: bool,
-) -> Option<String> {
-    let containers = if docker_uses_nftables { "containers of the same network" } else { "containers" };
+/// Published ports, held by docker-proxy, that containers can't reach by an address of their host, and the rule that gives them back.
+fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> Option<String> {
+    let containers = match by {
+        Proxied::All => "containers",
+        Proxied::OwnNetwork => "containers of the same network",
+    };
     let ports = published.iter().filter_map(|port| Some((port.service()?, port.container.as_str())));
     let lost: BTreeSet<_> = ports.filter(|(service, _)| !open_to_containers(policy, *service)).collect();
     let names: Vec<_> = lost.iter().map(|(service, name)| format!("{service} ({name})")).collect();

@@ -12,7 +12,7 @@ use super::{judge, load};
 use crate::cli::Check;
 use crate::engines;
 use crate::exit::Exit;
-use crate::host::{capabilities, docker, firewalls, netfilter, persistence};
+use crate::host::{capabilities, docker, firewalls, persistence, reverse_path};
 use crate::safety::{self, host::Host};
 
 /// What is said before the objections.
@@ -55,10 +55,10 @@ fn engine_note(policy: &Policy) -> Option<String> {
 fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<String>> {
     let Gathered { facts, .. } = gather().context("can't read the host's interfaces")?;
     let names = facts.links.iter().map(|link| &link.name);
-    let reverse_path = names.filter_map(|name| Some((name.clone(), netfilter::reverse_path_filter(name)?)));
+    let reverse_path =
+        names.filter_map(|name| Some((name.clone(), reverse_path::reverse_path_filter(name)?)));
     let host = Host {
         facts: &facts,
-        others: &netfilter::read(),
         docker_uses_nftables: docker::uses_nftables(),
         docker_chains: &dockfw_compat::docker_chains().unwrap_or_default(),
         reverse_path: &reverse_path.collect(),

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Context;
 use dockfw_policy::Strictness;
-use dockfw_policy::address::Family;
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::Verdict;
@@ -16,10 +15,12 @@ use super::load;
 use crate::cli::Explain;
 use crate::engines::{self, Chosen, IPTABLES, NFTABLES, fit_to_host};
 use crate::exit::{Exit, Stop};
-use crate::explain::{Asked, Explanation, HookVerdict, Kind, Objection, Others, Question, Target, explain};
+use crate::explain::{
+    Asked, Asks, Explanation, HookVerdict, Kind, Objection, Question, Target, Way, explain,
+};
 use crate::exposure::Rules;
 use crate::host::routes::{self, Route};
-use crate::host::{capabilities, docker, others};
+use crate::host::{capabilities, others};
 use crate::talk::say;
 
 /// What `--json` writes.
@@ -81,26 +82,14 @@ fn compiled(
 /// This host.
 struct Live;
 
-impl Others for Live {
-    fn forward_drops(&self, family: Family) -> Option<bool> {
-        others::forward_drops(family)
-    }
-
-    fn direct_is_dropped(&self, address: IpAddr) -> Option<bool> {
-        others::direct_is_dropped(address)
-    }
-
-    fn docker_version(&self) -> Option<Vec<u32>> {
-        docker::version()
-    }
-
-    fn docker_uses_nftables(&self) -> bool {
-        docker::uses_nftables()
-    }
-
+impl Asks for Live {
     fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route> {
         let route = by.map_or_else(|| routes::towards(to, None), |by| routes::out_by(to, by));
         route.inspect_err(|error| log::warn!("no way to {to} can be asked for: {error}")).ok()?
+    }
+
+    fn set_has(&self, set: &str, address: IpAddr) -> Option<bool> {
+        others::set_has(set, address)
     }
 }
 
@@ -117,14 +106,35 @@ fn say_limits(report: &Report) {
 }
 
 fn print(report: &Report) {
-    let Explanation { packet, target, hooks, others, verdict, .. } = &report.explanation;
+    let Explanation { packet, target, hooks, ways, others, verdict, is_certain } = &report.explanation;
     let Asked { from, to, port, incoming, outgoing, .. } = packet;
     println!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref()));
     println!("there: {}", there(target));
+    if let [only] = ways.as_slice() {
+        only.to.iter().for_each(|to| println!("led to {to} by: {}", by(only)));
+    }
     println!();
     hooks.iter().for_each(print_hook);
     others.iter().for_each(print_objection);
-    println!("verdict    {}", name(*verdict));
+    println!("verdict    {}{}", name(*verdict), if *is_certain { "" } else { "?" });
+    if ways.len() > 1 {
+        println!("\nit can't be told which of these becomes of it:");
+        ways.iter().for_each(|way| println!("  {}  {}", name(way.verdict), led(way)));
+    }
+}
+
+/// The rule of others that leads a packet, with its table.
+fn by(way: &Way) -> String {
+    let rule = way.rule.as_deref().unwrap_or("what Docker says of its ports");
+    way.table.as_ref().map_or_else(|| rule.to_owned(), |table| format!("{rule} [{table}]"))
+}
+
+/// Where a way leads, in words.
+fn led(way: &Way) -> String {
+    way.to.map_or_else(
+        || "it stays as it was dialled".into(),
+        |to| format!("it is led to {to} by: {}", by(way)),
+    )
 }
 
 fn way_out(outgoing: Option<&str>) -> String {
@@ -148,6 +158,11 @@ fn there(target: &Target) -> String {
             format!("a port published by container {container}{port}{address}{by}")
         }
         Kind::Mesh => format!("a port that Swarm's mesh publishes for service {container}{port}"),
+        Kind::Translated => {
+            let own = target.container.as_ref().map(|name| format!(", of container {name}"));
+            let port = target.container_port.map(|port| format!(", port {port}")).unwrap_or_default();
+            format!("what a rule of translation leads to{address}{port}{}", own.unwrap_or_default())
+        }
         Kind::Container => format!("container {container}, by its own address"),
         Kind::Elsewhere => "neither this host nor a container that is known".into(),
         Kind::Nothing => "nothing that is known to answer".into(),

@@ -30,10 +30,14 @@ use dockfw_policy::{Files, Loaded, Strictness};
 
 use crate::engines::fit_to_host;
 use crate::exit::{Exit, Stop};
+use crate::exposure::{Facts, Held, held};
 use crate::files::Disk;
-use crate::host::{docker, links};
+use crate::host::docker::{Network, Published};
+use crate::host::links::Link;
+use crate::host::{docker, links, others};
 use crate::records::{Recorder, Sources};
 use crate::safety::interfaces;
+use crate::safety::usage::Usage;
 use crate::{safety, talk};
 
 /// Reads and validates the policy.
@@ -85,19 +89,27 @@ fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) 
     objections.extend(interfaces::wide_exemptions(policy, &links));
     objections.extend(interfaces::routed_crossings(policy, &links));
     let published = docker::published().unwrap_or_default();
-    let usage = usage::survey(policy, &links, &published);
+    let networks = docker::networks().unwrap_or_default();
+    let usage = Usage { networks: networks.clone(), ..usage::survey(policy, &links, &published) };
     let mut hurt: Vec<_> = interfaces::unnamed(policy, &links, &usage).into_iter().collect();
     hurt.extend(safety::usage::cut_off_clients(policy, &links, &usage));
     if !hurt.is_empty() && is_first()? {
         objections.append(&mut hurt);
     }
-    // Where Docker publishes ports, its tables are there, and it need not be asked what it filters with.
-    let docker_uses_nftables = !docker::tables().is_empty();
-    let mut notes = safety::notes(policy, &links, &published, docker_uses_nftables);
+    let mut notes = safety::notes(policy, &links, &held_ports(&links, networks, published));
     notes.extend(safety::usage::notes(policy, &usage));
     let mut judgement = Judgement { objections, notes };
     lockout::judge(policy, &links, &mut judgement);
     Ok(judgement)
+}
+
+/// The published ports that docker-proxy holds for containers. Where there are none, nobody's rules are read: while a host boots, say.
+fn held_ports(links: &[Link], networks: Vec<Network>, published: Vec<Published>) -> Vec<Held> {
+    if published.is_empty() {
+        return Vec::new();
+    }
+    let (others, docker) = (others::read(), docker::behaviour());
+    held(&Facts { links: links.to_vec(), networks, published, others, docker, ..Facts::default() })
 }
 
 impl Judgement {

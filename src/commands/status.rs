@@ -84,9 +84,10 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
     let false_bridges = safety::interfaces::false_bridges(policy, &facts.links);
     report.in_force &= false_bridges.is_empty();
     report.differences.extend(false_bridges);
-    report.exposed = exposed_by(report.engine, policy, &facts);
+    let (exposed, open_questions) = exposed_by(report.engine, policy, &facts);
+    report.exposed = exposed;
     report.uncovered = uncovered(policy, &facts);
-    report.unknown.extend(unknown);
+    report.unknown.extend(unknown.into_iter().chain(open_questions));
     remember(&mut report, sources);
     Ok(report)
 }
@@ -146,7 +147,7 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
 }
 
 /// Where nothing of dockfw is there, no rule objects to anything.
-fn exposed_by(engine: Option<&str>, policy: &Policy, facts: &Facts) -> Vec<Exposed> {
+fn exposed_by(engine: Option<&str>, policy: &Policy, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let ruleset = match engine {
         Some(engine) => engines::compile_for(engine, policy),
         None => Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] },

@@ -1,27 +1,30 @@
-//! What becomes of one packet on this host, and why: the facts of the host are put together to a path, which is walked
-//! through the ruleset; what Docker's own rules do to what dockfw lets through comes after.
+//! What becomes of one packet on this host, and why: it is led where the live rules of translation lead it, walked through the ruleset
+//! on that way, and where dockfw lets it through, walked through the live rules of others.
 //!
-//! Pure, but for the questions to routing that the caller answers.
+//! Pure, but for questions about routes and sets that the caller answers.
 
-mod docker;
+mod others;
 mod situation;
 mod target;
+mod ways;
 mod words;
 
 use std::net::IpAddr;
 
-use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::{Hook, Match, Ruleset};
 use dockfw_policy::service::Service;
-use dockfw_policy::walk::{self, Decision, Packet, Sender, Verdict};
+use dockfw_policy::walk::{Decision, Packet, Verdict};
 use serde::Serialize;
 
 use crate::exposure::{Facts, Rules};
 use crate::host::routes::Route;
 
-pub(crate) use docker::Objection;
+pub(crate) use others::Objection;
+use others::Surroundings;
 use situation::{Unclear, situation};
 pub(crate) use target::{Kind, Target};
+use ways::Walked;
+pub(crate) use ways::Way;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -36,35 +39,30 @@ pub(crate) struct Question {
     pub(crate) to: Option<IpAddr>,
 }
 
-/// What else of the host is looked at where it matters. What can't be read is nothing.
-pub(crate) trait Others {
-    /// Whether the policy of FORWARD is DROP.
-    fn forward_drops(&self, family: Family) -> Option<bool>;
-
-    /// Whether a rule drops what is sent straight to a container's address.
-    fn direct_is_dropped(&self, address: IpAddr) -> Option<bool>;
-
-    /// The numbers of Docker's version.
-    fn docker_version(&self) -> Option<Vec<u32>>;
-
-    /// Whether Docker filters with nftables itself.
-    fn docker_uses_nftables(&self) -> bool;
-
+/// What else of the host is asked about. What can't be told is nothing.
+pub(crate) trait Asks {
     /// Where routing leads; out by the interface of this index, if one is given.
     fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route>;
+
+    /// Whether a set of ipset has an address.
+    fn set_has(&self, set: &str, address: IpAddr) -> Option<bool>;
 }
 
 /// What becomes of the packet.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Explanation {
-    /// What dockfw decides.
+    /// What dockfw decides, on the first of the ways.
     pub(crate) verdict: Verdict,
+    /// Whether it decides the same on all of them, and all of them are known.
+    pub(crate) is_certain: bool,
     /// The packet.
     pub(crate) packet: Asked,
     /// What is there.
     pub(crate) target: Target,
     /// What each hook decides.
     pub(crate) hooks: Vec<HookVerdict>,
+    /// Where rules of others may lead the packet: one, unless that can't be told.
+    pub(crate) ways: Vec<Way>,
     /// What others have against what dockfw lets through, Docker above all; empty where nothing is known.
     pub(crate) others: Vec<Objection>,
 }
@@ -116,37 +114,49 @@ pub(crate) struct Decider {
 pub(crate) fn explain(
     rules: Rules<'_>,
     facts: &Facts,
-    others: &dyn Others,
+    asks: &dyn Asks,
     question: &Question,
 ) -> Result<Explanation, Unclear> {
-    let situation = situation(question, &facts.links, others)?;
-    let target = target::target(&situation, question, facts, others);
-    let packet = Packet {
-        sender: Sender {
-            address: question.from,
-            is_own: situation.from_is_own,
-            reverse_path_fails: situation.reverse_path_fails,
-        },
-        path: target.path(&situation, question, |link| rules.interface(link)),
+    let situation = situation(question, &facts.links, asks)?;
+    let surroundings = Surroundings { asks, tables: &facts.others.tables };
+    let arrival = surroundings.arrival(&situation, question);
+    let walk = |way| Walked::new(way, rules, facts, asks, &situation, question);
+    // Where it is not sure to be led, there need be no way on.
+    let ways: Vec<_> = arrival.ways.iter().map(walk).collect();
+    let (ways, nowhere): (Vec<_>, Vec<_>) = ways.into_iter().partition(Result::is_ok);
+    let ways: Vec<_> = ways.into_iter().flatten().collect();
+    let Some(first) = ways.first() else {
+        return Err(nowhere.into_iter().find_map(Result::err).unwrap_or(Unclear::NoWayOn(situation.to)));
     };
-    let decisions = walk::explain_path(rules.ruleset, &packet);
-    let verdict = decisions.last().map_or(Verdict::Pass, |decision| decision.verdict);
+    let verdict = first.verdict();
+    let is_same = ways.iter().all(|way| way.verdict() == verdict);
+    let is_all_read = facts.others.unreadable.is_empty();
     let objections = match verdict {
-        Verdict::Pass => docker::objections(&situation, question, &target, facts, others),
+        Verdict::Pass => {
+            let read = surroundings.objections(&situation, question, &arrival, &ways);
+            let unread = || others::by_version(&situation, question, &first.target, facts);
+            if is_all_read {
+                read
+            } else {
+                read.into_iter().map(Objection::doubted).chain(unread()).collect()
+            }
+        }
         Verdict::Drop => Vec::new(),
     };
     Ok(Explanation {
         verdict,
-        hooks: decisions.iter().map(|decision| told(rules.ruleset, decision, &packet)).collect(),
+        is_certain: is_same && arrival.unknown.is_empty() && is_all_read,
+        hooks: first.decisions.iter().map(|one| told(rules.ruleset, one, &first.packet)).collect(),
         packet: Asked {
             from: question.from,
             from_is_own: situation.from_is_own,
             to: situation.to,
             port: question.service,
             incoming: situation.incoming.name.clone(),
-            outgoing: target.outgoing.as_ref().map(|link| link.name.clone()),
+            outgoing: first.target.outgoing.as_ref().map(|link| link.name.clone()),
         },
-        target,
+        target: first.target.clone(),
+        ways: ways.iter().map(Walked::told).collect(),
         others: objections,
     })
 }

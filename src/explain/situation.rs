@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Others, Question};
+use super::{Asks, Question};
 use crate::host::links::Link;
 
 /// Who sends to whom, and how the packet comes to the host.
@@ -55,6 +55,20 @@ pub(crate) enum Unclear {
     /// No way on.
     #[error("this host has no way to {0}: it answers that there is none, whatever the policy says")]
     NoWayOn(IpAddr),
+    /// A container whose packets the host never sees.
+    #[error(
+        "{container} has the address {address} on the {driver} network {network}: what is sent there never meets the host's rules"
+    )]
+    Beside {
+        /// The container.
+        container: String,
+        /// Its address.
+        address: IpAddr,
+        /// `macvlan` or `ipvlan`.
+        driver: String,
+        /// The network.
+        network: String,
+    },
     /// Addresses of both families.
     #[error("a packet from {from} to {to} can't be: one is an IPv4 address, the other an IPv6 address")]
     Families {
@@ -66,30 +80,26 @@ pub(crate) enum Unclear {
 }
 
 /// Fills in what was not named: the interface by which the host would answer, and its own address there.
-pub(crate) fn situation(
-    question: &Question,
-    links: &[Link],
-    others: &dyn Others,
-) -> Result<Situation, Unclear> {
+pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) -> Result<Situation, Unclear> {
     let from = question.from;
     let named = question.incoming.as_deref().map(|name| named(name, links)).transpose()?;
     if named.is_none() && matches!(from, IpAddr::V6(v6) if is_link_local(v6)) {
         return Err(Unclear::LinkLocal(from));
     }
     // Who has no address yet is on the link that is named.
-    let back = others.route(from, None).filter(|_| !from.is_unspecified());
+    let back = asks.route(from, None).filter(|_| !from.is_unspecified());
     let from_is_own = back.is_some_and(|route| route.is_local);
     let by_route = || by_index(back?.interface, links);
     let incoming = named.or_else(by_route).ok_or(Unclear::NoWayTo(from))?;
     let to = match question.to {
         Some(to) => to,
-        None => own_address(from, &incoming, others).ok_or(Unclear::NoAddress(from))?,
+        None => own_address(from, &incoming, asks).ok_or(Unclear::NoAddress(from))?,
     };
     if to.is_ipv4() != from.is_ipv4() {
         return Err(Unclear::Families { from, to });
     }
     let by = matches!(to, IpAddr::V6(v6) if is_link_local(v6)).then_some(incoming.index);
-    let on = others.route(to, by).ok_or(Unclear::NoWayOn(to))?;
+    let on = asks.route(to, by).ok_or(Unclear::NoWayOn(to))?;
     let onward = by_index(on.interface, links).filter(|_| !on.is_local);
     // Each link has all link-local addresses.
     let reverse_path_fails = !from.is_unspecified()
@@ -99,8 +109,8 @@ pub(crate) fn situation(
 }
 
 /// The address by which the host would answer: out by the interface if there is such a way, else as it can.
-fn own_address(from: IpAddr, incoming: &Link, others: &dyn Others) -> Option<IpAddr> {
-    let by = |by| others.route(from, by).and_then(|route| route.source);
+fn own_address(from: IpAddr, incoming: &Link, asks: &dyn Asks) -> Option<IpAddr> {
+    let by = |by| asks.route(from, by).and_then(|route| route.source);
     by(Some(incoming.index)).or_else(|| by(None))
 }
 

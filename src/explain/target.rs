@@ -1,16 +1,16 @@
-//! What is there at the address and port that are dialled, and the way that leads to it.
+//! What is there at the address and port that a packet comes to in the end.
 
 use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::service::Service;
-use dockfw_policy::walk::{Connection, Interface, Path, Payload, Translation, USUAL_HOP_LIMIT};
+use dockfw_policy::service::{PortRange, Service};
+use dockfw_policy::walk::{Payload, Translation};
 use serde::Serialize;
 
-use super::situation::{Situation, is_link_local};
-use super::{Others, Question};
+use super::situation::{Situation, Unclear};
+use super::{Asks, Question};
 use crate::exposure::{Facts, Port};
-use crate::host::docker::{Container, Driver, MESH_BRIDGE, Published};
+use crate::host::docker::{Container, Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
@@ -28,13 +28,10 @@ pub(crate) struct Target {
     pub(crate) pid: Option<u32>,
     /// The container's name, or the name of the service in the mesh.
     pub(crate) container: Option<String>,
-    /// The container's address, where the packet gets to it.
+    /// The address that the packet is led to, or the container's own.
     pub(crate) address: Option<IpAddr>,
-    /// The container's own port.
+    /// The port there.
     pub(crate) container_port: Option<u16>,
-    /// Where the destination is translated to.
-    #[serde(skip)]
-    translated: Option<Translation>,
     /// The interface that leads there; nothing where the host itself is meant.
     #[serde(skip)]
     pub(crate) outgoing: Option<Link>,
@@ -50,6 +47,8 @@ pub(crate) enum Kind {
     Published,
     /// A port that Swarm's mesh publishes for a service.
     Mesh,
+    /// Something that a rule of translation leads to, and that is none of those.
+    Translated,
     /// A container by its own address.
     Container,
     /// Neither this host nor a container of it.
@@ -67,34 +66,13 @@ impl Kind {
             container: None,
             address: None,
             container_port: None,
-            translated: None,
             outgoing: None,
         }
     }
 }
 
-impl Target {
-    /// The packet's way to it, without who sends it.
-    pub(super) fn path(
-        &self,
-        situation: &Situation,
-        question: &Question,
-        interface: impl Fn(&Link) -> Interface,
-    ) -> Path {
-        Path {
-            destination: situation.to,
-            payload: payload(question.service, situation.to),
-            hop_limit: USUAL_HOP_LIMIT,
-            translated: self.translated,
-            incoming: interface(&situation.incoming),
-            outgoing: self.outgoing.as_ref().map(interface),
-            connection: Connection::New,
-        }
-    }
-}
-
 /// Whatever opens a connection.
-fn payload(service: Service, to: IpAddr) -> Payload {
+pub(super) fn payload(service: Service, to: IpAddr) -> Payload {
     match service {
         Service::Ports(transport, range) => Port { number: range.first(), transport }.opening(),
         Service::Protocol(number) => {
@@ -106,108 +84,127 @@ fn payload(service: Service, to: IpAddr) -> Payload {
     }
 }
 
-/// Finds out what is there.
+/// Finds out what is there, for a packet that is led so.
 pub(super) fn target(
+    translated: Option<Translation>,
     situation: &Situation,
     question: &Question,
     facts: &Facts,
-    others: &dyn Others,
-) -> Target {
-    if !situation.to_is_own {
-        return by_its_own_address(situation, facts);
-    }
-    let listener = listening(situation, question, &facts.listeners);
+    asks: &dyn Asks,
+) -> Result<Target, Unclear> {
     let published = published(situation, question, &facts.published);
-    match (published, listener) {
-        (Some(published), listener) => at_published(situation, question, facts, others, published, listener),
+    match translated {
+        None if situation.to_is_own => {
+            Ok(at_host(situation.to, question.service, situation, facts, published))
+        }
+        None => by_its_own_address(situation, facts),
+        Some(to) => led(to, question, situation, facts, asks, published),
+    }
+}
+
+/// A socket of the host.
+fn at_host(
+    to: IpAddr,
+    service: Service,
+    situation: &Situation,
+    facts: &Facts,
+    published: Option<&Published>,
+) -> Target {
+    match (published, listening(to, service, situation, &facts.listeners)) {
+        // Docker publishes it, and no rule leads on: docker-proxy is to answer, or dockerd for the mesh.
+        (Some(published), listener) => held(published, listener),
         (None, Some(listener)) => process(listener, facts),
         (None, None) => Kind::Nothing.alone(),
     }
 }
 
 /// A container, or a machine that the host leads to.
-fn by_its_own_address(situation: &Situation, facts: &Facts) -> Target {
+fn by_its_own_address(situation: &Situation, facts: &Facts) -> Result<Target, Unclear> {
     let outgoing = situation.onward.clone();
-    match container_at(facts, situation.to) {
-        Some(container) => Target {
-            container: Some(container.name.clone()),
-            address: Some(situation.to),
-            outgoing,
-            ..Kind::Container.alone()
-        },
-        None => Target { outgoing, ..Kind::Elsewhere.alone() },
+    let Some((container, network)) = container_at(facts, situation.to) else {
+        return Ok(Target { outgoing, ..Kind::Elsewhere.alone() });
+    };
+    let at = |outgoing| Target {
+        container: Some(container.name.clone()),
+        address: Some(situation.to),
+        outgoing,
+        ..Kind::Container.alone()
+    };
+    match network.map(|network| (&network.name, &network.driver)) {
+        Some((_, Driver::Beside { is_at_input: true, .. })) => Ok(at(None)),
+        Some((network, Driver::Beside { driver, .. })) => Err(Unclear::Beside {
+            container: container.name.clone(),
+            address: situation.to,
+            driver: driver.clone(),
+            network: network.clone(),
+        }),
+        _ => Ok(at(outgoing)),
     }
 }
 
-/// The container that has an address.
-fn container_at(facts: &Facts, address: IpAddr) -> Option<&Container> {
-    facts.containers.iter().find(|container| container.addresses.iter().any(|(_, own)| *own == address))
+/// The container that has an address, and the network in which it has it, where that is known.
+pub(super) fn container_at(facts: &Facts, address: IpAddr) -> Option<(&Container, Option<&Network>)> {
+    facts.containers.iter().find_map(|container| {
+        let (name, _) = container.addresses.iter().find(|(_, own)| *own == address)?;
+        Some((container, facts.networks.iter().find(|network| network.name == *name)))
+    })
 }
 
-fn at_published(
-    situation: &Situation,
-    question: &Question,
-    facts: &Facts,
-    others: &dyn Others,
-    published: &Published,
-    listener: Option<&Listener>,
-) -> Target {
-    let translated = translation(situation, question, facts, others, published, listener);
-    let holder = listener.filter(|_| translated.is_none()).and_then(|listener| listener.holder.as_ref());
-    let kind = if published.is_meshed { Kind::Mesh } else { Kind::Published };
+/// A port that Docker publishes and holds itself.
+fn held(published: &Published, listener: Option<&Listener>) -> Target {
+    let holder = listener.and_then(|listener| listener.holder.as_ref());
     Target {
         process: holder.map(|holder| holder.name.clone()),
         pid: holder.map(|holder| holder.pid),
+        ..named(published)
+    }
+}
+
+fn named(published: &Published) -> Target {
+    let kind = if published.is_meshed { Kind::Mesh } else { Kind::Published };
+    Target {
         container: Some(published.container.clone()).filter(|name| !name.is_empty()),
-        address: translated.map(|to| to.address).filter(|_| !published.is_meshed),
         container_port: Some(published.container_port),
-        outgoing: translated.and_then(|to| way_to(published, to.address, facts, others)),
-        translated,
         ..kind.alone()
     }
 }
 
-fn way_to(published: &Published, address: IpAddr, facts: &Facts, others: &dyn Others) -> Option<Link> {
-    let link = |is_it: &dyn Fn(&Link) -> bool| facts.links.iter().find(|link| is_it(link)).cloned();
-    if published.is_meshed {
-        return link(&|link| link.name == MESH_BRIDGE);
-    }
-    let index = others.route(address, None)?.interface;
-    link(&|link| link.index == index)
-}
-
-/// Where Docker translates to: not for link-local sources, nor where docker-proxy answers containers, nor where the
-/// container has no address of the family.
-fn translation(
-    situation: &Situation,
+/// What a rule of translation leads to: the host itself, or somewhere beyond it.
+fn led(
+    to: Translation,
     question: &Question,
+    situation: &Situation,
     facts: &Facts,
-    others: &dyn Others,
-    published: &Published,
-    listener: Option<&Listener>,
-) -> Option<Translation> {
-    if published.is_meshed {
-        // The first stop keeps the number. Which address it has is Docker's own affair, and no rule asks.
-        return Some(Translation { address: situation.to, port: published.port });
+    asks: &dyn Asks,
+    published: Option<&Published>,
+) -> Result<Target, Unclear> {
+    let route = asks.route(to.address, None).ok_or(Unclear::NoWayOn(to.address))?;
+    if route.is_local {
+        return Ok(at_host(to.address, at_port(question.service, to.port), situation, facts, None));
     }
-    let address = *published.targets.first()?;
-    let is_near = matches!(question.from, IpAddr::V6(v6) if is_link_local(v6));
-    let is_local = situation.incoming.name == "lo";
-    let is_inside = is_dockers(facts, &situation.incoming);
-    // Docker's iptables rules leave all of its bridges to docker-proxy, those of its nftables backend the container's own.
-    let is_near_container = || {
-        let bridge = way_to(published, address, facts, others);
-        bridge.is_some_and(|bridge| bridge.index == situation.incoming.index)
+    let outgoing = facts.links.iter().find(|link| link.index == route.interface).cloned();
+    let is_dockers =
+        |one: &&Published| one.is_meshed || one.targets.contains(&to.address) || one.targets.is_empty();
+    let target = match published.filter(is_dockers) {
+        // Which address the mesh's first stop has is Docker's own affair.
+        Some(published) if published.is_meshed => named(published),
+        Some(published) => Target { address: Some(to.address), ..named(published) },
+        None => Target {
+            container: container_at(facts, to.address).map(|(container, _)| container.name.clone()),
+            address: Some(to.address),
+            container_port: Some(to.port),
+            ..Kind::Translated.alone()
+        },
     };
-    let is_for_proxy =
-        is_inside && listener.is_some() && (!others.docker_uses_nftables() || is_near_container());
-    let is_translated = !(is_local || is_near || is_for_proxy);
-    is_translated.then_some(Translation { address, port: published.container_port })
+    Ok(Target { outgoing, ..target })
 }
 
-/// Whether an interface is the bridge of one of Docker's networks.
-pub(super) fn is_dockers(facts: &Facts, link: &Link) -> bool {
-    facts.networks.iter().any(|network| network.driver == Driver::Bridge(link.name.clone()))
+/// The same service by another port.
+fn at_port(service: Service, port: u16) -> Service {
+    match (service, PortRange::single(port)) {
+        (Service::Ports(transport, _), Some(port)) => Service::Ports(transport, port),
+        _ => service,
+    }
 }
 
 fn process(listener: &Listener, facts: &Facts) -> Target {
@@ -238,12 +235,12 @@ fn published<'a>(
 
 /// The socket that answers there, the one at just this address first.
 fn listening<'a>(
+    to: IpAddr,
+    service: Service,
     situation: &Situation,
-    question: &Question,
     listeners: &'a [Listener],
 ) -> Option<&'a Listener> {
-    let Service::Ports(transport, range) = question.service else { return None };
-    let to = situation.to;
+    let Service::Ports(transport, range) = service else { return None };
     let is_there = |one: &&Listener| {
         let by = one.interface.is_none_or(|index| index == situation.incoming.index);
         (one.transport, one.port) == (transport, range.first()) && one.answers(to) && by

@@ -4,41 +4,23 @@ use dockfw_policy::compile::compile;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::{Files, Strictness};
 
+use dockfw_policy::address::Family;
+
 use super::*;
+use crate::foreign::{Tables, iptables};
 use crate::host::docker::{Container, Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
+use crate::host::others::Others;
 
 const OUTSIDE: u32 = 2;
 const DOCKER0: u32 = 3;
 const OTHER: u32 = 4;
 
-/// What is looked at where it matters.
-#[derive(Default)]
-struct Looks {
-    version: u32,
-    forward_drops: bool,
-    raw_drops: bool,
-    on_nftables: bool,
-}
+/// What is asked about.
+struct Looks;
 
-impl Others for Looks {
-    fn forward_drops(&self, _: Family) -> Option<bool> {
-        Some(self.forward_drops)
-    }
-
-    fn direct_is_dropped(&self, _: IpAddr) -> Option<bool> {
-        Some(self.raw_drops)
-    }
-
-    fn docker_version(&self) -> Option<Vec<u32>> {
-        Some(vec![self.version])
-    }
-
-    fn docker_uses_nftables(&self) -> bool {
-        self.on_nftables
-    }
-
+impl Asks for Looks {
     fn route(&self, to: IpAddr, _: Option<u32>) -> Option<Route> {
         let (interface, source) = match to.to_string().as_str() {
             text if text.starts_with("172.17.") => (DOCKER0, [172, 17, 0, 1]),
@@ -46,6 +28,10 @@ impl Others for Looks {
             _ => (OUTSIDE, [192, 0, 2, 1]),
         };
         Some(Route { is_local: to == IpAddr::from(source), interface, source: Some(source.into()) })
+    }
+
+    fn set_has(&self, set: &str, _: IpAddr) -> Option<bool> {
+        (set != "unreadable").then_some(set == "all")
     }
 }
 
@@ -73,8 +59,8 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         kind: Some(kind.into()),
         controller,
         is_up: true,
-        networks,
         addresses: vec![],
+        networks,
         has_default_route: false,
     }
 }
@@ -121,8 +107,24 @@ fn facts() -> Facts {
     }
 }
 
+/// The rules of others, as iptables writes them down.
+fn with_rules(facts: Facts, saved: &str) -> Facts {
+    let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-nft"));
+    Facts { others: Others { tables, unreadable: vec![] }, ..facts }
+}
+
+/// Docker 28's rules for what is published, and without its `-i docker0 -j RETURN`, those of Docker 29.
+const DOCKERS: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n\
+    -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER -i docker0 -j RETURN\n-A DOCKER -i br-1 -j RETURN\n\
+    -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n\
+    *raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP\nCOMMIT\n\
+    *filter\n:FORWARD DROP [0:0]\n:DOCKER - [0:0]\n:DOCKER-FORWARD - [0:0]\n-A FORWARD -j DOCKER-FORWARD\n\
+    -A DOCKER-FORWARD -o docker0 -j DOCKER\n-A DOCKER-FORWARD -i docker0 -j ACCEPT\n\
+    -A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\n\
+    -A DOCKER ! -i docker0 -o docker0 -j DROP\nCOMMIT\n";
+
 /// Explains what becomes of a connection of the trusted source, or of a container at br-1.
-fn explained(facts: &Facts, looks: &Looks, to: [u8; 4], port: &str, incoming: &str) -> Explanation {
+fn explained(facts: &Facts, to: [u8; 4], port: &str, incoming: &str) -> Explanation {
     let ruleset = compile(&policy());
     let rules = Rules { ruleset: &ruleset, by_name_alone: false };
     let question = Question {
@@ -131,33 +133,33 @@ fn explained(facts: &Facts, looks: &Looks, to: [u8; 4], port: &str, incoming: &s
         incoming: Some(incoming.into()),
         to: Some(to.into()),
     };
-    explain(rules, facts, looks, &question).unwrap()
+    explain(rules, facts, &Looks, &question).unwrap()
 }
 
-/// The only objection to a packet for the container's own address.
-fn objection(facts: &Facts, looks: &Looks, port: &str, incoming: &str) -> Option<String> {
-    let explained = explained(facts, looks, [172, 17, 0, 2], port, incoming);
-    assert_eq!((explained.verdict, explained.target.kind), (Verdict::Pass, Kind::Container));
-    assert!(explained.others.len() < 2);
-    explained.others.first().map(|one| one.why.clone())
+/// What others have against a packet that dockfw lets through.
+fn objections(explained: &Explanation) -> Vec<(&str, bool)> {
+    assert_eq!(explained.verdict, Verdict::Pass);
+    explained.others.iter().map(|one| (one.why.as_str(), one.is_certain)).collect()
 }
 
 #[test]
 fn a_published_port_leads_to_its_container() {
-    let to_host = explained(&facts(), &Looks::default(), [192, 0, 2, 1], "8080/tcp", "eth0");
+    let facts = with_rules(facts(), DOCKERS);
+    let to_host = explained(&facts, [192, 0, 2, 1], "8080/tcp", "eth0");
     assert_eq!((to_host.target.kind, to_host.target.container.as_deref()), (Kind::Published, Some("web")));
     assert_eq!(
         (to_host.target.address, to_host.target.container_port),
         (Some([172, 17, 0, 2].into()), Some(80))
     );
     assert_eq!(to_host.packet.outgoing.as_deref(), Some("docker0"));
-    let other = explained(&facts(), &Looks::default(), [192, 0, 2, 1], "8080/udp", "eth0");
+    assert_eq!((objections(&to_host), to_host.is_certain), (vec![], true));
+    let other = explained(&facts, [192, 0, 2, 1], "8080/udp", "eth0");
     assert_eq!((other.target.kind, other.packet.outgoing), (Kind::Nothing, None));
 }
 
-/// With rules in iptables, docker-proxy answers all of Docker's bridges; with nftables, the container's own.
+/// The live rules tell whom docker-proxy answers, whatever Docker's version is.
 #[test]
-fn docker_proxy_answers_containers_by_dockers_backend() {
+fn docker_proxy_answers_whom_no_rule_leads_on() {
     let proxy = Listener {
         transport: dockfw_policy::service::Transport::Tcp,
         address: [0, 0, 0, 0].into(),
@@ -166,52 +168,91 @@ fn docker_proxy_answers_containers_by_dockers_backend() {
         interface: None,
         holder: None,
     };
-    let facts = Facts { listeners: vec![proxy], ..facts() };
-    let leads_on = |on_nftables, incoming| {
-        let looks = Looks { on_nftables, ..Looks::default() };
-        explained(&facts, &looks, [192, 0, 2, 1], "8080/tcp", incoming).packet.outgoing.is_some()
+    let leads_on = |rules: &str, incoming| {
+        let facts = with_rules(Facts { listeners: vec![proxy.clone()], ..facts() }, rules);
+        explained(&facts, [192, 0, 2, 1], "8080/tcp", incoming).packet.outgoing.is_some()
     };
-    assert_eq!(["br-1", "docker0", "eth0"].map(|incoming| leads_on(false, incoming)), [false, false, true]);
-    assert_eq!(["br-1", "docker0", "eth0"].map(|incoming| leads_on(true, incoming)), [true, false, true]);
+    let of_29: String =
+        DOCKERS.lines().filter(|line| !line.ends_with("RETURN")).map(|line| format!("{line}\n")).collect();
+    let without_proxy =
+        of_29.replace("! -i docker0 -p tcp -m tcp --dport 8080", "-p tcp -m tcp --dport 8080");
+    for (rules, expected) in
+        [(DOCKERS, [false, false, true]), (&of_29, [true, false, true]), (&without_proxy, [true, true, true])]
+    {
+        assert_eq!(["br-1", "docker0", "eth0"].map(|incoming| leads_on(rules, incoming)), expected);
+    }
 }
 
 #[test]
-fn old_dockers_leave_containers_open_but_for_the_policy_of_forward() {
-    let open = Looks { version: 20, ..Looks::default() };
-    assert_eq!(objection(&facts(), &open, "90/tcp", "eth0"), None);
-    let closed = Looks { version: 20, forward_drops: true, ..Looks::default() };
-    assert!(objection(&facts(), &closed, "90/tcp", "eth0").unwrap().contains("policy of FORWARD"));
-    assert_eq!(objection(&facts(), &closed, "80/tcp", "eth0"), None, "Docker accepts what it publishes");
+fn what_docker_drops_is_told_with_the_rule_that_does() {
+    let facts = with_rules(facts(), DOCKERS);
+    let direct = explained(&facts, [172, 17, 0, 2], "80/tcp", "eth0");
+    let [(why, true)] = objections(&direct)[..] else { panic!("{:?}", direct.others) };
+    assert_eq!(why, "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP");
+    assert_eq!(direct.others[0].source, "chain PREROUTING of table raw of iptables-nft");
+    let no_raw = DOCKERS.replace("! -i docker0 -j DROP\nCOMMIT\n*filter", "-i lo -j DROP\nCOMMIT\n*filter");
+    let no_raw = with_rules(super::tests::facts(), &no_raw);
+    assert_eq!(objections(&explained(&no_raw, [172, 17, 0, 2], "80/tcp", "eth0")), [], "routed, or allowed");
+    let closed = explained(&no_raw, [172, 17, 0, 2], "90/tcp", "eth0");
+    assert_eq!(objections(&closed), [("-A DOCKER ! -i docker0 -o docker0 -j DROP", true)]);
 }
 
 #[test]
-fn new_dockers_close_containers_unless_told_otherwise() {
-    let new = Looks { version: 28, ..Looks::default() };
-    assert!(objection(&facts(), &new, "90/tcp", "eth0").unwrap().contains("from 28 on"));
-    assert_eq!(objection(&facts(), &new, "90/tcp", "docker0"), None);
-    let raw = Looks { version: 28, raw_drops: true, ..Looks::default() };
-    assert!(objection(&facts(), &raw, "80/tcp", "eth0").unwrap().contains("straight to a container"));
-    let mut trusting = facts();
-    trusting.networks[0].trusted_interfaces = vec!["eth0".into()];
-    assert_eq!(objection(&trusting, &raw, "90/tcp", "eth0"), None);
-    let mut unprotected = facts();
-    unprotected.networks[0].gateway_modes = [Some("nat-unprotected".into()), None];
-    assert_eq!(objection(&unprotected, &new, "90/tcp", "eth0"), None);
+fn a_policy_of_drop_is_told_as_far_as_no_rule_accepts_before() {
+    let facts = with_rules(facts(), DOCKERS);
+    let elsewhere = explained(&facts, [203, 0, 113, 1], "80/tcp", "br-1");
+    assert_eq!(objections(&elsewhere), [("the policy of chain FORWARD", true)]);
+    let accepted = explained(&facts, [203, 0, 113, 1], "80/tcp", "docker0");
+    assert_eq!(objections(&accepted), []);
 }
 
 #[test]
-fn networks_are_apart_and_internal_ones_closed() {
-    let looks = Looks { version: 20, ..Looks::default() };
-    assert!(objection(&facts(), &looks, "80/tcp", "br-1").unwrap().contains("apart"));
-    let mut internal = facts();
-    internal.networks[0].is_internal = true;
-    assert!(objection(&internal, &looks, "80/tcp", "eth0").unwrap().contains("internal"));
-    assert_eq!(objection(&internal, &looks, "80/tcp", "docker0"), None);
+fn what_depends_on_something_unknown_is_not_certain() {
+    let drops = |condition: &str| {
+        let rules = format!("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {condition} -j DROP\nCOMMIT\n");
+        let explained = explained(&with_rules(facts(), &rules), [192, 0, 2, 1], "22/tcp", "eth0");
+        objections(&explained).first().map(|(_, is_certain)| *is_certain)
+    };
+    assert_eq!(drops("-m limit --limit 1/sec"), Some(false));
+    assert_eq!(drops("-m set --match-set unreadable src"), Some(false));
+    assert_eq!(
+        [drops("-m set --match-set all src"), drops("-m set --match-set none src")],
+        [Some(true), None]
+    );
+    assert_eq!([drops("-s 192.0.2.10/32"), drops("! -s 192.0.2.10/32")], [Some(true), None]);
+}
+
+#[test]
+fn where_it_is_not_known_whether_a_packet_is_led_the_verdict_is_not_certain() {
+    let rule = "-p tcp -m tcp --dport 2222 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 203.0.113.9:22";
+    let rules = format!("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {rule}\nCOMMIT\n");
+    let ruleset = compile(&policy());
+    let rules_of = Rules { ruleset: &ruleset, by_name_alone: false };
+    let facts = with_rules(facts(), &rules);
+    let ask = |from: [u8; 4]| {
+        let question = Question {
+            from: from.into(),
+            service: "2222/tcp".parse().unwrap(),
+            incoming: Some("eth0".into()),
+            to: Some([192, 0, 2, 1].into()),
+        };
+        explain(rules_of, &facts, &Looks, &question).unwrap()
+    };
+    let trusted = ask([192, 0, 2, 10]);
+    assert_eq!((trusted.ways.len(), trusted.is_certain), (2, true), "dockfw decides the same on both");
+    assert_eq!(trusted.ways[0].to, Some("203.0.113.9:22".parse().unwrap()));
+    assert_eq!(trusted.target.kind, Kind::Translated);
+}
+
+#[test]
+fn rules_that_can_not_be_read_leave_nothing_certain() {
+    let others = Others { unreadable: vec!["no rights".into()], ..Others::default() };
+    let facts = Facts { others, ..facts() };
+    assert!(!explained(&facts, [192, 0, 2, 1], "22/tcp", "eth0").is_certain);
 }
 
 #[test]
 fn what_is_dropped_by_dockfw_has_no_other_objections() {
-    let looks = Looks { version: 28, forward_drops: true, raw_drops: true, on_nftables: false };
     let question = Question {
         from: [192, 0, 2, 20].into(),
         service: "80/tcp".parse().unwrap(),
@@ -220,7 +261,7 @@ fn what_is_dropped_by_dockfw_has_no_other_objections() {
     };
     let ruleset = compile(&policy());
     let rules = Rules { ruleset: &ruleset, by_name_alone: false };
-    let explained = explain(rules, &facts(), &looks, &question).unwrap();
+    let explained = explain(rules, &with_rules(facts(), DOCKERS), &Looks, &question).unwrap();
     assert_eq!((explained.verdict, explained.packet.incoming.as_str()), (Verdict::Drop, "eth0"));
     assert_eq!(explained.others, []);
 }

@@ -1,29 +1,31 @@
 //! What this host exposes: each port that answers, with who may reach it and what answers; and what no rule covers.
 //!
-//! Pure: facts of this host are walked through the ruleset, as packets would be. Whether others drop what dockfw lets
-//! through is not asked: "reach" means that dockfw does not object.
+//! Pure: facts of this host are walked through the ruleset, as packets would be, on the ways that rules of others lead them. Whether others
+//! drop what dockfw lets through is not asked: "reach" means that dockfw does not object.
 
+mod doors;
+mod held;
+mod led;
 mod reach;
 mod uncovered;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::service::Transport;
-use dockfw_policy::walk::{Interface, Payload, Translation};
+use dockfw_policy::walk::{Interface, Payload};
 use serde::{Serialize, Serializer};
 
-use crate::host::docker::{Container, Network, Published};
+use crate::host::docker::{Behaviour, Container, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
+use crate::host::others::Others;
 
+pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};
 pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered};
-
-/// Processes that hold a published port for Docker.
-const HOLDERS: [&str; 2] = ["docker-proxy", "dockerd"];
 
 /// Stands for any port that a client sends from: one of those that Linux itself chooses (net.ipv4.ip_local_port_range),
 /// none that a policy speaks of, and none of DHCP's and its kin (below 1024).
@@ -42,6 +44,10 @@ pub(crate) struct Facts {
     pub(crate) published: Vec<Published>,
     /// Docker's networks.
     pub(crate) networks: Vec<Network>,
+    /// The live rules of others.
+    pub(crate) others: Others,
+    /// What this Docker does, by its version and its backend, where it says those.
+    pub(crate) docker: Option<Behaviour>,
 }
 
 /// A ruleset, and how its engine knows interfaces.
@@ -121,6 +127,8 @@ pub(crate) enum Kind {
     Published,
     /// Swarm's mesh publishes it for a service.
     Mesh,
+    /// Rules of others lead it elsewhere.
+    Translated,
 }
 
 /// What answers at a port. What can't be told is left out.
@@ -132,113 +140,34 @@ pub(crate) struct Answers {
     pub(crate) pid: Option<u32>,
     /// The container's name, or the service's.
     pub(crate) container: Option<String>,
-    /// The container's own port.
+    /// The address that others' rules lead to.
+    pub(crate) address: Option<IpAddr>,
+    /// The container's own port, or the one that others' rules lead to.
     pub(crate) container_port: Option<u16>,
 }
 
-/// A door: what is asked about before it is known who may go through.
-struct Door<'a> {
-    port: Port,
-    family: Family,
-    address: IpAddr,
-    kind: Kind,
-    answers: Answers,
-    /// Where a connection is translated to; nothing: a socket of the host answers.
-    translated: Option<Translation>,
-    /// The only interface that is listened on, if it is one.
-    interface: Option<&'a Link>,
-}
-
-/// All that is open, in the order of ports.
-pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> Vec<Exposed> {
-    let from = reach::Origins::of(rules, &facts.links);
-    let mut exposed: Vec<_> = doors(facts).into_iter().map(|door| from.judge(door)).collect();
+/// All that is open, in the order of ports, and in words what of it can't be told.
+pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
+    let from = reach::Origins::of(rules, facts);
+    let (mut exposed, mut unknown) = (Vec::new(), BTreeSet::new());
+    for door in doors::all(facts, &from) {
+        let (one, open_questions) = from.judge(door);
+        exposed.push(one);
+        unknown.extend(open_questions);
+    }
     exposed.sort_by(|a, b| order(a).cmp(&order(b)));
     exposed.dedup();
-    exposed
+    unknown.extend(doors::too_many(facts));
+    (exposed, unknown.into_iter().collect())
 }
 
 fn order(exposed: &Exposed) -> (Port, Family, IpAddr, Kind, &Answers) {
     (exposed.port, exposed.family, exposed.address, exposed.kind, &exposed.answers)
 }
 
-/// All doors that others than the host itself could come to.
-fn doors(facts: &Facts) -> Vec<Door<'_>> {
-    let names: BTreeMap<_, _> =
-        facts.containers.iter().map(|container| (container.id.as_str(), container.name.as_str())).collect();
-    let published = facts.published.iter().filter(|published| is_outward(published.address));
-    let own = facts.listeners.iter().filter(|listener| is_outward(listener.address));
-    let own = own.flat_map(|listener| listener_doors(listener, &facts.links, &names));
-    published.map(published_door).chain(own.filter(|door| !stands_in(door, facts))).collect()
-}
-
+/// Whether others than the host itself may come to an address.
 fn is_outward(address: IpAddr) -> bool {
     !address.is_loopback()
-}
-
-fn published_door(published: &Published) -> Door<'_> {
-    let family = family_of(published.address);
-    // The mesh's first stop keeps the number; where that is, rules can't tell.
-    let translated = if published.is_meshed {
-        Some(Translation { address: placeholder(family), port: published.port })
-    } else {
-        let target = published.targets.first();
-        target.map(|address| Translation { address: *address, port: published.container_port })
-    };
-    Door {
-        port: Port { number: published.port, transport: published.transport },
-        family,
-        address: published.address,
-        kind: if published.is_meshed { Kind::Mesh } else { Kind::Published },
-        answers: Answers {
-            container: Some(published.container.clone()).filter(|name| !name.is_empty()),
-            container_port: Some(published.container_port),
-            ..Answers::default()
-        },
-        translated,
-        interface: None,
-    }
-}
-
-/// Whether a socket is held for a port that Docker publishes, and is listed as that. Where the mesh leaves IPv6 out, what
-/// answers there is dockerd's own.
-fn stands_in(door: &Door<'_>, facts: &Facts) -> bool {
-    let by_docker = door.answers.process.as_deref().is_some_and(|name| HOLDERS.contains(&name));
-    by_docker
-        && facts.published.iter().any(|published| {
-            let port = Port { number: published.port, transport: published.transport };
-            let covers = published.address == door.address || published.address.is_unspecified();
-            port == door.port && covers && published.address.is_ipv4() == door.address.is_ipv4()
-        })
-}
-
-/// A socket for IPv6 that takes IPv4 as well is two doors.
-fn listener_doors<'a>(
-    listener: &'a Listener,
-    links: &'a [Link],
-    names: &BTreeMap<&str, &str>,
-) -> Vec<Door<'a>> {
-    let holder = listener.holder.as_ref();
-    let container = holder.and_then(|holder| holder.container.as_deref());
-    let answers = Answers {
-        process: holder.map(|holder| holder.name.clone()),
-        pid: holder.map(|holder| holder.pid),
-        container: container.and_then(|id| names.get(id)).map(|name| (*name).to_owned()),
-        container_port: None,
-    };
-    let door = |address: IpAddr| Door {
-        port: Port { number: listener.port, transport: listener.transport },
-        family: family_of(address),
-        address,
-        kind: Kind::Process,
-        answers: answers.clone(),
-        translated: None,
-        interface: listener.interface.and_then(|index| links.iter().find(|link| link.index == index)),
-    };
-    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-    let as_ipv4 =
-        (listener.address == IpAddr::from(Ipv6Addr::UNSPECIFIED) && listener.takes_ipv4).then_some(any);
-    [Some(listener.address), as_ipv4].into_iter().flatten().map(door).collect()
 }
 
 fn family_of(address: IpAddr) -> Family {

@@ -10,9 +10,13 @@ use dockfw_policy::walk::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{Door, Exposed, Kind, Rules, placeholder};
-use crate::host::docker::MESH_BRIDGE;
+use super::doors::Door;
+use super::led::{Surroundings, kind_by};
+use super::{Answers, Exposed, Facts, Kind, Rules, placeholder};
+use crate::foreign::{Arrival, Host, Way};
+use crate::host::docker::{Container, MESH_BRIDGE};
 use crate::host::links::Link;
+use crate::host::listeners::Listener;
 
 /// Who may reach a port by these interfaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,23 +70,30 @@ impl Exposed {
 /// Where packets may come from.
 pub(super) struct Origins<'a> {
     rules: Rules<'a>,
-    links: &'a [Link],
-    /// The interfaces of the outside, sorted as the rules sort them: no rule tells those of one class apart.
+    facts: &'a Facts,
+    surroundings: Surroundings<'a>,
+    /// The interfaces of the outside, sorted as the rules sort them: no rule of dockfw's tells those of one class apart.
     outside: Vec<Vec<&'a Link>>,
-    /// A bridge of Docker's, if there is one.
-    inside: Option<Interface>,
+    /// Docker's bridges.
+    inside: Vec<&'a Link>,
+}
+
+/// Interfaces of one class by which who dials a door is led to the same places.
+struct Group<'a> {
+    links: Vec<&'a Link>,
+    arrival: Arrival,
 }
 
 impl<'a> Origins<'a> {
     /// Sorts the interfaces.
-    pub(super) fn of(rules: Rules<'a>, links: &'a [Link]) -> Self {
-        let ruleset = rules.ruleset;
-        let is_inside = |link: &Link| {
-            let lists = ruleset.interfaces.iter().filter(|list| list.bridges_only);
+    pub(super) fn of(rules: Rules<'a>, facts: &'a Facts) -> Self {
+        let is_inside = |link: &&Link| {
+            let mut lists = rules.ruleset.interfaces.iter().filter(|list| list.bridges_only);
             let interface = rules.interface(link);
-            lists.into_iter().any(|list| interface.is_of(list))
+            lists.any(|list| interface.is_of(list))
         };
-        let outer = links.iter().filter(|link| link.is_up && link.name != "lo" && link.controller.is_none());
+        let outer = facts.links.iter();
+        let outer = outer.filter(|link| link.is_up && link.name != "lo" && link.controller.is_none());
         let mut outside: Vec<Vec<&Link>> = Vec::new();
         for link in outer.filter(|link| !is_inside(link)) {
             let same = |other: &Vec<&Link>| {
@@ -93,38 +104,116 @@ impl<'a> Origins<'a> {
                 None => outside.push(vec![link]),
             }
         }
-        let inside = links.iter().find(|link| is_inside(link)).map(|link| rules.interface(link));
-        Self { rules, links, outside, inside }
+        let inside = facts.links.iter().filter(is_inside).collect();
+        Self { rules, facts, surroundings: Surroundings::of(facts), outside, inside }
     }
 
-    /// Says who may go through a door.
-    pub(super) fn judge(&self, door: Door<'_>) -> Exposed {
-        Exposed {
-            reach: self.outside.iter().filter_map(|links| self.reach(&door, links)).collect(),
-            containers: self.inside.as_ref().is_some_and(|inside| {
-                let is_bound = door.interface.is_some_and(|link| link.name != inside.name);
-                // Whatever is published: a process of the host answers containers, if only docker-proxy.
-                !is_bound && self.audience(&door, None, inside.clone()).is_everyone()
-            }),
-            port: door.port,
-            family: door.family,
-            address: door.address,
-            kind: door.kind,
-            answers: door.answers,
+    /// Whether rules of others lead someone elsewhere who dials a door from outside.
+    pub(super) fn is_led(&self, door: &Door<'_>) -> bool {
+        self.groups(door).iter().any(|group| group.arrival.ways.iter().any(|way| way.translated.is_some()))
+    }
+
+    /// Says who may go through a door, and in words what of that can't be told.
+    pub(super) fn judge(&self, mut door: Door<'_>) -> (Exposed, Vec<String>) {
+        let groups = self.groups(&door);
+        let (kind, answers) = self.answering(&door, &groups);
+        (door.kind, door.answers) = (kind, answers);
+        let mut unknown = Vec::new();
+        let reach = groups.iter().map(|group| self.reach(&door, group, &mut unknown)).collect();
+        let containers = self.is_open_to_containers(&door);
+        let Door { port, family, address, kind, answers, .. } = door;
+        (Exposed { port, family, address, kind, answers, reach, containers }, unknown)
+    }
+
+    /// The interfaces of the outside that a door is at, by where who dials it is led.
+    fn groups(&self, door: &Door<'_>) -> Vec<Group<'a>> {
+        let mut groups = Vec::new();
+        for class in &self.outside {
+            let bound =
+                class.iter().filter(|link| door.interface.is_none_or(|bound| bound.index == link.index));
+            let mut of_class: Vec<Group<'a>> = Vec::new();
+            for link in bound {
+                let arrival = self.surroundings.arrival(door, link);
+                match of_class.iter_mut().find(|group| group.arrival.ways == arrival.ways) {
+                    Some(group) => group.links.push(link),
+                    None => of_class.push(Group { links: vec![link], arrival }),
+                }
+            }
+            groups.extend(of_class);
         }
+        groups
     }
 
-    /// Who may by interfaces of one class, nothing where the door is not on any of them.
-    fn reach(&self, door: &Door<'_>, links: &[&Link]) -> Option<Reach> {
-        let bound = door.interface;
-        let open = links.iter().filter(|link| bound.is_none_or(|bound| bound.index == link.index));
-        let open: Vec<_> = open.collect();
-        let incoming = self.rules.interface(open.first()?);
-        let audience = self.audience(door, door.translated, incoming);
-        Some(Reach {
-            interfaces: open.into_iter().map(|link| link.name.clone()).collect(),
-            admitted: self.admitted(&audience),
+    /// What a door is, and what answers there, once it is known where it leads.
+    fn answering(&self, door: &Door<'_>, groups: &[Group<'_>]) -> (Kind, Answers) {
+        let ways = groups.iter().flat_map(|group| &group.arrival.ways);
+        let led = ways.filter_map(|way| Some((way.translated?, way.by.as_ref()))).next();
+        let Some((to, by)) = led.filter(|_| [Kind::Process, Kind::Translated].contains(&door.kind)) else {
+            return (door.kind, door.answers.clone());
+        };
+        if self.surroundings.is_own(to.address) {
+            return (Kind::Process, self.listening(to, door).unwrap_or_else(|| door.answers.clone()));
+        }
+        let kind = by.map_or(Kind::Translated, kind_by);
+        let at = |container: &&Container| container.addresses.iter().any(|(_, own)| *own == to.address);
+        let container = self.facts.containers.iter().find(at).map(|container| container.name.clone());
+        let answers = Answers {
+            container,
+            address: (kind == Kind::Translated).then_some(to.address),
+            container_port: Some(to.port),
+            ..Answers::default()
+        };
+        (kind, answers)
+    }
+
+    /// Who listens where a rule leads to another port of the host.
+    fn listening(&self, to: Translation, door: &Door<'_>) -> Option<Answers> {
+        let is_there = |one: &&Listener| {
+            (one.transport, one.port) == (door.port.transport, to.port) && one.answers(to.address)
+        };
+        let holder = self.facts.listeners.iter().find(is_there)?.holder.as_ref();
+        Some(Answers {
+            process: holder.map(|holder| holder.name.clone()),
+            pid: holder.map(|holder| holder.pid),
+            ..Answers::default()
         })
+    }
+
+    /// Whether all containers may: where docker-proxy answers, it is a process of the host; otherwise they are led on.
+    fn is_open_to_containers(&self, door: &Door<'_>) -> bool {
+        let mut bridges =
+            self.inside.iter().filter(|link| door.interface.is_none_or(|bound| bound.index == link.index));
+        let is_open = |link: &&&Link| {
+            let ways = self.surroundings.arrival(door, link).ways;
+            ways.iter()
+                .all(|way| self.audience(door, way.translated, self.rules.interface(link)).is_everyone())
+        };
+        let is_bound_elsewhere =
+            door.interface.is_some_and(|bound| !self.inside.iter().any(|link| link.index == bound.index));
+        !self.inside.is_empty() && !is_bound_elsewhere && bridges.all(|link| is_open(&link))
+    }
+
+    /// Who may by interfaces of one group.
+    fn reach(&self, door: &Door<'_>, group: &Group<'_>, unknown: &mut Vec<String>) -> Reach {
+        let incoming = group.links.first().map(|link| self.rules.interface(link));
+        let audience =
+            |way: &Way| self.audience(door, way.translated, incoming.clone().unwrap_or_else(nowhere));
+        let by_way: Vec<_> = group.arrival.ways.iter().map(|way| self.admitted(&audience(way))).collect();
+        let names: Vec<_> = group.links.iter().map(|link| link.name.clone()).collect();
+        let differs = by_way.windows(2).any(|pair| pair.first() != pair.last());
+        let places = group.arrival.ways.iter().filter_map(|way| way.by.as_ref()).filter(|_| differs);
+        for place in places.chain(&group.arrival.unknown) {
+            unknown.push(format!(
+                "who reaches {} by {}: it is not known whom this leads elsewhere: {place} [{}]",
+                door.port,
+                names.join(", "),
+                place.table
+            ));
+        }
+        let mut admitted = by_way.concat();
+        admitted.sort_by_key(|one| one.who);
+        admitted.dedup();
+        Reach { interfaces: names, admitted }
     }
 
     fn audience(
@@ -133,31 +222,31 @@ impl<'a> Origins<'a> {
         translated: Option<Translation>,
         incoming: Interface,
     ) -> Audience<'a> {
+        let translated_away = translated.filter(|to| !self.surroundings.is_own(to.address));
         let path = Path {
             destination: if door.address.is_unspecified() { placeholder(door.family) } else { door.address },
             payload: door.port.opening(),
             hop_limit: USUAL_HOP_LIMIT,
             translated,
             incoming,
-            outgoing: translated.map(|to| self.way_to(door.kind, to.address)),
+            outgoing: translated_away.map(|to| self.way_to(door.kind, to.address)),
             connection: Connection::New,
         };
         audience(self.rules.ruleset, &path)
     }
 
-    /// The interface that leads to a container: the one with the closest network around its address.
+    /// The interface that leads to an address: the one with the closest network around it.
     fn way_to(&self, kind: Kind, address: IpAddr) -> Interface {
         let closest = |link: &&Link| {
             let around = link.networks.iter().filter(|network| network.contains(address));
             around.filter_map(AddressRange::prefix).max()
         };
+        let links = &self.facts.links;
+        let by_network = links.iter().filter(|link| closest(link).is_some()).max_by_key(closest);
         let found = match kind {
-            Kind::Mesh => self.links.iter().find(|link| link.name == MESH_BRIDGE),
-            Kind::Process | Kind::Published => {
-                self.links.iter().filter(|link| closest(link).is_some()).max_by_key(closest)
-            }
+            Kind::Mesh => by_network.or_else(|| links.iter().find(|link| link.name == MESH_BRIDGE)),
+            Kind::Process | Kind::Published | Kind::Translated => by_network,
         };
-        let nowhere = || Interface { name: String::new(), is_bridge: false };
         found.map_or_else(nowhere, |link| self.rules.interface(link))
     }
 
@@ -176,6 +265,10 @@ impl<'a> Origins<'a> {
             place: origin.and_then(|origin| origin.place.clone()),
         }
     }
+}
+
+fn nowhere() -> Interface {
+    Interface { name: String::new(), is_bridge: false }
 }
 
 /// How the rules sort an interface: which of their lists it is of.

@@ -4,7 +4,10 @@ use dockfw_policy::policy::Policy;
 
 use super::*;
 use crate::engines::{NFTABLES, compile_for};
-use crate::host::docker::Driver;
+use crate::foreign::{Tables, iptables};
+use crate::host::docker::{Container, Driver, Network, Published};
+use crate::host::listeners::Listener;
+use crate::host::others::Others;
 use crate::host::processes::Holder;
 use crate::safety::tests::{docker_host, link, policy};
 
@@ -39,11 +42,34 @@ fn published(port: u16, address: &str, target: Option<&str>) -> Published {
 }
 
 fn facts(listeners: Vec<Listener>, published: Vec<Published>) -> Facts {
-    Facts { links: docker_host(), listeners, published, ..Facts::default() }
+    let rules: String = published.iter().filter_map(rule).collect();
+    let facts = Facts { links: docker_host(), listeners, published, ..Facts::default() };
+    with_rules(
+        facts,
+        &format!("-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n:DOCKER - [0:0]\n{rules}"),
+    )
+}
+
+/// Docker's rule for a port.
+fn rule(published: &Published) -> Option<String> {
+    let Published { port, address, container_port, targets, is_meshed, .. } = published;
+    let to = targets.first().copied().or(is_meshed.then_some([172, 18, 0, 2].into()))?;
+    let chain = if *is_meshed { "PREROUTING" } else { "DOCKER ! -i docker0" };
+    let at = if address.is_unspecified() { String::new() } else { format!("-d {address} ") };
+    Some(format!(
+        "-A {chain} {at}-p tcp -m tcp --dport {port} -j DNAT --to-destination {to}:{container_port}\n"
+    ))
+}
+
+/// These rules of address translation.
+fn with_rules(facts: Facts, rules: &str) -> Facts {
+    let saved = format!("*nat\n:PREROUTING ACCEPT [0:0]\n{rules}COMMIT\n");
+    let tables = Tables::new(iptables::tables(&saved, Family::Ipv4, "iptables-nft"));
+    Facts { others: Others { tables, unreadable: vec![] }, ..facts }
 }
 
 fn exposed_by(policy: &Policy, facts: &Facts) -> Vec<Exposed> {
-    exposed(Rules { ruleset: &compile_for(NFTABLES, policy), by_name_alone: false }, facts)
+    exposed(Rules { ruleset: &compile_for(NFTABLES, policy), by_name_alone: false }, facts).0
 }
 
 /// `22/tcp ipv4: everyone by allow 'ssh'`, and so on.
@@ -163,7 +189,7 @@ fn interfaces_are_told_apart_only_where_rules_do() {
 fn without_any_rules_everyone_gets_in() {
     let ssh = facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]);
     let none = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] };
-    let found = exposed(Rules { ruleset: &none, by_name_alone: false }, &ssh);
+    let (found, _) = exposed(Rules { ruleset: &none, by_name_alone: false }, &ssh);
     assert!(found[0].reach.iter().all(|reach| reach.admitted[0].who == Who::Everyone));
     assert!(found[0].reach.iter().all(|reach| reach.admitted[0].rule.is_none()));
 }
@@ -189,7 +215,11 @@ fn a_container_on_the_hosts_network_is_named() {
 fn what_no_rule_covers_is_named() {
     let network = |name: &str, parent: Option<&str>| Network {
         name: name.into(),
-        driver: Driver::Beside { driver: "macvlan".into(), parent: parent.map(str::to_owned) },
+        driver: Driver::Beside {
+            driver: "macvlan".into(),
+            parent: parent.map(str::to_owned),
+            is_at_input: false,
+        },
         is_internal: parent.is_none(),
         subnets: vec![],
         gateway_modes: [None, None],

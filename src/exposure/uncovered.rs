@@ -38,7 +38,9 @@ pub(crate) fn beside_the_host(facts: &Facts) -> impl Iterator<Item = Uncovered> 
 /// A container beside the host, if it is: its packets never come by the host's rules.
 fn beside(container: &str, network: &str, address: IpAddr, facts: &Facts) -> Option<Uncovered> {
     let network = facts.networks.iter().find(|known| known.name == network)?;
-    let Driver::Beside { driver, parent: Some(parent) } = &network.driver else { return None };
+    let Driver::Beside { driver, parent: Some(parent), is_at_input: false } = &network.driver else {
+        return None;
+    };
     Some(Uncovered {
         what: format!("container {container} at {address}, on {driver} network {} ({parent})", network.name),
         why: format!(

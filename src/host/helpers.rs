@@ -2,13 +2,16 @@
 //! that can't be told from others before connection tracking has seen them.
 
 use std::fs;
+use std::path::Path;
+
+use super::others;
 
 /// Assigns helpers by port, up to Linux 5.x; gone since.
 const AUTOMATIC: &str = "/proc/sys/net/netfilter/nf_conntrack_helper";
-/// The expectations that live now.
-const EXPECTED: &str = "/proc/net/nf_conntrack_expect";
 /// The loaded modules.
 const MODULES: &str = "/proc/modules";
+/// The modules that are loaded or built in, as far as they have parameters; all helpers but that of PPTP do.
+const KNOWN: &str = "/sys/module";
 /// The helpers' modules (net/netfilter/Kconfig); nothing loads them but the wish to use them.
 const HELPERS: [&str; 10] = [
     "nf_conntrack_amanda",
@@ -23,15 +26,24 @@ const HELPERS: [&str; 10] = [
     "nf_conntrack_tftp",
 ];
 
-/// A sign that helpers are in use, in words, if there is one.
+/// A sign that helpers are in use, in words, if there is one. None that comes and goes with connections: what is in force would then
+/// differ from what should be while one lives.
 pub(crate) fn sign_of_use() -> Option<String> {
     if read(AUTOMATIC).trim() == "1" {
         return Some(format!("{AUTOMATIC} is 1"));
     }
-    if !read(EXPECTED).trim().is_empty() {
-        return Some(format!("{EXPECTED} lists connections that a helper expects"));
-    }
-    loaded_helper(&read(MODULES)).map(|module| format!("the kernel module {module} is loaded"))
+    let loaded = loaded_helper(&read(MODULES)).map(|module| format!("the kernel module {module} is loaded"));
+    loaded.or_else(|| if is_any_built_in() { assigned() } else { None })
+}
+
+/// Where helpers are built in, nothing is loaded for the rule that gives connections one.
+fn is_any_built_in() -> bool {
+    HELPERS.iter().any(|name| Path::new(KNOWN).join(name).exists())
+}
+
+fn assigned() -> Option<String> {
+    let place = others::read().tables.helping()?;
+    Some(format!("{place} [{}]", place.table))
 }
 
 fn read(path: &str) -> String {

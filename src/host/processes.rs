@@ -72,6 +72,11 @@ fn has_lock_on(pid: u32, path: &Path) -> bool {
     })
 }
 
+/// Whether there is a process in a container.
+pub(crate) fn is_any_in_a_container() -> bool {
+    pids().into_iter().any(|pid| holder(pid).container.is_some())
+}
+
 /// The name of a process, with a line's end; empty where it can't be read.
 fn comm(pid: u32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();

@@ -9,17 +9,9 @@ use crate::text::printable;
 
 /// What a program prints on stdout; nothing if it is not there, fails or gives no answer.
 pub(crate) fn said(name: &str, arguments: &[&str]) -> Option<String> {
-    said_by(&find(name)?, arguments)
-}
-
-/// The same of a program whose path is known.
-pub(crate) fn said_by(program: &Path, arguments: &[&str]) -> Option<String> {
-    let answer = ask_by(program, arguments)?;
-    if answer.status.success() {
-        return Some(answer.stdout);
-    }
-    log::debug!("{} {}: {}", program.display(), arguments.join(" "), printable(&answer.complaint()));
-    None
+    let program = find(name)?;
+    let said = answer(&program, arguments);
+    said.inspect_err(|why| log::debug!("{} {}: {why}", program.display(), arguments.join(" "))).ok()
 }
 
 /// What a program answers, well or not; nothing if it is not there, or gives no answer.
@@ -30,6 +22,12 @@ pub(crate) fn ask(name: &str, arguments: &[&str]) -> Option<Answer> {
 /// That it hung is told where it is run.
 fn ask_by(program: &Path, arguments: &[&str]) -> Option<Answer> {
     run(program, arguments, "", Limits::QUESTION).inspect_err(|error| log::debug!("{error}")).ok()
+}
+
+/// What a program that must succeed says on stdout; otherwise, why not.
+pub(crate) fn answer(program: &Path, arguments: &[&str]) -> Result<String, String> {
+    let answer = run(program, arguments, "", Limits::QUESTION).map_err(|error| error.to_string())?;
+    if answer.status.success() { Ok(answer.stdout) } else { Err(printable(&answer.complaint())) }
 }
 
 /// Runs a program that must succeed; otherwise, what it complains of.

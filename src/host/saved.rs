@@ -1,20 +1,42 @@
 //! What iptables writes down of its rules, as text. No program is told a table, which would create it.
 
+use std::path::Path;
+
 use dockfw_compat::savers;
 use dockfw_policy::address::Family;
 use dockfw_system::programs::at_once;
 
-use super::programs::{said, said_by};
+use super::programs::answer;
+
+/// The end of the names of programs that list rules.
+const END: &str = "-save";
+
+/// All rules of a family and a variant.
+pub(super) struct Saved {
+    pub(super) family: Family,
+    /// What people call them, as in `iptables-legacy`.
+    pub(super) variant: String,
+    /// The text, or why there is none.
+    pub(super) text: Result<String, String>,
+}
+
+impl Saved {
+    /// Whether the rules lie in nf_tables.
+    pub(super) fn is_in_nf_tables(&self) -> bool {
+        self.variant.ends_with("-nft")
+    }
+
+    fn by(family: Family, program: &Path) -> Self {
+        let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let variant = name.strip_suffix(END).unwrap_or(&name).to_owned();
+        Self { family, variant, text: answer(program, &[]) }
+    }
+}
 
 /// All rules of every variant that is there.
-pub(super) fn everywhere() -> impl Iterator<Item = (Family, String)> {
+pub(super) fn everywhere() -> Vec<Saved> {
     let programs = Family::BOTH
         .into_iter()
         .flat_map(|family| savers(family).into_iter().map(move |program| (family, program)));
-    at_once(programs, |(family, program)| Some((family, said_by(&program, &[])?))).into_iter().flatten()
-}
-
-/// All rules of a family, by the iptables that Docker finds as well.
-pub(super) fn where_docker_looks(family: Family) -> Option<String> {
-    said(if family == Family::Ipv4 { "iptables-save" } else { "ip6tables-save" }, &[])
+    at_once(programs, |(family, program)| Saved::by(family, &program))
 }

@@ -264,7 +264,7 @@ fn read_keys(socket: &mut Socket, set: &Set) -> Result<Option<Keys>, RequestErro
 }
 
 /// The kernel's count of transactions.
-fn generation(socket: &mut Socket) -> Result<Generation, RequestError> {
+pub(crate) fn generation(socket: &mut Socket) -> Result<Generation, RequestError> {
     let mut generation = None;
     socket.request(
         msg::GETGEN,

@@ -18,12 +18,12 @@ mod plan;
 mod probe;
 pub(crate) mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction;
 mod uapi;
 mod userdata;
 mod wanted;
-mod words;
+pub(crate) mod words;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;

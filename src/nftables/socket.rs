@@ -171,6 +171,21 @@ impl Socket {
         fill: impl FnOnce(&mut Vec<u8>),
         mut take: impl FnMut(Message<'_>),
     ) -> Result<(), RequestError> {
+        self.request_while(family, kind, flags, fill, |message| {
+            take(message);
+            true
+        })
+    }
+
+    /// The same, as long as `take` wants more. After that, the socket is of no use any more: the kernel goes on answering.
+    pub(crate) fn request_while(
+        &mut self,
+        family: u8,
+        kind: u16,
+        flags: u16,
+        fill: impl FnOnce(&mut Vec<u8>),
+        mut take: impl FnMut(Message<'_>) -> bool,
+    ) -> Result<(), RequestError> {
         const DOING: &str = "read what is in the kernel";
         let sequence = self.next_sequence();
         let mut request = Vec::new();
@@ -188,7 +203,8 @@ impl Socket {
                     Some(reply) if reply.errno != 0 => return Err(RequestError::Refused(reply)),
                     Some(_) if interrupted => return Err(RequestError::Interrupted),
                     Some(_) => return Ok(()),
-                    None => take(message),
+                    None if take(message) => {}
+                    None => return Ok(()),
                 }
                 if !is_dump {
                     return Ok(());

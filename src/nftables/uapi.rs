@@ -85,6 +85,10 @@ pub(crate) mod set {
     pub(crate) const DESC: u16 = 9;
     /// `NFTA_SET_DESC_SIZE`, inside of `DESC`.
     pub(crate) const DESC_SIZE: u16 = 1;
+    /// `NFTA_SET_DESC_CONCAT`, inside of `DESC`: a list of fields.
+    pub(crate) const DESC_CONCAT: u16 = 2;
+    /// `NFTA_SET_FIELD_LEN`, inside of a field.
+    pub(crate) const FIELD_LEN: u16 = 1;
     pub(crate) const TIMEOUT: u16 = 11;
     pub(crate) const USERDATA: u16 = 13;
     pub(crate) const OBJ_TYPE: u16 = 15;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use dockfw_policy::address::Family;
 use nix::libc;
 
 use super::attributes::{Attribute, Attributes};
@@ -14,7 +15,13 @@ use super::uapi::{self, expr};
 
 /// A rule's expressions in words, with its comment. Control characters are shown escaped.
 pub(crate) fn of_rule(expressions: &[u8], comment: Option<&str>) -> String {
-    let mut reader = Reader::default();
+    of_rule_in(None, expressions, comment)
+}
+
+/// The same of a rule in a table of this family alone.
+pub(crate) fn of_rule_in(family: Option<Family>, expressions: &[u8], comment: Option<&str>) -> String {
+    let family = family.map(|family| family.name().to_lowercase());
+    let mut reader = Reader { family, ..Reader::default() };
     for item in Attributes(expressions) {
         let expression = Attributes(item.value);
         let name = expression.find(expr::NAME).map(|name| name.text()).unwrap_or_default();
@@ -69,6 +76,8 @@ enum Form {
 struct Reader {
     words: Vec<String>,
     registers: BTreeMap<u32, Load>,
+    /// What registers hold that were given constants.
+    constants: BTreeMap<u32, Vec<u8>>,
     family: Option<String>,
     protocol: Option<String>,
     /// `meta nfproto` and `meta l4proto`, as long as nothing that implies them has come.
@@ -105,6 +114,10 @@ impl Reader {
             b"objref" => self.say(format!("counter name \"{}\"", text(data, 2))),
             b"counter" => self.say("counter".into()),
             b"immediate" => self.immediate(data),
+            b"nat" => self.translate(data),
+            b"redir" => self.say(format!("redirect{}", self.destination(None, data.number(1)))),
+            b"masq" => self.say("masquerade".into()),
+            b"notrack" | b"reject" => self.say(String::from_utf8_lossy(name).into_owned()),
             _ => self.say(format!("[{}]", String::from_utf8_lossy(name))),
         }
     }
@@ -195,11 +208,38 @@ impl Reader {
     fn lookup(&mut self, data: Attributes<'_>) {
         let load = self.take(data, 2);
         let not = if data.number(5).unwrap_or(0) & libc::NFT_LOOKUP_F_INV as u32 != 0 { "!= " } else { "" };
-        self.say(format!("{} {not}@{}", load.what, text(data, 1)));
+        let map = match data.number(3) {
+            Some(0) => "vmap ",
+            Some(_) => "map ",
+            None => "",
+        };
+        self.say(format!("{} {not}{map}@{}", load.what, text(data, 1)));
+    }
+
+    fn translate(&mut self, data: Attributes<'_>) {
+        let what = if data.number(1) == Some(0) { "snat" } else { "dnat" };
+        self.say(format!("{what}{}", self.destination(data.number(3), data.number(5))));
+    }
+
+    /// The address and the port in these registers, as far as they are constants.
+    fn destination(&self, address: Option<u32>, port: Option<u32>) -> String {
+        let constant = |register: Option<u32>| self.constants.get(&register?).map(Vec::as_slice);
+        let address = constant(address).map(|bytes| value(Form::Address, bytes));
+        let port = constant(port).map(|bytes| format!(":{}", number(bytes)));
+        match (address, port) {
+            (None, None) => String::new(),
+            (Some(address), Some(port)) if address.contains(':') => format!(" to [{address}]{port}"),
+            (address, port) => format!(" to {}{}", address.unwrap_or_default(), port.unwrap_or_default()),
+        }
     }
 
     fn immediate(&mut self, data: Attributes<'_>) {
+        let register = data.number(1).unwrap_or(0);
         let data = Attributes(data.value(2));
+        if let Some(constant) = data.find(1) {
+            self.constants.insert(register, constant.value.to_vec());
+            return;
+        }
         let verdict = Attributes(data.value(2));
         let chain = text(verdict, 2);
         let words = match verdict.number(1).map(u32::cast_signed) {

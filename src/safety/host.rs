@@ -7,16 +7,15 @@ use dockfw_policy::ruleset::Hook;
 
 use super::fits;
 use crate::exposure::{Facts, beside_the_host};
+use crate::foreign::Closing;
 use crate::host::docker::Driver;
-use crate::host::netfilter::{Dropping, Others};
+use crate::host::links::Link;
 
 /// What is known of the host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host<'a> {
     /// What it is and runs.
     pub(crate) facts: &'a Facts,
-    /// What others have in netfilter.
-    pub(crate) others: &'a Others,
     /// Whether Docker filters with nftables itself.
     pub(crate) docker_uses_nftables: bool,
     /// The variants of iptables that have chains of Docker's.
@@ -31,9 +30,10 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<String> {
     uncovered_bridges(policy, host.facts)
         .chain(beside)
         .chain(on_the_hosts_network(host.facts))
-        .chain(host.others.dropping.iter().filter_map(|chain| closed_by_others(chain, host)))
+        .chain(at_input(host.facts))
+        .chain(closing(policy, host).iter().filter_map(|chain| closed_by_others(chain, host)))
         .chain(split_brain(host.docker_chains))
-        .chain(untracked(host.others))
+        .chain(untracked(host.facts))
         .chain(unchecked_sources(policy, host))
         .collect()
 }
@@ -71,10 +71,47 @@ fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = String> {
     })
 }
 
+/// Containers to which packets come by the host's input hook, though they have addresses of their own.
+fn at_input(facts: &Facts) -> impl Iterator<Item = String> {
+    let pairs = facts
+        .containers
+        .iter()
+        .flat_map(|container| container.addresses.iter().map(move |one| (container, one)));
+    pairs.filter_map(|(container, (name, address))| {
+        let network = facts.networks.iter().find(|network| network.name == *name)?;
+        matches!(network.driver, Driver::Beside { is_at_input: true, .. }).then(|| {
+            format!(
+                "container {} at {address} is on {name}, an ipvlan network of mode l3s: packets to it are judged as those to processes \
+                 of the host, and a rule that opens a port of the host opens that port of the container",
+                container.name
+            )
+        })
+    })
+}
+
+/// The chains of others that close what none of their rules is about, by an interface of the outside.
+fn closing(policy: &Policy, host: Host<'_>) -> Vec<Closing> {
+    let outside: Vec<_> = outside(policy, host.facts).collect();
+    host.facts.others.tables.closing(&outside)
+}
+
+/// Interfaces that lead to others, and are neither Docker's nor exempt.
+fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a Link> {
+    let interfaces = &policy.interfaces;
+    facts.links.iter().filter(|link| {
+        let is_of_others = fits(&interfaces.docker, &link.name) || fits(&interfaces.exempt, &link.name);
+        link.is_up && link.name != "lo" && link.controller.is_none() && !is_of_others
+    })
+}
+
 /// Whoever drops by default closes what the policy opens.
-fn closed_by_others(chain: &Dropping, host: Host<'_>) -> Option<String> {
-    let Dropping { hook, chain: name, table, of_iptables } = chain;
-    let what = format!("chain {name} of {table} drops by default");
+fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<String> {
+    let Closing { hook, place, chain: name, of_iptables } = chain;
+    let how = match &place.rule {
+        Some(rule) => format!("drops what its other rules do not accept ({rule})"),
+        None => "drops by default".into(),
+    };
+    let what = format!("chain {name} of {} {how}", place.table);
     match (hook, of_iptables.is_some(), host.docker_uses_nftables) {
         // Docker's own doing, whose rules accept what it publishes.
         (Hook::Forward, true, false) => None,
@@ -102,8 +139,8 @@ fn split_brain(variants: &[&str]) -> Option<String> {
 }
 
 /// Packets that are not tracked are never part of a known connection, nor of a translated one.
-fn untracked(others: &Others) -> Option<String> {
-    let tables: Vec<_> = others.untracking.iter().map(String::as_str).collect();
+fn untracked(facts: &Facts) -> Option<String> {
+    let tables: Vec<_> = facts.others.tables.untracking().into_iter().collect();
     (!tables.is_empty()).then(|| {
         format!(
             "{} takes packets out of connection tracking (notrack): answers to what this host asks are dropped there, and \
@@ -115,12 +152,7 @@ fn untracked(others: &Others) -> Option<String> {
 
 /// Interfaces of the outside by which any source address is believed.
 fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<String> {
-    let interfaces = &policy.interfaces;
-    let outside = host.facts.links.iter().filter(|link| {
-        let is_of_others = fits(&interfaces.docker, &link.name) || fits(&interfaces.exempt, &link.name);
-        link.is_up && link.name != "lo" && link.controller.is_none() && !is_of_others
-    });
-    let unchecked = outside.filter(|link| host.reverse_path.get(&link.name) == Some(&0));
+    let unchecked = outside(policy, host.facts).filter(|link| host.reverse_path.get(&link.name) == Some(&0));
     let names: Vec<_> = unchecked.map(|link| link.name.as_str()).collect();
     let first = names.first()?;
     Some(format!(
@@ -134,26 +166,23 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<String> {
 mod tests {
     use super::super::tests::{docker_host, link, policy};
     use super::*;
+    use crate::foreign::{Tables, iptables};
     use crate::host::docker::{Container, Network};
     use crate::host::listeners::Listener;
+    use crate::host::others::Others;
     use crate::host::processes::Holder;
     use dockfw_policy::address::Family;
     use dockfw_policy::service::Transport;
 
     /// What is said of a host with these facts.
-    fn said(facts: &Facts, others: &Others, nftables: bool, off: &[&str]) -> Vec<String> {
+    fn said(facts: &Facts, nftables: bool, off: &[&str]) -> Vec<String> {
         let reverse_path = facts.links.iter().map(|link| {
             let value = if off.contains(&link.name.as_str()) { 0 } else { 2 };
             (link.name.clone(), value)
         });
         let reverse_path = reverse_path.collect();
-        let host = Host {
-            facts,
-            others,
-            docker_uses_nftables: nftables,
-            docker_chains: &[],
-            reverse_path: &reverse_path,
-        };
+        let host =
+            Host { facts, docker_uses_nftables: nftables, docker_chains: &[], reverse_path: &reverse_path };
         notes(&policy("trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg*\"]"), host)
     }
 
@@ -172,16 +201,22 @@ mod tests {
         }
     }
 
-    fn dropping(hook: Hook, is_of_iptables: bool) -> Others {
-        let of_iptables = is_of_iptables.then_some(Family::Ipv4);
-        let chain = Dropping { hook, chain: "c".into(), table: "table t".into(), of_iptables };
-        Others { dropping: [chain].into(), ..Others::default() }
+    /// A host with these rules, as iptables writes them down.
+    fn with(saved: &str) -> Facts {
+        let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-legacy"));
+        Facts { others: Others { tables, unreadable: vec![] }, ..usual() }
+    }
+
+    /// The same with table filter.
+    fn filter(lines: &str) -> Facts {
+        let policies = if lines.contains(':') { "" } else { ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n" };
+        with(&format!("*filter\n{policies}{lines}\nCOMMIT\n"))
     }
 
     #[test]
     fn there_is_nothing_to_say_of_a_plain_docker_host() {
         for nftables in [false, true] {
-            assert_eq!(said(&usual(), &Others::default(), nftables, &["lo", "docker0"]), [""; 0]);
+            assert_eq!(said(&usual(), nftables, &["lo", "docker0"]), [""; 0]);
         }
     }
 
@@ -189,7 +224,7 @@ mod tests {
     fn a_bridge_that_no_pattern_fits_is_named_with_the_line_to_write() {
         let bridge = |name: &str| Driver::Bridge(name.into());
         let networks = vec![network("bridge", bridge("docker0")), network("shop", bridge("shop0"))];
-        let notes = said(&Facts { networks, ..usual() }, &Others::default(), false, &[]);
+        let notes = said(&Facts { networks, ..usual() }, false, &[]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(
             notes[0].contains("network shop is on the bridge shop0") && notes[0].contains("add \"shop0\"")
@@ -218,29 +253,87 @@ mod tests {
             containers: vec![container.clone()],
             ..usual()
         };
-        let notes = said(&with(&["0.0.0.0", "::"]), &Others::default(), false, &[]);
+        let notes = said(&with(&["0.0.0.0", "::"]), false, &[]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].contains("container exporter") && notes[0].contains("listens on 9100/tcp:"));
-        assert_eq!(said(&with(&["127.0.0.1"]), &Others::default(), false, &[]), [""; 0]);
+        assert_eq!(said(&with(&["127.0.0.1"]), false, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_container_that_is_judged_as_a_process_of_the_host_is_named() {
+        let driver = |is_at_input| Driver::Beside {
+            driver: "ipvlan".into(),
+            parent: Some("eth0".into()),
+            is_at_input,
+        };
+        let facts = |is_at_input| Facts {
+            networks: vec![network("lan", driver(is_at_input))],
+            containers: vec![Container {
+                id: "ab".repeat(32),
+                name: "camera".into(),
+                on_host_network: false,
+                addresses: vec![("lan".into(), [192, 0, 2, 77].into())],
+                published: vec![],
+            }],
+            ..usual()
+        };
+        let notes = said(&facts(true), false, &[]);
+        assert!(
+            notes.len() == 1
+                && notes[0].contains("camera at 192.0.2.77 is on lan, an ipvlan network of mode l3s"),
+            "{notes:?}"
+        );
+        assert!(said(&facts(false), false, &[])[0].contains("ipvlan passes the host's firewall by"));
     }
 
     #[test]
     fn who_drops_by_default_is_named_unless_docker_expects_it() {
-        let of = |hook, is_of_iptables, nftables| {
-            said(&usual(), &dropping(hook, is_of_iptables), nftables, &[]).len()
-        };
-        assert_eq!([of(Hook::Input, true, false), of(Hook::Input, false, true)], [1, 1]);
-        assert_eq!([of(Hook::Forward, true, false), of(Hook::Forward, true, true)], [0, 1]);
-        assert_eq!(of(Hook::Forward, false, false), 1);
+        let of = |policy: &str, nftables| said(&filter(policy), nftables, &[]);
+        let input = ":INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]";
+        assert_eq!([of(input, false).len(), of(input, true).len()], [1, 1]);
+        assert!(
+            of(input, false)[0].contains("chain INPUT of table filter of iptables-legacy drops by default")
+        );
+        let forward = ":INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]";
+        assert_eq!(of(forward, false), [""; 0]);
+        assert!(of(forward, true)[0].contains("set the policy to ACCEPT"), "{:?}", of(forward, true));
+    }
+
+    /// As images of Oracle's cloud and CentOS 7 have it.
+    #[test]
+    fn a_last_rule_that_rejects_all_closes_as_a_policy_does() {
+        let last = "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n-A INPUT -p icmp -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n\
+                    -A INPUT -p tcp -m state --state NEW -m tcp --dport 22 -j ACCEPT\n\
+                    -A INPUT -j REJECT --reject-with icmp-host-prohibited\n-A FORWARD -j REJECT --reject-with icmp-host-prohibited";
+        let notes = said(&filter(last), false, &[]);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(
+            notes[0].contains("drops what its other rules do not accept (-A INPUT -j REJECT"),
+            "{notes:?}"
+        );
+        for closes in [
+            "-A INPUT -i eth0 -j DROP",
+            "-A INPUT -p tcp -j DROP",
+            ":X - [0:0]\n:INPUT ACCEPT [0:0]\n-A INPUT -j X\n-A X -j DROP",
+        ] {
+            assert_eq!(said(&filter(closes), false, &[]).len(), 1, "{closes}");
+        }
     }
 
     #[test]
-    fn a_forward_policy_left_over_says_what_to_do() {
-        let notes = said(&usual(), &dropping(Hook::Forward, true), true, &[]);
-        assert!(
-            notes[0].contains("chain c of table t drops by default")
-                && notes[0].contains("set the policy to ACCEPT")
-        );
+    fn a_list_of_bans_closes_nothing() {
+        for bans in [
+            "-A INPUT -s 198.51.100.0/24 -j DROP",
+            "-A INPUT -m set --match-set bans src -j DROP",
+            ":f2b - [0:0]\n:INPUT ACCEPT [0:0]\n-A INPUT -j f2b\n-A f2b -s 198.51.100.7/32 -j REJECT\n-A f2b -j RETURN",
+            "-A INPUT -p tcp -m tcp --dport 23 -j DROP",
+            "-A INPUT -m state --state INVALID -j DROP",
+            "-A INPUT -i docker0 -j DROP",
+            "-A INPUT -m limit --limit 5/min -j DROP",
+            "-A INPUT -p tcp -j ACCEPT\n-A INPUT -j DROP",
+        ] {
+            assert_eq!(said(&filter(bans), false, &[]), [""; 0], "{bans}");
+        }
     }
 
     #[test]
@@ -251,16 +344,19 @@ mod tests {
 
     #[test]
     fn untracked_packets_are_named_by_their_table() {
-        let others = Others { untracking: ["table raw of iptables".into()].into(), ..Others::default() };
-        let notes = said(&usual(), &others, false, &[]);
-        assert!(notes[0].starts_with("table raw of iptables takes packets out"), "{notes:?}");
+        let notes = said(
+            &with("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --notrack\nCOMMIT\n"),
+            false,
+            &[],
+        );
+        assert!(notes[0].starts_with("table raw of iptables-legacy takes packets out"), "{notes:?}");
     }
 
     #[test]
     fn interfaces_of_the_outside_that_believe_any_source_are_named() {
         let mut facts = usual();
         facts.links.push(link(8, "wg0", "wireguard"));
-        let notes = said(&facts, &Others::default(), false, &["eth0", "docker0", "lo", "wg0", "veth1a2b3c4"]);
+        let notes = said(&facts, false, &["eth0", "docker0", "lo", "wg0", "veth1a2b3c4"]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].contains("off for eth0:") && notes[0].contains("net.ipv4.conf.eth0.rp_filter"));
     }

@@ -6,6 +6,7 @@ use dockfw_policy::policy::{Interfaces, Policy};
 
 use super::usage::Usage;
 use super::{Objection, fits};
+use crate::host::docker::{Driver, Network};
 use crate::host::links::Link;
 
 /// Kinds of interfaces that carry other networks' traffic: virtual private networks and overlays.
@@ -160,7 +161,19 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
     names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
-fn what_is_hurt(link: &Link, usage: &Usage) -> Option<&'static str> {
+fn what_is_hurt(link: &Link, usage: &Usage) -> Option<String> {
+    let is_its = |network: &&Network| network.driver == Driver::Bridge(link.name.clone());
+    let of_network = usage.networks.iter().find(is_its).map(|network| {
+        format!(
+            "the bridge of Docker's network {}, by a name that nothing in [interfaces] docker fits; its containers would be cut \
+             off",
+            network.name
+        )
+    });
+    of_network.or_else(|| what_is_hurt_of_others(link, usage).map(str::to_owned))
+}
+
+fn what_is_hurt_of_others(link: &Link, usage: &Usage) -> Option<&'static str> {
     match link.kind.as_deref() {
         Some("bridge") => {
             Some("a bridge that does not look like Docker's; what is behind it would be cut off")

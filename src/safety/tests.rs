@@ -10,6 +10,7 @@ use dockfw_policy::{Files, Strictness, load};
 use super::interfaces::{false_bridges, routed_crossings, unnamed, wide_exemptions};
 use super::usage::Usage;
 use super::*;
+use crate::host::docker::{Driver, Network};
 
 /// The one file of a policy.
 struct Text<'a>(&'a str);
@@ -115,7 +116,7 @@ fn a_plain_docker_host_gives_no_reason_to_refuse() {
     let links = docker_host();
     assert_eq!(false_bridges(&by_default(), &links), [""; 0]);
     assert_eq!(unnamed(&by_default(), &links, &Usage::default()), None);
-    assert_eq!(notes(&by_default(), &links, &[], false), [""; 0]);
+    assert_eq!(notes(&by_default(), &links, &[]), [""; 0]);
 }
 
 #[test]
@@ -242,6 +243,23 @@ fn the_rule_that_is_advised_for_guests_is_one() {
     assert!(matches!(whole.allow[0].from, Source::These { inside: true, containers: false, .. }));
 }
 
+#[test]
+fn a_bridge_of_dockers_by_another_name_is_called_that() {
+    let network = Network {
+        name: "hassio".into(),
+        driver: Driver::Bridge("hassio".into()),
+        is_internal: false,
+        subnets: vec![],
+        gateway_modes: [None, None],
+        trusted_interfaces: vec![],
+    };
+    let links = host_with([link(8, "hassio", "bridge")]);
+    let objection =
+        unnamed(&by_default(), &links, &Usage { networks: vec![network], ..Usage::default() }).unwrap();
+    assert_parts(&objection, &["hassio: the bridge of Docker's network hassio", "\"br-*\", \"hassio\"]"]);
+    assert!(!objection.contains("does not look like"), "{objection}");
+}
+
 /// A bridge with the uplink in it, as Proxmox has it.
 fn with_uplink() -> Vec<Link> {
     host_with([link(8, "vmbr0", "bridge"), port(9, "eno1", "", 8), port(10, "tap100i0", "tun", 8)])
@@ -306,7 +324,7 @@ fn interfaces_that_filtering_does_not_hurt_need_no_name() {
 fn a_trusted_network_over_dockers_is_named_for_each_family() {
     let links = docker_host();
     let wide = policy("trusted = [\"172.16.0.0/12\", \"fd00::/8\"]");
-    let notes = notes(&wide, &links, &[], false);
+    let notes = notes(&wide, &links, &[]);
     assert_eq!(notes.len(), 3, "{notes:?}");
     assert_parts(
         &notes[0],
@@ -318,7 +336,7 @@ fn a_trusted_network_over_dockers_is_named_for_each_family() {
 
 #[test]
 fn even_one_trusted_address_in_a_docker_network_is_named() {
-    let notes = notes(&policy("trusted = [\"172.18.0.9\"]"), &docker_host(), &[], false);
+    let notes = notes(&policy("trusted = [\"172.18.0.9\"]"), &docker_host(), &[]);
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert_parts(&notes[0], &["trusted 172.18.0.9 overlaps 172.18.0.0/16"]);
 }
@@ -327,16 +345,16 @@ fn even_one_trusted_address_in_a_docker_network_is_named() {
 fn trusted_networks_elsewhere_are_not_named() {
     // 192.0.2.0/24 is the network card's.
     let elsewhere = policy("trusted = [\"192.0.2.0/24\", \"172.19.0.0/16\", \"fd00:d0d::/64\"]");
-    assert_eq!(notes(&elsewhere, &docker_host(), &[], false), [""; 0]);
+    assert_eq!(notes(&elsewhere, &docker_host(), &[]), [""; 0]);
     let foreign = host_with([with_networks(link(8, "br-wan", "vlan"), &["172.19.0.0/16"])]);
-    assert_eq!(notes(&elsewhere, &foreign, &[], false), [""; 0], "no bridge, and so not inside");
+    assert_eq!(notes(&elsewhere, &foreign, &[]), [""; 0], "no bridge, and so not inside");
 }
 
 #[test]
 fn interfaces_that_no_class_covers_are_named() {
     let links = host_with([link(8, "eth1", ""), link(9, "wg0", "wireguard"), port(10, "tap0", "tun", 3)]);
     let some = interfaces("filtered = [\"eth0\"]\nexempt = [\"wg*\"]");
-    let notes = notes(&some, &links, &[], false);
+    let notes = notes(&some, &links, &[]);
     assert_eq!(notes, ["eth1 is not filtered: nothing in [interfaces] names it"]);
 }
 
@@ -352,20 +370,21 @@ const DB: &str = "[[allow]]\nname = \"db\"\nports = [\"5432/tcp\"]\n";
 #[test]
 fn published_ports_that_containers_lose_are_named_with_a_rule() {
     let ports = [published("5432/tcp", "db"), published("53/udp", "dns")];
-    let notes = notes(&by_default(), &docker_host(), &ports, false);
+    let held = Held { by: Proxied::All, published: ports.to_vec() };
+    let notes = notes(&by_default(), &docker_host(), &[held]);
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert_parts(&notes[0], &["5432/tcp (db), 53/udp (dns)", "ports = [\"5432/tcp\", \"53/udp\"]"]);
-    let by_nftables = lost_to_containers(&by_default(), &ports, true).unwrap();
+    let by_nftables = lost_to_containers(&by_default(), &ports, Proxied::OwnNetwork).unwrap();
     assert!(by_nftables.starts_with("containers of the same network can't reach"), "{by_nftables}");
 }
 
 #[test]
 fn the_rule_that_is_advised_gives_the_ports_back() {
     let ports = [published("5432/tcp", "db"), published("5432/tcp", "other"), published("53/udp", "dns")];
-    let note = lost_to_containers(&by_default(), &ports, false).unwrap();
+    let note = lost_to_containers(&by_default(), &ports, Proxied::All).unwrap();
     assert_parts(&note, &["5432/tcp (db), 5432/tcp (other)", "ports = [\"5432/tcp\", \"53/udp\"]"]);
     let (_, rule) = note.split_once("[[allow]]").unwrap();
-    assert_eq!(lost_to_containers(&policy(&format!("[[allow]]{rule}")), &ports, false), None);
+    assert_eq!(lost_to_containers(&policy(&format!("[[allow]]{rule}")), &ports, Proxied::All), None);
 }
 
 #[test]
@@ -378,7 +397,7 @@ fn rules_that_let_containers_in_keep_a_port() {
         "from = [\"containers\"]",
         "from = [\"192.0.2.1\", \"containers\"]",
     ] {
-        assert_eq!(lost_to_containers(&policy(&format!("{DB}{rest}")), &port, false), None, "{rest}");
+        assert_eq!(lost_to_containers(&policy(&format!("{DB}{rest}")), &port, Proxied::All), None, "{rest}");
     }
 }
 
@@ -388,10 +407,13 @@ fn rules_for_others_do_not_keep_a_port() {
     for rest in
         ["from = [\"192.0.2.1\"]", "to = \"container\"", "from = [\"containers\"]\nto = \"container\""]
     {
-        assert!(lost_to_containers(&policy(&format!("{DB}{rest}")), &port, false).is_some(), "{rest}");
+        assert!(lost_to_containers(&policy(&format!("{DB}{rest}")), &port, Proxied::All).is_some(), "{rest}");
     }
     for other in ["5432/udp", "5433/tcp", "5432/sctp"] {
-        assert!(lost_to_containers(&policy(DB), &[published(other, "db")], false).is_some(), "{other}");
+        assert!(
+            lost_to_containers(&policy(DB), &[published(other, "db")], Proxied::All).is_some(),
+            "{other}"
+        );
     }
 }
 
@@ -399,18 +421,24 @@ fn rules_for_others_do_not_keep_a_port() {
 fn a_range_keeps_what_lies_in_it() {
     let range = policy("[[allow]]\nname = \"range\"\nports = [\"8000-8010/tcp\"]\n");
     for inside in ["8000/tcp", "8005/tcp", "8010/tcp"] {
-        assert_eq!(lost_to_containers(&range, &[published(inside, "web")], false), None, "{inside}");
+        assert_eq!(lost_to_containers(&range, &[published(inside, "web")], Proxied::All), None, "{inside}");
     }
     for outside in ["7999/tcp", "8011/tcp", "8005/udp"] {
-        assert!(lost_to_containers(&range, &[published(outside, "web")], false).is_some(), "{outside}");
+        assert!(
+            lost_to_containers(&range, &[published(outside, "web")], Proxied::All).is_some(),
+            "{outside}"
+        );
     }
 }
 
 #[test]
 fn only_lost_ports_are_named() {
-    let note =
-        lost_to_containers(&policy(DB), &[published("5432/tcp", "db"), published("53/udp", "dns")], false)
-            .unwrap();
+    let note = lost_to_containers(
+        &policy(DB),
+        &[published("5432/tcp", "db"), published("53/udp", "dns")],
+        Proxied::All,
+    )
+    .unwrap();
     assert!(!note.contains("5432"), "{note}");
 }
 

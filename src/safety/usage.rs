@@ -15,7 +15,7 @@ use dockfw_policy::walk::{
 
 use super::{Objection, fits, open_to_containers};
 use crate::host::conntrack::Flow;
-use crate::host::docker::Published;
+use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
@@ -36,6 +36,8 @@ pub(crate) struct Usage {
     pub(crate) dhcp: BTreeSet<Option<u32>>,
     /// Machines that this host needs, and for what.
     pub(crate) needed: BTreeMap<IpAddr, &'static str>,
+    /// Docker's networks.
+    pub(crate) networks: Vec<Network>,
 }
 
 /// Usage as it is found out, from connections and sockets.

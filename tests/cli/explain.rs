@@ -119,7 +119,51 @@ fn a_forwarding_policy_of_drop_is_told() {
     let open = json(&desk, "iptables -P FORWARD ACCEPT", arguments);
     assert_eq!((&open["verdict"], &open["others"]), (&"pass".into(), &Value::Array(vec![])));
     let closed = json(&desk, "iptables -P FORWARD DROP", arguments);
-    assert_eq!((&closed["verdict"], &closed["others"][0]["is_certain"]), (&"pass".into(), &false.into()));
+    assert_eq!((&closed["verdict"], &closed["others"][0]["is_certain"]), (&"pass".into(), &true.into()));
+    let accepted = "iptables -P FORWARD DROP; iptables -A FORWARD -s 192.0.2.8/29 -j ACCEPT";
+    assert_eq!(json(&desk, accepted, arguments)["others"], Value::Array(vec![]));
+    let perhaps = "iptables -P FORWARD DROP; iptables -A FORWARD -m limit --limit 1/sec -j ACCEPT";
+    assert_eq!(json(&desk, perhaps, arguments)["others"][0]["is_certain"], false);
+}
+
+/// Of iptables in both variants, and of nftables, which is read from the kernel: the program nft is not needed.
+#[test]
+#[ignore = "needs root"]
+fn translations_of_others_are_followed_whoever_made_them() {
+    let desk = Desk::new("explain-translated");
+    for rule in [
+        "iptables-nft -t nat -A PREROUTING -p tcp --dport 2222 -j DNAT --to-destination 10.9.0.1:22",
+        "iptables-legacy -t nat -A PREROUTING -p tcp --dport 2222 -j DNAT --to-destination 10.9.0.1:22",
+        "nft 'table ip operator { chain pre { type nat hook prerouting priority dstnat; tcp dport 2222 dnat to 10.9.0.1:22
+         }
+         }'; mount --bind /bin/false $(command -v nft)",
+    ] {
+        let ask = |arguments: &str| {
+            desk.write("dockfw.toml", POLICY);
+            let script = format!("{HOST}\n{rule}\ndockfw explain --json {arguments}");
+            desk.script(&script).exits(0).json()
+        };
+        let trusted = ask("--from 192.0.2.9 --port 2222/tcp");
+        let way = &trusted["ways"][0];
+        assert_eq!((&trusted["verdict"], &way["to"]), (&"pass".into(), &"10.9.0.1:22".into()), "{rule}: {trusted:#}");
+        assert_eq!((&trusted["target"]["kind"], &trusted["packet"]["out"]), (&"translated".into(), &"eth0".into()));
+        let stranger = ask("--from 192.0.2.20 --port 2222/tcp");
+        let hooks: Vec<_> = stranger["hooks"].as_array().unwrap().iter().map(|hook| &hook["hook"]).collect();
+        assert_eq!((&stranger["verdict"], hooks.len()), (&"drop".into(), 1), "{stranger:#}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_redirect_leads_to_another_process_of_the_host() {
+    let desk = Desk::new("explain-redirect");
+    let redirect = "iptables -t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 8080
+        busybox nc -l -p 8080 & trap \"kill $!\" EXIT
+        timeout 10 sh -c \"until grep -q ':1F90 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done\"";
+    let led = json(&desk, redirect, "--from 192.0.2.20 --port 80/tcp");
+    assert_eq!((&led["verdict"], &led["target"]["process"]), (&"pass".into(), &"busybox".into()), "{led:#}");
+    let other = json(&desk, redirect, "--from 192.0.2.20 --port 8080/tcp");
+    assert_eq!(other["verdict"], "drop", "by the number that is dialled");
 }
 
 #[test]

@@ -80,6 +80,55 @@ fn without_a_terminal_there_is_nothing_to_watch() {
     desk.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
 }
 
+/// A port that a rule of somebody's leads to another machine is listed, with who gets there.
+#[test]
+#[ignore = "needs root"]
+fn what_others_translate_is_listed() {
+    let desk = Desk::new("status-translated");
+    desk.write("dockfw.toml", "trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg0\"]\n");
+    let rules =
+        "ip address add 192.0.2.1/24 dev eth0; ip link add wg0 type veth peer name far2; ip link set wg0 up
+        iptables -t nat -A PREROUTING -p tcp --dport 2222 -j DNAT --to-destination 192.0.2.77:22
+        iptables -t nat -A PREROUTING -i wg0 -p udp --dport 53 -j DNAT --to-destination 192.0.2.78
+        iptables -t nat -A PREROUTING -d 198.51.100.1 -j DNAT --to-destination 192.0.2.79
+        dockfw apply >/dev/null";
+    let script = format!("{OUTSIDE}\n{rules}\ndockfw status --json");
+    let report = desk.script(&script).exits(0).json();
+    let at = |port: &str| -> Vec<&Value> {
+        report["exposed"].as_array().unwrap().iter().filter(|one| one["port"] == port).collect()
+    };
+    let [ssh] = at("2222/tcp")[..] else { panic!("{report:#}") };
+    assert_eq!(
+        (&ssh["kind"], &ssh["answers"]["address"]),
+        (&"translated".into(), &"192.0.2.77".into()),
+        "{ssh:#}"
+    );
+    assert_eq!(ssh["answers"]["container_port"], 22);
+    let by = |one: &Value, name: &str| -> Value {
+        let reach = one["reach"].as_array().unwrap();
+        let at = reach.iter().find(|reach| reach["interfaces"].as_array().unwrap().contains(&name.into()));
+        at.unwrap()["admitted"][0]["who"].clone()
+    };
+    assert_eq!([by(ssh, "eth0"), by(ssh, "wg0")], [Value::from("trusted"), Value::from("everyone")]);
+    assert_eq!(at("53/udp").len(), 1, "by wg0 alone, but listed");
+    assert_eq!(at("53/tcp").len(), 0);
+    let unknown = report["unknown"].as_array().unwrap();
+    assert!(unknown.iter().any(|one| one.as_str().unwrap().contains("198.51.100.1/32")), "{unknown:#?}");
+}
+
+/// Rules that are there and can't be read are unknown, and not none.
+#[test]
+#[ignore = "needs root"]
+fn rules_that_can_not_be_read_are_unknown() {
+    let desk = Desk::new("status-unreadable");
+    let damage = "iptables-legacy -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 192.0.2.77
+        mount --bind /bin/false $(readlink -f $(command -v iptables-legacy-save))";
+    let script = format!("{OUTSIDE}\ndockfw apply >/dev/null\n{damage}\ndockfw status --strict --json");
+    let report = desk.script(&script).exits(7).json();
+    let unknown = report["unknown"].as_array().unwrap();
+    assert!(unknown.iter().any(|one| one.as_str().unwrap().contains("iptables-legacy")), "{unknown:#?}");
+}
+
 /// In front of Docker's socket as systemd holds it until Docker is asked for. Both are known by their processes' names.
 #[test]
 #[ignore = "needs root"]

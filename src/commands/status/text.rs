@@ -156,7 +156,7 @@ fn one_admitted(admitted: &Admitted) -> String {
 }
 
 fn what(one: &Exposed) -> String {
-    let Answers { process, container, container_port, .. } = &one.answers;
+    let Answers { process, container, container_port, address, .. } = &one.answers;
     let port = container_port.map(|port| format!(":{port}")).unwrap_or_default();
     match (one.kind, process, container) {
         (Kind::Process, Some(process), Some(container)) => format!("{process}, in container {container}"),
@@ -164,6 +164,11 @@ fn what(one: &Exposed) -> String {
         (Kind::Process, None, _) => "the kernel, or a process that can't be read".into(),
         (Kind::Published, _, Some(container)) => format!("container {container}{port}"),
         (Kind::Published, _, None) => format!("a container{port}"),
+        (Kind::Translated, _, container) => {
+            let to = address.map(|address| address.to_string()).unwrap_or_default();
+            let of = container.as_ref().map(|name| format!(", container {name}")).unwrap_or_default();
+            format!("{to}{port}{of} (translated by others)")
+        }
         (Kind::Mesh, _, Some(service)) => format!("service {service}{port} (Swarm's mesh)"),
         (Kind::Mesh, _, None) => "a service (Swarm's mesh)".into(),
     }

@@ -2,11 +2,13 @@
 //!
 //! All names are printable: containers chose them.
 
+mod behaviour;
 mod containers;
 mod networks;
 mod socket;
 mod swarm;
 
+pub(crate) use behaviour::{Backend, Behaviour, Proxied};
 pub(crate) use containers::{Container, Published, published_by};
 pub(crate) use networks::{Driver, Network};
 pub(crate) use swarm::{Node, Swarm};
@@ -16,7 +18,6 @@ use std::sync::OnceLock;
 use dockfw_policy::address::Family;
 use serde::Deserialize;
 
-use super::programs::said;
 use crate::nftables::foreign;
 use crate::text::printable;
 use socket::ask;
@@ -54,9 +55,10 @@ pub(crate) fn networks() -> Option<Vec<Network>> {
     Some(answer.into_iter().map(Network::from).collect())
 }
 
-/// The numbers of Docker's version, or nothing where it does not answer.
-pub(crate) fn version() -> Option<Vec<u32>> {
-    info().map(Info::version)
+/// What this Docker does, by what it says of itself.
+pub(crate) fn behaviour() -> Option<Behaviour> {
+    let backend = if uses_nftables() { Backend::Nftables } else { Backend::Iptables };
+    Behaviour::of(&info()?.version(), backend)
 }
 
 /// The nodes of the Swarm, this one among them: only a manager knows them.
@@ -90,14 +92,6 @@ pub(crate) fn tables() -> Vec<String> {
     });
     let own = Family::BOTH.map(|family| format!("{} {TABLE}", in_nft(family)));
     tables.into_iter().filter(|table| own.contains(table)).collect()
-}
-
-/// A chain of those tables, in nft's words (libnftables-json(5)). As JSON or not at all: listings are no interface, and nft 1.0.6
-/// crashes on some.
-pub(super) fn chain(family: Family, name: &str) -> Option<String> {
-    let family = in_nft(family);
-    let is_there = tables().contains(&format!("{family} {TABLE}"));
-    is_there.then(|| said("nft", &["-j", "list", "chain", family, TABLE, name]))?
 }
 
 /// What nft calls a family.

@@ -14,6 +14,8 @@ const GATEWAY_MODES: [&str; 2] =
     ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
 /// The option that names interfaces by which containers may be reached directly, with colons between (since Docker 28.2).
 const TRUSTED_INTERFACES: &str = "com.docker.network.bridge.trusted_host_interfaces";
+/// The option of ipvlan networks that says how packets come to them.
+const IPVLAN_MODE: &str = "ipvlan_mode";
 /// So much of a network's identity is in the name of its bridge.
 const SHORT: usize = 12;
 
@@ -54,6 +56,8 @@ pub(crate) enum Driver {
         driver: String,
         /// The host's interface that they share; none for a network without a way out.
         parent: Option<String>,
+        /// Whether what is sent to its containers passes the host's input hook all the same (ipvlan of mode `l3s`).
+        is_at_input: bool,
     },
     /// Anything else, by its name: `overlay`, `host`, `null`, a plugin's.
     Other(String),
@@ -125,6 +129,7 @@ fn driver(answer: &Answer) -> Driver {
         driver @ ("macvlan" | "ipvlan") => Driver::Beside {
             driver: driver.into(),
             parent: option(answer, "parent").filter(|_| !answer.internal),
+            is_at_input: driver == "ipvlan" && option(answer, IPVLAN_MODE).as_deref() == Some("l3s"),
         },
         other => Driver::Other(printable(other)),
     }
@@ -170,9 +175,15 @@ mod tests {
     fn networks_beside_the_host_are_told_with_what_they_share() {
         let beside = network(r#"{"Name":"lan","Driver":"macvlan","Options":{"parent":"eth0.5"}}"#);
         let parent = Some("eth0.5".to_owned());
-        assert_eq!(beside.driver, Driver::Beside { driver: "macvlan".into(), parent });
+        assert_eq!(beside.driver, Driver::Beside { driver: "macvlan".into(), parent, is_at_input: false });
         let closed = network(r#"{"Name":"lan","Driver":"ipvlan","Options":{},"IPAM":{"Config":null}}"#);
-        assert_eq!(closed.driver, Driver::Beside { driver: "ipvlan".into(), parent: None });
+        assert_eq!(
+            closed.driver,
+            Driver::Beside { driver: "ipvlan".into(), parent: None, is_at_input: false }
+        );
+        let l3s =
+            network(r#"{"Name":"l","Driver":"ipvlan","Options":{"parent":"eth0","ipvlan_mode":"l3s"}}"#);
+        assert!(matches!(l3s.driver, Driver::Beside { is_at_input: true, .. }));
         assert_eq!(network(r#"{"Name":"i","Driver":"overlay"}"#).driver, Driver::Other("overlay".into()));
     }
 }

@@ -20,7 +20,7 @@ use super::plan::Plan;
 use super::*;
 
 /// Runs a test in a network namespace of its own: in a thread that goes with it.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
         test();
@@ -31,7 +31,7 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
 }
 
 /// Runs `nft` with this input in the namespace of the thread.
-fn nft_with(arguments: &[&str], input: &str) -> String {
+pub(crate) fn nft_with(arguments: &[&str], input: &str) -> String {
     let mut nft = Command::new("nft")
         .args(arguments)
         .stdin(Stdio::piped())

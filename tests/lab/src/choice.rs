@@ -6,27 +6,28 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::layouts::Layout;
 use crate::programs::{Programs, Variant, find};
 use crate::roots::Root;
 use crate::run::run;
 use crate::topology::LabOptions;
 
-/// The source that is no release: the rules of Docker's nftables backend, beside the Docker of the release whose nft knows
-/// them.
-const NFTABLES: &str = "nftables";
+/// The sources that are no releases: the rules of Docker 29's backends, beside the Docker of the release whose nft knows those of
+/// the first one.
+const LAYOUTS: [(&str, Layout); 2] = [("nftables", Layout::Nftables), ("iptables-29", Layout::Iptables29)];
 
 /// A Docker that tests are to be run with: this machine's own, or that of another release.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// `host`, the suite, or `nftables`.
+    /// `host`, the suite, `nftables` or `iptables-29`.
     pub source: String,
     root: Option<Root>,
     obstacle: Option<String>,
 }
 
 impl Choice {
-    /// Those that `DOCKFW_TEST_DOCKER` names: `host`, suites and `nftables` with commas between them; by default `host` and
-    /// `nftables`.
+    /// Those that `DOCKFW_TEST_DOCKER` names: `host`, suites, `nftables` and `iptables-29` with commas between them; by default `host`
+    /// and `nftables`.
     #[must_use]
     pub fn wanted() -> Vec<Self> {
         let named = env::var("DOCKFW_TEST_DOCKER").unwrap_or_default();
@@ -47,7 +48,7 @@ impl Choice {
     pub fn suite(source: &str) -> Option<&str> {
         match source {
             "host" => None,
-            NFTABLES => Some("sid"),
+            source if layout(source).is_some() => Some("sid"),
             suite => Some(suite),
         }
     }
@@ -55,14 +56,22 @@ impl Choice {
     /// Whether Docker is on its nftables backend: no variant of iptables matters then, and the compat engine refuses.
     #[must_use]
     pub fn is_on_nftables(&self) -> bool {
-        self.source == NFTABLES
+        self.layout() == Some(Layout::Nftables)
+    }
+
+    /// Whose rules stand in place of Docker's own, if some do.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        layout(&self.source)
     }
 
     /// Its name for tests' names, by its version where that is known: `docker-26.1.5`.
     #[must_use]
     pub fn name(&self) -> String {
-        if self.is_on_nftables() {
-            return "docker-on-nftables".into();
+        match self.layout() {
+            Some(Layout::Nftables) => return "docker-on-nftables".into(),
+            Some(Layout::Iptables29) => return "docker-29-on-iptables".into(),
+            None => {}
         }
         let version = self.version().unwrap_or_else(|_| self.source.clone());
         format!("docker-{}", version.split('+').next().unwrap_or_default())
@@ -88,6 +97,11 @@ impl Choice {
     /// A lab with it.
     #[must_use]
     pub fn lab(&self, variant: Variant, dockfw: Option<PathBuf>) -> LabOptions {
-        LabOptions { variant, dockfw, root: self.root.clone(), docker_on_nftables: self.is_on_nftables() }
+        LabOptions { variant, dockfw, root: self.root.clone(), layout: self.layout() }
     }
+}
+
+/// The layout that a source stands for, if it is one.
+fn layout(source: &str) -> Option<Layout> {
+    LAYOUTS.into_iter().find(|(name, _)| *name == source).map(|(_, layout)| layout)
 }

@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use crate::contain::lab_name;
 use crate::container::ContainerSpec;
+use crate::layouts::{self, Layout};
 use crate::mounts::{WORK, fresh_docker_root};
 use crate::network::NetworkSpec;
-use crate::nftables;
 use crate::programs::busybox;
 use crate::run::{run, run_with_input};
 use crate::topology::Lab;
@@ -63,7 +63,7 @@ impl<'lab> Docker<'lab> {
     /// Starts dockerd on the lab's host, waits until it answers, and gives it its image.
     pub fn start(lab: &'lab Lab, options: DockerOptions) -> Result<Self> {
         let mut options = options;
-        if lab.docker_is_on_nftables() {
+        if lab.layout().is_some() {
             let none = ["iptables", "ip6tables"].map(|key| (key.to_owned(), json!(false)));
             options.config.extend(none);
         }
@@ -88,11 +88,9 @@ impl<'lab> Docker<'lab> {
         run(&mut self.command(arguments)).with_context(|| format!("dockerd's log ends:\n{}", self.log_tail()))
     }
 
-    /// Where Docker makes no rules, loads those of its nftables backend anew.
+    /// Where Docker makes no rules, lays those anew that stand in their place.
     pub fn lay_rules(&self) -> Result<()> {
-        if !self.lab.docker_is_on_nftables() {
-            return Ok(());
-        }
+        let Some(layout) = self.lab.layout() else { return Ok(()) };
         let inspect = |kind: &str, list: &[&str]| -> Result<Vec<Value>> {
             let ids = self.ask(list)?;
             let ids: Vec<_> = ids.split_whitespace().collect();
@@ -104,7 +102,13 @@ impl<'lab> Docker<'lab> {
         };
         let networks = inspect("network", &["network", "ls", "--quiet", "--filter", "driver=bridge"])?;
         let containers = inspect("container", &["ps", "--quiet"])?;
-        self.lab.host.nft(&nftables::ruleset(&networks, &containers)?)
+        match layout {
+            Layout::Nftables => self.lab.host.nft(&layouts::ruleset(&networks, &containers)?),
+            Layout::Iptables29 => {
+                let script = layouts::script(&networks, &containers)?;
+                self.lab.on_host("sh", &["-c", &script]).map(drop)
+            }
+        }
     }
 
     /// The client's command, with the lab's environment.

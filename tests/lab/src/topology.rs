@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::layouts::Layout;
 use crate::machine::Machine;
 use crate::mounts::Stead;
 use crate::netns::Netns;
@@ -43,9 +44,8 @@ pub struct LabOptions {
     pub dockfw: Option<PathBuf>,
     /// What the host's programs are taken from, dockerd among them; this machine by default.
     pub root: Option<Root>,
-    /// Docker makes no rules of its own: those of its nftables backend stand in their place. Needs a root whose nft knows
-    /// them.
-    pub docker_on_nftables: bool,
+    /// Docker makes no rules of its own: these stand in their place. Those of its nftables backend need a root whose nft knows them.
+    pub layout: Option<Layout>,
 }
 
 /// The machines of the lab. Dropped, they are gone.
@@ -85,7 +85,7 @@ impl Lab {
         prepare_host(&host)?;
         let userland = Userland::raise(options.root.as_ref(), &options.variant)?;
         // An nft as old as Debian 12's (1.0.6) dies on whatever it is asked once Docker's tables are there.
-        let nft = options.docker_on_nftables.then(|| userland.lend("nft")).transpose()?;
+        let nft = (options.layout == Some(Layout::Nftables)).then(|| userland.lend("nft")).transpose()?;
         Ok(Self {
             host,
             trusted: join(&switch, "trusted", 10)?,
@@ -140,7 +140,13 @@ impl Lab {
     /// Whether the rules of Docker's nftables backend stand in place of Docker's own.
     #[must_use]
     pub fn docker_is_on_nftables(&self) -> bool {
-        self.options.docker_on_nftables
+        self.options.layout == Some(Layout::Nftables)
+    }
+
+    /// Whose rules stand in place of Docker's own, if some do.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        self.options.layout
     }
 
     /// Which iptables that is.

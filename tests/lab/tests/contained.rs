@@ -55,7 +55,7 @@ fn trials() -> Vec<Trial> {
         case(&format!("docker_is_open_and_nothing_stays_{name}"), variant, move || whole_life(&role))
     }));
     for choice in
-        Choice::wanted().into_iter().filter(|choice| choice.source != "host" && !choice.is_on_nftables())
+        Choice::wanted().into_iter().filter(|choice| choice.source != "host" && choice.layout().is_none())
     {
         trials.extend(["nft", "legacy"].map(|variant| on_root(choice.clone(), variant)));
     }

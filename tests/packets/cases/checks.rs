@@ -13,7 +13,7 @@ use crate::world::{Setting, World};
 /// What is put on the host, what takes it away again, and what must be said of it.
 type Oddity = (&'static str, &'static str, &'static str);
 
-const ODDITIES: [Oddity; 8] = [
+const ODDITIES: [Oddity; 10] = [
     (
         "docker network create --opt com.docker.network.bridge.name=shop0 shop",
         "docker network rm shop",
@@ -36,9 +36,19 @@ const ODDITIES: [Oddity; 8] = [
         "drops by default: what it does not accept stays closed",
     ),
     (
+        "iptables -A INPUT -m mark --mark 0x0/0x0 -j ACCEPT; iptables -A INPUT -j REJECT",
+        "iptables -D INPUT -j REJECT; iptables -D INPUT -m mark --mark 0x0/0x0 -j ACCEPT",
+        "",
+    ),
+    (
+        "iptables -A INPUT -m limit --limit 5000/second --limit-burst 5000 -j ACCEPT; iptables -A INPUT -j REJECT",
+        "iptables -D INPUT -j REJECT; iptables -D INPUT -m limit --limit 5000/second --limit-burst 5000 -j ACCEPT",
+        "drops what its other rules do not accept (-A INPUT -j REJECT",
+    ),
+    (
         "iptables -t raw -A PREROUTING -p udp --dport 5353 -j CT --notrack",
         "iptables -t raw -D PREROUTING -p udp --dport 5353 -j CT --notrack",
-        "table raw of iptables takes packets out of connection tracking",
+        "takes packets out of connection tracking",
     ),
     ("sysctl -qw net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.all.rp_filter=0",
         "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
@@ -49,8 +59,9 @@ const ODDITIES: [Oddity; 8] = [
 
 /// Chains of nftables' own, by this machine's nft.
 const CHAINS: &str = "table inet strict {
-    chain incoming { type filter hook input priority 5; policy drop; accept; }
-    chain through { type filter hook forward priority 5; policy drop; accept; }
+    chain incoming { type filter hook input priority 5; policy drop; ct mark 0 accept; }
+    chain through { type filter hook forward priority 5; policy accept; ct mark 0 accept; reject; }
+    chain bans { type filter hook input priority 6; policy accept; ip saddr { 198.51.100.7, 198.51.100.9 } drop; }
     chain pre { type filter hook prerouting priority -300; udp dport 5354 notrack; }
 }";
 
@@ -122,8 +133,8 @@ pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {
     nft("delete table inet strict")?;
     let found = found?;
     for words in [
-        "chain incoming of table inet strict drops",
-        "chain through of table inet strict drops",
+        "chain incoming of table inet strict drops by default",
+        "chain through of table inet strict drops what its other rules do not accept (reject)",
         "table inet strict takes",
     ] {
         ensure!(found.iter().filter(|note| note.contains(words)).count() == 1, "no {words:?} in {found:#?}");

@@ -99,14 +99,7 @@ fn attempts<'a>(world: &World<'_>, client: &'a Client<'a>) -> Vec<Attempt<'a>> {
 
 impl Attempt<'_> {
     fn explained(&self, world: &World<'_>, setting: Setting) -> Result<Value> {
-        let [from, to] = [self.from, self.to.ip()].map(|address| address.to_string());
-        let port = format!("{}/{}", self.to.port(), self.proto);
-        let question = ["--from", &from, "--to", &to, "--port", &port, "--in", &self.client.interface];
-        let engine = ["--backend", setting.engine.backend(), "--json"];
-        let output = world.lab.dockfw(&[&["explain"], question.as_slice(), &engine].concat())?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() && said.is_empty(), "explain ended with {}: {said}", output.status);
-        serde_json::from_slice(&output.stdout).context("no JSON")
+        explain(world, setting, self.from, &self.client.interface, self.to, self.proto)
     }
 
     /// Whether docker-proxy is asked over UDP from a container. It answers from whichever address the route suggests,
@@ -122,8 +115,27 @@ impl Attempt<'_> {
     }
 }
 
+/// What `explain` says of a connection that comes in by an interface.
+pub(super) fn explain(
+    world: &World<'_>,
+    setting: Setting,
+    from: IpAddr,
+    incoming: &str,
+    to: SocketAddr,
+    proto: Proto,
+) -> Result<Value> {
+    let [from, at] = [from, to.ip()].map(|address| address.to_string());
+    let port = format!("{}/{proto}", to.port());
+    let question = ["--from", &from, "--to", &at, "--port", &port, "--in", incoming];
+    let engine = ["--backend", setting.engine.backend(), "--json"];
+    let output = world.lab.dockfw(&[&["explain"], question.as_slice(), &engine].concat())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.is_empty(), "explain ended with {}: {said}", output.status);
+    serde_json::from_slice(&output.stdout).context("no JSON")
+}
+
 /// Whether dockfw lets it through, and nobody else is known to stop it.
-fn gets_through(explained: &Value) -> bool {
+pub(super) fn gets_through(explained: &Value) -> bool {
     let others = explained["others"].as_array().map(Vec::as_slice).unwrap_or_default();
     explained["verdict"] == "pass" && !others.iter().any(|objection| objection["is_certain"] == true)
 }

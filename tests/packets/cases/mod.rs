@@ -1,6 +1,7 @@
 //! The cases, by what they are about.
 
 mod checks;
+mod connections;
 mod containers;
 mod docker;
 mod explained;
@@ -15,10 +16,11 @@ mod networks;
 mod old;
 mod random;
 mod status;
+mod translated;
 mod trials;
 
 use anyhow::Result;
-use dockfw_lab::LabOptions;
+use dockfw_lab::{LabOptions, Layout};
 
 use crate::need::Need;
 use crate::world::{Engine, Setting, World};
@@ -52,7 +54,7 @@ impl Case {
     /// Why the case is skipped with this setting and lab, if it is.
     pub(crate) fn reason_not_to_run(&self, setting: Setting, lab: &LabOptions) -> Option<String> {
         let by_engine = self.not_with_compat.filter(|_| setting.engine == Engine::Compat);
-        let by_backend = self.not_on_nftables.filter(|_| lab.docker_on_nftables);
+        let by_backend = self.not_on_nftables.filter(|_| lab.layout == Some(Layout::Nftables));
         let by_root = self.not_in_a_root.filter(|_| lab.root.is_some());
         let by_kernel = || self.needs.and_then(Need::lack);
         by_engine.or(by_backend).or(by_root).or_else(by_kernel).map(str::to_owned)
@@ -136,6 +138,17 @@ pub(crate) const CASES: &[Case] = &[
         "what explain says of hosts, published ports and containers is so",
         explained::as_clients_find_it,
     ),
+    case(
+        "explain",
+        "what explain says of connections at random is so, in each gateway mode",
+        connections::explained_at_random,
+    ),
+    case(
+        "S1 S2 explain status",
+        "what explain and status say of translations that are not Docker's is so",
+        translated::as_clients_find_it,
+    )
+    .needs(Need::NfTables),
     case("S1", "a host process is closed unless a rule opens it", host::closed_unless_opened),
     case("S1", "a host process behind the operator's redirect goes by the number dialled", host::redirected),
     case("S1", "so does one that it reaches at a loopback address", host::redirected_to_loopback),

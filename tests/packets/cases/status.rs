@@ -14,20 +14,20 @@ use crate::world::{Engine, Setting, World};
 const PORTS: [u16; 9] = [22, 3000, 9000, 8090, 8080, 8443, 7000, 8082, 8083];
 
 /// A look at the host: the exit code, and what was written as JSON.
-struct Look {
+pub(super) struct Look {
     code: Option<i32>,
-    report: Value,
+    pub(super) report: Value,
 }
 
 impl Look {
-    fn at(world: &World<'_>, options: &[&str]) -> Result<Self> {
+    pub(super) fn at(world: &World<'_>, options: &[&str]) -> Result<Self> {
         let output = world.lab.dockfw(&[&["status", "--json"], options].concat())?;
         let report = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("no JSON: {}", String::from_utf8_lossy(&output.stderr)))?;
         Ok(Self { code: output.status.code(), report })
     }
 
-    fn list(&self, key: &str) -> &[Value] {
+    pub(super) fn list(&self, key: &str) -> &[Value] {
         self.report[key].as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -47,7 +47,7 @@ impl Look {
     }
 
     /// Whether somebody of one of these kinds is let in at a port.
-    fn admits(&self, port: &str, at: SocketAddr, kinds: &[&str]) -> Result<bool> {
+    pub(super) fn admits(&self, port: &str, at: SocketAddr, kinds: &[&str]) -> Result<bool> {
         let exposed = self.exposed(port, if at.is_ipv4() { "ipv4" } else { "ipv6" });
         ensure!(!exposed.is_empty(), "{port} is not listed for {at}: {:#}", self.report["exposed"]);
         let admitted = exposed.iter().flat_map(|one| one["reach"].as_array().into_iter().flatten());
@@ -285,16 +285,22 @@ pub(super) fn knows_where_docker_proxy_answers(world: &World<'_>, setting: Setti
     agreement
 }
 
-/// While Docker is stopped and its containers live on, the rules say what is published.
+/// While Docker is stopped and its containers live on, the rules say what is published. What only Docker knows is unknown.
 pub(super) fn knows_published_ports_without_docker(world: &World<'_>, setting: Setting) -> Result<()> {
     world.apply(setting, &opening(&["8080"], "docker"))?;
     world.docker.stop()?;
-    let look = Look::at(world, &["--strict"]);
+    let looks = Look::at(world, &[]).and_then(|usual| Ok([usual, Look::at(world, &["--strict"])?]));
     let reached = world.lab.untrusted.tcp(world.at(8080)[0]);
     world.docker.launch()?;
     world.lab.accept_forwarding()?;
-    let look = look?;
-    look.must_exit(0)?;
+    let [usual, look] = looks?;
+    usual.must_exit(0)?;
+    look.must_exit(7)?;
+    let is_said = look
+        .list("unknown")
+        .iter()
+        .any(|one| text(one).contains("Docker is stopped, and containers live on"));
+    ensure!(is_said, "{:#}", look.report["unknown"]);
     let listed = look.exposed("8080/tcp", "ipv4");
     let one = listed.first().with_context(|| format!("not listed: {:#}", look.report["exposed"]))?;
     ensure!(one["kind"] == "published" && one["answers"]["container_port"] == 80, "{one:#}");

@@ -1,95 +1,32 @@
 //! The rules of Docker's nftables backend, in the layout of Docker 29 (moby,
 //! `daemon/libnetwork/drivers/bridge/internal/nftabler`).
-//!
-//! They stand for a Docker that has this backend, which no release of Debian brings yet: a dockerd that makes no rules
-//! runs with these in their place. They are made of what it says of its networks and containers, and loaded anew
-//! whenever it has changed those.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
-use crate::network::Network;
-use crate::port::Port;
+use super::{Bridge, Endpoint, Mode, Published, bridges};
 
 /// The maps from bridges to chains, and what the chains of each are called.
 const MAPS: [&str; 4] =
     ["filter-forward-in", "filter-forward-out", "nat-postrouting-in", "nat-postrouting-out"];
 
-/// A bridge of Docker's, as one family has it.
-struct Bridge {
-    name: String,
-    subnet: String,
-    endpoints: Vec<Endpoint>,
-}
-
-/// A container on a bridge.
-struct Endpoint {
-    address: IpAddr,
-    published: Vec<Published>,
-}
-
-/// A port that Docker publishes.
-struct Published {
-    address: IpAddr,
-    number: u16,
-    own: Port,
-}
-
 /// Both tables, in place of those that are there. `networks` and `containers` are what `docker inspect` says of them.
 pub(crate) fn ruleset(networks: &[Value], containers: &[Value]) -> Result<String> {
     let mut text = String::new();
     for (family, is_v4) in [("ip", true), ("ip6", false)] {
-        let bridges = networks.iter().filter_map(|network| bridge(network, containers, is_v4).transpose());
-        let bridges: Vec<Bridge> = bridges.collect::<Result<_>>()?;
+        let bridges = bridges(networks, containers, is_v4)?;
         write!(text, "table {family} docker-bridges\ndelete table {family} docker-bridges\n")?;
         write!(text, "table {family} docker-bridges {{\n{}}}\n", table(family, &bridges))?;
     }
     Ok(text)
 }
 
-/// A network as one family has it, if it does.
-fn bridge(network: &Value, containers: &[Value], is_v4: bool) -> Result<Option<Bridge>> {
-    let Network { bridge: name, subnet_v4, subnet_v6, .. } = Network::of(network);
-    let subnet = if is_v4 { Some(subnet_v4).filter(|subnet| !subnet.is_empty()) } else { subnet_v6 };
-    let Some(subnet) = subnet else { return Ok(None) };
-    let field = if is_v4 { "IPv4Address" } else { "IPv6Address" };
-    let mut endpoints = Vec::new();
-    for (id, endpoint) in network["Containers"].as_object().into_iter().flatten() {
-        let address = endpoint[field].as_str().unwrap_or_default();
-        let Some((address, _)) = address.split_once('/') else { continue };
-        let container = containers.iter().find(|container| container["Id"] == id.as_str());
-        let published = container.map_or(Ok(Vec::new()), |container| published(container, is_v4))?;
-        endpoints.push(Endpoint { address: address.parse()?, published });
-    }
-    Ok(Some(Bridge { name, subnet, endpoints }))
-}
-
-/// What a container publishes at addresses of one family.
-fn published(container: &Value, is_v4: bool) -> Result<Vec<Published>> {
-    let mut found = Vec::new();
-    for (own, bindings) in
-        container.pointer("/NetworkSettings/Ports").and_then(Value::as_object).into_iter().flatten()
-    {
-        for binding in bindings.as_array().into_iter().flatten() {
-            let text = |key: &str| binding[key].as_str().with_context(|| format!("no {key} in {binding}"));
-            let address: IpAddr = text("HostIp")?.parse()?;
-            if address.is_ipv4() == is_v4 {
-                found.push(Published { address, number: text("HostPort")?.parse()?, own: own.parse()? });
-            }
-        }
-    }
-    Ok(found)
-}
-
 fn table(family: &str, bridges: &[Bridge]) -> String {
     let loopback = if family == "ip" { "127.0.0.0/8" } else { "::1" };
     let ports = |lines: fn(&str, &Bridge, &Endpoint) -> Vec<String>| -> String {
-        let endpoints =
-            bridges.iter().flat_map(|bridge| bridge.endpoints.iter().map(move |one| (bridge, one)));
-        endpoints.flat_map(|(bridge, endpoint)| lines(family, bridge, endpoint)).collect()
+        Bridge::translated(bridges).flat_map(|(bridge, endpoint)| lines(family, bridge, endpoint)).collect()
     };
     format!(
         "{maps}\
@@ -133,17 +70,21 @@ fn dnat(family: &str, bridge: &Bridge, endpoint: &Endpoint) -> Vec<String> {
     let Bridge { name, .. } = bridge;
     let skip = if family == "ip6" { "ip6 saddr != fe80::/10 " } else { "" };
     let rule = |Published { address, number, own }: &Published| {
+        let number = (*number)?;
         let at = if address.is_unspecified() { String::new() } else { format!("{family} daddr {address} ") };
         let to = std::net::SocketAddr::new(endpoint.address, own.number);
-        format!(
+        Some(format!(
             "iifname != \"{name}\" {skip}{at}{} dport {number} counter dnat to {to} comment \"DNAT\"\n",
             own.proto
-        )
+        ))
     };
-    endpoint.published.iter().map(rule).collect()
+    endpoint.published.iter().filter_map(rule).collect()
 }
 
-fn raw(family: &str, Bridge { name, .. }: &Bridge, Endpoint { address, .. }: &Endpoint) -> Vec<String> {
+fn raw(family: &str, Bridge { name, mode, .. }: &Bridge, Endpoint { address, .. }: &Endpoint) -> Vec<String> {
+    if *mode != Mode::Nat {
+        return vec![];
+    }
     let rule = format!(
         "{family} daddr {address} iifname != \"{name}\" counter drop comment \"DROP DIRECT ACCESS\"\n"
     );
@@ -151,7 +92,10 @@ fn raw(family: &str, Bridge { name, .. }: &Bridge, Endpoint { address, .. }: &En
 }
 
 /// The chains of one bridge.
-fn chains(family: &str, Bridge { name, subnet, endpoints }: &Bridge) -> String {
+fn chains(family: &str, Bridge { name, subnet, mode, endpoints }: &Bridge) -> String {
+    if *mode == Mode::Internal {
+        return internal(family, name, subnet);
+    }
     let mut ports: Vec<_> = endpoints
         .iter()
         .flat_map(|Endpoint { address, published }| {
@@ -161,11 +105,25 @@ fn chains(family: &str, Bridge { name, subnet, endpoints }: &Bridge) -> String {
         })
         .collect();
     ports.dedup();
+    if *mode == Mode::Routed {
+        let icmp = if family == "ip" { "icmp" } else { "ipv6-icmp" };
+        ports.insert(0, format!("meta l4proto {icmp} counter accept\n"));
+    }
+    let rest = match mode {
+        Mode::NatUnprotected => "counter accept comment \"UNPROTECTED\"",
+        _ => "counter drop comment \"UNPUBLISHED PORT DROP\"",
+    };
+    let masquerade = match mode {
+        Mode::Routed => String::new(),
+        _ => {
+            format!("oifname != \"{name}\" {family} saddr {subnet} counter masquerade comment \"MASQUERADE\"")
+        }
+    };
     format!(
         "chain filter-forward-in__{name} {{
              ct state established,related counter accept
              iifname \"{name}\" counter accept comment \"ICC\"
-         {}    counter drop comment \"UNPUBLISHED PORT DROP\"
+         {}    {rest}
          }}
          chain filter-forward-out__{name} {{
              ct state established,related counter accept
@@ -174,9 +132,26 @@ fn chains(family: &str, Bridge { name, subnet, endpoints }: &Bridge) -> String {
          chain nat-postrouting-in__{name} {{
          }}
          chain nat-postrouting-out__{name} {{
-             oifname != \"{name}\" {family} saddr {subnet} counter masquerade comment \"MASQUERADE\"
+             {masquerade}
          }}\n",
         ports.concat()
+    )
+}
+
+/// Nothing comes in from elsewhere, and nothing goes out.
+fn internal(family: &str, name: &str, subnet: &str) -> String {
+    format!(
+        "chain filter-forward-in__{name} {{
+             {family} saddr != {subnet} counter drop comment \"INTERNAL NETWORK INGRESS\"
+             iifname \"{name}\" counter accept comment \"ICC\"
+         }}
+         chain filter-forward-out__{name} {{
+             {family} daddr != {subnet} counter drop comment \"INTERNAL NETWORK EGRESS\"
+         }}
+         chain nat-postrouting-in__{name} {{
+         }}
+         chain nat-postrouting-out__{name} {{
+         }}\n"
     )
 }
 

@@ -1,0 +1,124 @@
+//! What the live rules of others do to the packet.
+
+use std::net::IpAddr;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::service::{PortRange, Service};
+use dockfw_policy::walk::Payload;
+use serde::Serialize;
+
+use super::situation::Situation;
+use super::ways::Walked;
+use super::{Asks, Kind, Question, Target, target};
+use crate::exposure::Facts;
+use crate::foreign::{self, Arrival, Host, Packet, Tables};
+use crate::host::docker::{Driver, Network, Published};
+
+/// A reason for which others drop the packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Objection {
+    /// Why: the rule, or the policy.
+    pub(crate) why: String,
+    /// Where that was read.
+    pub(crate) source: String,
+    /// Whether it surely is dropped there; otherwise that depends on what can't be told.
+    pub(crate) is_certain: bool,
+}
+
+impl Objection {
+    /// The same where rules that can't be read may lead the packet elsewhere.
+    pub(super) fn doubted(self) -> Self {
+        Self { is_certain: false, ..self }
+    }
+}
+
+/// The rules of others, and the host that they ask.
+pub(super) struct Surroundings<'a> {
+    pub(super) asks: &'a dyn Asks,
+    pub(super) tables: &'a Tables,
+}
+
+impl Host for Surroundings<'_> {
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.asks.route(address, None).is_some_and(|route| route.is_local)
+    }
+
+    fn set_has(&self, set: &str, address: IpAddr) -> Option<bool> {
+        self.asks.set_has(set, address)
+    }
+
+    fn way_back(&self, address: IpAddr) -> Option<u32> {
+        self.asks.route(address, None).map(|route| route.interface)
+    }
+}
+
+impl Surroundings<'_> {
+    /// Where they lead the packet.
+    pub(super) fn arrival(&self, situation: &Situation, question: &Question) -> Arrival {
+        self.tables.arrival(&self.packet(situation, question))
+    }
+
+    /// Who drops it on the first of its ways. Where there are others, nobody surely does once the ways part.
+    pub(super) fn objections(
+        &self,
+        situation: &Situation,
+        question: &Question,
+        arrival: &Arrival,
+        ways: &[Walked<'_>],
+    ) -> Vec<Objection> {
+        let [first, rest @ ..] = ways else { return Vec::new() };
+        let packet = self.packet(situation, question);
+        let outgoing = first.target.outgoing.as_ref();
+        let later = self.tables.objections(&packet, arrival.is_tracked, first.way.translated, outgoing);
+        let later = later
+            .into_iter()
+            .map(|one| foreign::Objection { is_certain: one.is_certain && rest.is_empty(), ..one });
+        arrival.objections.iter().cloned().chain(later).map(told).collect()
+    }
+
+    fn packet<'a>(&'a self, situation: &'a Situation, question: &Question) -> Packet<'a> {
+        let payload: Payload = target::payload(question.service, situation.to);
+        Packet {
+            source: Some(question.from),
+            destination: situation.to,
+            payload,
+            incoming: &situation.incoming,
+            host: self,
+        }
+    }
+}
+
+/// What this Docker does by its version, where its rules can't be read: never certain.
+pub(super) fn by_version(
+    situation: &Situation,
+    question: &Question,
+    target: &Target,
+    facts: &Facts,
+) -> Option<Objection> {
+    let family = if situation.to.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
+    let (container, network) = target::container_at(facts, situation.to)?;
+    let network = network.filter(|_| target.kind == Kind::Container)?;
+    let incoming = &situation.incoming.name;
+    let is_bridge_of = |network: &Network| network.driver == Driver::Bridge(incoming.clone());
+    if is_bridge_of(network) || network.trusted_interfaces.contains(incoming) {
+        return None;
+    }
+    let own = |one: &Published| {
+        let service = PortRange::single(one.container_port).map(|port| Service::Ports(one.transport, port));
+        service == Some(question.service)
+    };
+    let from_a_network = facts.networks.iter().any(is_bridge_of);
+    let is_published = container.published.iter().any(own);
+    let why = facts.docker?.why_closed(network, family, from_a_network, is_published)?;
+    Some(Objection {
+        why: why.into(),
+        source: "Docker's version, and its networks".into(),
+        is_certain: false,
+    })
+}
+
+fn told(objection: foreign::Objection) -> Objection {
+    let foreign::Objection { place, is_certain } = objection;
+    let source = format!("chain {} of {}", place.chain, place.table);
+    Objection { why: place.to_string(), source, is_certain }
+}

@@ -1,0 +1,144 @@
+//! What could be open: before it is known who may go through.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use dockfw_policy::address::Family;
+use dockfw_policy::service::Transport;
+
+use super::reach::Origins;
+use super::{Answers, Facts, Kind, Port, family_of, is_outward};
+use crate::host::docker::Published;
+use crate::host::links::Link;
+use crate::host::listeners::Listener;
+
+/// Processes that hold a published port for Docker.
+const HOLDERS: [&str; 2] = ["docker-proxy", "dockerd"];
+
+/// A door.
+#[derive(Clone, Debug)]
+pub(super) struct Door<'a> {
+    pub(super) port: Port,
+    pub(super) family: Family,
+    /// The address of the host; an unspecified one: every address of the family that no rule names.
+    pub(super) address: IpAddr,
+    pub(super) kind: Kind,
+    pub(super) answers: Answers,
+    /// The only interface that is listened on, if it is one.
+    pub(super) interface: Option<&'a Link>,
+    /// Where Docker says that it leads to.
+    pub(super) target: Option<(IpAddr, u16)>,
+}
+
+/// All doors that others than the host itself could come to.
+pub(super) fn all<'a>(facts: &'a Facts, from: &Origins<'a>) -> Vec<Door<'a>> {
+    let names: BTreeMap<_, _> =
+        facts.containers.iter().map(|container| (container.id.as_str(), container.name.as_str())).collect();
+    let published = facts.published.iter().filter(|published| is_outward(published.address));
+    let own = facts.listeners.iter().filter(|listener| is_outward(listener.address));
+    let own = own.flat_map(|listener| of_listener(listener, &facts.links, &names));
+    let mut doors: Vec<_> =
+        published.map(of_published).chain(own.filter(|door| !stands_in(door, facts))).collect();
+    for family in Family::BOTH {
+        for door in of_rules(facts, family) {
+            let is_known = |known: &Door<'_>| (known.port, known.address) == (door.port, door.address);
+            if !doors.iter().any(is_known) && from.is_led(&door) {
+                doors.push(door);
+            }
+        }
+    }
+    doors
+}
+
+/// What Docker publishes.
+pub(super) fn of_published(published: &Published) -> Door<'_> {
+    Door {
+        port: Port { number: published.port, transport: published.transport },
+        family: family_of(published.address),
+        address: published.address,
+        kind: if published.is_meshed { Kind::Mesh } else { Kind::Published },
+        answers: Answers {
+            container: Some(published.container.clone()).filter(|name| !name.is_empty()),
+            container_port: Some(published.container_port),
+            ..Answers::default()
+        },
+        interface: None,
+        target: published.targets.first().map(|address| (*address, published.container_port)),
+    }
+}
+
+/// Whether a socket is held for a port that Docker publishes, and is listed as that. Where the mesh leaves IPv6 out, what
+/// answers there is dockerd's own.
+fn stands_in(door: &Door<'_>, facts: &Facts) -> bool {
+    let by_docker = door.answers.process.as_deref().is_some_and(|name| HOLDERS.contains(&name));
+    by_docker
+        && facts.published.iter().any(|published| {
+            let port = Port { number: published.port, transport: published.transport };
+            let covers = published.address == door.address || published.address.is_unspecified();
+            port == door.port && covers && published.address.is_ipv4() == door.address.is_ipv4()
+        })
+}
+
+/// A socket for IPv6 that takes IPv4 as well is two doors.
+fn of_listener<'a>(listener: &'a Listener, links: &'a [Link], names: &BTreeMap<&str, &str>) -> Vec<Door<'a>> {
+    let holder = listener.holder.as_ref();
+    let container = holder.and_then(|holder| holder.container.as_deref());
+    let answers = Answers {
+        process: holder.map(|holder| holder.name.clone()),
+        pid: holder.map(|holder| holder.pid),
+        container: container.and_then(|id| names.get(id)).map(|name| (*name).to_owned()),
+        ..Answers::default()
+    };
+    let door = |address: IpAddr| Door {
+        port: Port { number: listener.port, transport: listener.transport },
+        family: family_of(address),
+        address,
+        kind: Kind::Process,
+        answers: answers.clone(),
+        interface: listener.interface.and_then(|index| links.iter().find(|link| link.index == index)),
+        target: None,
+    };
+    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let as_ipv4 =
+        (listener.address == IpAddr::from(Ipv6Addr::UNSPECIFIED) && listener.takes_ipv4).then_some(any);
+    [Some(listener.address), as_ipv4].into_iter().flatten().map(door).collect()
+}
+
+/// What rules of others name: whether they lead it anywhere is still to be seen.
+fn of_rules(facts: &Facts, family: Family) -> impl Iterator<Item = Door<'static>> {
+    let named = facts.others.tables.doors(family);
+    let own: Vec<_> = facts.links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+    let any =
+        if family == Family::Ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let addresses: Vec<IpAddr> = named
+        .addresses
+        .into_iter()
+        .filter(|address| own.contains(address) && is_outward(*address))
+        .chain([any])
+        .collect();
+    named.ports.into_iter().flat_map(move |number| {
+        let ports = Transport::ALL.map(|transport| Port { number, transport });
+        let pairs = addresses.clone().into_iter().flat_map(move |address| ports.map(|port| (address, port)));
+        pairs.map(move |(address, port)| Door {
+            port,
+            family,
+            address,
+            kind: Kind::Translated,
+            answers: Answers::default(),
+            interface: None,
+            target: None,
+        })
+    })
+}
+
+/// What rules of others lead elsewhere, and is too much to be listed, in words.
+pub(super) fn too_many(facts: &Facts) -> Vec<String> {
+    let wide = Family::BOTH.into_iter().flat_map(|family| facts.others.tables.wide(family));
+    wide.map(|led| {
+        format!(
+            "which ports this leads elsewhere, for it names none, or very many: {} [{}]",
+            led.rule, led.table
+        )
+    })
+    .collect()
+}

@@ -1,0 +1,44 @@
+//! Yes, no, or nobody knows.
+
+/// Whether something holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// That can't be told from here.
+    Unknown,
+}
+
+impl From<bool> for Answer {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+impl From<Option<bool>> for Answer {
+    fn from(holds: Option<bool>) -> Self {
+        holds.map_or(Self::Unknown, Self::from)
+    }
+}
+
+impl Answer {
+    /// Whether both hold.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Yes, Self::Yes) => Self::Yes,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The opposite, where it is asked for.
+    pub(crate) fn negated(self, negated: bool) -> Self {
+        match (self, negated) {
+            (Self::Yes, true) => Self::No,
+            (Self::No, true) => Self::Yes,
+            _ => self,
+        }
+    }
+}

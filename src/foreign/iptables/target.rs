@@ -1,0 +1,165 @@
+//! What a rule of iptables does: iptables-extensions(8), "TARGET EXTENSIONS".
+
+use std::net::IpAddr;
+
+use dockfw_policy::walk::Translation;
+use ipnetwork::IpNetwork;
+
+use super::{Verdict, View};
+
+/// Targets after which the next rule decides, whatever they do besides.
+const HARMLESS: [&str; 24] = [
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CONNSECMARK",
+    "CT",
+    "DSCP",
+    "ECN",
+    "HL",
+    "HMARK",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "NFLOG",
+    "RATEEST",
+    "SECMARK",
+    "SET",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TRACE",
+    "TTL",
+    "ULOG",
+    "NETFLOW",
+];
+/// Targets that give a packet a mark.
+const MARKS: [&str; 3] = ["MARK", "CONNMARK", "HMARK"];
+/// Targets that can't be in a chain where packets come in.
+const OUTWARD: [&str; 2] = ["MASQUERADE", "SNAT"];
+
+/// The target of a rule.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// A verdict.
+    Verdict(Verdict),
+    /// A mark, after which the next rule decides.
+    Mark,
+    /// Another destination: addresses and ports from the first to the last.
+    Destination { addresses: Option<[IpAddr; 2]>, ports: Option<[u16; 2]> },
+    /// Another network, the same host in it.
+    Network(IpNetwork),
+    /// The rules of another chain.
+    Chain { name: String, is_goto: bool },
+}
+
+impl Target {
+    /// The target in the words from `-j` or `-g` on.
+    pub(super) fn parse(words: &[&str]) -> Self {
+        let option = |name: &str| {
+            let at = words.iter().position(|word| *word == name)?;
+            words.get(at.checked_add(1)?).copied()
+        };
+        let (how, name) = match words {
+            [how, name, ..] => (*how, *name),
+            _ => return Self::Verdict(Verdict::Continue),
+        };
+        match name {
+            "ACCEPT" => Self::Verdict(Verdict::Accept),
+            "DROP" | "REJECT" | "TARPIT" => Self::Verdict(Verdict::Drop),
+            "RETURN" => Self::Verdict(Verdict::Return),
+            "NOTRACK" => Self::Verdict(Verdict::Untrack),
+            "CT" if words.contains(&"--notrack") => Self::Verdict(Verdict::Untrack),
+            name if MARKS.contains(&name) => Self::Mark,
+            name if HARMLESS.contains(&name) || OUTWARD.contains(&name) => Self::Verdict(Verdict::Continue),
+            "DNAT" => {
+                option("--to-destination").and_then(destination).unwrap_or(Self::Verdict(Verdict::Unknown))
+            }
+            "REDIRECT" => Self::Destination { addresses: None, ports: option("--to-ports").and_then(ports) },
+            "NETMAP" => {
+                let network = option("--to").and_then(|to| to.parse().ok());
+                network.map_or(Self::Verdict(Verdict::Unknown), Self::Network)
+            }
+            // Or a target that is not known here: there is no chain of that name then.
+            name => Self::Chain { name: name.into(), is_goto: how == "-g" },
+        }
+    }
+
+    /// Whether it gives packets a mark.
+    pub(super) fn marks(&self) -> bool {
+        matches!(self, Self::Mark)
+    }
+
+    /// Whether it leads packets elsewhere.
+    pub(super) fn translates(&self) -> bool {
+        matches!(self, Self::Destination { .. } | Self::Network(_))
+    }
+
+    /// What becomes of a packet: one of these.
+    pub(super) fn verdicts(&self, view: &View<'_>) -> Vec<Verdict> {
+        match self {
+            Self::Verdict(verdict) => vec![verdict.clone()],
+            Self::Mark => vec![Verdict::Continue],
+            Self::Chain { name, is_goto: false } => vec![Verdict::Jump(name.clone())],
+            Self::Chain { name, is_goto: true } => vec![Verdict::Goto(name.clone())],
+            Self::Destination { addresses, ports } => translations(*addresses, *ports, view),
+            Self::Network(network) => vec![Verdict::Translate(Translation {
+                address: moved(view.destination(), *network),
+                port: view.port().unwrap_or_default(),
+            })],
+        }
+    }
+}
+
+/// The first and the last of what a connection may be led to.
+fn translations(addresses: Option<[IpAddr; 2]>, ports: Option<[u16; 2]>, view: &View<'_>) -> Vec<Verdict> {
+    let addresses = addresses.unwrap_or([view.destination(); 2]);
+    let ports = ports.unwrap_or([view.port().unwrap_or_default(); 2]);
+    let mut all: Vec<_> = addresses
+        .into_iter()
+        .zip(ports)
+        .map(|(address, port)| Verdict::Translate(Translation { address, port }))
+        .collect();
+    all.dedup();
+    all
+}
+
+/// The same host in another network.
+fn moved(address: IpAddr, network: IpNetwork) -> IpAddr {
+    match (address, network.network(), network.mask()) {
+        (IpAddr::V4(own), IpAddr::V4(to), IpAddr::V4(mask)) => {
+            IpAddr::V4((own.to_bits() & !mask.to_bits() | to.to_bits()).into())
+        }
+        (IpAddr::V6(own), IpAddr::V6(to), IpAddr::V6(mask)) => {
+            IpAddr::V6((own.to_bits() & !mask.to_bits() | to.to_bits()).into())
+        }
+        _ => address,
+    }
+}
+
+/// `172.17.0.2:80`, `[fd00::2]:80`, `10.0.0.1-10.0.0.9:1000-1010`, `:80` and what is between them.
+fn destination(text: &str) -> Option<Target> {
+    let (addresses, behind) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (addresses, behind) = rest.split_once(']')?;
+            (addresses, behind.strip_prefix(':'))
+        }
+        // An IPv6 address without brackets has no port behind it.
+        None if text.matches(':').count() > 1 => (text, None),
+        None => text.split_once(':').map_or((text, None), |(addresses, port)| (addresses, Some(port))),
+    };
+    let ports = behind.map(|behind| ports(behind).ok_or(())).transpose().ok()?;
+    let addresses = if addresses.is_empty() { None } else { Some(ends(addresses)?) };
+    Some(Target::Destination { addresses, ports })
+}
+
+/// `80`, `1000-1010`, and `1000-1010/2000` where they are shifted.
+fn ports(text: &str) -> Option<[u16; 2]> {
+    ends(text.split('/').next()?)
+}
+
+fn ends<T: std::str::FromStr + Copy>(text: &str) -> Option<[T; 2]> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some([first.parse().ok()?, last.parse().ok()?])
+}

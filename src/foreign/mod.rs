@@ -1,0 +1,24 @@
+//! The live rules of others, Docker's among them, and what they do to a packet: where they lead it, and whether they drop it. To be
+//! said, and never to decide what is in force.
+//!
+//! Pure: [`host::others`](crate::host::others) reads the rules. Rules of iptables are read as it writes them down, those of nftables as
+//! the kernel has them. A condition that can't be answered here (a rate, a set of ipset, a mark) is unknown, and so is what depends
+//! on it.
+
+mod answer;
+mod doors;
+pub(crate) mod iptables;
+pub(crate) mod nft;
+mod stance;
+mod table;
+mod view;
+mod walk;
+
+pub(crate) use answer::Answer;
+pub(crate) use stance::Closing;
+pub(crate) use table::{Chain, Hooked, Place, Rule, Step, Table, Tables, Verdict};
+pub(crate) use view::{Host, Packet, View};
+pub(crate) use walk::{Arrival, Objection, Way};
+
+#[cfg(test)]
+mod tests;

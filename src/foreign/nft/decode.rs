@@ -1,0 +1,294 @@
+//! Expressions, taken out of the kernel's attributes.
+
+use std::net::IpAddr;
+
+use dockfw_policy::address::Family;
+use nix::libc;
+
+use super::super::Verdict;
+use super::Rule;
+use super::set::{Element, Set};
+use crate::nftables::attributes::{Attribute, Attributes};
+use crate::nftables::words;
+
+/// `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA`.
+const NAME: u16 = 1;
+const DATA: u16 = 2;
+/// `NFTA_DATA_VALUE` and `NFTA_DATA_VERDICT`; `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`.
+const VALUE: u16 = 1;
+const VERDICT: u16 = 2;
+const CODE: u16 = 1;
+const CHAIN: u16 = 2;
+/// `NFT_NAT_SNAT`.
+const SNAT: u32 = 0;
+/// `NFT_FIB_RESULT_ADDRTYPE`, and the flag `NFTA_FIB_F_SADDR`.
+const ADDRESS_TYPE: u32 = 3;
+const OF_SOURCE: u32 = 1;
+/// `NFTA_FIB_F_IIF`, and `NFT_FIB_RESULT_OIFNAME`.
+const WITH_INTERFACE: u32 = 1 << 3;
+const INTERFACE_NAME: u32 = 2;
+/// `NFT_LOOKUP_F_INV`.
+const INVERTED: u32 = 1;
+/// `NFT_RANGE_NEQ`.
+const NOT_IN_RANGE: u32 = 1;
+/// `NFT_BITWISE_MASK_XOR`, the only operation of kernels before 5.6, which do not name it.
+const MASK_XOR: u32 = 0;
+/// `NFT_OBJECT_CT_HELPER`.
+const HELPER: u32 = 3;
+/// `NFT_OBJECT_COUNTER`, `NFT_OBJECT_CT_TIMEOUT`, `NFT_OBJECT_CT_EXPECT`, `NFT_OBJECT_SECMARK`: those by which no rule is left either.
+const HARMLESS_OBJECTS: [u32; 4] = [1, 7, 9, 8];
+/// Expressions after which the next one is run, whatever they do besides.
+const HARMLESS: [&[u8]; 7] = [b"counter", b"log", b"dup", b"masq", b"last", b"flow_offload", b"ct_helper"];
+/// Matches of iptables' that hold always, and targets after which the next rule decides.
+const HARMLESS_OF_IPTABLES: [&[u8]; 8] =
+    [b"comment", b"LOG", b"NFLOG", b"MASQUERADE", b"SNAT", b"TCPMSS", b"TRACE", b"CHECKSUM"];
+
+/// An expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expression {
+    /// Loads something.
+    Load { what: Load, register: u32, length: usize },
+    /// Goes on where a register compares so (`enum nft_cmp_ops`).
+    Compare { register: u32, how: u32, data: Vec<u8> },
+    /// Goes on where a register is between these, or where it is not.
+    Range { register: u32, is_negated: bool, first: Vec<u8>, last: Vec<u8> },
+    /// Takes some bits of a register, and turns others round.
+    Mask { from: u32, to: u32, mask: Vec<u8>, xor: Vec<u8> },
+    /// Turns the bytes of each number round.
+    Swap { from: u32, to: u32, length: usize, size: usize },
+    /// Loads a constant.
+    Value { register: u32, value: Vec<u8> },
+    /// Decides.
+    Verdict(Verdict),
+    /// Goes on where a set has a register, or has it not; with a register to load, the map's value.
+    Lookup { set: String, register: u32, to: Option<u32>, is_negated: bool },
+    /// Translates an address.
+    Translate(Translated),
+    /// Gives a mark.
+    Mark,
+    /// Connection tracking leaves the packet alone.
+    Untrack,
+    /// Gives the connection a helper.
+    Helper,
+    /// Does nothing that matters here.
+    Harmless,
+    /// Goes on under a condition that can't be answered here.
+    Unknown,
+    /// Leaves the decision to someone who is not known here.
+    Decides,
+}
+
+/// What is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    Meta(u32),
+    Ct(u32),
+    Payload { base: u32, offset: usize },
+    AddressType { of_source: bool },
+    WayBack { by_name: bool },
+    Unknown,
+}
+
+/// A translation: registers with the first and the last address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Translated {
+    pub(super) is_source: bool,
+    pub(super) addresses: Option<[u32; 2]>,
+    pub(super) ports: Option<[u32; 2]>,
+}
+
+/// The rule that has these expressions, in a table of one family or of both, with the comment that its maker gave it.
+pub(crate) fn rule(family: Option<Family>, expressions: &[u8], comment: Option<&str>) -> Rule {
+    let text = words::of_rule_in(family, expressions, comment);
+    Rule { expressions: Attributes(expressions).map(expression).collect(), text }
+}
+
+fn expression(item: Attribute<'_>) -> Expression {
+    let expression = Attributes(item.value);
+    let name = expression.find(NAME).map(|name| name.text()).unwrap_or_default();
+    let data = Attributes(expression.value(DATA));
+    decoded(name, data).unwrap_or(Expression::Unknown)
+}
+
+fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
+    let number = |kind| data.number(kind);
+    let value = |kind| Attributes(data.value(kind)).find(VALUE).map(|value| value.value.to_vec());
+    let size = |kind| Some(data.number(kind)? as usize);
+    Some(match name {
+        // One that writes has a register to take it from.
+        b"meta" if number(3).is_some() => {
+            if number(2) == Some(MARK_KEY) {
+                Expression::Mark
+            } else {
+                Expression::Harmless
+            }
+        }
+        b"ct" if number(4).is_some() => Expression::Harmless,
+        b"payload" if number(5).is_some() => Expression::Harmless,
+        b"meta" => load(Load::Meta(number(2)?), number(1)?, 4),
+        b"ct" => load(Load::Ct(number(2)?), number(1)?, 4),
+        b"payload" => load(Load::Payload { base: number(2)?, offset: size(3)? }, number(1)?, size(4)?),
+        b"fib" if number(2) == Some(ADDRESS_TYPE) => {
+            let of_source = number(3).unwrap_or(0) & OF_SOURCE != 0;
+            load(Load::AddressType { of_source }, number(1)?, 4)
+        }
+        b"fib" if number(3).unwrap_or(0) & (OF_SOURCE | WITH_INTERFACE) == OF_SOURCE | WITH_INTERFACE => {
+            load(Load::WayBack { by_name: number(2) == Some(INTERFACE_NAME) }, number(1)?, 4)
+        }
+        b"fib" | b"rt" | b"socket" | b"osf" | b"xfrm" | b"tunnel" | b"numgen" | b"hash" | b"exthdr" => {
+            load(Load::Unknown, register_of(name, data)?, 4)
+        }
+        b"cmp" => Expression::Compare { register: number(1)?, how: number(2)?, data: value(3)? },
+        b"range" => Expression::Range {
+            register: number(1)?,
+            is_negated: number(2) == Some(NOT_IN_RANGE),
+            first: value(3)?,
+            last: value(4)?,
+        },
+        b"bitwise" if number(6).unwrap_or(MASK_XOR) == MASK_XOR => {
+            Expression::Mask { from: number(1)?, to: number(2)?, mask: value(4)?, xor: value(5)? }
+        }
+        b"bitwise" => load(Load::Unknown, number(2)?, size(3)?),
+        b"byteorder" => {
+            Expression::Swap { from: number(1)?, to: number(2)?, length: size(4)?, size: size(5)? }
+        }
+        b"immediate" => immediate(number(1)?, Attributes(data.value(2)))?,
+        b"lookup" => Expression::Lookup {
+            set: text(data, 1)?,
+            register: number(2)?,
+            to: number(3),
+            is_negated: number(5).unwrap_or(0) & INVERTED != 0,
+        },
+        b"nat" => Expression::Translate(Translated {
+            is_source: number(1) == Some(SNAT),
+            addresses: ends(number(3), number(4)),
+            ports: ends(number(5), number(6)),
+        }),
+        b"redir" => Expression::Translate(Translated {
+            is_source: false,
+            addresses: None,
+            ports: ends(number(1), number(2)),
+        }),
+        b"objref" if number(1) == Some(HELPER) => Expression::Helper,
+        b"objref" if number(1).is_some_and(|kind| HARMLESS_OBJECTS.contains(&kind)) => Expression::Harmless,
+        b"notrack" => Expression::Untrack,
+        b"reject" => Expression::Verdict(Verdict::Drop),
+        b"queue" | b"tproxy" | b"synproxy" | b"fwd" => Expression::Decides,
+        b"match" | b"target" if data.find(1).is_some_and(|of| HARMLESS_OF_IPTABLES.contains(&of.text())) => {
+            Expression::Harmless
+        }
+        b"target" => Expression::Decides,
+        name if HARMLESS.contains(&name) => Expression::Harmless,
+        _ => Expression::Unknown,
+    })
+}
+
+/// `NFT_META_MARK`.
+const MARK_KEY: u32 = 3;
+
+/// The register that is loaded: not every expression names it first.
+fn register_of(name: &[u8], data: Attributes<'_>) -> Option<u32> {
+    // NFTA_SOCKET_DREG, NFTA_HASH_DREG
+    let kind = match name {
+        b"socket" | b"hash" => 2,
+        _ => 1,
+    };
+    data.number(kind)
+}
+
+fn load(what: Load, register: u32, length: usize) -> Expression {
+    Expression::Load { what, register, length }
+}
+
+fn ends(first: Option<u32>, last: Option<u32>) -> Option<[u32; 2]> {
+    first.map(|first| [first, last.unwrap_or(first)])
+}
+
+fn text(data: Attributes<'_>, kind: u16) -> Option<String> {
+    Some(String::from_utf8_lossy(data.find(kind)?.text()).into_owned())
+}
+
+fn immediate(register: u32, data: Attributes<'_>) -> Option<Expression> {
+    match data.find(VALUE) {
+        Some(value) => Some(Expression::Value { register, value: value.value.to_vec() }),
+        None => verdict(Attributes(data.value(VERDICT))).map(Expression::Verdict),
+    }
+}
+
+/// `enum nft_verdicts`, and netfilter's own (linux/netfilter.h).
+fn verdict(data: Attributes<'_>) -> Option<Verdict> {
+    let chain = || text(data, CHAIN);
+    Some(match data.number(CODE)?.cast_signed() {
+        libc::NF_DROP => Verdict::Drop,
+        libc::NF_ACCEPT => Verdict::Accept,
+        libc::NFT_CONTINUE | libc::NFT_BREAK => Verdict::Continue,
+        libc::NFT_JUMP => Verdict::Jump(chain()?),
+        libc::NFT_GOTO => Verdict::Goto(chain()?),
+        libc::NFT_RETURN => Verdict::Return,
+        _ => Verdict::Unknown,
+    })
+}
+
+/// Numbers of an element's attributes: `enum nft_set_elem_attributes`.
+mod element {
+    pub(super) const KEY: u16 = 1;
+    pub(super) const DATA: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const KEY_END: u16 = 10;
+    /// `NFT_SET_ELEM_INTERVAL_END`, `NFT_SET_ELEM_CATCHALL`.
+    pub(super) const ENDS: u32 = 1;
+    pub(super) const CATCH_ALL: u32 = 2;
+}
+
+impl Set {
+    /// Adds the elements of a list of the kernel's. `fields`: the lengths of the fields of each key, where it has several.
+    pub(crate) fn add(&mut self, list: &[u8], fields: &[usize]) {
+        self.elements.extend(Attributes(list).map(|item| {
+            let item = Attributes(item.value);
+            let value = |kind| Attributes(item.value(kind)).find(VALUE).map(|value| value.value.to_vec());
+            let flags = item.number(element::FLAGS).unwrap_or(0);
+            let data = Attributes(item.value(element::DATA));
+            Element {
+                key: value(element::KEY).unwrap_or_default(),
+                last: value(element::KEY_END),
+                ends: flags & element::ENDS != 0,
+                is_catch_all: flags & element::CATCH_ALL != 0,
+                verdict: data.find(VERDICT).and_then(|data| verdict(Attributes(data.value))),
+                value: data.find(VALUE).map(|value| value.value.to_vec()),
+                fields: fields.to_vec(),
+            }
+        }));
+    }
+}
+
+impl Expression {
+    /// The set that it asks.
+    pub(super) fn set(&self) -> Option<&str> {
+        match self {
+            Self::Lookup { set, .. } => Some(set),
+            _ => None,
+        }
+    }
+
+    /// The numbers of the size of a port that it compares with.
+    pub(super) fn ports(&self) -> Option<(u16, u16)> {
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u16::from_be_bytes);
+        match self {
+            Self::Compare { data, .. } => number(data).map(|port| (port, port)),
+            Self::Range { first, last, .. } => Some((number(first)?, number(last)?)),
+            _ => None,
+        }
+    }
+
+    /// The address of a family that it compares with.
+    pub(super) fn address(&self, family: Family) -> Option<IpAddr> {
+        let Self::Compare { data, .. } = self else { return None };
+        address(data).filter(|address| address.is_ipv4() == (family == Family::Ipv4))
+    }
+}
+
+/// The address that has these bytes.
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
+}

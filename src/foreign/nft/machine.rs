@@ -1,0 +1,181 @@
+//! Runs the expressions of a rule on a packet.
+
+use std::cmp::Ordering;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::walk::Translation;
+
+use super::super::{Answer, Step, Table, Verdict, View};
+use super::decode::{Expression, Load, Translated, address};
+use super::packet;
+use super::registers::{Bytes, Registers};
+
+/// What a rule does with a packet.
+pub(super) fn run(expressions: &[Expression], table: &Table, view: &View<'_>) -> Step {
+    let mut machine = Machine { registers: Registers::new(), holds: Answer::Yes, table, view };
+    for expression in expressions {
+        if let Some(verdicts) = machine.execute(expression) {
+            return Step { holds: machine.holds, verdicts };
+        }
+        if machine.holds == Answer::No {
+            break;
+        }
+    }
+    Step { holds: machine.holds, verdicts: vec![Verdict::Continue] }
+}
+
+struct Machine<'a> {
+    registers: Registers,
+    /// Whether the packet has met all conditions up to here.
+    holds: Answer,
+    table: &'a Table,
+    view: &'a View<'a>,
+}
+
+impl Machine<'_> {
+    /// Runs one. Returns what it decides: one of these.
+    fn execute(&mut self, expression: &Expression) -> Option<Vec<Verdict>> {
+        match expression {
+            Expression::Load { what, register, length } => self.load(*what, *register, *length),
+            Expression::Compare { register, how, data } => {
+                let own = self.registers.read(*register, data.len());
+                self.ask(compare(&own, *how, data));
+            }
+            Expression::Range { register, is_negated, first, last } => {
+                let own = self.registers.read(*register, first.len()).all();
+                let is_in = own.map(|own| *first <= own && own <= *last);
+                self.ask(Answer::from(is_in).negated(*is_negated));
+            }
+            Expression::Mask { from, to, mask, xor } => self.mask(*from, *to, mask, xor),
+            Expression::Swap { from, to, length, size } => self.swap(*from, *to, *length, *size),
+            Expression::Value { register, value } => self.registers.write(*register, &Bytes::known(value)),
+            Expression::Lookup { set, register, to, is_negated } => {
+                return self.look_up(set, *register, *to, *is_negated);
+            }
+            Expression::Unknown => self.ask(Answer::Unknown),
+            Expression::Mark | Expression::Helper | Expression::Harmless => {}
+            Expression::Translate(Translated { is_source: true, .. }) => {}
+            Expression::Translate(translated) => return Some(self.translate(translated)),
+            Expression::Verdict(verdict) => return Some(vec![verdict.clone()]),
+            Expression::Untrack => return Some(vec![Verdict::Untrack]),
+            Expression::Decides => return Some(vec![Verdict::Unknown]),
+        }
+        None
+    }
+
+    fn ask(&mut self, answer: Answer) {
+        self.holds = self.holds.and(answer);
+    }
+
+    fn load(&mut self, what: Load, register: u32, length: usize) {
+        let value = match what {
+            Load::Meta(key) => Some(packet::meta(self.view, key, length)),
+            Load::Ct(key) => Some(packet::ct(self.view, key, length)),
+            Load::Payload { base, offset } => packet::payload(self.view, base, offset, length),
+            Load::AddressType { of_source } => Some(packet::address_type(self.view, of_source)),
+            Load::WayBack { by_name } => Some(packet::way_back(self.view, by_name)),
+            // As long as anything that is loaded so.
+            Load::Unknown => Some(Bytes::unknown(length.max(16))),
+        };
+        match value {
+            Some(value) => self.registers.write(register, &value),
+            None => self.holds = Answer::No,
+        }
+    }
+
+    fn mask(&mut self, from: u32, to: u32, mask: &[u8], xor: &[u8]) {
+        let own = self.registers.read(from, mask.len());
+        let bits = mask.iter().zip(xor);
+        let bytes = own.bytes.iter().zip(bits).map(|(byte, (mask, xor))| match byte {
+            Some(byte) => Some(byte & mask ^ xor),
+            None => (*mask == 0).then_some(*xor),
+        });
+        let value = Bytes { bytes: bytes.collect(), are_of_elsewhere: own.are_of_elsewhere };
+        self.registers.write(to, &value);
+    }
+
+    fn swap(&mut self, from: u32, to: u32, length: usize, size: usize) {
+        let mut value = self.registers.read(from, length);
+        value.bytes.chunks_mut(size.max(1)).for_each(<[Option<u8>]>::reverse);
+        self.registers.write(to, &value);
+    }
+
+    fn look_up(
+        &mut self,
+        name: &str,
+        register: u32,
+        to: Option<u32>,
+        is_negated: bool,
+    ) -> Option<Vec<Verdict>> {
+        let Some(set) = self.table.sets.get(name) else {
+            // It could not be read.
+            self.ask(Answer::Unknown);
+            if let Some(register) = to.filter(|register| *register != 0) {
+                self.registers.write(register, &Bytes::unknown(16));
+            }
+            return (to == Some(0)).then(|| vec![Verdict::Unknown]);
+        };
+        let length = set.elements.iter().map(|element| element.key.len()).max().unwrap_or_default();
+        let found = set.find(&self.registers.read(register, length));
+        let is_there = match found.iter().find(|(_, answer)| *answer == Answer::Yes) {
+            Some(_) => Answer::Yes,
+            None if found.is_empty() => Answer::No,
+            None => Answer::Unknown,
+        };
+        self.ask(is_there.negated(is_negated));
+        match to {
+            Some(0) => {
+                let verdicts = found.iter().filter_map(|(element, _)| element.verdict.clone());
+                Some(verdicts.collect()).filter(|_| self.holds != Answer::No)
+            }
+            Some(register) => {
+                let values: Vec<_> =
+                    found.iter().filter_map(|(element, _)| element.value.as_deref()).collect();
+                let value = match values.as_slice() {
+                    [value] => Bytes::known(value),
+                    _ => Bytes::unknown(values.iter().map(|value| value.len()).max().unwrap_or(4)),
+                };
+                self.registers.write(register, &value);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn translate(&self, translated: &Translated) -> Vec<Verdict> {
+        let size = if self.view.family() == Family::Ipv4 { 4 } else { 16 };
+        let addresses = match translated.addresses {
+            None => [Some(self.view.destination()); 2],
+            Some(registers) => registers.map(|register| address(&self.registers.read(register, size).all()?)),
+        };
+        let ports = match translated.ports {
+            None => [Some(self.view.port().unwrap_or_default()); 2],
+            Some(registers) => registers.map(|register| {
+                let bytes = self.registers.read(register, 2).all()?;
+                bytes.try_into().ok().map(u16::from_be_bytes)
+            }),
+        };
+        let ends = addresses.into_iter().zip(ports).map(|ends| match ends {
+            (Some(address), Some(port)) => Verdict::Translate(Translation { address, port }),
+            _ => Verdict::Unknown,
+        });
+        let mut verdicts: Vec<_> = ends.collect();
+        verdicts.dedup();
+        verdicts
+    }
+}
+
+/// `enum nft_cmp_ops`.
+fn compare(own: &Bytes, how: u32, data: &[u8]) -> Answer {
+    let ordered =
+        |holds: fn(Ordering) -> bool| Answer::from(own.all().map(|own| holds(own.as_slice().cmp(data))));
+    match how {
+        0 => own.are(data),
+        1 => own.are(data).negated(true),
+        2 => ordered(Ordering::is_lt),
+        3 => ordered(Ordering::is_le),
+        4 => ordered(Ordering::is_gt),
+        5 => ordered(Ordering::is_ge),
+        _ => Answer::Unknown,
+    }
+}

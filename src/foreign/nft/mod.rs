@@ -1,0 +1,77 @@
+//! Rules as nf_tables has them: expressions that load parts of a packet into registers, and compare those.
+//!
+//! Numbers are the kernel's (linux/netfilter/nf_tables.h).
+
+mod decode;
+mod machine;
+mod packet;
+mod registers;
+mod set;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use dockfw_policy::address::Family;
+
+use super::{Step, Table, View};
+use decode::{Expression, Translated};
+pub(crate) use decode::{address, rule};
+pub(crate) use set::Set;
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    expressions: Vec<Expression>,
+    /// The rule in nft's words.
+    text: String,
+}
+
+impl Rule {
+    /// What it does with a packet.
+    pub(super) fn step(&self, table: &Table, view: &View<'_>) -> Step {
+        machine::run(&self.expressions, table, view)
+    }
+
+    /// Whether it gives packets a mark.
+    pub(super) fn marks(&self) -> bool {
+        self.expressions.contains(&Expression::Mark)
+    }
+
+    /// Whether it gives connections a helper of connection tracking.
+    pub(super) fn helps(&self) -> bool {
+        self.expressions.contains(&Expression::Helper)
+    }
+
+    /// Whether it takes packets out of connection tracking.
+    pub(super) fn untracks(&self) -> bool {
+        self.expressions.contains(&Expression::Untrack)
+    }
+
+    /// The sets that it asks.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &str> {
+        self.expressions.iter().filter_map(Expression::set)
+    }
+
+    /// Whether it leads packets elsewhere.
+    pub(super) fn translates(&self) -> bool {
+        let leads =
+            |one: &Expression| matches!(one, Expression::Translate(Translated { is_source: false, .. }));
+        self.expressions.iter().any(leads)
+    }
+
+    /// Numbers of the size of a port that it compares with.
+    pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.expressions.iter().filter_map(Expression::ports)
+    }
+
+    /// The addresses of a family that it compares with.
+    pub(super) fn addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        self.expressions.iter().filter_map(move |one| one.address(family))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}

@@ -1,0 +1,178 @@
+//! Tables, chains and rules of others, in the terms that both iptables and nftables share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::ruleset::Hook;
+use dockfw_policy::walk::Translation;
+
+use super::{Answer, View, iptables, nft};
+
+/// All tables of others that are hooked in where packets come in, or are passed on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tables {
+    tables: Vec<Table>,
+    /// Whether some rule gives packets marks.
+    marks: bool,
+}
+
+impl Tables {
+    /// These tables.
+    pub(crate) fn new(tables: Vec<Table>) -> Self {
+        let chains = tables.iter().flat_map(|table| table.chains.values());
+        let marks = chains.flat_map(|chain| &chain.rules).any(Rule::marks);
+        Self { tables, marks }
+    }
+
+    /// Those whose packets are of a family.
+    pub(super) fn of(&self, family: Family) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(move |table| table.family.is_none_or(|own| own == family))
+    }
+
+    /// Whether a packet may have a mark.
+    pub(super) fn mark(&self) -> bool {
+        self.marks
+    }
+}
+
+/// A table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    /// Its name for people, as in `table inet netavark` or `table nat of iptables-legacy`.
+    pub(crate) name: String,
+    /// Its name in iptables' words, as in `filter`, where it is one of those.
+    pub(crate) of_iptables: Option<String>,
+    /// The only family whose packets meet it, if it is one.
+    pub(crate) family: Option<Family>,
+    /// Its chains, by their names.
+    pub(crate) chains: BTreeMap<String, Chain>,
+    /// What its sets hold, by their names; one that could not be read is not there.
+    pub(crate) sets: BTreeMap<String, nft::Set>,
+}
+
+/// A chain.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    /// Where it is hooked in, if it is.
+    pub(crate) hooked: Option<Hooked>,
+    /// Its rules, in order.
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// Where a chain is hooked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hooked {
+    /// The hook.
+    pub(crate) hook: Hook,
+    /// Its place among the chains of the hook: the lowest is first.
+    pub(crate) priority: i32,
+    /// Whether it translates addresses, and filters nothing.
+    pub(crate) translates: bool,
+    /// Whether it drops what no rule decides about.
+    pub(crate) drops: bool,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub(crate) enum Rule {
+    /// Of iptables, as it writes it down.
+    Iptables(iptables::Rule),
+    /// Of nftables, as the kernel has it.
+    Nft(nft::Rule),
+}
+
+/// What a rule does with a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Whether the packet meets its conditions.
+    pub(crate) holds: Answer,
+    /// What becomes of the packet then: one of these.
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The next rule decides.
+    Continue,
+    /// It is let through by this chain.
+    Accept,
+    /// It is gone, with or without an answer.
+    Drop,
+    /// The chain that led here decides.
+    Return,
+    /// The rules of another chain decide, and then the next rule.
+    Jump(String),
+    /// The rules of another chain decide, and then the chain that led here.
+    Goto(String),
+    /// Its destination is translated.
+    Translate(Translation),
+    /// Connection tracking leaves it alone.
+    Untrack,
+    /// Someone else decides: a program, or a target that is not known here.
+    Unknown,
+}
+
+impl Rule {
+    /// What it does with a packet.
+    pub(super) fn step(&self, table: &Table, view: &View<'_>) -> Step {
+        match self {
+            Self::Iptables(rule) => rule.step(view),
+            Self::Nft(rule) => rule.step(table, view),
+        }
+    }
+
+    /// Whether it takes packets out of connection tracking.
+    pub(super) fn untracks(&self) -> bool {
+        match self {
+            Self::Iptables(rule) => rule.untracks(),
+            Self::Nft(rule) => rule.untracks(),
+        }
+    }
+
+    /// Whether it gives connections a helper of connection tracking.
+    pub(super) fn helps(&self) -> bool {
+        match self {
+            Self::Iptables(rule) => rule.helps,
+            Self::Nft(rule) => rule.helps(),
+        }
+    }
+
+    /// Whether it gives packets marks.
+    pub(super) fn marks(&self) -> bool {
+        match self {
+            Self::Iptables(rule) => rule.marks,
+            Self::Nft(rule) => rule.marks(),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Iptables(rule) => rule.text.fmt(f),
+            Self::Nft(rule) => rule.fmt(f),
+        }
+    }
+}
+
+/// Where something was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The table's name.
+    pub(crate) table: String,
+    /// The chain's name.
+    pub(crate) chain: String,
+    /// The rule as text; nothing: the chain's policy.
+    pub(crate) rule: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Some(rule) => write!(f, "{rule}"),
+            None => write!(f, "the policy of chain {}", self.chain),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Rules of nftables, loaded by nft and read back from the kernel.
+
+use proptest::prelude::*;
+
+use super::super::{Chain, Hooked, Rule, Table, nft};
+use super::*;
+use crate::nftables::foreign::read_tables;
+use crate::nftables::tests::{in_namespace, nft_with};
+use dockfw_policy::ruleset::Hook;
+
+/// Loads these tables in a network namespace of their own, and looks at what was read of them.
+fn with(tables: &'static str, look: impl FnOnce(&Tables) + Send + 'static) {
+    in_namespace(move || {
+        nft_with(&["-f", "-"], tables);
+        look(&Tables::new(read_tables(|_| true).unwrap()));
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn dockers_nftables_backend_is_followed() {
+    let docker = "table ip docker-bridges {
+        map filter-forward-in-jumps { type ifname : verdict; elements = { \"docker0\" : jump filter-forward-in__docker0 } }
+        map filter-forward-out-jumps { type ifname : verdict; elements = { \"docker0\" : jump filter-forward-out__docker0 } }
+        chain filter-forward-in__docker0 {
+            ct state established,related counter accept
+            iifname \"docker0\" counter accept comment \"ICC\"
+            ip daddr 172.17.0.2 tcp dport 80 counter accept
+            counter drop comment \"UNPUBLISHED PORT DROP\"
+        }
+        chain filter-forward-out__docker0 { ct state established,related counter accept; counter accept; }
+        chain filter-FORWARD { type filter hook forward priority filter; policy accept;
+            oifname vmap @filter-forward-in-jumps
+            iifname vmap @filter-forward-out-jumps
+        }
+        chain nat-prerouting-and-output {
+            iifname != \"docker0\" tcp dport 8080 counter dnat to 172.17.0.2:80 comment \"DNAT\"
+            iifname != \"docker0\" ip daddr 192.0.2.2 udp dport 53 counter dnat to 172.17.0.4:5300 comment \"DNAT\"
+        }
+        chain nat-PREROUTING { type nat hook prerouting priority dstnat; policy accept;
+            fib daddr type local counter jump nat-prerouting-and-output
+        }
+        chain raw-PREROUTING { type filter hook prerouting priority raw; policy accept;
+            ip daddr 172.17.0.2 iifname != \"docker0\" counter drop comment \"DROP DIRECT ACCESS\"
+        }
+    }";
+    with(docker, |tables| {
+        assert_eq!(led(tables, "* eth0 192.0.2.1:8080 tcp"), ["172.17.0.2:80"]);
+        assert_eq!(led(tables, "172.18.0.2 br-1 192.0.2.1:8080 tcp"), ["172.17.0.2:80"]);
+        assert_eq!(led(tables, "172.17.0.3 docker0 192.0.2.1:8080 tcp"), ["-"]);
+        assert_eq!(
+            [led(tables, "* eth0 192.0.2.2:53 udp"), led(tables, "* eth0 192.0.2.1:53 udp")],
+            [["172.17.0.4:5300"], ["-"]]
+        );
+        assert_eq!(led(tables, "* eth0 203.0.113.1:8080 tcp"), ["-"], "not the host's own");
+        assert_eq!(objections(tables, "192.0.2.9 eth0 192.0.2.1:8080 tcp", Some("docker0")), [""; 0]);
+        let direct = objections(tables, "192.0.2.9 eth0 172.17.0.2:80 tcp", Some("docker0"));
+        assert_eq!(direct.len(), 1, "{direct:?}");
+        assert!(direct[0].contains("DROP DIRECT ACCESS"), "{direct:?}");
+        let unpublished = objections(tables, "192.0.2.9 eth0 172.17.0.9:80 tcp", Some("docker0"));
+        assert!(
+            unpublished[0].contains("UNPUBLISHED PORT DROP") && !unpublished[0].ends_with('?'),
+            "{unpublished:?}"
+        );
+        assert_eq!(objections(tables, "172.17.0.3 docker0 172.17.0.2:90 tcp", Some("docker0")), [""; 0]);
+        let doors = tables.doors(Family::Ipv4);
+        assert!(doors.ports.contains(&8080) && doors.ports.contains(&53), "{doors:?}");
+        assert!(doors.addresses.contains(&"192.0.2.2".parse().unwrap()), "{doors:?}");
+        assert_eq!(tables.wide(Family::Ipv4), []);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_netavark_makes_for_podman_is_followed() {
+    let podman = "table inet netavark {
+        chain nv_dnat {
+            ip saddr 10.88.0.0/16 tcp dport 8090 jump NETAVARK-HOSTPORT-SETMARK
+            ip saddr 127.0.0.1 tcp dport 8090 jump NETAVARK-HOSTPORT-SETMARK
+            tcp dport 8090 dnat ip to 10.88.0.2:80
+        }
+        chain NETAVARK-HOSTPORT-SETMARK { meta mark set meta mark or 0x2000; }
+        chain NETAVARK-HOSTPORT-DNAT { tcp dport 8090 jump nv_dnat; udp dport { 5000-5010, 6000 } dnat ip to 10.88.0.3; }
+        chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local jump NETAVARK-HOSTPORT-DNAT; }
+        chain FORWARD { type filter hook forward priority filter; policy accept; ct state invalid drop; ip daddr 10.88.0.0/16 accept; }
+    }";
+    with(podman, |tables| {
+        assert_eq!(led(tables, "* eth0 192.0.2.1:8090 tcp"), ["10.88.0.2:80"]);
+        assert_eq!(led(tables, "* eth0 [2001:db8::1]:8091 tcp"), ["-"]);
+        assert_eq!(
+            [led(tables, "* eth0 192.0.2.1:5005 udp"), led(tables, "* eth0 192.0.2.1:5011 udp")],
+            [["10.88.0.3:5005"], ["-"]]
+        );
+        assert_eq!(objections(tables, "192.0.2.9 eth0 192.0.2.1:8090 tcp", Some("docker0")), [""; 0]);
+        assert!(tables.doors(Family::Ipv4).ports.is_superset(&[8090, 6000].into()));
+    });
+}
+
+/// As kube-proxy and people with many ports have them.
+#[test]
+#[ignore = "needs root"]
+fn maps_of_several_fields_and_of_addresses_are_looked_up() {
+    let maps = "table ip maps {
+        map services { type ipv4_addr . inet_proto . inet_service : verdict
+            elements = { 192.0.2.1 . tcp . 80 : goto web, 192.0.2.1 . udp . 53 : goto dns } }
+        map forwards { type inet_service : ipv4_addr . inet_service; elements = { 2222 : 10.7.0.5 . 22 } }
+        chain web { numgen random mod 2 vmap { 0 : goto one, 1 : goto two }; }
+        chain one { meta l4proto tcp dnat to 10.42.0.5:8080; }
+        chain two { meta l4proto tcp dnat to 10.42.0.6:8080; }
+        chain dns { dnat to 10.42.0.7; }
+        chain pre { type nat hook prerouting priority dstnat - 5;
+            ip daddr . meta l4proto . th dport vmap @services
+            dnat ip to tcp dport map @forwards
+            tcp dport 4000-4100 redirect to :22
+        }
+    }";
+    with(maps, |tables| {
+        let ways = led(tables, "* eth0 192.0.2.1:80 tcp");
+        assert!(
+            ways.contains(&"10.42.0.5:8080".into()) && ways.contains(&"10.42.0.6:8080".into()),
+            "{ways:?}"
+        );
+        assert_eq!(led(tables, "* eth0 192.0.2.1:53 udp"), ["10.42.0.7:53"]);
+        assert_eq!(led(tables, "* eth0 192.0.2.1:2222 tcp"), ["10.7.0.5:22"]);
+        assert_eq!(led(tables, "* eth0 192.0.2.1:4050 tcp"), ["192.0.2.1:22"]);
+        assert_eq!(led(tables, "* eth0 192.0.2.1:81 tcp"), ["-"]);
+        let doors = tables.doors(Family::Ipv4);
+        assert!(doors.ports.is_superset(&[80, 53, 2222, 4000, 4100].into()), "{doors:?}");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn filters_are_asked_as_nf_tables_does() {
+    let filters = "table inet strict {
+        set bans { type ipv4_addr; flags interval; elements = { 192.0.2.64/26, 198.51.100.7 } }
+        chain input { type filter hook input priority 5; policy accept;
+            ct state established,related accept
+            ip saddr @bans drop
+            iifname \"eth*\" tcp dport { 22, 80 } accept
+            meta l4proto icmp accept
+            limit rate 5/second udp dport 53 accept
+            udp dport 53 drop
+            tcp flags & (fin|syn|rst|ack) == syn tcp dport 443 ct state new accept
+            ip6 saddr fe80::/10 accept
+            counter reject with icmpx admin-prohibited
+        }
+        chain forward { type filter hook forward priority 5; policy drop; ct status dnat accept; oifname \"br-*\" accept; }
+        chain pre { type filter hook prerouting priority -10; meta nfproto ipv6 fib saddr . iif oif missing drop; }
+    }";
+    with(filters, |tables| {
+        let input = |text| objections(tables, text, None);
+        assert_eq!(input("192.0.2.9 eth0 192.0.2.1:22 tcp"), [""; 0]);
+        assert!(input("192.0.2.70 eth0 192.0.2.1:22 tcp")[0].contains("@bans"));
+        assert!(input("198.51.100.7 eth0 192.0.2.1:22 tcp")[0].contains("@bans"));
+        assert_eq!(input("192.0.2.128 eth0 192.0.2.1:443 tcp"), [""; 0], "behind the interval");
+        let rejected = input("192.0.2.9 docker0 192.0.2.1:22 tcp");
+        assert!(
+            rejected.len() == 1 && rejected[0].contains("reject") && !rejected[0].ends_with('?'),
+            "{rejected:?}"
+        );
+        assert!(input("192.0.2.9 eth0 192.0.2.1:53 udp")[0].ends_with('?'), "within the rate or not");
+        assert_eq!(input("2001:db8::9 eth0 [2001:db8::1]:22 tcp"), [""; 0]);
+        assert!(
+            input("2001:db8::9 br-1 [2001:db8::1]:9 tcp")[0].ends_with('?'),
+            "there may be a way back by br-1"
+        );
+        let forward = |text, out| objections(tables, text, Some(out));
+        assert_eq!(forward("192.0.2.9 eth0 10.0.0.1:22 tcp", "docker0"), ["the policy of chain forward"]);
+        assert_eq!(forward("192.0.2.9 eth0 10.0.0.1:22 tcp", "br-1"), [""; 0]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn of_very_large_sets_nothing_is_said() {
+    in_namespace(|| {
+        let elements: Vec<_> =
+            (0..30_000).map(|n| format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255)).collect();
+        let text = format!(
+            "table ip bans {{ set many {{ type ipv4_addr; elements = {{ {} }} }}
+                chain input {{ type filter hook input priority 0; ip saddr @many drop; }}\n}}",
+            elements.join(", ")
+        );
+        nft_with(&["-f", "-"], &text);
+        let tables = Tables::new(read_tables(|_| true).unwrap());
+        let [objection] = &objections(&tables, "192.0.2.9 eth0 192.0.2.1:22 tcp", None)[..] else { panic!() };
+        assert!(objection.ends_with('?'), "{objection}");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn tables_that_are_dormant_or_not_wanted_or_dockfws_are_not_read() {
+    in_namespace(|| {
+        nft_with(
+            &["-f", "-"],
+            "table inet dockfw {}\ntable ip asleep { flags dormant; }\ntable ip nat {}\ntable netdev x {}\ntable ip6 y {}",
+        );
+        let names: Vec<_> =
+            read_tables(|name| name != "ip nat").unwrap().into_iter().map(|table| table.name).collect();
+        assert_eq!(names, ["table ip6 y"]);
+    });
+}
+
+/// A table of one rule that has these bytes for its expressions.
+fn of_bytes(bytes: &[u8]) -> Tables {
+    let hooked = Hooked { hook: Hook::Input, priority: 0, translates: false, drops: false };
+    let rules = vec![Rule::Nft(nft::rule(None, bytes, None))];
+    let chains = [("input".to_owned(), Chain { hooked: Some(hooked), rules })].into();
+    let mut set = nft::Set { has_intervals: true, ..nft::Set::default() };
+    set.add(bytes, &[4, 1, 2]);
+    let sets = [("a".to_owned(), set)].into();
+    Tables::new(vec![Table { chains, sets, ..Table::default() }])
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let tables = of_bytes(&bytes);
+        objections(&tables, "192.0.2.9 eth0 192.0.2.1:80 tcp", None);
+        tables.doors(Family::Ipv6);
+    }
+
+    /// Expressions with names that mean something, and numbers of any size in them.
+    #[test]
+    fn no_odd_expression_makes_it_panic(
+        name in prop::sample::select(vec!["cmp", "payload", "bitwise", "lookup", "immediate", "byteorder", "nat", "range", "fib", "ct"]),
+        numbers in prop::collection::vec(any::<u32>(), 8),
+        value in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
+        use crate::nftables::attributes::{put, put_number, put_text};
+        let (mut data, mut expression, mut list, mut nested) = (vec![], vec![], vec![], vec![]);
+        for (kind, number) in numbers.iter().enumerate() {
+            put_number(&mut data, u16::try_from(kind + 1).unwrap(), *number);
+        }
+        put(&mut nested, 1, &value);
+        for kind in [2, 3, 4, 5] {
+            put(&mut data, kind, &nested);
+        }
+        put_text(&mut expression, 1, name.as_bytes());
+        put(&mut expression, 2, &data);
+        put(&mut list, 1, &expression);
+        objections(&of_bytes(&list), "192.0.2.9 eth0 192.0.2.1:80 tcp", None);
+    }
+}

@@ -1,0 +1,113 @@
+//! Rules of others, and packets that meet them.
+
+mod by_iptables;
+mod by_nft;
+
+use std::net::{IpAddr, SocketAddr};
+
+use dockfw_policy::address::Family;
+use dockfw_policy::service::Transport;
+use dockfw_policy::walk::Payload;
+
+use super::{Answer, Arrival, Host, Packet, Tables};
+use crate::host::links::Link;
+
+/// The interfaces: the outside, a bridge of Docker's, another one.
+const LINKS: [(u32, &str); 3] = [(2, "eth0"), (3, "docker0"), (4, "br-1")];
+
+/// A host that has 192.0.2.1 and 2001:db8::1, and answers the outside by eth0.
+struct Here;
+
+impl Host for Here {
+    fn is_own(&self, address: IpAddr) -> bool {
+        ["192.0.2.1", "192.0.2.2", "2001:db8::1"].contains(&address.to_string().as_str())
+    }
+
+    fn set_has(&self, set: &str, _: IpAddr) -> Option<bool> {
+        (set == "all" || set == "none").then_some(set == "all")
+    }
+
+    fn way_back(&self, _: IpAddr) -> Option<u32> {
+        Some(2)
+    }
+}
+
+fn link(name: &str) -> Link {
+    let (index, name) = LINKS.into_iter().find(|(_, known)| *known == name).unwrap();
+    Link {
+        index,
+        name: name.into(),
+        kind: Some("bridge".into()),
+        controller: None,
+        is_up: true,
+        addresses: vec![],
+        networks: vec![],
+        has_default_route: false,
+    }
+}
+
+/// A connection that is dialled: who, by which interface, at which address and port.
+struct Dialled {
+    source: Option<IpAddr>,
+    incoming: Link,
+    to: SocketAddr,
+    transport: Transport,
+}
+
+/// `192.0.2.9 eth0 192.0.2.1:80 tcp`, with `*` for anyone elsewhere.
+fn dialled(text: &str) -> Dialled {
+    let [source, incoming, to, transport] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
+    Dialled {
+        source: (source != "*").then(|| source.parse().unwrap()),
+        incoming: link(incoming),
+        to: to.parse().unwrap(),
+        transport: if transport == "tcp" { Transport::Tcp } else { Transport::Udp },
+    }
+}
+
+impl Dialled {
+    fn packet(&self) -> Packet<'_> {
+        let payload = Payload::Ports {
+            transport: self.transport,
+            source: 50_000,
+            destination: self.to.port(),
+            opens: self.transport == Transport::Tcp,
+        };
+        Packet {
+            source: self.source,
+            destination: self.to.ip(),
+            payload,
+            incoming: &self.incoming,
+            host: &Here,
+        }
+    }
+}
+
+/// Where rules may lead a packet: `10.0.0.1:80`, `-` where it stays as it was dialled, `?` where nobody knows.
+fn led(tables: &Tables, text: &str) -> Vec<String> {
+    let dialled = dialled(text);
+    let Arrival { ways, unknown, .. } = tables.arrival(&dialled.packet());
+    let ways = ways.iter().map(|way| match way.translated {
+        Some(to) => SocketAddr::new(to.address, to.port).to_string(),
+        None => "-".into(),
+    });
+    ways.chain(unknown.iter().map(|_| "?".into())).collect()
+}
+
+/// What others have against a packet: each rule or policy, with a `?` behind it where it is not certain.
+fn objections(tables: &Tables, text: &str, outgoing: Option<&str>) -> Vec<String> {
+    let dialled = dialled(text);
+    let packet = dialled.packet();
+    let arrival = tables.arrival(&packet);
+    let outgoing = outgoing.map(link);
+    let translated = arrival.ways.first().and_then(|way| way.translated);
+    let later = tables.objections(&packet, arrival.is_tracked, translated, outgoing.as_ref());
+    let all = arrival.objections.into_iter().chain(later);
+    all.map(|one| format!("{}{}", one.place, if one.is_certain { "" } else { "?" })).collect()
+}
+
+#[test]
+fn what_is_unknown_stays_so_unless_the_rest_settles_it() {
+    assert_eq!(Answer::Unknown.and(Answer::No), Answer::No);
+    assert_eq!([Answer::Unknown.and(Answer::Yes), Answer::Unknown.negated(true)], [Answer::Unknown; 2]);
+}

@@ -1,0 +1,114 @@
+//! A packet as rules of others see it.
+
+use std::net::IpAddr;
+
+use dockfw_policy::address::Family;
+use dockfw_policy::ruleset::Hook;
+use dockfw_policy::walk::{Payload, Translation};
+
+use super::Answer;
+use crate::host::links::Link;
+
+/// IANA's numbers of ICMP and ICMPv6.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// What rules ask the host about.
+pub(crate) trait Host {
+    /// Whether an address is one of the host's own.
+    fn is_own(&self, address: IpAddr) -> bool;
+
+    /// Whether a set of ipset has an address, where that can be asked.
+    fn set_has(&self, set: &str, address: IpAddr) -> Option<bool>;
+
+    /// The index of the interface by which the host would answer an address, where that can be asked.
+    fn way_back(&self, address: IpAddr) -> Option<u32>;
+}
+
+/// The first packet of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Packet<'a> {
+    /// Who sends it; nothing: anyone elsewhere.
+    pub(crate) source: Option<IpAddr>,
+    /// The address that is dialled.
+    pub(crate) destination: IpAddr,
+    /// What it carries.
+    pub(crate) payload: Payload,
+    /// The interface that it comes in by.
+    pub(crate) incoming: &'a Link,
+    /// Where it comes in.
+    pub(crate) host: &'a dyn Host,
+}
+
+/// The packet at a hook.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) packet: &'a Packet<'a>,
+    pub(crate) hook: Hook,
+    /// Where its destination was translated to by then.
+    pub(crate) translated: Option<Translation>,
+    /// Whether connection tracking knows it.
+    pub(crate) is_tracked: Answer,
+    /// The interface that it goes out by, where it is forwarded.
+    pub(crate) outgoing: Option<&'a Link>,
+    /// Whether some rule may have given it a mark.
+    pub(super) may_be_marked: bool,
+}
+
+impl View<'_> {
+    /// Its family.
+    pub(super) fn family(&self) -> Family {
+        if self.packet.destination.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
+    }
+
+    /// The destination in its header.
+    pub(super) fn destination(&self) -> IpAddr {
+        self.translated.map_or(self.packet.destination, |to| to.address)
+    }
+
+    /// The destination port in its header.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.dialled_port().map(|dialled| self.translated.map_or(dialled, |to| to.port))
+    }
+
+    /// The port that was dialled.
+    pub(super) fn dialled_port(&self) -> Option<u16> {
+        match self.packet.payload {
+            Payload::Ports { destination, .. } => Some(destination),
+            Payload::Icmp(_) | Payload::Other(_) => None,
+        }
+    }
+
+    /// Its protocol's number.
+    pub(super) fn protocol(&self) -> u8 {
+        match self.packet.payload {
+            Payload::Ports { transport, .. } => transport.number(),
+            Payload::Icmp(_) if self.family() == Family::Ipv4 => ICMP,
+            Payload::Icmp(_) => ICMPV6,
+            Payload::Other(number) => number,
+        }
+    }
+
+    /// Whether its source is of a network, which is told by what is known of the source.
+    pub(super) fn source_is(&self, is_there: impl Fn(IpAddr) -> bool, is_link_local: bool) -> Answer {
+        match self.packet.source {
+            Some(source) => is_there(source).into(),
+            // Who is elsewhere has an address that routers pass on.
+            None if is_link_local => Answer::No,
+            None => Answer::Unknown,
+        }
+    }
+
+    /// Whether the host would answer it by the interface that it came in by. Who is elsewhere comes by the right one.
+    pub(super) fn comes_by_the_way_back(&self) -> Answer {
+        let Some(source) = self.packet.source else { return Answer::Yes };
+        // By another interface there may be a way back as well.
+        let is_it = self.packet.host.way_back(source) == Some(self.packet.incoming.index);
+        if is_it { Answer::Yes } else { Answer::Unknown }
+    }
+
+    /// Its mark, where that is known.
+    pub(super) fn mark(&self) -> Option<u32> {
+        (!self.may_be_marked).then_some(0)
+    }
+}

@@ -1,0 +1,228 @@
+//! Connections at random, between everybody and everything: what `explain` says of each is what comes of it. Also for networks of each
+//! gateway mode that the Docker at hand has, for internal ones, and for those whose containers may not reach one another.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use dockfw_lab::{Container, Dice, Netns, Network, Outcome, PROTOS, Proto, SEED, Service, probe_all, seed};
+use serde_json::Value;
+
+use super::SOURCES;
+use super::explained::{explain, gets_through};
+use crate::world::{Setting, World};
+
+/// How many connections are tried.
+const CONNECTIONS: usize = 200;
+/// Of so many it may be said that it can't be told.
+const UNKNOWN: usize = CONNECTIONS / 10;
+
+const RULES: &str = r#"
+[[allow]]
+name  = "opened"
+ports = ["22/tcp", "8443/tcp", "8443/udp", "9170-9173/tcp", "9171/udp"]
+
+[[allow]]
+name  = "own"
+from  = ["192.0.2.20", "2001:db8:1::20"]
+ports = ["80/tcp", "81/udp", "81/tcp"]
+to    = "container"
+
+[[allow]]
+name  = "inside"
+from  = ["containers"]
+ports = ["9000/tcp", "8080/udp", "9170/tcp"]
+"#;
+
+/// Options of a network, and the first major version of Docker that has them.
+const NETWORKS: [(&str, &[&str], u32); 5] = [
+    (
+        "unprotected",
+        &[
+            "--opt=com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected",
+            "--opt=com.docker.network.bridge.gateway_mode_ipv6=nat-unprotected",
+        ],
+        28,
+    ),
+    (
+        "routed",
+        &[
+            "--opt=com.docker.network.bridge.gateway_mode_ipv4=routed",
+            "--opt=com.docker.network.bridge.gateway_mode_ipv6=routed",
+        ],
+        28,
+    ),
+    (
+        "isolated",
+        &[
+            "--internal",
+            "--opt=com.docker.network.bridge.gateway_mode_ipv4=isolated",
+            "--opt=com.docker.network.bridge.gateway_mode_ipv6=isolated",
+        ],
+        28,
+    ),
+    ("internal", &["--internal"], 0),
+    ("estranged", &["--opt=com.docker.network.bridge.enable_icc=false"], 0),
+];
+
+/// Who connects: the addresses, and the interface of the host's that packets come in by.
+struct Client {
+    netns: Netns,
+    addresses: Vec<IpAddr>,
+    interface: String,
+}
+
+/// A connection that is tried.
+struct Attempt<'a> {
+    client: &'a Client,
+    from: IpAddr,
+    to: SocketAddr,
+    proto: Proto,
+}
+
+/// The networks and containers that this case adds.
+struct Added {
+    networks: Vec<Network>,
+    containers: Vec<Container>,
+    _services: Vec<Service>,
+}
+
+pub(super) fn explained_at_random(world: &World<'_>, setting: Setting) -> Result<()> {
+    let seed = seed()?;
+    println!("        seed {seed} (to repeat it: {SEED}={seed})");
+    let added = add(world);
+    let outcome = added.and_then(|added| compare(world, setting, &added, &mut Dice::new(seed)));
+    remove(world)?;
+    outcome.with_context(|| format!("with {SEED}={seed}"))
+}
+
+/// Two containers on each network, of which the first publishes its port 80 over both protocols.
+fn add(world: &World<'_>) -> Result<Added> {
+    let major = world.docker.version()?.first().copied().unwrap_or_default();
+    let mut added = Added { networks: vec![], containers: vec![], _services: vec![] };
+    let known = NETWORKS.iter().filter(|(.., since)| *since <= major);
+    for (number, (name, options, _)) in known.enumerate() {
+        let spec = world.docker.network(name).ipv6(true);
+        added.networks.push(options.iter().fold(spec, |spec, option| spec.argument(option)).create()?);
+        let port = 9170 + number;
+        let first = world.docker.container(&format!("{name}-a")).network(name);
+        let first = first.publish(&format!("{port}:80/tcp")).publish(&format!("{port}:80/udp"));
+        added.containers.push(first.start()?);
+        added.containers.push(world.docker.container(&format!("{name}-b")).network(name).start()?);
+    }
+    for container in &added.containers {
+        for port in [80, 81] {
+            added._services.push(container.serve(&format!("{port}/tcp"), &container.name)?);
+            added._services.push(container.serve(&format!("{port}/udp"), &container.name)?);
+        }
+    }
+    for (client, network) in world
+        .lab
+        .clients()
+        .into_iter()
+        .flat_map(|client| added.networks.iter().map(move |network| (client, network)))
+    {
+        client.route(&network.subnet_v4, &world.lab.host)?;
+        network.subnet_v6.as_deref().map_or(Ok(()), |subnet| client.route(subnet, &world.lab.host))?;
+    }
+    Ok(added)
+}
+
+fn remove(world: &World<'_>) -> Result<()> {
+    for (name, ..) in NETWORKS {
+        let _ = world.docker.cli(&["rm", "--force", &format!("{name}-a"), &format!("{name}-b")]);
+        let _ = world.docker.cli(&["network", "rm", name]);
+    }
+    world.docker.lay_rules()
+}
+
+fn compare(world: &World<'_>, setting: Setting, added: &Added, dice: &mut Dice) -> Result<()> {
+    world.apply(setting, &format!("{SOURCES}{RULES}"))?;
+    let clients = clients(world, added)?;
+    let places = places(world, added);
+    let mut attempts = Vec::new();
+    while attempts.len() < CONNECTIONS {
+        let (client, to, proto) =
+            (&clients[dice.roll(clients.len())], dice.pick(&places), dice.pick(&PROTOS));
+        let from = client.addresses.iter().copied().find(|from| from.is_ipv4() == to.is_ipv4());
+        let is_own = client.addresses.contains(&to.ip());
+        attempts.extend(from.filter(|_| !is_own).map(|from| Attempt { client, from, to, proto }));
+    }
+    let probes: Vec<_> = attempts.iter().map(|one| one.client.netns.probe(one.proto, one.to)).collect();
+    let (mut wrong, mut unknown, mut through) = (Vec::new(), 0, 0);
+    for ((attempt, probe), outcome) in attempts.iter().zip(&probes).zip(probe_all(&probes)) {
+        let explained =
+            explain(world, setting, attempt.from, &attempt.client.interface, attempt.to, attempt.proto)?;
+        if !is_told(&explained) {
+            unknown += 1;
+        } else if attempt.is_answered_from_elsewhere(&explained) {
+            // What comes of it can't be seen from there.
+        } else if came_through(&outcome) != gets_through(&explained) {
+            let [verdict, target, ways, others] =
+                ["verdict", "target", "ways", "others"].map(|key| &explained[key]);
+            wrong.push(format!(
+                "{probe}: {outcome}, but explained as {verdict} of {target}, {ways}, {others}"
+            ));
+        }
+        through += usize::from(came_through(&outcome));
+    }
+    println!("        {through} of {CONNECTIONS} came through, {unknown} could not be told");
+    ensure!(wrong.is_empty(), "{} of {CONNECTIONS} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    ensure!(unknown <= UNKNOWN, "{unknown} could not be told");
+    ensure!(
+        (10..CONNECTIONS - 10).contains(&through),
+        "{through} came through: too one-sided to tell anything"
+    );
+    Ok(())
+}
+
+/// Whether all of it is said to be certain.
+fn is_told(explained: &Value) -> bool {
+    let others = explained["others"].as_array().map(Vec::as_slice).unwrap_or_default();
+    explained["is_certain"] == true && others.iter().all(|one| one["is_certain"] == true)
+}
+
+/// Whether a packet came to whoever it was led to, if only to be told that nobody listens.
+fn came_through(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Answered(_) | Outcome::Accepted | Outcome::Refused)
+}
+
+impl Attempt<'_> {
+    /// Whether docker-proxy is asked over UDP from a container. It answers from whichever address the route suggests,
+    /// which is not the one that was asked.
+    fn is_answered_from_elsewhere(&self, explained: &Value) -> bool {
+        self.proto == Proto::Udp && explained["target"]["process"] == "docker-proxy"
+    }
+}
+
+fn clients(world: &World<'_>, added: &Added) -> Result<Vec<Client>> {
+    let outside = [&world.lab.trusted, &world.lab.untrusted, &world.lab.office].map(|machine| Client {
+        netns: machine.netns.clone(),
+        addresses: machine.addresses().to_vec(),
+        interface: "eth0".into(),
+    });
+    let mut clients = Vec::from(outside);
+    let inside = |container: &Container, interface: String| Client {
+        netns: container.netns.clone(),
+        addresses: container.addresses.clone(),
+        interface,
+    };
+    for (container, network) in [(&world.web, "bridge"), (&world.quiet, "app"), (&world.v4only, "plain")] {
+        clients.push(inside(container, world.docker.inspect_network(network)?.bridge));
+    }
+    for (pair, network) in added.containers.chunks(2).zip(&added.networks) {
+        clients.extend(pair.iter().map(|container| inside(container, network.bridge.clone())));
+    }
+    Ok(clients)
+}
+
+/// What is dialled: ports of the host, open ones and others, and ports of containers by their own addresses.
+fn places(world: &World<'_>, added: &Added) -> Vec<SocketAddr> {
+    let of_host = [22, 9000, 8080, 8443, 8082, 8083, 9170, 9171, 9172, 9173, 9174, 9999];
+    let at_host = of_host.iter().flat_map(|port| world.at(*port));
+    let known = [&world.web, &world.same, &world.quiet, &world.v4only, &world.second];
+    let own = known.into_iter().chain(&added.containers);
+    let at_containers = own.flat_map(|container| {
+        container.addresses.iter().flat_map(|address| [80, 81].map(|port| SocketAddr::new(*address, port)))
+    });
+    at_host.chain(at_containers).collect()
+}

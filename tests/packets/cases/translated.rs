@@ -1,0 +1,131 @@
+//! Translations that are not Docker's: a container of Podman's, a virtual machine's port, an operator's redirect. What `status` and `explain`
+//! say of them is what clients find.
+
+use anyhow::{Result, ensure};
+use dockfw_lab::{Machine, PROTOS, Probe, probe_all};
+
+use super::SOURCES;
+use super::explained::{explain, gets_through};
+use super::status::Look;
+use crate::world::{Setting, World};
+
+/// The bridge of the others, and what is behind it.
+const BRIDGE: &str = "podman0";
+
+/// What stands in `[interfaces]`, and a rule.
+const POLICIES: [&str; 5] = [
+    "[interfaces]\nexempt = [\"podman*\"]\n",
+    "[interfaces]\nexempt = [\"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\", \"2222/udp\"]\n",
+    "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman*\"]\n\
+     [[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\"]\n",
+    "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman*\"]\n\
+     [[allow]]\nname = \"p\"\nports = [\"80/tcp\", \"80/udp\", \"2222/tcp\"]\nto = \"container\"\n",
+    "[interfaces]\nfiltered = [\"*\", \"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"2222/tcp\"]\nto = \"docker\"\n",
+];
+
+/// The ports: what netavark's rules lead to the bridge, where a process of the host holds the port; what iptables' do; what is redirected.
+const PORTS: [u16; 3] = [8190, 2223, 2222];
+
+pub(super) fn as_clients_find_it(world: &World<'_>, setting: Setting) -> Result<()> {
+    let machines = world.lab.bridge(BRIDGE, 1)?;
+    let outcome = machines.first().map_or(Ok(()), |machine| behind(world, setting, machine));
+    let took_out = take_out(world);
+    outcome.and(took_out)
+}
+
+fn behind(world: &World<'_>, setting: Setting, machine: &Machine) -> Result<()> {
+    world.route_all(machine)?;
+    let host = &world.lab.host;
+    let _services = [
+        machine.serve("80/tcp", "behind")?,
+        machine.serve("80/udp", "behind")?,
+        // As conmon does for Podman.
+        host.serve("8190/tcp", "holder")?,
+        host.serve("8190/udp", "holder")?,
+    ];
+    lay(world, machine)?;
+    for rules in POLICIES {
+        world.apply(setting, &format!("{SOURCES}{rules}"))?;
+        agrees(world, setting).map_err(|error| error.context(rules))?;
+    }
+    Ok(())
+}
+
+fn lay(world: &World<'_>, machine: &Machine) -> Result<()> {
+    let [v4, v6] = [machine.v4.to_string(), machine.v6.to_string()];
+    world.lab.host.nft(&format!(
+        "table inet netavark {{
+            chain hostport {{
+                ip saddr {v4} tcp dport 8190 counter
+                tcp dport 8190 dnat ip to {v4}:80
+                udp dport 8190 dnat ip to {v4}:80
+                meta nfproto ipv6 tcp dport 8190 dnat ip6 to [{v6}]:80
+                meta nfproto ipv6 udp dport 8190 dnat ip6 to [{v6}]:80
+            }}
+            chain PREROUTING {{ type nat hook prerouting priority dstnat - 1; policy accept; fib daddr type local jump hostport
+            }}
+        }}"
+    ))?;
+    for (program, to) in [("iptables", v4), ("ip6tables", format!("[{v6}]"))] {
+        for proto in ["tcp", "udp"] {
+            let dnat = format!("-p {proto} --dport 2223 -j DNAT --to-destination {to}:80");
+            let redirect = format!("-p {proto} --dport 2222 -j REDIRECT --to-ports 22");
+            for rule in [dnat, redirect] {
+                let words: Vec<_> =
+                    ["-t", "nat", "-I", "PREROUTING"].into_iter().chain(rule.split(' ')).collect();
+                world.lab.on_host(program, &words)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn take_out(world: &World<'_>) -> Result<()> {
+    let host = &world.lab.host;
+    let _ = host.nft("delete table inet netavark");
+    for program in ["iptables", "ip6tables"] {
+        // By their places: ip6tables-legacy 1.8.9 takes rules for others that differ in their ports.
+        for _ in 0..4 {
+            let _ = world.lab.on_host(program, &["-t", "nat", "-D", "PREROUTING", "1"]);
+        }
+    }
+    host.ip(&[&format!("link delete {BRIDGE}")]).map(drop)
+}
+
+/// Each client gets through where both say so, and nowhere else.
+fn agrees(world: &World<'_>, setting: Setting) -> Result<()> {
+    let look = Look::at(world, &["--strict"])?;
+    ensure!(look.list("unknown").is_empty(), "{:#}", look.report["unknown"]);
+    let clients: [(&Machine, &[&str]); 2] =
+        [(&world.lab.untrusted, &["everyone"]), (&world.lab.trusted, &["everyone", "trusted"])];
+    let mut asked: Vec<(Probe, bool, bool)> = Vec::new();
+    for (client, kinds) in clients {
+        for to in PORTS.iter().flat_map(|port| world.at(*port)) {
+            for proto in PROTOS {
+                let from = client.addresses()[usize::from(to.is_ipv6())];
+                let explained = explain(world, setting, from, "eth0", to, proto)?;
+                ensure!(explained["is_certain"] == true, "{explained:#}");
+                let status = look.admits(&format!("{}/{proto}", to.port()), to, kinds)?;
+                asked.push((client.probe(proto, to), gets_through(&explained), status));
+            }
+        }
+    }
+    let probes: Vec<_> = asked.iter().map(|(probe, ..)| probe.clone()).collect();
+    let outcomes = probe_all(&probes);
+    let wrong: Vec<_> = asked
+        .iter()
+        .zip(&outcomes)
+        .filter(|((_, explained, status), outcome)| [*explained, *status] != [!outcome.is_silent(); 2])
+        .map(|((probe, explained, status), outcome)| {
+            format!("{probe}: {outcome}, but explain says {explained} and status {status}")
+        })
+        .collect();
+    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), asked.len(), wrong.join("\n"));
+    let through = outcomes.iter().filter(|outcome| !outcome.is_silent()).count();
+    ensure!(
+        (2..=probes.len() - 2).contains(&through),
+        "{through} of {} got through: too one-sided",
+        probes.len()
+    );
+    Ok(())
+}
