@@ -5,11 +5,11 @@ use dockfw_policy::policy::Policy;
 use super::*;
 use crate::engines::{NFTABLES, compile_for};
 use crate::foreign::{Tables, iptables};
-use crate::host::docker::{Container, Driver, Network, Published};
+use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Proxied, Published};
 use crate::host::listeners::Listener;
 use crate::host::others::Others;
 use crate::host::processes::Holder;
-use crate::safety::tests::{docker_host, link, policy};
+use crate::safety::tests::{docker_host, link, policy, with_networks};
 
 const SOURCES: &str = "trusted = [\"192.0.2.10\"]\n";
 
@@ -241,4 +241,90 @@ fn what_no_rule_covers_is_named() {
     let some = uncovered(&rules_of("[interfaces]\nfiltered = [\"wlan*\"]"), &facts(vec![], vec![]));
     assert_eq!(some.len(), 1, "{some:?}");
     assert_eq!(some[0].what, "everything that is reached by eth0");
+}
+
+/// Two of Docker's networks, and a port of the first one that is published.
+fn two_networks(rules: &str) -> Facts {
+    let bridge = |name: &str| Network {
+        name: name.into(),
+        driver: Driver::Bridge(name.into()),
+        is_internal: false,
+        subnets: vec![],
+        gateway_modes: [None, None],
+        trusted_interfaces: vec![],
+    };
+    let mut facts = facts(vec![], vec![published(8080, "0.0.0.0", Some("172.17.0.2"))]);
+    facts.links.push(link(9, "br-1", "bridge"));
+    facts.networks = vec![bridge("docker0"), bridge("br-1")];
+    with_rules(facts, &format!("-A PREROUTING -j DOCKER\n:DOCKER - [0:0]\n{rules}"))
+}
+
+const UP_TO_28: &str = "-A DOCKER -i docker0 -j RETURN\n-A DOCKER -i br-1 -j RETURN\n\
+    -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
+const FROM_29: &str =
+    "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
+const WITHOUT_PROXY: &str = "-A DOCKER -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
+
+#[test]
+fn the_live_rules_tell_whom_docker_proxy_answers() {
+    let whom =
+        |facts: &Facts| held(facts).iter().map(|held| (held.by, held.published.len())).collect::<Vec<_>>();
+    assert_eq!(whom(&two_networks(UP_TO_28)), [(Proxied::All, 1)]);
+    assert_eq!(whom(&two_networks(FROM_29)), [(Proxied::OwnNetwork, 1)]);
+    assert_eq!(whom(&two_networks(WITHOUT_PROXY)), []);
+    let mut on_loopback = two_networks(UP_TO_28);
+    on_loopback.published[0].address = [127, 0, 0, 1].into();
+    assert_eq!(whom(&on_loopback), [], "no container can dial it");
+}
+
+#[test]
+fn where_rules_can_not_be_read_the_version_tells_whom_docker_proxy_answers() {
+    let whom = |version: &[u32]| {
+        let others = Others { unreadable: vec!["no rights".into()], ..Others::default() };
+        let docker = Behaviour::of(version, Backend::Iptables);
+        held(&Facts { others, docker, ..two_networks(FROM_29) })[0].by
+    };
+    assert_eq!([whom(&[28, 5]), whom(&[29, 0])], [Proxied::All, Proxied::OwnNetwork]);
+}
+
+/// Only if all do: those whom docker-proxy answers are clients of a process of the host.
+#[test]
+fn containers_reach_a_port_if_those_of_each_network_do() {
+    let own = rules_of("[[allow]]\nname = \"own\"\nports = [\"80/tcp\"]\nto = \"container\"");
+    let reach = |rules: &str| exposed_by(&own, &two_networks(rules))[0].containers;
+    assert_eq!([reach(UP_TO_28), reach(FROM_29), reach(WITHOUT_PROXY)], [false, false, true]);
+}
+
+#[test]
+fn what_can_not_be_told_is_said_where_it_makes_a_difference() {
+    let half = "-A PREROUTING -p tcp -m tcp --dport 22 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 203.0.113.9\n";
+    let open = |policy: &Policy| {
+        let facts = with_rules(facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]), half);
+        exposed(Rules { ruleset: &compile_for(NFTABLES, policy), by_name_alone: false }, &facts).1
+    };
+    let host = rules_of("[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"");
+    assert!(open(&host)[0].contains("who reaches 22/tcp by eth0"), "{:?}", open(&host));
+    assert_eq!(open(&rules_of("")), [""; 0], "the trusted reach both, and nobody else does");
+}
+
+#[test]
+fn where_rules_can_not_be_read_what_docker_says_is_as_good_as_not() {
+    let mut web = facts(vec![], vec![published(8080, "0.0.0.0", Some("172.17.0.2"))]);
+    web.others = Others { unreadable: vec!["no rights".into()], ..Others::default() };
+    let own = rules_of("[[allow]]\nname = \"own\"\nports = [\"80/tcp\"]\nto = \"container\"");
+    assert_eq!(exposed_by(&own, &web)[0].widest(), Some(Who::Everyone), "no all-clear that may be false");
+}
+
+/// As Podman has it: conmon holds the port, and netavark's rule leads on.
+#[test]
+fn a_port_that_is_led_elsewhere_is_no_process_of_the_host() {
+    let rules = "-A PREROUTING -p tcp -m tcp --dport 8090 -j DNAT --to-destination 10.88.0.2:80\n";
+    let mut podman = with_rules(facts(vec![listener(8090, "0.0.0.0", "conmon")], vec![]), rules);
+    podman.links.push(with_networks(link(9, "podman0", "bridge"), &["10.88.0.0/16"]));
+    let open = "[[allow]]\nname = \"web\"\nports = [\"8090/tcp\"]\n";
+    let found = exposed_by(&rules_of(&format!("{open}[interfaces]\nexempt = [\"podman*\"]")), &podman);
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((one.kind, one.answers.address), (Kind::Translated, Some([10, 88, 0, 2].into())));
+    let by_eth0 = one.reach.iter().find(|reach| reach.interfaces == ["eth0"]).unwrap();
+    assert_eq!(by_eth0.admitted.iter().map(|one| one.who).max(), Some(Who::Trusted), "closed to strangers");
 }

@@ -83,7 +83,7 @@ pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
     let mut conditions = Vec::new();
     while let Some((word, behind)) = rest.split_first() {
         if TARGET.contains(word) {
-            return (conditions, rest);
+            break;
         }
         let is_negated = *word == "!";
         let (option, behind) = match behind.split_first() {
@@ -101,7 +101,9 @@ pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
         let condition = condition(option, values);
         conditions.extend(condition.map(|condition| Asked { is_negated, condition }));
     }
-    (conditions, &[])
+    // What rules differ in most is asked first.
+    conditions.sort_by_key(|asked| !matches!(asked.condition, Condition::DestinationPort(_)));
+    (conditions, rest)
 }
 
 /// A condition; nothing where the option asks for none.

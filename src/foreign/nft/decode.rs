@@ -93,6 +93,8 @@ pub(super) enum Load {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) is_source: bool,
+    /// The only family that it is for, as `NFPROTO_*`; packets of the other one go on.
+    pub(super) family: Option<u32>,
     pub(super) addresses: Option<[u32; 2]>,
     pub(super) ports: Option<[u32; 2]>,
 }
@@ -161,11 +163,13 @@ fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
         },
         b"nat" => Expression::Translate(Translated {
             is_source: number(1) == Some(SNAT),
+            family: number(2),
             addresses: ends(number(3), number(4)),
             ports: ends(number(5), number(6)),
         }),
         b"redir" => Expression::Translate(Translated {
             is_source: false,
+            family: None,
             addresses: None,
             ports: ends(number(1), number(2)),
         }),

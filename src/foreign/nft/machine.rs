@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::walk::Translation;
+use nix::libc;
 
 use super::super::{Answer, Step, Table, Verdict, View};
 use super::decode::{Expression, Load, Translated, address};
@@ -55,7 +56,9 @@ impl Machine<'_> {
             Expression::Unknown => self.ask(Answer::Unknown),
             Expression::Mark | Expression::Helper | Expression::Harmless => {}
             Expression::Translate(Translated { is_source: true, .. }) => {}
-            Expression::Translate(translated) => return Some(self.translate(translated)),
+            Expression::Translate(translated) => {
+                return Some(self.translate(translated)).filter(|verdicts| *verdicts != [Verdict::Continue]);
+            }
             Expression::Verdict(verdict) => return Some(vec![verdict.clone()]),
             Expression::Untrack => return Some(vec![Verdict::Untrack]),
             Expression::Decides => return Some(vec![Verdict::Unknown]),
@@ -143,6 +146,10 @@ impl Machine<'_> {
     }
 
     fn translate(&self, translated: &Translated) -> Vec<Verdict> {
+        let own = u32::from(packet::nfproto(self.view.family()));
+        if translated.family.is_some_and(|family| family != own && family != libc::NFPROTO_INET as u32) {
+            return vec![Verdict::Continue];
+        }
         let size = if self.view.family() == Family::Ipv4 { 4 } else { 16 };
         let addresses = match translated.addresses {
             None => [Some(self.view.destination()); 2],

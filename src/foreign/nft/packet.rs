@@ -50,7 +50,7 @@ const UNTRACKED: u32 = 1 << 6;
 const DST_NAT: u32 = 1 << 5;
 
 /// `NFPROTO_IPV4`, `NFPROTO_IPV6` (linux/netfilter.h).
-fn nfproto(family: Family) -> u8 {
+pub(super) fn nfproto(family: Family) -> u8 {
     if family == Family::Ipv4 { 2 } else { 10 }
 }
 

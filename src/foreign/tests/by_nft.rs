@@ -86,6 +86,7 @@ fn what_netavark_makes_for_podman_is_followed() {
     }";
     with(podman, |tables| {
         assert_eq!(led(tables, "* eth0 192.0.2.1:8090 tcp"), ["10.88.0.2:80"]);
+        assert_eq!(led(tables, "* eth0 [2001:db8::1]:8090 tcp"), ["-"], "of the other family");
         assert_eq!(led(tables, "* eth0 [2001:db8::1]:8091 tcp"), ["-"]);
         assert_eq!(
             [led(tables, "* eth0 192.0.2.1:5005 udp"), led(tables, "* eth0 192.0.2.1:5011 udp")],

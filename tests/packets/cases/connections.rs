@@ -154,7 +154,7 @@ fn compare(world: &World<'_>, setting: Setting, added: &Added, dice: &mut Dice) 
             explain(world, setting, attempt.from, &attempt.client.interface, attempt.to, attempt.proto)?;
         if !is_told(&explained) {
             unknown += 1;
-        } else if attempt.is_answered_from_elsewhere(&explained) {
+        } else if attempt.is_answered_from_elsewhere(&explained) || attempt.has_no_neighbour(added) {
             // What comes of it can't be seen from there.
         } else if came_through(&outcome) != gets_through(&explained) {
             let [verdict, target, ways, others] =
@@ -191,6 +191,18 @@ impl Attempt<'_> {
     /// which is not the one that was asked.
     fn is_answered_from_elsewhere(&self, explained: &Value) -> bool {
         self.proto == Proto::Udp && explained["target"]["process"] == "docker-proxy"
+    }
+}
+
+impl Attempt<'_> {
+    /// Whether it stays on an internal network, over IPv6: Docker drops all there that is not sent to an address of the network, and so
+    /// the question who has one.
+    fn has_no_neighbour(&self, added: &Added) -> bool {
+        let internal = added.containers.iter().filter(|container| container.name.starts_with("i"));
+        let mut addresses = internal.flat_map(|container| &container.addresses);
+        self.to.is_ipv6()
+            && self.client.interface != "eth0"
+            && addresses.any(|address| *address == self.to.ip())
     }
 }
 

@@ -47,11 +47,26 @@ impl Look {
     }
 
     /// Whether somebody of one of these kinds is let in at a port.
-    pub(super) fn admits(&self, port: &str, at: SocketAddr, kinds: &[&str]) -> Result<bool> {
+    fn admits(&self, port: &str, at: SocketAddr, kinds: &[&str]) -> Result<bool> {
+        self.admits_by(None, port, at, kinds)
+    }
+
+    /// The same by one interface, where one is given.
+    pub(super) fn admits_by(
+        &self,
+        interface: Option<&str>,
+        port: &str,
+        at: SocketAddr,
+        kinds: &[&str],
+    ) -> Result<bool> {
         let exposed = self.exposed(port, if at.is_ipv4() { "ipv4" } else { "ipv6" });
         ensure!(!exposed.is_empty(), "{port} is not listed for {at}: {:#}", self.report["exposed"]);
-        let admitted = exposed.iter().flat_map(|one| one["reach"].as_array().into_iter().flatten());
-        let mut admitted = admitted.flat_map(|reach| reach["admitted"].as_array().into_iter().flatten());
+        let reach = exposed.iter().flat_map(|one| one["reach"].as_array().into_iter().flatten());
+        let by = reach.filter(|reach| {
+            let names = reach["interfaces"].as_array().into_iter().flatten();
+            interface.is_none_or(|interface| names.clone().any(|name| name == interface))
+        });
+        let mut admitted = by.flat_map(|reach| reach["admitted"].as_array().into_iter().flatten());
         Ok(admitted.any(|one| kinds.contains(&text(&one["who"]))))
     }
 }

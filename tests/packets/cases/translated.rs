@@ -105,7 +105,7 @@ fn agrees(world: &World<'_>, setting: Setting) -> Result<()> {
                 let from = client.addresses()[usize::from(to.is_ipv6())];
                 let explained = explain(world, setting, from, "eth0", to, proto)?;
                 ensure!(explained["is_certain"] == true, "{explained:#}");
-                let status = look.admits(&format!("{}/{proto}", to.port()), to, kinds)?;
+                let status = look.admits_by(Some("eth0"), &format!("{}/{proto}", to.port()), to, kinds)?;
                 asked.push((client.probe(proto, to), gets_through(&explained), status));
             }
         }
