@@ -129,6 +129,29 @@ fn rules_that_can_not_be_read_are_unknown() {
     assert!(unknown.iter().any(|one| one.as_str().unwrap().contains("iptables-legacy")), "{unknown:#?}");
 }
 
+/// While a helper of connection tracking expects a connection, what is in force stays so. The helpers are built into this kernel, or
+/// loaded for the rule.
+#[test]
+#[ignore = "needs root"]
+fn an_expected_connection_changes_nothing() {
+    let desk = Desk::new("status-expectation");
+    let helper = "iptables -t raw -A OUTPUT -p tcp --dport 21 -j CT --helper ftp; ip link set lo up
+        dockfw apply >/dev/null; dockfw status >/dev/null";
+    // A greeting, and behind it an answer to PASV, on which the client's side expects a connection to port 51210.
+    let session = "mkfifo server client; exec 7<>server 8<>client
+        busybox nc -l -p 21 <server >/dev/null & listener=$!
+        timeout 10 sh -c \"until grep -q ':0015 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done\"
+        busybox nc 127.0.0.1 21 <client >heard & caller=$!
+        trap 'kill $listener $caller' EXIT
+        printf '220 ready\\r\\n' >&7
+        timeout 10 sh -c 'until grep -q 220 heard; do :; done'
+        printf '227 Entering Passive Mode (127,0,0,1,200,10)\\r\\n' >&7
+        timeout 10 sh -c 'until grep -q . /proc/net/nf_conntrack_expect; do :; done'";
+    desk.script(&format!("{helper}\n{session}\ndockfw status")).exits(0);
+    let desk = Desk::new("status-expectation-gone");
+    desk.script(&format!("{helper}\n{session}\ndockfw apply >/dev/null; conntrack -F expect; conntrack -F 2>/dev/null\ndockfw diff")).exits(0);
+}
+
 /// In front of Docker's socket as systemd holds it until Docker is asked for. Both are known by their processes' names.
 #[test]
 #[ignore = "needs root"]

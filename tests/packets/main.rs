@@ -84,7 +84,7 @@ fn trial(
         if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting, &lab)) {
             return Ok(Completion::ignored_with(reason));
         }
-        let outcome = stage::on((lab, setting.engine), move |world| (case.run)(world, setting));
+        let outcome = stage::on((lab, setting.engine, case.daemon), move |world| (case.run)(world, setting));
         outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
 }

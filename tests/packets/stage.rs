@@ -5,9 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
-use dockfw_lab::LabOptions;
 
-use crate::world::{self, Engine, World};
+use crate::world::{self, Kind, World};
 
 type Job = Box<dyn FnOnce(&World<'_>) -> Result<()> + Send>;
 
@@ -16,9 +15,6 @@ struct Stage {
     jobs: Sender<(Job, Sender<Result<()>>)>,
     thread: JoinHandle<()>,
 }
-
-/// What a lab is raised with: its machines, and the engine that is in force before Docker starts.
-type Kind = (LabOptions, Engine);
 
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 
@@ -58,8 +54,8 @@ fn raise(kind: Kind) -> Stage {
     Stage { kind, jobs, thread }
 }
 
-fn run((options, engine): Kind, todo: &Receiver<(Job, Sender<Result<()>>)>) {
-    let result = world::with(options, engine, |world| {
+fn run(kind: Kind, todo: &Receiver<(Job, Sender<Result<()>>)>) {
+    let result = world::with(kind, |world| {
         for (job, answer) in todo {
             // Who asked has gone: nobody is interested.
             let _ = answer.send(job(world));

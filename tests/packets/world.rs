@@ -101,11 +101,39 @@ pub(crate) struct World<'a> {
     _services: Vec<Service>,
 }
 
+/// How Docker is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Daemon {
+    /// As most have it.
+    Usual,
+    /// With `userland-proxy` off: containers are translated to where they are (hairpin).
+    WithoutProxy,
+    /// With `iptables` and `ip6tables` off: docker-proxy answers everyone.
+    WithoutRules,
+}
+
+impl Daemon {
+    fn options(self) -> DockerOptions {
+        let usual = DockerOptions::default();
+        match self {
+            Self::Usual => usual,
+            Self::WithoutProxy => DockerOptions { userland_proxy: false, ..usual },
+            Self::WithoutRules => {
+                let off = ["iptables", "ip6tables"].map(|key| (key.to_owned(), false.into()));
+                DockerOptions { config: off.into_iter().collect(), ..usual }
+            }
+        }
+    }
+}
+
+/// What a world is raised with: its machines, the engine that is in force before Docker starts, and how Docker starts.
+pub(crate) type Kind = (LabOptions, Engine, Daemon);
+
 /// Raises the world, does something with it, and takes it down.
-pub(crate) fn with(options: LabOptions, engine: Engine, work: impl FnOnce(&World<'_>)) -> Result<()> {
+pub(crate) fn with((options, engine, daemon): Kind, work: impl FnOnce(&World<'_>)) -> Result<()> {
     let lab = Lab::raise(options)?;
     apply(&lab, engine, EARLY_POLICY)?;
-    let docker = Docker::start(&lab, DockerOptions::default())?;
+    let docker = Docker::start(&lab, daemon.options())?;
     lab.accept_forwarding()?;
     let world = World::raise(&lab, &docker)?;
     work(&world);

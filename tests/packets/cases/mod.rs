@@ -20,10 +20,10 @@ mod translated;
 mod trials;
 
 use anyhow::Result;
-use dockfw_lab::{LabOptions, Layout};
+use dockfw_lab::{LabOptions, Layout, Variant};
 
 use crate::need::Need;
-use crate::world::{Engine, Setting, World};
+use crate::world::{Daemon, Engine, Setting, World};
 
 /// One case.
 pub(crate) struct Case {
@@ -43,6 +43,8 @@ pub(crate) struct Case {
     needs: Option<Need>,
     /// Whether it is about that backend.
     is_about_nftables: bool,
+    /// How Docker is started for it. If otherwise than usual, it runs once for each Docker.
+    pub(crate) daemon: Daemon,
 }
 
 impl Case {
@@ -57,7 +59,24 @@ impl Case {
         let by_backend = self.not_on_nftables.filter(|_| lab.layout == Some(Layout::Nftables));
         let by_root = self.not_in_a_root.filter(|_| lab.root.is_some());
         let by_kernel = || self.needs.and_then(Need::lack);
-        by_engine.or(by_backend).or(by_root).or_else(by_kernel).map(str::to_owned)
+        by_engine
+            .or(by_backend)
+            .or(by_root)
+            .or_else(by_kernel)
+            .or(self.is_elsewhere(setting, lab))
+            .map(str::to_owned)
+    }
+
+    /// Why it runs with another setting or lab, where a world is raised for it alone.
+    fn is_elsewhere(&self, setting: Setting, lab: &LabOptions) -> Option<&'static str> {
+        let is_first = setting.engine == Engine::Native && setting.prefilter && lab.variant == Variant::Nft;
+        let elsewhere = (!is_first).then_some("it runs with the first setting");
+        let layout = lab.layout.map(|_| "Docker's rules are not its own there");
+        elsewhere.or(layout).filter(|_| self.daemon != Daemon::Usual)
+    }
+
+    const fn with(self, daemon: Daemon) -> Self {
+        Self { daemon, ..self }
     }
 
     const fn native_only(self, reason: &'static str) -> Self {
@@ -95,6 +114,7 @@ const fn case(
         not_on_nftables: None,
         needs: None,
         is_about_nftables: false,
+        daemon: Daemon::Usual,
     }
 }
 
@@ -325,4 +345,17 @@ pub(crate) const CASES: &[Case] = &[
         random::explained,
     )
     .needs(Need::NfTables),
+    // Each raises a world of its own: the last.
+    case(
+        "explain",
+        "what explain says of connections at random is so where Docker has no proxy",
+        connections::explained_at_random,
+    )
+    .with(Daemon::WithoutProxy),
+    case(
+        "explain",
+        "what explain says of connections at random is so where Docker makes no rules",
+        connections::explained_at_random,
+    )
+    .with(Daemon::WithoutRules),
 ];

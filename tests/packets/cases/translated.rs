@@ -16,9 +16,9 @@ const BRIDGE: &str = "podman0";
 const POLICIES: [&str; 5] = [
     "[interfaces]\nexempt = [\"podman*\"]\n",
     "[interfaces]\nexempt = [\"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\", \"2222/udp\"]\n",
-    "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman*\"]\n\
+    "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman0\"]\n\
      [[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\"]\n",
-    "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman*\"]\n\
+    "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman0\"]\n\
      [[allow]]\nname = \"p\"\nports = [\"80/tcp\", \"80/udp\", \"2222/tcp\"]\nto = \"container\"\n",
     "[interfaces]\nfiltered = [\"*\", \"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"2222/tcp\"]\nto = \"docker\"\n",
 ];
