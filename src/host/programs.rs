@@ -16,12 +16,8 @@ pub(crate) fn said(name: &str, arguments: &[&str]) -> Option<String> {
 
 /// What a program answers, well or not; nothing if it is not there, or gives no answer.
 pub(crate) fn ask(name: &str, arguments: &[&str]) -> Option<Answer> {
-    ask_by(&find(name)?, arguments)
-}
-
-/// That it hung is told where it is run.
-fn ask_by(program: &Path, arguments: &[&str]) -> Option<Answer> {
-    run(program, arguments, "", Limits::QUESTION).inspect_err(|error| log::debug!("{error}")).ok()
+    // That it hung is told where it is run.
+    run(&find(name)?, arguments, "", Limits::QUESTION).inspect_err(|error| log::debug!("{error}")).ok()
 }
 
 /// What a program that must succeed says on stdout; otherwise, why not.
