@@ -10,7 +10,7 @@ use dockfw_lab::{Dice, Sender, patience, wait_until};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::aim::Aim;
+use crate::aim::{Aim, Shot};
 use crate::epochs::Mask;
 use crate::field::Field;
 use crate::frames::{Headers, Tag, frame};
@@ -24,7 +24,7 @@ use crate::world::World;
 const ON_THE_WAY: usize = 240;
 /// How many packets are sent on a stream before the next one's turn, at most, beside the one that always arrives.
 const SALVO: usize = 8;
-/// How many packets are thought of until one is sent.
+/// Of how many packets that are thought of the best one is sent.
 const TRIES: usize = 4;
 /// How long a sender waits for packets to be settled before it sends some that always arrive, the first time.
 const WAIT: Duration = Duration::from_millis(5);
@@ -100,34 +100,23 @@ impl<'a> Flood<'a> {
         Ok(())
     }
 
-    /// Packets at random, and one that arrives under every policy. While policies change, no more than one that would show no
-    /// mixture of them.
+    /// Packets at random, and one that arrives under every policy. While policies change, no more than one that would show nothing.
     fn salvo(&mut self, stream: usize) -> Result<()> {
         let candidates = self.field.candidates();
+        let is_changing = candidates.count_ones() > 1;
         for _ in 0..self.dice.roll(SALVO) {
-            let (source, to, is_torn) = self.target(stream, candidates);
-            self.shoot(stream, source, to)?;
-            if candidates.count_ones() > 1 && !is_torn {
+            let shots: Vec<_> = (0..TRIES).map(|_| self.random(stream, candidates)).collect();
+            let best = self.aim.best(candidates, (stream, &self.field.streams[stream]), &shots);
+            let best = best.filter(|_| is_changing);
+            self.shoot(stream, best.unwrap_or(shots[0]))?;
+            if is_changing && best.is_none() {
                 break;
             }
         }
         self.shoot_trusted(stream)
     }
 
-    /// A source and a port of the host: of a packet that would show a mixture of the policies of the moment, if one is soon found.
-    fn target(&mut self, number: usize, candidates: Mask) -> (Source, u16, bool) {
-        let stream = &self.field.streams[number];
-        let (mut source, mut to) = self.random(number, candidates);
-        for _ in 1..TRIES {
-            if self.aim.could_slip_through(candidates, (number, stream), source, to) {
-                return (source, to, true);
-            }
-            (source, to) = self.random(number, candidates);
-        }
-        (source, to, false)
-    }
-
-    fn random(&mut self, number: usize, candidates: Mask) -> (Source, u16) {
+    fn random(&mut self, number: usize, candidates: Mask) -> Shot {
         let stream = &self.field.streams[number];
         let source = match self.own[number] {
             Some(own) if self.dice.one_in(2) => own,
@@ -139,10 +128,10 @@ impl<'a> Flood<'a> {
     fn shoot_trusted(&mut self, stream: usize) -> Result<()> {
         let source = self.sources.trusted[self.field.streams[stream].family as usize];
         let to = self.dice.pick(&self.field.streams[stream].ports);
-        self.shoot(stream, source, to)
+        self.shoot(stream, (source, to))
     }
 
-    fn shoot(&mut self, number: usize, source: Source, to: u16) -> Result<()> {
+    fn shoot(&mut self, number: usize, (source, to): Shot) -> Result<()> {
         let stream = &self.field.streams[number];
         let from = self.ports[number].next(self.number)?;
         let sent = |epoch| Sent { source, from, to, epoch, at: Instant::now() };

@@ -90,10 +90,20 @@ pub(crate) fn written(directory: &Path, dice: &mut Dice, most: usize) -> Vec<Wri
         ),
         Draft { interfaces, ..Draft::new("lan* is exempt", 25, &few, &self::rules(dice)) },
         Draft { interfaces: "filtered = [\"w*\"]", ..Draft::new("w* is filtered", 25, &few, &rules) },
-        Draft::new("many", 1, &many, &rules),
-        Draft::new("many, few others", 1, &many.clone().map(|list| list.with_few_others(dice)), &rules),
+        Draft::new("many", weight_of_many(most), &many, &rules),
+        Draft::new(
+            "many, few others",
+            weight_of_many(most),
+            &many.clone().map(|list| list.with_few_others(dice)),
+            &rules,
+        ),
     ];
     drafts.into_iter().map(|draft| draft.written(directory, dice)).collect()
+}
+
+/// As often as others, unless they are so long that applying them would take up most of a run.
+fn weight_of_many(most: usize) -> usize {
+    (250_000 / most.max(1)).clamp(1, 25)
 }
 
 /// What a policy says, before its lists go into files.

@@ -10,7 +10,7 @@ use crate::policies::{BLOCKED, BLOCKED_NETWORKS, TRUSTED, TRUSTED_NETWORKS};
 use crate::verdicts::{Policies, Source};
 
 /// In no list (RFC 5737, RFC 3849).
-const STRANGERS: [&str; 2] = ["198.51.100.7", "2001:db8:4000::7"];
+pub(crate) const STRANGERS: [&str; 2] = ["198.51.100.7", "2001:db8:4000::7"];
 /// How many sources of each family there are at a time.
 const POOL: usize = 48;
 
@@ -102,6 +102,6 @@ fn of_network(network: &str, dice: &mut Dice) -> IpAddr {
     }
 }
 
-fn parsed(address: &str) -> IpAddr {
+pub(crate) fn parsed(address: &str) -> IpAddr {
     address.parse().expect("an address")
 }
