@@ -3,7 +3,7 @@
 //! It takes up to three transactions. The first adds and fills the sets that are not there yet, which no rule asks until then;
 //! the second changes the rules; the third deletes what no rule uses any more. Never two of these in one:
 //!
-//! - Kernels that look interval sets up in an array (`nft_array`: Linux 7.0, and the stable releases of 6.18) publish a set's
+//! - Kernels that look interval sets up in an array (`nft_array`: Linux 7.0 to 7.2, and the stable releases of 6.18) publish a set's
 //!   array after they have turned to the new rules. A set that comes with the rules which ask it is empty for a while.
 //! - Linux 4.15 refuses (EBUSY) to delete in one transaction a set or counter and the last rule that uses it.
 //! - To change a set in place makes kernels up to 6.12 lose look-ups for a moment.
