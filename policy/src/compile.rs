@@ -141,10 +141,14 @@ impl Compiler<'_> {
         }
     }
 
-    /// Drops what blocked machines send, live connections too, by a bridge that frames may only cross: the first hook can't
-    /// tell these, and left it to the later ones.
-    fn drop_blocked_crossing(&self, rules: &mut Rules<'_>) {
-        if self.has_crossing() && !self.policy.blocked.is_empty() {
+    /// Drops what the first hook left to the later ones, live connections too, of what comes in by a bridge that frames may only
+    /// cross: what has the host's own address for its source, and what blocked machines send.
+    fn drop_rest_of_crossing(&self, rules: &mut Rules<'_>) {
+        if !self.has_crossing() {
+            return;
+        }
+        rules.drop_impossible(vec![vec![Match::In(CROSSING), Match::SourceIsOwn]]);
+        if !self.policy.blocked.is_empty() {
             rules.drop_blocked([vec![Match::In(CROSSING), Match::Source(BLOCKED)]]);
         }
     }

@@ -122,10 +122,15 @@ pub fn label(key: &Key) -> String {
     }
 }
 
+/// Where whole policies are to be found.
+const WHOLE_POLICIES: &str = "\
+[hosts.md](hosts.md) has whole policies: for a Proxmox host, a router, Podman beside Docker, a node of a tailnet, mailcow, Home
+Assistant, and k3s beside Docker. This page has the keys.";
+
 /// The whole of `docs/policy.md`.
 #[must_use]
 pub fn markdown() -> String {
-    let mut text = String::from("# The policy file\n");
+    let mut text = format!("# The policy file\n\n{WHOLE_POLICIES}\n");
     for section in &SECTIONS {
         if let Some(heading) = section.heading {
             write_into(&mut text, format_args!("\n## {heading}\n"));

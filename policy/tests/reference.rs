@@ -11,6 +11,8 @@ use dockfw_policy::reference::{Block, Key, SECTIONS, markdown};
 use common::Memory;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policy.md");
+const HOSTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hosts");
+const HOSTS_DOCUMENT: &str = include_str!("../../docs/hosts.md");
 
 #[test]
 fn the_document_is_current() {
@@ -50,4 +52,21 @@ fn the_examples_are_policies() {
             Memory::of(&[("dockfw.toml", *text), ("lists/vpn.txt", "192.0.2.1\n")]).policy();
         }
     }
+}
+
+#[test]
+fn the_policies_of_whole_hosts_have_nothing_to_be_said_of_them() {
+    let files = fs::read_dir(HOSTS).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let policy = Memory::main(fs::read(&file).unwrap());
+        assert_eq!(policy.warnings(), "", "{name}");
+        assert!(
+            HOSTS_DOCUMENT.contains(&format!("(../examples/hosts/{name})")),
+            "docs/hosts.md has no {name}"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 7);
 }

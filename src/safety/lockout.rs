@@ -97,9 +97,10 @@ fn advice(drop: &Decision<'_>, arrival: &Arrival) -> String {
 
 /// Why nobody at all could connect to the host, if so: the policy is likely to be unfinished.
 pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Objection> {
+    let has_inside = !policy.interfaces.inside.is_empty();
     let is_open = policy.allow.iter().any(|rule| match &rule.from {
         Source::Everyone => true,
-        Source::These { addresses, .. } => !addresses.is_empty(),
+        Source::These { addresses, inside, .. } => !addresses.is_empty() || *inside && has_inside,
     });
     let filters_all = policy.interfaces.filtered.iter().any(|pattern| pattern.is_any());
     let has_way_in = is_open || !policy.trusted.is_empty() || !policy.interfaces.exempt.is_empty();
@@ -194,13 +195,15 @@ mod tests {
     #[test]
     fn a_policy_without_any_way_in_is_named() {
         assert!(shuts_everyone_out(&policy(CLOSED)).is_some());
-        let inside = "[[allow]]\nname = \"dns\"\nfrom = [\"containers\"]\nports = [\"53/udp\"]";
-        assert!(shuts_everyone_out(&policy(inside)).is_some());
+        let containers = "[[allow]]\nname = \"dns\"\nfrom = [\"containers\"]\nports = [\"53/udp\"]";
+        assert!(shuts_everyone_out(&policy(containers)).is_some());
+        let lan = "[[allow]]\nname = \"ssh\"\nfrom = [\"inside\"]\nports = [\"22/tcp\"]\n[interfaces]\ninside = [\"eth1\"]";
         for open in [
             "trusted = [\"203.0.113.7\"]",
             "[[allow]]\nname = \"web\"\nports = [\"80/tcp\"]",
             "[interfaces]\nexempt = [\"wg0\"]",
             "[interfaces]\nfiltered = [\"eth0\"]",
+            lan,
         ] {
             assert_eq!(shuts_everyone_out(&policy(open)), None, "{open}");
         }

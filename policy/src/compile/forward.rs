@@ -12,7 +12,7 @@ impl Compiler<'_> {
         let interfaces = &self.policy.interfaces;
         let mut rules = self.rules();
         pass_crossing(&mut rules, &interfaces.crossing, "frames that only cross a bridge");
-        self.drop_blocked_crossing(&mut rules);
+        self.drop_rest_of_crossing(&mut rules);
         // A container that may speak to anyone must not speak VXLAN in this node's name.
         if self.has_peers() {
             rules.drop(vec![self.vxlan()], names::DROP_VXLAN, "forwarded VXLAN");

@@ -10,7 +10,7 @@ impl Compiler<'_> {
     pub(super) fn input(&self) -> Vec<Rule> {
         let mut rules = self.rules();
         rules.pass(vec![Match::Loopback], None, "loopback");
-        self.drop_blocked_crossing(&mut rules);
+        self.drop_rest_of_crossing(&mut rules);
         rules.pass(vec![Match::Established], None, "live connections");
         // Before everything that lets new connections in.
         rules.drop_impossible(always::impossible_connections());

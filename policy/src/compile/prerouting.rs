@@ -10,7 +10,7 @@ impl Compiler<'_> {
         let mut rules = self.rules();
         rules.pass(vec![Match::Loopback], None, "loopback");
         // Before all exceptions: no interface makes these addresses possible.
-        rules.drop_impossible(always::impossible_addresses());
+        rules.drop_impossible(self.impossible_addresses());
         self.pass_docker(&mut rules);
         self.pass_on(&mut rules);
         // Live connections too, so before connection tracking can call them established.
@@ -19,6 +19,17 @@ impl Compiler<'_> {
             self.early_drop(&mut rules);
         }
         rules.done()
+    }
+
+    /// What no interface makes possible. But frames of the host's own that cross a second bridge, on their way to a virtual machine,
+    /// come in by it with the source that they left with: of these the later hooks know more.
+    fn impossible_addresses(&self) -> Vec<Vec<Match>> {
+        let mut conditions = always::impossible_addresses();
+        if self.has_crossing() {
+            let own = conditions.iter_mut().filter(|condition| condition.contains(&Match::SourceIsOwn));
+            own.for_each(|condition| condition.push(Match::NotIn(CROSSING)));
+        }
+        conditions
     }
 
     /// Whether it is for the host, goes outwards or only crosses a bridge can't be told here, and decides.

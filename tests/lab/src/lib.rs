@@ -71,6 +71,7 @@ mod sshd;
 mod topology;
 mod trace;
 mod transfer;
+mod uplink;
 mod userland;
 mod wait;
 mod witness;

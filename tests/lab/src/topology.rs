@@ -279,14 +279,20 @@ fn address_host(host: &Netns, interface: &str, segment: u8) -> Result<()> {
 }
 
 fn prepare_host(host: &Machine) -> Result<()> {
-    host.add_address(&format!("{SECOND_V4}/24"))?;
-    // Not preferred, so that answers without a source of their own (docker-proxy's over UDP) come from the first.
-    host.ip(&[&format!("address add {SECOND_V6}/64 dev eth0 nodad preferred_lft 0")])?;
+    add_second_addresses(host, "eth0")?;
     forward_and_route(host)
 }
 
+/// Gives the host its second address of each family.
+pub(crate) fn add_second_addresses(host: &Netns, interface: &str) -> Result<()> {
+    host.ip(&[
+        &format!("address add {SECOND_V4}/24 dev {interface}"),
+        // Not preferred, so that answers without a source of their own (docker-proxy's over UDP) come from the first.
+        &format!("address add {SECOND_V6}/64 dev {interface} nodad preferred_lft 0"),
+    ])
+}
+
 fn forward_and_route(host: &Machine) -> Result<()> {
-    let (router4, router6) = addresses(1, ROUTER);
     // As systemd sets it; 0, the kernel's own, would hide what a source address is checked for on real hosts.
     for scope in ["all", "default", "eth0"] {
         host.set_sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "2")?;
@@ -295,6 +301,12 @@ fn forward_and_route(host: &Machine) -> Result<()> {
     // a test of our drops would prove Docker's.
     host.set_sysctl("net.ipv4.ip_forward", "1")?;
     host.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+    route_outwards(host)
+}
+
+/// Gives the host its default routes.
+pub(crate) fn route_outwards(host: &Netns) -> Result<()> {
+    let (router4, router6) = addresses(1, ROUTER);
     host.ip(&[&format!("route add default via {router4}"), &format!("route add ::/0 via {router6}")])
 }
 

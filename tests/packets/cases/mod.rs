@@ -9,6 +9,7 @@ mod foreign;
 mod forged;
 mod from_inside;
 mod host;
+mod hosts;
 mod interfaces;
 mod live;
 mod moves;
@@ -320,6 +321,19 @@ pub(crate) const CASES: &[Case] = &[
         networks::crossing_through_hooks,
     )
     .needs(Need::BridgeNetfilter),
+    case("S1 S2 S5 S8", "examples/hosts: a Proxmox host", hosts::proxmox).needs(Need::NfTables),
+    case(
+        "S1 S2 S5 S8",
+        "examples/hosts: a Proxmox host whose frames pass its hooks",
+        hosts::proxmox_through_hooks,
+    )
+    .needs(Need::BridgeNetfilter),
+    case("S1 S2 S8", "examples/hosts: a router", hosts::router).needs(Need::NfTables),
+    case("S1 S2 S7", "examples/hosts: Podman beside Docker", hosts::podman),
+    case("S1 S2 S4", "examples/hosts: a node of a tailnet", hosts::tailscale).needs(Need::NfTables),
+    case("S2 S8", "examples/hosts: mailcow", hosts::mailcow),
+    case("S1 S8", "examples/hosts: Home Assistant", hosts::home_assistant).needs(Need::NfTables),
+    case("S1 S2 S7", "examples/hosts: k3s beside Docker", hosts::k3s).needs(Need::NfTables),
     case("S1 S5 S15", "an exempt interface is let through but for blocked sources", interfaces::exempt),
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
     case("check", "check names what bears on the policy, and nothing else", checks::names_what_is_there),

@@ -49,7 +49,8 @@ impl Networks {
     }
 }
 
-fn machines<const N: usize>(machines: Vec<Machine>) -> Result<[Machine; N]> {
+/// As many machines as were asked for.
+pub(super) fn machines<const N: usize>(machines: Vec<Machine>) -> Result<[Machine; N]> {
     <[Machine; N]>::try_from(machines).ok().context("other machines were asked for")
 }
 
