@@ -82,8 +82,9 @@ pub(in crate::cases) fn home_assistant(world: &World<'_>, setting: Setting) -> R
     network.argument("--subnet=172.30.32.0/23").argument("--gateway=172.30.32.1").create()?;
     let outside = world.lab.outside_segment("wan0")?;
     let supervisor = docker.container("supervisor").network("hassio").argument("--ip=172.30.32.2");
+    let mosquitto = docker.container("mosquitto").network("hassio").argument("--ip=172.30.33.2");
     let outcome = world.route_all(&outside).and_then(|()| {
-        publishing(world, docker.container("mosquitto").network("hassio"), &[1883], |_| {
+        publishing(world, mosquitto, &[1883], |_| {
             publishing(world, supervisor, &[], |supervisor| {
                 apply_first(world, setting, HOME_ASSISTANT)?;
                 as_home_assistant_says(world, supervisor, &outside)?;
