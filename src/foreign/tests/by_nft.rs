@@ -216,6 +216,8 @@ fn of_bytes(bytes: &[u8]) -> Tables {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let tables = of_bytes(&bytes);
