@@ -37,12 +37,10 @@ const UNRECORDED: &str = "the policy is in force, but could not be recorded, so 
 
 /// Puts the policy in force.
 pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
-    if !capabilities::has_net_admin() {
-        return Err(EngineError::NotPermitted.into());
-    }
-    let lock = lock::take()?;
-    // Not before: who had the lock may have applied a newer file.
+    let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
+    // Not before: who had the lock may have applied a newer file. Who may change nothing is told as well what is wrong with it.
     let (policy, sources) = load_recorded(config, Strictness::forced(options.force))?;
+    let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let judgement = judge(&policy, || Ok(!chosen.is_any_there()?))?;

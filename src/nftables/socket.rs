@@ -283,6 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "needs root"]
     fn a_kernel_that_does_not_answer_is_not_waited_for() {
         let mut socket = Socket::open().unwrap();
         limit_to(&socket.fd, Duration::from_millis(50)).unwrap();
