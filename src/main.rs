@@ -1,4 +1,6 @@
 //! dockfw: a firewall for Docker and Docker Swarm hosts.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod cli;
 mod commands;
@@ -29,12 +31,18 @@ use exit::Exit;
 use talk::say;
 
 fn main() -> Exit {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return talk::usage(&error),
+    };
     start_log(cli.verbose);
-    run(&cli).unwrap_or_else(|error| {
-        complain(&error);
-        exit::of_error(&error)
-    })
+    match run(&cli) {
+        Ok(exit) => talk::end(exit),
+        Err(error) => {
+            complain(&error);
+            exit::of_error(&error)
+        }
+    }
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {

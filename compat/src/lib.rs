@@ -3,6 +3,8 @@
 //! `lower` puts a ruleset into iptables' terms, `saved` reads what is on the host, `plan` compares the two and says
 //! what to do; all of that is pure. `host` knows what this host has, `tools` the programs of one variant of iptables,
 //! `run` runs them. No chain of others is ever emptied, and no rule of others moved.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod engine;
 mod host;

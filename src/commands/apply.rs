@@ -1,6 +1,5 @@
 //! `dockfw apply`
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
@@ -18,7 +17,7 @@ use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::records::{Now, Record, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
-use crate::talk::{answer, say, tell};
+use crate::talk::{self, say, tell};
 use crate::trial::{self, Length};
 
 /// From so many addresses on, loading takes long enough to be announced.
@@ -178,17 +177,17 @@ fn what_would_change(
 
 fn say_what_would_change(found: &[Difference], exit_code: bool) -> anyhow::Result<Exit> {
     if found.is_empty() {
-        answer("in force already; nothing would change")?;
+        tell("in force already; nothing would change");
         return Ok(Exit::Done);
     }
-    answer(differences::text(found))?;
+    tell(differences::text(found));
     Ok(if exit_code { Exit::NotInForce } else { Exit::Done })
 }
 
 /// On a terminal, what takes long is said before.
 fn announce(ruleset: &Ruleset) {
     let count: usize = ruleset.addresses.iter().map(|list| list.addresses.len()).sum();
-    if count >= MANY && std::io::stderr().is_terminal() {
+    if count >= MANY && talk::stderr_is_terminal() {
         say(format_args!("loading {count} addresses and networks"));
     }
 }

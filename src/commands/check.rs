@@ -14,6 +14,7 @@ use crate::engines;
 use crate::exit::Exit;
 use crate::host::{capabilities, docker, firewalls, persistence, reverse_path};
 use crate::safety::{self, host::Host};
+use crate::talk::tell;
 
 /// What is said before the objections.
 const REFUSED: &str = "the policy is valid, but an apply would be refused here, for your safety";
@@ -34,7 +35,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     match judgement.refusal(REFUSED).filter(|_| !options.force) {
         Some(refusal) => Err(refusal.into()),
         None => {
-            println!("{}: valid", config.display());
+            tell(format_args!("{}: valid", config.display()));
             Ok(Exit::Done)
         }
     }

@@ -1,10 +1,9 @@
 //! `dockfw completions`
 
-use std::io::{self, Write};
-
 use crate::cli::{Completions, Shell};
 use crate::exit::Exit;
 use crate::manual;
+use crate::talk::write;
 
 /// The name under which shells know the program.
 const PROGRAM: &str = "dockfw";
@@ -19,6 +18,6 @@ pub(crate) fn run(options: &Completions) -> anyhow::Result<Exit> {
     // Through memory: written to a closed pipe, the generator would panic.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut manual::command(), PROGRAM, &mut script);
-    io::stdout().write_all(&script)?;
+    write(script);
     Ok(Exit::Done)
 }

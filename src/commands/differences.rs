@@ -1,13 +1,13 @@
 //! Differences as a diff: what apply would add behind a `+`, what it would take out behind a `-`, and what it would
 //! replace behind a `~`.
 
-use std::io::IsTerminal;
-
 use dockfw_policy::difference::{Difference, DifferenceKind, Elements};
+
+use crate::talk;
 
 /// Differences as they are written to stdout: in colour where that is a terminal.
 pub(super) fn text(differences: &[Difference]) -> String {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = talk::stdout_has_colours();
     let lines = differences.iter().flat_map(lines);
     let shown = lines.map(|line| if colour { coloured(&line) } else { line });
     shown.collect::<Vec<_>>().join("\n")

@@ -21,7 +21,7 @@ use crate::explain::{
 use crate::exposure::Rules;
 use crate::host::routes::{self, Route};
 use crate::host::{capabilities, others};
-use crate::talk::say;
+use crate::talk::{say, tell};
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     let report = Report { engine, in_force, unknown, explanation };
     say_limits(&report);
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        tell(serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
@@ -108,18 +108,18 @@ fn say_limits(report: &Report) {
 fn print(report: &Report) {
     let Explanation { packet, target, hooks, ways, others, verdict, is_certain } = &report.explanation;
     let Asked { from, to, port, incoming, outgoing, .. } = packet;
-    println!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref()));
-    println!("there: {}", there(target));
+    tell(format_args!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref())));
+    tell(format_args!("there: {}", there(target)));
     if let [only] = ways.as_slice() {
-        only.to.iter().for_each(|to| println!("led to {to} by: {}", by(only)));
+        only.to.iter().for_each(|to| tell(format_args!("led to {to} by: {}", by(only))));
     }
-    println!();
+    tell("");
     hooks.iter().for_each(print_hook);
     others.iter().for_each(print_objection);
-    println!("verdict    {}{}", name(*verdict), if *is_certain { "" } else { "?" });
+    tell(format_args!("verdict    {}{}", name(*verdict), if *is_certain { "" } else { "?" }));
     if ways.len() > 1 {
-        println!("\nit can't be told which of these becomes of it:");
-        ways.iter().for_each(|way| println!("  {}  {}", name(way.verdict), led(way)));
+        tell(format_args!("\nit can't be told which of these becomes of it:"));
+        ways.iter().for_each(|way| tell(format_args!("  {}  {}", name(way.verdict), led(way))));
     }
 }
 
@@ -177,19 +177,19 @@ fn print_hook(decided: &HookVerdict) {
     };
     let verdict = name(decided.verdict);
     let Some(rule) = &decided.rule else {
-        println!("{hook:<10} {verdict}  no rule has anything against it");
+        tell(format_args!("{hook:<10} {verdict}  no rule has anything against it"));
         return;
     };
     let place = rule.origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
-    println!("{hook:<10} {verdict}  {}{place}", rule.origin.what);
+    tell(format_args!("{hook:<10} {verdict}  {}{place}", rule.origin.what));
     let reasons =
         if rule.because.is_empty() { "no rule before it decided".into() } else { rule.because.join("; ") };
-    println!("{:<16} because {reasons}", "");
+    tell(format_args!("{:<16} because {reasons}", ""));
 }
 
 fn print_objection(objection: &Objection) {
     let verdict = if objection.is_certain { "drop" } else { "drop?" };
-    println!("{:<10} {verdict}  {} [{}]", "others", objection.why, objection.source);
+    tell(format_args!("{:<10} {verdict}  {} [{}]", "others", objection.why, objection.source));
 }
 
 fn name(verdict: Verdict) -> &'static str {

@@ -14,7 +14,7 @@ use crate::cli::Import;
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
 use crate::import::{self, Imported, Input, MAX_SIZE, Options, Written};
-use crate::talk::{answer, say};
+use crate::talk::{say, show, tell, write};
 
 /// The name of the policy file.
 const POLICY: &str = "dockfw.toml";
@@ -32,8 +32,8 @@ pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     must_load(&written)?;
     match &options.output {
         Some(directory) => write_to(directory, &written)?,
-        None if options.json => answer(serde_json::to_string_pretty(&document)?)?,
-        None => io::stdout().lock().write_all(written.policy.as_bytes()).context("can't write the policy")?,
+        None if options.json => tell(serde_json::to_string_pretty(&document)?),
+        None => write(&written.policy),
     }
     notes.iter().for_each(|note| say(format_args!("note: {note}")));
     Ok(Exit::Done)
@@ -92,7 +92,7 @@ fn must_load(written: &Written) -> anyhow::Result<()> {
     match load(Path::new(POLICY), &files, Strictness::Strict) {
         Ok(Loaded { warnings, .. }) if warnings.is_empty() => Ok(()),
         Ok(Loaded { warnings, .. }) => {
-            eprintln!("{}", warnings.render(false));
+            show(warnings.render(false));
             Ok(())
         }
         Err(rejected) => {

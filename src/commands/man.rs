@@ -1,7 +1,6 @@
 //! `dockfw man`
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -9,13 +8,14 @@ use anyhow::Context;
 use crate::cli::Man;
 use crate::exit::{Exit, Stop};
 use crate::manual::{self, Page};
+use crate::talk::write;
 
 /// Writes a page of the manual to stdout, or all of them into a directory.
 pub(crate) fn run(options: &Man) -> anyhow::Result<Exit> {
     let pages = manual::pages()?;
     match &options.to {
         Some(directory) => write_all(&pages, directory)?,
-        None => io::stdout().write_all(&find(&pages, &options.page)?.text)?,
+        None => write(&find(&pages, &options.page)?.text),
     }
     Ok(Exit::Done)
 }

@@ -19,7 +19,6 @@ pub(crate) mod show;
 pub(crate) mod status;
 mod usage;
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
@@ -60,7 +59,10 @@ fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::
         }
         Err(rejected) => Err(Stop::new(
             Exit::Usage,
-            format!("the policy is wrong; nothing was changed\n{}", rejected.errors.render(in_colour())),
+            format!(
+                "the policy is wrong; nothing was changed\n{}",
+                rejected.errors.render(talk::stderr_has_colours())
+            ),
         )
         .into()),
     }
@@ -68,12 +70,8 @@ fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::
 
 fn show_warnings(warnings: &Report) {
     if !warnings.is_empty() {
-        talk::show(warnings.render(in_colour()));
+        talk::show(warnings.render(talk::stderr_has_colours()));
     }
-}
-
-fn in_colour() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// What speaks against the policy on this host, and what is worth saying of it.

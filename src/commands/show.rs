@@ -1,9 +1,7 @@
 //! `dockfw show`
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
 use dockfw_compat::Rendering;
 use dockfw_policy::Strictness;
 use dockfw_policy::compile::compile;
@@ -14,6 +12,7 @@ use super::load;
 use crate::cli::{Format, Show};
 use crate::engines::{self, IPTABLES};
 use crate::exit::Exit;
+use crate::talk::write;
 
 /// Prints the compiled policy.
 pub(crate) fn run(config: &Path, options: &Show) -> anyhow::Result<Exit> {
@@ -24,8 +23,7 @@ pub(crate) fn run(config: &Path, options: &Show) -> anyhow::Result<Exit> {
         Format::Iptables => iptables(&policy)?,
         Format::Json => serde_json::to_string_pretty(&compile(&policy))? + "\n",
     };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can't write the rules")?;
+    write(text);
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,6 @@
 mod text;
 mod watch;
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use anyhow::Context;
@@ -22,7 +21,7 @@ use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
 use crate::host::capabilities;
 use crate::records::{Now, Sources, Store, Summary};
 use crate::safety;
-use crate::talk::{say, write};
+use crate::talk::{say, stdout_is_terminal, write};
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -56,7 +55,7 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
         return Err(EngineError::NotPermitted.into());
     }
     if options.watch {
-        if !io::stdout().is_terminal() {
+        if !stdout_is_terminal() {
             return Err(Stop::new(Exit::Usage, "--watch needs a terminal to write to").into());
         }
         return watch::run(|| report(&policy, &sources, options.verify), options.strict);
@@ -67,7 +66,7 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     } else {
         text::report(&report)
     };
-    write(&text)?;
+    write(text);
     Ok(report.exit(options.strict))
 }
 

@@ -1,6 +1,6 @@
 //! The one who waits: `dockfw apply --confirm`, from when the policy is in force until it is kept or taken back.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::vigil::Event;
 use super::{Outcome, Trial, confirm, outcome, roll_back, time_out};
 use crate::exit::{Exit, Stop};
 use crate::records::Now;
+use crate::talk;
 
 /// How often a terminal is told how much time is left.
 const TICK: Duration = Duration::from_secs(1);
@@ -75,7 +76,7 @@ impl Trial {
     /// Waits until the policy is kept or taken back.
     pub(crate) fn wait(self) -> anyhow::Result<Exit> {
         let mut keyboard = Keyboard::find();
-        let is_terminal = io::stderr().is_terminal();
+        let is_terminal = talk::stderr_is_terminal();
         let tick = if is_terminal { PollTimeout::try_from(TICK)? } else { PollTimeout::NONE };
         let outcome = loop {
             let state = self.store.read()?;
@@ -85,7 +86,7 @@ impl Trial {
                 show(pending.time_left(&Now::read()?), keyboard.is_some());
             }
             let stdin = io::stdin();
-            let stderr = io::stderr();
+            let stderr = talk::stderr();
             let input = keyboard.as_ref().map(|_| stdin.as_fd());
             let event = self.vigil.next(input, Some(stderr.as_fd()), tick)?;
             let outcome = self.answer(event, &mut keyboard)?;
@@ -133,7 +134,7 @@ fn end(outcome: Outcome) -> anyhow::Result<Exit> {
     let stop = |message: String| Err(Stop::new(Exit::NotInForce, message).into());
     match outcome {
         Outcome::Pending | Outcome::Confirmed => {
-            let _ = writeln!(io::stdout(), "confirmed");
+            talk::tell("confirmed");
             Ok(Exit::Done)
         }
         Outcome::RolledBack(why) => stop(format!("rolled back: {why}")),
@@ -147,12 +148,11 @@ fn end(outcome: Outcome) -> anyhow::Result<Exit> {
 fn show(left: Option<Duration>, has_keyboard: bool) {
     let left = left.unwrap_or_default().as_secs();
     let keeps = if has_keyboard { "Enter" } else { "dockfw confirm" };
-    let _ = write!(
-        io::stderr(),
+    talk::say_as_it_is(format_args!(
         "\r\x1b[Kdockfw: {left} s left: {keeps} keeps the policy, Ctrl-C takes it back "
-    );
+    ));
 }
 
 fn clear() {
-    let _ = write!(io::stderr(), "\r\x1b[K");
+    talk::say_as_it_is("\r\x1b[K");
 }

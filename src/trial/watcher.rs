@@ -56,6 +56,7 @@ pub(super) struct Watcher(ChildStdin);
 impl Watcher {
     /// Starts the watcher of this apply, and waits until it is ready.
     pub(super) fn start(id: &str) -> io::Result<Self> {
+        #[allow(clippy::disallowed_methods, reason = "it is to outlive this process, and has no limits")]
         let mut command = Command::new(PROGRAM);
         command.arg0(NAME).args([VERB, id]).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -116,6 +117,7 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
     let store = Store::of_host();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to watch")?;
     let mut lifeline = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    #[allow(clippy::disallowed_methods, reason = "a pipe to the one who waits, not output")]
     io::stdout().write_all(&[READY]).and_then(|()| io::stdout().flush())?;
     // Until the record is there, that of another trial may be.
     let is_armed = heard(&mut lifeline) == Some(ARMED);

@@ -134,6 +134,7 @@ pub fn run(program: &Path, arguments: &[&str], input: &str, limits: Limits) -> R
 
 fn run_once(program: &Path, arguments: &[&str], input: &[u8], limits: Limits) -> Result<Answer, Cause> {
     let watch = Watch::begin()?;
+    #[allow(clippy::disallowed_methods, reason = "this is where programs are run")]
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C").env("PATH", search_path()).process_group(0);
     command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });

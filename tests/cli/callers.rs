@@ -29,14 +29,17 @@ fn a_caller_that_ignores_the_ends_of_its_children_changes_nothing() {
 #[ignore = "needs root"]
 fn what_nobody_reads_is_done_and_recorded_all_the_same() {
     let host = Host::with_two_policies("unread");
-    host.script("dockfw apply --confirm 1h --detach >/dev/full").exits(0);
-    host.script("dockfw confirm >/dev/full").exits(0);
+    host.script("dockfw apply --confirm 1h --detach >/dev/full")
+        .exits(1)
+        .says("what dockfw was to do is done");
+    host.script("dockfw confirm >/dev/full").exits(1);
     assert_eq!(host.in_force(), ["444"]);
     host.write_policy("445");
-    host.script("dockfw apply >/dev/full; dockfw diff >/dev/null; dockfw rollback").exits(0);
+    host.script("dockfw apply >/dev/full || test $? = 1; dockfw diff >/dev/null; dockfw rollback").exits(0);
     assert_eq!(host.in_force(), ["444"], "to the one before the last");
     host.script("dockfw diff >/dev/full").exits(1);
-    host.script("dockfw remove >/dev/full").exits(0);
+    host.script("dockfw remove >/dev/full").exits(1);
+    host.script("dockfw remove").exits(0).prints("nothing of dockfw was there");
 }
 
 #[test]

@@ -85,6 +85,12 @@ impl Desk {
         Done::of(command.current_dir(&self.0).env("DOCKFW", DOCKFW).env_remove("DOCKER_HOST"))
     }
 
+    /// Runs a script as it is, outside of any namespace: for what could not change anything.
+    pub(crate) fn plain_script(&self, script: &str) -> Done {
+        let mut command = Command::new("sh");
+        Done::of(command.args(["-ec", script]).current_dir(&self.0).env("DOCKFW", DOCKFW))
+    }
+
     /// Runs the program over a good policy that is in force, and makes sure that it still is. Where namespaces are not
     /// to be had, the program is run all the same: there it has no rights to change anything.
     pub(crate) fn dockfw_unchanged(&self, arguments: &[&str]) -> Done {

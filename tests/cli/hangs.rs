@@ -136,11 +136,11 @@ fn a_boot_ends_with_something_in_force_whichever_program_hangs() {
         let done = scripted(&desk, &script);
         let may_be_loading = (backend, name) == ("iptables", "iptables-restore");
         match done.code() {
-            Some(0) => {}
-            Some(1) => drop(done.says(&format!("fakes/{name}"))),
-            Some(TIMED_OUT) if may_be_loading => drop(done.says("until then the fail-safe is in force")),
+            Some(0) => &done,
+            Some(1) => done.says(&format!("fakes/{name}")),
+            Some(TIMED_OUT) if may_be_loading => done.says("until then the fail-safe is in force"),
             _ => panic!("{done}"),
-        }
+        };
     };
     let cases =
         ["auto", "iptables"].map(|backend| PROGRAMS.split_whitespace().map(move |name| (backend, name)));

@@ -23,6 +23,7 @@ mod kernel;
 mod locks;
 mod moves;
 mod old_kernels;
+mod output;
 mod policies;
 mod privileges;
 mod running;

@@ -41,7 +41,7 @@ pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> an
         };
         let at = Instant::now();
         let lines: Vec<_> = report.counters.iter().map(|count| counter(count, before.as_ref(), at)).collect();
-        write(&format!("{HOME}{}", cut(&text::text(&report, &lines), height())))?;
+        write(format!("{HOME}{}", cut(&text::text(&report, &lines), height())));
         exit = report.exit(strict);
         before = Some(Sample { at, counters: report.counters });
         if signals.came_within(PERIOD)? {
