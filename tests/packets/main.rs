@@ -50,7 +50,8 @@ fn trials(obstacle: Option<&str>) -> Vec<Trial> {
             let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(variant));
             let lab = choice.lab(variant.clone(), Some(program()));
             for engine in [Engine::Native, Engine::Compat] {
-                let settings = || settings(&choice).iter().filter(|setting| setting.engine == engine);
+                let settings = settings(&choice, &lab);
+                let settings = || settings.iter().filter(|setting| setting.engine == engine);
                 let cases = CASES.iter().filter(|case| case.is_for(choice.is_on_nftables()));
                 let runs = cases.flat_map(|case| settings().map(move |setting| (case, *setting)));
                 trials
@@ -67,8 +68,13 @@ fn variants(choice: &Choice) -> &'static [(&'static str, Variant)] {
 }
 
 /// There the compat engine refuses, which is a case of its own, and the prefilter is as with any other Docker.
-fn settings(choice: &Choice) -> &'static [Setting] {
-    if choice.is_on_nftables() { &Setting::ALL[..1] } else { &Setting::ALL }
+/// What the prefilter changes does not depend on the Docker: this machine's is enough to run all without it.
+fn settings(choice: &Choice, lab: &LabOptions) -> Vec<Setting> {
+    let is_wanted = |setting: &Setting| match choice.is_on_nftables() {
+        true => setting.engine == Engine::Native && setting.prefilter,
+        false => lab.root.is_none() || setting.prefilter,
+    };
+    Setting::ALL.into_iter().filter(is_wanted).collect()
 }
 
 fn trial(
