@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::layouts::Layout;
 use crate::programs::{Programs, Variant, find};
@@ -78,12 +78,10 @@ impl Choice {
     }
 
     fn version(&self) -> Result<String> {
-        if self.source != "host" {
-            return self.root.as_ref().context("no root")?.docker_version();
+        if self.source != "host" && self.root.is_none() {
+            bail!("no root");
         }
-        // "Docker version 20.10.24+dfsg1, build 297e128"
-        let said = run(Command::new(find("dockerd")?).arg("--version"))?;
-        said.split_whitespace().nth(2).map(str::to_owned).context("no version")
+        docker_version(self.root.as_ref())
     }
 
     /// Why no lab can be raised with it and this iptables: a reason to skip.
@@ -104,4 +102,14 @@ impl Choice {
 /// The layout that a source stands for, if it is one.
 fn layout(source: &str) -> Option<Layout> {
     LAYOUTS.into_iter().find(|(name, _)| *name == source).map(|(_, layout)| layout)
+}
+
+/// The version of the Docker of a root, or of this machine's own.
+pub(crate) fn docker_version(root: Option<&Root>) -> Result<String> {
+    if let Some(root) = root {
+        return root.docker_version();
+    }
+    // "Docker version 20.10.24+dfsg1, build 297e128"
+    let said = run(Command::new(find("dockerd")?).arg("--version"))?;
+    said.split_whitespace().nth(2).map(str::to_owned).context("no version")
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::choice::docker_version;
 use crate::layouts::Layout;
 use crate::machine::Machine;
 use crate::mounts::Stead;
@@ -46,6 +47,15 @@ pub struct LabOptions {
     pub root: Option<Root>,
     /// Docker makes no rules of its own: these stand in their place. Those of its nftables backend need a root whose nft knows them.
     pub layout: Option<Layout>,
+}
+
+impl LabOptions {
+    /// The major version of the Docker that it would run; nothing where that can't be told.
+    #[must_use]
+    pub fn docker_major(&self) -> Option<u32> {
+        let version = docker_version(self.root.as_ref()).ok()?;
+        version.split('.').next()?.parse().ok()
+    }
 }
 
 /// The machines of the lab. Dropped, they are gone.
