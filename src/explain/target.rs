@@ -138,6 +138,10 @@ fn by_its_own_address(situation: &Situation, facts: &Facts) -> Result<Target, Un
             driver: driver.clone(),
             network: network.clone(),
         }),
+        // The host has no address on the bridge of an isolated network, and no way to it.
+        Some((_, Driver::Bridge(bridge))) if outgoing.as_ref().is_none_or(|link| link.name != *bridge) => {
+            Ok(Target { outgoing, ..Kind::Elsewhere.alone() })
+        }
         _ => Ok(at(outgoing)),
     }
 }

@@ -197,6 +197,16 @@ fn what_docker_drops_is_told_with_the_rule_that_does() {
     assert_eq!(objections(&closed), [("-A DOCKER ! -i docker0 -o docker0 -j DROP", true)]);
 }
 
+/// Docker gives the bridge of an isolated network no address, and routing leads past it.
+#[test]
+fn a_container_to_which_no_route_leads_is_not_there() {
+    let mut facts = with_rules(facts(), DOCKERS);
+    facts.containers[0].addresses.push(("isolated".into(), [203, 0, 113, 7].into()));
+    facts.networks.push(network("isolated", "br-2"));
+    let past = explained(&facts, [203, 0, 113, 7], "80/tcp", "docker0");
+    assert_eq!((past.target.kind, past.packet.outgoing.as_deref()), (Kind::Elsewhere, Some("eth0")));
+}
+
 #[test]
 fn a_policy_of_drop_is_told_as_far_as_no_rule_accepts_before() {
     let facts = with_rules(facts(), DOCKERS);

@@ -179,8 +179,12 @@ fn compare(world: &World<'_>, setting: Setting, added: &Added, dice: &mut Dice, 
             explain(world, setting, attempt.from, &attempt.client.interface, attempt.to, attempt.proto)?;
         if !is_told(&explained) {
             unknown += 1;
-        } else if attempt.is_answered_from_elsewhere(&explained) || attempt.has_no_neighbour(added) {
-            // What comes of it can't be seen from there.
+        } else if matches!(outcome, Outcome::Unsent(_))
+            || attempt.is_answered_from_elsewhere(&explained)
+            || attempt.has_no_neighbour(added)
+            || attempt.leads_away(&explained)
+        {
+            // An internal network leads nowhere; or what comes of it can't be seen from there.
         } else if came_through(&outcome) != gets_through(&explained) {
             let [verdict, target, ways, others] =
                 ["verdict", "target", "ways", "others"].map(|key| &explained[key]);
@@ -217,6 +221,11 @@ impl Attempt<'_> {
 }
 
 impl Attempt<'_> {
+    /// Whether the host passes it on to its router, which leads nowhere: it has no route to isolated networks.
+    fn leads_away(&self, explained: &Value) -> bool {
+        explained["target"]["kind"] == "elsewhere" && explained["packet"]["out"] == "eth0"
+    }
+
     /// Whether it stays on an internal network, over IPv6: Docker drops all there that is not sent to an address of the network, and so
     /// the question who has one.
     fn has_no_neighbour(&self, added: &Added) -> bool {
