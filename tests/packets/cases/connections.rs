@@ -182,6 +182,7 @@ fn compare(world: &World<'_>, setting: Setting, added: &Added, dice: &mut Dice, 
         } else if matches!(outcome, Outcome::Unsent(_))
             || attempt.is_answered_from_elsewhere(&explained)
             || attempt.has_no_neighbour(added)
+            || attempt.has_no_way_back(added) && makes_no_rules(world)
             || attempt.leads_away(&explained)
         {
             // An internal network leads nowhere; or what comes of it can't be seen from there.
@@ -199,6 +200,12 @@ fn compare(world: &World<'_>, setting: Setting, added: &Added, dice: &mut Dice, 
     ensure!(unknown <= count / 10, "{unknown} could not be told");
     ensure!((3..count - 3).contains(&through), "{through} came through: too one-sided to tell anything");
     Ok(())
+}
+
+/// Whether Docker was told to make none.
+fn makes_no_rules(world: &World<'_>) -> bool {
+    world.lab.layout().is_none()
+        && world.lab.on_host("iptables", &["-t", "nat", "-n", "-L", "DOCKER"]).is_err()
 }
 
 /// Whether all of it is said to be certain.
@@ -224,6 +231,15 @@ impl Attempt<'_> {
     /// Whether the host passes it on to its router, which leads nowhere: it has no route to isolated networks.
     fn leads_away(&self, explained: &Value) -> bool {
         explained["target"]["kind"] == "elsewhere" && explained["packet"]["out"] == "eth0"
+    }
+
+    /// Whether it leads to an internal network from elsewhere. Nothing there has a way to answer; mostly, Docker's rules drop it before.
+    fn has_no_way_back(&self, added: &Added) -> bool {
+        let mut networks = added.containers.chunks(2).zip(&added.networks);
+        networks.any(|(pair, network)| {
+            let is_there = pair.iter().any(|container| container.addresses.contains(&self.to.ip()));
+            is_there && network.name == "internal" && network.bridge != self.client.interface
+        })
     }
 
     /// Whether it stays on an internal network, over IPv6: Docker drops all there that is not sent to an address of the network, and so
