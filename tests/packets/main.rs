@@ -2,6 +2,7 @@
 //!
 //! Each case names the statements of `docs/security.md` that it proves, and runs with Docker on iptables-nft and on
 //! iptables-legacy, with each engine, with and without the prefilter; `DOCKFW_TEST_DOCKER` names other releases' Dockers to run it with.
+//! `DOCKFW_TEST_COMBINATIONS=usual` leaves of these each engine with the iptables that its own platforms have.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod bare;
@@ -43,15 +44,15 @@ fn program() -> PathBuf {
 }
 
 fn trials(obstacle: Option<&str>) -> Vec<Trial> {
-    let mut trials = Vec::new();
+    let (mut trials, only_usual) = (Vec::new(), only_usual());
     for choice in Choice::wanted() {
         for (variant_name, variant) in variants(&choice) {
             let name = format!("{}::{variant_name}", choice.name());
             let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(variant));
             let lab = choice.lab(variant.clone(), Some(program()));
-            for engine in [Engine::Native, Engine::Compat] {
+            for engine in engines(&variant, only_usual) {
                 let settings = settings(&choice, &lab);
-                let settings = || settings.iter().filter(|setting| setting.engine == engine);
+                let settings = || settings.iter().filter(|setting| setting.engine == *engine);
                 let cases = CASES.iter().filter(|case| case.is_for(choice.is_on_nftables()));
                 let runs = cases.flat_map(|case| settings().map(move |setting| (case, *setting)));
                 trials
@@ -65,6 +66,23 @@ fn trials(obstacle: Option<&str>) -> Vec<Trial> {
 /// Where Docker is on its nftables backend, no variant of iptables matters.
 fn variants(choice: &Choice) -> &'static [(&'static str, Variant)] {
     if choice.is_on_nftables() { &VARIANTS[..1] } else { &VARIANTS }
+}
+
+fn only_usual() -> bool {
+    match env::var("DOCKFW_TEST_COMBINATIONS").as_deref() {
+        Err(_) | Ok("all") => false,
+        Ok("usual") => true,
+        Ok(other) => panic!("DOCKFW_TEST_COMBINATIONS is all or usual, not {other:?}"),
+    }
+}
+
+/// Both, or the one that is chosen where `iptables` is of this variant.
+fn engines(variant: &Variant, only_usual: bool) -> &'static [Engine] {
+    match variant {
+        _ if !only_usual => &[Engine::Native, Engine::Compat],
+        Variant::Legacy => &[Engine::Compat],
+        _ => &[Engine::Native],
+    }
 }
 
 /// There the compat engine refuses, which is a case of its own, and the prefilter is as with any other Docker.

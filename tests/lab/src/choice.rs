@@ -27,12 +27,13 @@ pub struct Choice {
 
 impl Choice {
     /// Those that `DOCKFW_TEST_DOCKER` names: `host`, suites, `nftables` and `iptables-29` with commas between them; by default `host`
-    /// and `nftables`.
+    /// and `nftables`, and with `none` no Docker at all.
     #[must_use]
     pub fn wanted() -> Vec<Self> {
         let named = env::var("DOCKFW_TEST_DOCKER").unwrap_or_default();
         let named = if named.trim().is_empty() { "host,nftables" } else { &named };
-        named.split(',').map(|source| Self::of(source.trim())).collect()
+        let sources = named.split(',').map(str::trim).filter(|source| *source != "none");
+        sources.map(Self::of).collect()
     }
 
     fn of(source: &str) -> Self {

@@ -149,6 +149,7 @@ impl Docker<'_> {
             Some("host") => self.lab.host.netns.clone(),
             _ => Netns::open(&name, format!("/proc/{pid}/ns/net"))?,
         };
+        netns.answer_each_time()?;
         let addresses = addresses_of(inspected);
         Ok(Container { name, pid, netns, addresses })
     }

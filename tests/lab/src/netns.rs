@@ -38,7 +38,16 @@ impl Netns {
             .with_context(|| format!("cannot make network namespace {name}"))?;
         let netns = Self { inner: Arc::new(Inner { name: name.to_owned(), path, file, named_by_us: true }) };
         netns.ip(&["link set lo up"])?;
+        netns.answer_each_time()?;
         Ok(netns)
+    }
+
+    /// Makes the kernel send each ICMP error that it has a reason for. By itself it keeps most of those to one destination back, and a
+    /// port where nothing listens then looks like one that is closed by a filter.
+    pub(crate) fn answer_each_time(&self) -> Result<()> {
+        self.set_sysctl("net.ipv4.icmp_ratemask", "0")?;
+        // A list of types, which can't be empty; no message has this one.
+        self.set_sysctl("net.ipv6.icmp.ratemask", "0")
     }
 
     /// A namespace that others made: `/proc/PID/ns/net`.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Body, Packet, SECOND_V6, Sender, Witness};
+use dockfw_lab::{Body, Machine, Packet, SECOND_V6, Sender, Witness};
 
+use super::networks::machines;
 use super::{SOURCES, opening};
 use crate::world::{Setting, World};
 
@@ -192,21 +193,36 @@ fn link_local_of(world: &World<'_>) -> Result<IpAddr> {
     Ok(address.context("eth0 has no link-local address")?.parse()?)
 }
 
-/// Forwarded to a container's own address, from beyond its segment, it is none of the segment's.
+/// Forwarded to an inside machine or a container, from beyond its segment, it is none of the segment's.
 pub(super) fn neighbourhood_from_afar(world: &World<'_>, setting: Setting) -> Result<()> {
-    let untrusted = &world.lab.untrusted;
-    let [v4, v6] = [IpAddr::from(world.quiet.v4()), world.quiet.v6().into()];
+    let [inside] = machines(world.lab.bridge("virt0", 1)?)?;
+    let mut places = vec![inside.addresses()];
+    // What Docker itself drops proves nothing of us.
+    if world.docker_lets_direct_routing() {
+        places.push([world.quiet.v4().into(), world.quiet.v6().into()]);
+    }
+    let packets: Described =
+        places.into_iter().flat_map(|place| from_beyond(&world.lab.untrusted, place)).collect();
+    let policy = format!("{SOURCES}[interfaces]\ninside = [\"virt0\"]\n");
+    let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
+    let outcome = are_dropped(world, setting, ("eth0", &sender), &packets, &policy);
+    world.lab.host.ip(&["link delete virt0"])?;
+    outcome
+}
+
+/// What neighbours say to each other, from a machine that is none, to one that has these addresses.
+fn from_beyond(from: &Machine, [v4, v6]: [IpAddr; 2]) -> Described {
     let mut packets = Described::new();
     for (kind, hop_limit) in
         [130, 131, 132, 133, 134, 135, 136, 137, 143].into_iter().flat_map(|kind| [(kind, 64), (kind, 255)])
     {
         let body = Body::Icmp { kind, code: 0, rest: vec![0; 20] };
-        let packet = Packet { hop_limit, ..Packet::of(untrusted.v6, v6, 1, body) };
-        packets.push((format!("ICMPv6 of type {kind}, hop limit {hop_limit}"), packet));
+        let packet = Packet { hop_limit, ..Packet::of(from.v6, v6, 1, body) };
+        packets.push((format!("ICMPv6 of type {kind}, hop limit {hop_limit}, to {v6}"), packet));
     }
     let igmp = Body::Other { protocol: 2, payload: vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0] };
-    packets.push(("IGMP".into(), Packet::of(untrusted.v4, v4, 1, igmp)));
-    are_dropped(world, setting, ("eth0", &untrusted.sender_to(&world.lab.host)?), &packets, SOURCES)
+    packets.push((format!("IGMP to {v4}"), Packet::of(from.v4, v4, 1, igmp)));
+    packets
 }
 
 /// Its own address as the source, in frames to a group or to everyone: only looped packets look so, and these go to a group.

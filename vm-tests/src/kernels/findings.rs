@@ -35,8 +35,8 @@ pub(crate) enum Found {
 const STEPS: [&str; 4] = ["apply", "load", "diff", "remove"];
 
 impl Findings {
-    /// Reads the steps of a row's machine.
-    pub(super) fn of(row: &Row, steps: &Steps) -> Self {
+    /// Reads the steps of a row's machine, which were done with these of its engines.
+    pub(super) fn of(row: &Row, tried: &[Engine], steps: &Steps) -> Self {
         let mut findings = Self::default();
         findings.version(row, steps);
         findings.has_array = steps.get("nft-array").is_some_and(|step| step.code() == Some(0));
@@ -46,7 +46,7 @@ impl Findings {
             None => return findings.with_fault("dockfw probe did not run".to_owned()),
         };
         for (engine, refusal) in Engine::ALL.into_iter().zip(refusals) {
-            findings.engine(row, engine, refusal, steps);
+            findings.engine(row, tried, engine, refusal, steps);
         }
         findings
     }
@@ -64,7 +64,14 @@ impl Findings {
         }
     }
 
-    fn engine(&mut self, row: &Row, engine: Engine, refusal: Option<String>, steps: &Steps) {
+    fn engine(
+        &mut self,
+        row: &Row,
+        tried: &[Engine],
+        engine: Engine,
+        refusal: Option<String>,
+        steps: &Steps,
+    ) {
         let (name, is_wanted) = (engine.name(), row.engines.contains(&engine));
         let found = match refusal {
             Some(reason) => {
@@ -73,7 +80,8 @@ impl Findings {
                 }
                 Found::Refused(reason)
             }
-            None if is_wanted => self.used(row, engine, steps),
+            None if tried.contains(&engine) => self.used(row, engine, steps),
+            None if is_wanted => return,
             None => {
                 self.faults.push(format!("{name} could be used, where its row says that it can't"));
                 return;
@@ -169,12 +177,12 @@ mod tests {
     }
 
     fn faults(row: &Row, said: &str) -> Vec<String> {
-        Findings::of(row, &Steps::read(said)).faults
+        Findings::of(row, &row.engines, &Steps::read(said)).faults
     }
 
     #[test]
     fn a_kernel_may_take_one_engine_and_refuse_the_other() {
-        let findings = Findings::of(&row(&[Engine::Native]), &Steps::read(&said()));
+        let findings = Findings::of(&row(&[Engine::Native]), &[Engine::Native], &Steps::read(&said()));
         assert_eq!(findings.faults, Vec::<String>::new());
         let [(Engine::Native, Found::Used { apply, counts, load }), (Engine::Compat, Found::Refused(reason))] =
             findings.engines.as_slice()
@@ -193,6 +201,15 @@ mod tests {
         assert_eq!(faults_of(&[]), ["native could be used, where its row says that it can't"]);
         let other = faults(&row(&[Engine::Native]), &said().replace("6.1.176", "5.10.0"));
         assert_eq!(other, ["the kernel calls itself \"5.10.0\" and not 6.1"]);
+    }
+
+    #[test]
+    fn an_engine_that_is_left_out_is_asked_for_all_the_same() {
+        let other = [Engine::Native];
+        let of = |said: &str| Findings::of(&row(&Engine::ALL), &other, &Steps::read(said));
+        assert_eq!(of(&said()).faults, ["compat can't be used: sets of ipset: no module"]);
+        let findings = of(&said().replace("\"no module\"", "null"));
+        assert_eq!((findings.faults.len(), findings.engines.len()), (0, 1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use dockfw_lab::{busybox, run};
 
 use super::oracle::Floors;
-use super::rows::Row;
+use super::rows::{Engine, Row};
 use super::{modules, policies};
 use crate::kit::{PLACE, bring};
 
@@ -43,10 +43,16 @@ impl Base {
     }
 
     /// The whole for a row: archives one after the other are one to the kernel.
-    pub(crate) fn with_modules(&self, row: &Row, modules: &Path, directory: &Path) -> Result<PathBuf> {
+    pub(crate) fn with_modules(
+        &self,
+        row: &Row,
+        tried: &[Engine],
+        modules: &Path,
+        directory: &Path,
+    ) -> Result<PathBuf> {
         let root = directory.join("modules");
         modules::take(modules, &root)?;
-        let engines = row.engines.iter().map(|engine| {
+        let engines = tried.iter().map(|engine| {
             let Floors { applies, packets } = Floors::of(row, *engine);
             format!("{} {} {applies} {packets}\n", engine.name(), engine.backend())
         });

@@ -23,8 +23,9 @@ use clap::Args;
 
 use self::findings::Findings;
 use self::initramfs::Base;
+use self::kernel::Kernel;
 use self::report::{Outcome, Report};
-use self::rows::Row;
+use self::rows::{Engine, Row};
 use self::steps::Steps;
 use crate::side_by_side::side_by_side;
 use crate::{Choice, name_and_file, write_page};
@@ -40,6 +41,9 @@ pub(crate) struct Kernels {
     /// A program for the machines, as NAME=FILE.
     #[arg(long = "program", value_parser = name_and_file)]
     programs: Vec<(String, PathBuf)>,
+    /// Only with the first engine of each row.
+    #[arg(long)]
+    first_engine: bool,
     /// For how long packets are held against each engine.
     #[arg(long)]
     seconds: u64,
@@ -74,6 +78,12 @@ impl Kernels {
         oracle.map(|(name, value)| format!("export {name}={value}\n")).concat()
     }
 
+    /// The engines that a row's machine takes through its steps.
+    fn tried<'r>(&self, row: &'r Row) -> &'r [Engine] {
+        let engines = row.engines.as_slice();
+        if self.first_engine { engines.get(..1).unwrap_or(engines) } else { engines }
+    }
+
     fn row(&self, row: &Row, base: &Base) -> Outcome {
         let kernel = match kernel::of(row) {
             Ok(kernel) => kernel,
@@ -85,7 +95,7 @@ impl Kernels {
         eprintln!("vm-test: {}: Linux {}", row.name, kernel.version());
         let start = Instant::now();
         let directory = self.output.join(&row.name);
-        let findings = run(row, &kernel, base, &directory)
+        let findings = run(row, self.tried(row), &kernel, base, &directory)
             .unwrap_or_else(|error| Findings::default().with_fault(format!("{error:#}")));
         let outcome = Outcome::Ran(findings, start.elapsed());
         eprintln!("vm-test: {}: {}; logs in {}", row.name, outcome.line(), directory.display());
@@ -93,12 +103,12 @@ impl Kernels {
     }
 }
 
-fn run(row: &Row, kernel: &kernel::Kernel, base: &Base, directory: &Path) -> Result<Findings> {
-    let initramfs = base.with_modules(row, &kernel.modules, &empty(directory)?)?;
+fn run(row: &Row, tried: &[Engine], kernel: &Kernel, base: &Base, directory: &Path) -> Result<Findings> {
+    let initramfs = base.with_modules(row, tried, &kernel.modules, &empty(directory)?)?;
     let ended = machine::run(kernel, &initramfs, directory)?;
     fs::remove_file(initramfs)?;
     let steps = Steps::read(&ended.results);
-    let findings = Findings::of(row, &steps);
+    let findings = Findings::of(row, tried, &steps);
     if steps.done {
         return Ok(findings);
     }
