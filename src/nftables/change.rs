@@ -6,9 +6,10 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::Table;
 
+use super::message::Reply;
 use super::plan::{Operation, Plan, leftovers, plan};
 use super::socket::Socket;
-use super::transaction::{Failure, Generation, Transaction, reason};
+use super::transaction::{Failure, Generation, Label, Transaction, reason};
 use super::wanted::Wanted;
 use super::{Compared, MAX_NAMED_BY_APPLY, Nftables, encode, retry};
 
@@ -86,20 +87,18 @@ impl<'a> Change<'a> {
 
     fn carry_out(&mut self, generation: Generation, plan: &Plan<'_>) -> Result<(), Failure> {
         let generation = self.commit(generation, &plan.fill)?;
-        let generation = self.commit(generation, &plan.switch)?;
-        match self.commit(generation, &plan.clear) {
-            // The new rules are in force all the same.
-            Err(Failure::Refused(refusals)) => {
-                for (label, reply) in refusals {
-                    let (operation, reason) = (label.operation, reason(&reply));
-                    log::warn!(
-                        "the kernel refused to {operation}: {reason}; no rule uses that, and the next apply tries again"
-                    );
+        let mut generation = self.commit(generation, &plan.switch)?;
+        for unused in &plan.clear {
+            generation = match self.commit(generation, unused) {
+                // The new rules are in force all the same.
+                Err(Failure::Refused(refusals)) => {
+                    warn_of_unused(refusals);
+                    generation
                 }
-                Ok(())
-            }
-            result => result.map(drop),
+                result => result?,
+            };
         }
+        Ok(())
     }
 
     /// Commits a step, in several transactions where one does not take it: elements of sets that no rule asks yet, for of rules
@@ -134,5 +133,14 @@ impl<'a> Change<'a> {
         if let Err(error) = taken_back {
             log::warn!("sets of the failed apply stay until the next one: {error}");
         }
+    }
+}
+
+fn warn_of_unused(refusals: Vec<(Label, Reply)>) {
+    for (label, reply) in refusals {
+        let (operation, reason) = (label.operation, reason(&reply));
+        log::warn!(
+            "the kernel refused to {operation}: {reason}; no rule uses that, and the next apply tries again"
+        );
     }
 }

@@ -1,11 +1,12 @@
 //! What has to be done so that the table in the kernel becomes the one that is wanted. Pure code.
 //!
-//! It takes up to three transactions. The first adds and fills the sets that are not there yet, which no rule asks until then;
-//! the second changes the rules; the third deletes what no rule uses any more. Never two of these in one:
+//! It takes up to four transactions. The first adds and fills the sets that are not there yet, which no rule asks until then;
+//! the second changes the rules; the third deletes the sets that no rule uses any more, and the fourth what else is unused. Never two
+//! of these in one:
 //!
 //! - Kernels that look interval sets up in an array (`nft_array`: Linux 7.0 to 7.2, and the stable releases of 6.18) publish a set's
 //!   array after they have turned to the new rules. A set that comes with the rules which ask it is empty for a while.
-//! - Linux 4.15 refuses (EBUSY) to delete in one transaction a set or counter and the last rule that uses it.
+//! - Linux 4.15 refuses (EBUSY) to delete a set, counter or chain in one transaction with the last rule, or the map, that uses it.
 //! - To change a set in place makes kernels up to 6.12 lose look-ups for a moment.
 //!
 //! Whatever differs, the second transaction flushes all rules and adds them again, so that the same few lines serve every
@@ -31,11 +32,19 @@ pub(crate) struct Plan<'a> {
     pub(crate) fill: Vec<Operation<'a>>,
     /// Changes the rules.
     pub(crate) switch: Vec<Operation<'a>>,
-    /// Deletes what no rule uses.
-    pub(crate) clear: Vec<Operation<'a>>,
+    /// Deletes what no rule uses: the sets, and then what maps, which are sets, may have used.
+    pub(crate) clear: [Vec<Operation<'a>>; 2],
     /// Sets that rules ask and that hold something else than their names say. They can't be changed in place, and stand where
     /// others have to be.
     pub(crate) taken: Vec<&'a str>,
+}
+
+impl<'a> Plan<'a> {
+    /// The operations of each transaction.
+    pub(crate) fn transactions(&self) -> [&[Operation<'a>]; 4] {
+        let [sets, others] = &self.clear;
+        [&self.fill, &self.switch, sets, others]
+    }
 }
 
 /// One step of a transaction.
@@ -91,7 +100,8 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
         differences(live, wanted)
     };
     let sets = Sets { live, wanted, filled, asked: live.asked_sets() };
-    let mut plan = Plan { clear: sets.clear(), ..Plan::default() };
+    let mut plan = Plan::default();
+    let mut unused = Vec::new();
     if differences.iter().any(|difference| !difference.is_harmless()) {
         plan.fill = sets.fill();
         plan.taken = sets.taken();
@@ -101,9 +111,9 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
             plan.fill.extend(flushes());
         }
         plan.switch = flushes().chain(switch(Some(live), wanted)).collect();
-        plan.clear.extend(clear(live, wanted));
+        unused = clear(live, wanted);
     }
-    Plan { differences, ..plan }
+    Plan { differences, clear: [sets.clear(), unused], ..plan }
 }
 
 /// Where there is no table.
@@ -236,7 +246,7 @@ fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> 
         .collect()
 }
 
-/// What no rule uses any more, but for sets: those may be used by maps, which are sets.
+/// What no rule uses any more, but for sets.
 fn clear<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
     let is_stale = |own: &&dump::Chain| !wanted.chains.iter().any(|chain| own.name.is(chain.name));
     let chains = live.chains.iter().filter(is_stale).map(|chain| Operation::DeleteChain(&chain.name));
@@ -351,8 +361,8 @@ mod tests {
 
     /// The operations of each transaction.
     fn steps_to(live: Option<&Live>, wanted: &Wanted, filled: &BTreeSet<String>) -> Vec<String> {
-        let Plan { fill, switch, clear, .. } = plan(live, wanted, filled);
-        let steps = [fill, switch, clear].into_iter().filter(|step| !step.is_empty());
+        let plan = plan(live, wanted, filled);
+        let steps = plan.transactions().into_iter().filter(|step| !step.is_empty());
         steps.map(|step| step.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).collect()
     }
 
@@ -407,7 +417,7 @@ mod tests {
             change(&mut live.sets[0]);
             let (wanted, filled) = (wanted(), BTreeSet::new());
             let plan = plan(Some(&live), &wanted, &filled);
-            assert!(plan.fill.is_empty() && plan.clear.is_empty());
+            assert!(plan.fill.is_empty() && plan.clear.concat().is_empty());
             plan.taken == ["hosts"]
         };
         assert!(change(|set| set.userdata = vec![2]));

@@ -2,6 +2,7 @@
 
 mod apply;
 mod failures;
+mod order;
 mod others;
 mod round_trip;
 
