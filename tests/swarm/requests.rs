@@ -1,6 +1,5 @@
 //! A client that goes on asking while a test does something to the firewall: each of its requests must be answered.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -76,7 +75,7 @@ fn ask(client: &Netns, place: SocketAddr, name: &str, state: &State) -> Vec<Stri
 
 /// How often the kernel had to send a SYN again (`TCPSynRetrans`): where time-outs are long, a lost one would not show.
 fn resent(client: &Netns) -> Result<u64> {
-    let text = client.run(|| fs::read_to_string("/proc/thread-self/net/netstat"))?;
+    let text = client.read("net/netstat")?;
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = lines.next().zip(lines.next()).context("no TcpExt")?;
     let mut pairs = names.split_whitespace().zip(values.split_whitespace());

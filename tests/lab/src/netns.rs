@@ -158,7 +158,7 @@ fn sysctl_path(name: &str) -> PathBuf {
 }
 
 /// A file of the calling thread in `/proc`. Not by `thread-self`, which came with Linux 3.17.
-fn of_thread(file: &str) -> PathBuf {
+pub(crate) fn of_thread(file: &str) -> PathBuf {
     Path::new("/proc/self/task").join(gettid().to_string()).join(file)
 }
 

@@ -101,7 +101,7 @@ impl Programs {
         for program in ["dockerd", "docker"] {
             find(program)?;
         }
-        variant.suffix().map_or(Ok(()), |suffix| find(&format!("iptables-{suffix}")).map(drop))
+        variant.suffix().map_or(Ok(()), |suffix| of_variant("iptables", suffix, "").map(drop))
     }
 
     /// Those for a lab with another [`Root`](crate::Root), which has the rest: an error is a reason to skip.

@@ -19,7 +19,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::pivot_root;
 
 use crate::mounts::{Stead, WORK, overlay, set_apart, tmpfs};
-use crate::netns::{Netns, in_thread};
+use crate::netns::{Netns, in_thread, of_thread};
 use crate::programs::{Variant, find, search_path};
 use crate::roots::Root;
 use crate::run::run;
@@ -52,7 +52,7 @@ impl Userland {
         let mounts = in_thread(|| {
             unshare(CloneFlags::CLONE_NEWNS)?;
             set_apart(name)?;
-            File::open("/proc/thread-self/ns/mnt").context("no /proc")
+            File::open(of_thread("ns/mnt")).context("no /proc")
         });
         let mounts = mounts.with_context(|| format!("cannot set {name} apart"))?;
         Ok(Self { mounts: Some(Arc::new(mounts)), path: self.path.clone() })
@@ -110,7 +110,7 @@ fn enter(root: &Root) -> Result<File> {
     fs::create_dir_all("/etc/dockfw")?;
     in_thread(|| {
         pivot_into(root.directory())?;
-        File::open("/proc/thread-self/ns/mnt").context("no /proc")
+        File::open(of_thread("ns/mnt")).context("no /proc")
     })
     .with_context(|| format!("cannot enter {}", root.directory().display()))
 }

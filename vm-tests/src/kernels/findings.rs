@@ -39,6 +39,7 @@ impl Findings {
     pub(super) fn of(row: &Row, tried: &[Engine], steps: &Steps) -> Self {
         let mut findings = Self::default();
         findings.version(row, steps);
+        findings.iptables(row, steps);
         findings.has_array = steps.get("nft-array").is_some_and(|step| step.code() == Some(0));
         let refusals = match steps.get("probe").map(|step| refusals(&step.output)) {
             Some(Ok(refusals)) => refusals,
@@ -61,6 +62,14 @@ impl Findings {
         self.version = said.to_owned();
         if said.is_empty() || !said.starts_with(&row.kernel) {
             self.faults.push(format!("the kernel calls itself {said:?} and not {}", row.kernel));
+        }
+    }
+
+    fn iptables(&mut self, row: &Row, steps: &Steps) {
+        let Some(wanted) = &row.iptables else { return };
+        let said = steps.get("iptables").map_or("", |step| step.output.trim());
+        if !said.starts_with(&format!("iptables v{wanted}")) {
+            self.faults.push(format!("the system's iptables calls itself {said:?} and not {wanted}"));
         }
     }
 
@@ -158,6 +167,7 @@ mod tests {
             suite: None,
             kernel: "6.1".to_owned(),
             engines: engines.to_vec(),
+            iptables: None,
         }
     }
 
@@ -210,6 +220,17 @@ mod tests {
         assert_eq!(of(&said()).faults, ["compat can't be used: sets of ipset: no module"]);
         let findings = of(&said().replace("\"no module\"", "null"));
         assert_eq!((findings.faults.len(), findings.engines.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_systems_own_iptables_must_be_the_one_of_its_row() {
+        let row = Row { iptables: Some("1.6.1".to_owned()), ..row(&[Engine::Native]) };
+        let with = |version: &str| {
+            faults(&row, &format!("{}@@begin iptables\n{version}\n@@end iptables 0 9\n", said()))
+        };
+        assert_eq!(with("iptables v1.6.1"), [""; 0]);
+        assert_eq!(with("iptables v1.8.9 (legacy)").len(), 1);
+        assert_eq!(faults(&row, &said()).len(), 1);
     }
 
     #[test]

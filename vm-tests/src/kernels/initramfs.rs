@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{busybox, run};
 
+use super::kernel::Kernel;
 use super::oracle::Floors;
 use super::rows::{Engine, Row};
 use super::{modules, policies};
@@ -43,15 +44,18 @@ impl Base {
     }
 
     /// The whole for a row: archives one after the other are one to the kernel.
-    pub(crate) fn with_modules(
+    pub(crate) fn with_kernel(
         &self,
         row: &Row,
         tried: &[Engine],
-        modules: &Path,
+        kernel: &Kernel,
         directory: &Path,
     ) -> Result<PathBuf> {
         let root = directory.join("modules");
-        modules::take(modules, &root)?;
+        modules::take(&kernel.modules, &root)?;
+        if let Some(system) = &kernel.system {
+            take_system(system, &root)?;
+        }
         let engines = tried.iter().map(|engine| {
             let Floors { applies, packets } = Floors::of(row, *engine);
             format!("{} {} {applies} {packets}\n", engine.name(), engine.backend())
@@ -89,6 +93,21 @@ fn take_plugins(root: &Path) -> Result<()> {
     let target = root.join(plugins.trim_start_matches('/'));
     fs::create_dir_all(&target)?;
     run(Command::new("sh").args(["-ec", "cp \"$1\"/*.so \"$2\"", "sh", plugins]).arg(target)).map(drop)
+}
+
+/// What of a system's root file system its programs may need.
+const OF_SYSTEM: &str = "bin sbin lib lib64 usr/bin usr/sbin usr/lib usr/lib64";
+
+/// The system's own programs, which `guest/init` puts in the place of those that this machine brings. Without the kernel's modules.
+fn take_system(system: &Path, root: &Path) -> Result<()> {
+    let target = root.join("system");
+    fs::create_dir_all(&target)?;
+    let script = format!(
+        "cd \"$1\"; tar -c --exclude=lib/modules $(ls -d {OF_SYSTEM} 2>/dev/null) | tar -x -C \"$2\""
+    );
+    let mut command = Command::new("sh");
+    command.args(["-ec", &script, "sh"]).arg(system).arg(&target);
+    run(&mut command).with_context(|| format!("cannot take {}", system.display())).map(drop)
 }
 
 /// Where the kernel and programs look for what is in the kit.

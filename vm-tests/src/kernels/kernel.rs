@@ -15,6 +15,8 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// `lib/modules/VERSION`.
     pub(crate) modules: PathBuf,
+    /// The root of a system that has this kernel, where its programs are to be used.
+    pub(crate) system: Option<PathBuf>,
 }
 
 /// The kernel of a row; an error is a reason to skip it.
@@ -23,7 +25,10 @@ pub(crate) fn of(row: &Row) -> Result<Kernel> {
     if let Some(suite) = &row.suite {
         fetch::fetch(suite, &directory)?;
     }
-    Kernel::at(&directory, &row.name)
+    let kernel = Kernel::at(&directory, &row.name)?;
+    let system = row.iptables.is_some().then(|| directory.join("root"));
+    ensure!(system.as_ref().is_none_or(|root| root.is_dir()), "no kernels/{}/root in DOCKFW_VMS", row.name);
+    Ok(Kernel { system, ..kernel })
 }
 
 impl Kernel {
@@ -36,7 +41,7 @@ impl Kernel {
         let [version] = versions.as_slice() else {
             anyhow::bail!("kernels/{row}/lib/modules in DOCKFW_VMS holds {} kernels'", versions.len());
         };
-        Ok(Self { image, modules: version.path() })
+        Ok(Self { image, modules: version.path(), system: None })
     }
 
     /// As `uname -r` says it.

@@ -104,7 +104,7 @@ impl Kernels {
 }
 
 fn run(row: &Row, tried: &[Engine], kernel: &Kernel, base: &Base, directory: &Path) -> Result<Findings> {
-    let initramfs = base.with_modules(row, tried, &kernel.modules, &empty(directory)?)?;
+    let initramfs = base.with_kernel(row, tried, kernel, &empty(directory)?)?;
     let ended = machine::run(kernel, &initramfs, directory)?;
     fs::remove_file(initramfs)?;
     let steps = Steps::read(&ended.results);

@@ -206,6 +206,7 @@ mod tests {
             suite: suite.map(str::to_owned),
             kernel: String::new(),
             engines: vec![Engine::Native],
+            iptables: None,
         };
         let took = Some(Duration::from_millis(1250));
         let counts = Some(Counts { applies: 51, packets: 20_000, wrong: 0 });

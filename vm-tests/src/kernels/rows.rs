@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) kernel: String,
     /// The engines that must work with it; the others must be refused.
     pub(crate) engines: Vec<Engine>,
+    /// What the version of the system's own iptables begins with, where that is to be used.
+    pub(crate) iptables: Option<String>,
 }
 
 /// An engine.
