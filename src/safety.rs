@@ -106,9 +106,16 @@ fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> 
 }
 
 fn open_to_containers(policy: &Policy, service: Service) -> bool {
+    opens_host(policy, service, |from| {
+        matches!(from, Source::Everyone | Source::These { containers: true, .. })
+    })
+}
+
+/// Whether a rule lets sources of which this holds reach a service at an address of this host.
+fn opens_host(policy: &Policy, service: Service, lets: impl Fn(&Source) -> bool) -> bool {
     policy.allow.iter().any(|rule| {
-        let inside = matches!(rule.from, Source::Everyone | Source::These { containers: true, .. });
-        inside && rule.to != Target::Container && offers(&rule.services, service)
+        let answered_here = !matches!(rule.to, Target::Container | Target::Forward);
+        answered_here && offers(&rule.services, service) && lets(&rule.from)
     })
 }
 

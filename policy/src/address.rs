@@ -133,6 +133,11 @@ impl<A: Address> Range<A> {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
+
+    /// Whether all of `other` is in the range.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
 }
 
 /// A number whose low `bits` bits are set.
@@ -225,6 +230,15 @@ impl AddressRange {
         match (self, address) {
             (Self::V4(range), IpAddr::V4(address)) => range.contains(address),
             (Self::V6(range), IpAddr::V6(address)) => range.contains(address),
+            _ => false,
+        }
+    }
+
+    /// Whether all of `other` is in the range.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4(range), Self::V4(other)) => range.covers(other),
+            (Self::V6(range), Self::V6(other)) => range.covers(other),
             _ => false,
         }
     }

@@ -14,7 +14,7 @@ mod scalars;
 
 use std::collections::BTreeMap;
 
-use crate::address::{AddressRange, AddressSet};
+use crate::address::AddressSet;
 use crate::config::{Config, List};
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources, is_printable, quoted};
 use crate::load::{Files, Strictness};
@@ -79,7 +79,7 @@ impl<'a> Resolver<'a> {
         let Some(list) = self.config.blocked.as_ref().filter(|_| !policy.blocked.is_empty()) else { return };
         let lost = policy.trusted.ranges().find_map(|trusted| {
             let blocked = policy.blocked.first_overlap(&trusted)?;
-            covers(&blocked, &trusted).then_some((trusted, blocked))
+            blocked.covers(&trusted).then_some((trusted, blocked))
         });
         if let Some((trusted, blocked)) = lost {
             let message = format!("{trusted} is trusted, but {blocked} is blocked");
@@ -102,19 +102,6 @@ impl<'a> Resolver<'a> {
         if !self.config.is_incomplete {
             self.errors.push_with(diagnostic);
         }
-    }
-}
-
-/// Whether all of `narrow` is in `wide`.
-fn covers(wide: &AddressRange, narrow: &AddressRange) -> bool {
-    match (wide, narrow) {
-        (AddressRange::V4(wide), AddressRange::V4(narrow)) => {
-            wide.contains(narrow.first()) && wide.contains(narrow.last())
-        }
-        (AddressRange::V6(wide), AddressRange::V6(narrow)) => {
-            wide.contains(narrow.first()) && wide.contains(narrow.last())
-        }
-        _ => false,
     }
 }
 

@@ -86,9 +86,10 @@ impl<'a> Change<'a> {
     }
 
     fn carry_out(&mut self, generation: Generation, plan: &Plan<'_>) -> Result<(), Failure> {
-        let generation = self.commit(generation, &plan.fill)?;
-        let mut generation = self.commit(generation, &plan.switch)?;
-        for unused in &plan.clear {
+        let [fill, switch, unused @ ..] = plan.transactions();
+        let generation = self.commit(generation, fill)?;
+        let mut generation = self.commit(generation, switch)?;
+        for unused in unused {
             generation = match self.commit(generation, unused) {
                 // The new rules are in force all the same.
                 Err(Failure::Refused(refusals)) => {

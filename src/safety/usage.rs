@@ -3,17 +3,18 @@
 //! Pure: what is in use was read by others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use dockfw_policy::address::{AddressRange, AddressSet};
 use dockfw_policy::compile::compile;
-use dockfw_policy::policy::Policy;
+use dockfw_policy::policy::{Policy, Source};
 use dockfw_policy::ruleset::Hook;
 use dockfw_policy::service::{PortRange, Service, Transport};
 use dockfw_policy::walk::{
     Connection, Interface, Packet, Path, Payload, Sender, USUAL_HOP_LIMIT, Verdict, explain,
 };
 
-use super::{Objection, fits, open_to_containers};
+use super::{Objection, fits, open_to_containers, opens_host};
 use crate::host::conntrack::Flow;
 use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
@@ -30,6 +31,8 @@ const NTP: u16 = 123;
 pub(crate) struct Usage {
     /// What containers use of the host's processes, each with the process if it is known.
     pub(crate) by_containers: BTreeMap<Service, Option<String>>,
+    /// The same of neighbours on networks that the policy trusts, who use link-local addresses of IPv6.
+    pub(crate) by_neighbours: BTreeMap<Service, Option<String>>,
     /// The indexes of interfaces from whose networks the host passed something on.
     pub(crate) routed: BTreeSet<u32>,
     /// The interfaces by which DHCP servers of this host answer; nothing: by any.
@@ -65,6 +68,10 @@ impl<'a> Survey<'a> {
             }
             return;
         }
+        if is_link_local(from) {
+            self.add_neighbour(transport, dialled);
+            return;
+        }
         let Some(link) = self.link_of(from) else { return };
         let is_docker = self.is_dockers(link);
         let answers = reply.source.ip();
@@ -76,6 +83,27 @@ impl<'a> Survey<'a> {
         } else if is_docker && reply.source == dialled {
             self.used_by_containers(transport, dialled.port(), None);
         }
+    }
+
+    /// By which interface it came, the address tells that it dialled: each interface has one of its own.
+    fn add_neighbour(&mut self, transport: Transport, dialled: SocketAddr) {
+        let Some(link) = self.links.iter().find(|link| link.addresses.contains(&dialled.ip())) else {
+            return;
+        };
+        let service = Service::Ports(transport, single(dialled.port()));
+        let used = match () {
+            () if self.is_dockers(link) => &mut self.usage.by_containers,
+            () if self.trusts_network_of(link) => &mut self.usage.by_neighbours,
+            () => return,
+        };
+        used.entry(service).or_insert(None);
+    }
+
+    fn trusts_network_of(&self, link: &Link) -> bool {
+        let trusted = &self.policy.trusted;
+        link.networks
+            .iter()
+            .any(|network| trusted.first_overlap(network).is_some_and(|own| own.covers(network)))
     }
 
     /// Takes the sockets that wait for others into account.
@@ -90,7 +118,8 @@ impl<'a> Survey<'a> {
                 self.used_by_containers(listener.transport, listener.port, None);
             }
             let service = Service::Ports(listener.transport, single(listener.port));
-            if let Some(name) = self.usage.by_containers.get_mut(&service) {
+            let used = [&mut self.usage.by_containers, &mut self.usage.by_neighbours];
+            for name in used.into_iter().filter_map(|used| used.get_mut(&service)) {
                 *name = listener.holder.as_ref().map(|holder| holder.name.clone()).or(name.take());
             }
         }
@@ -130,29 +159,53 @@ fn single(port: u16) -> PortRange {
     PortRange::single(port).unwrap_or(PortRange::ALL)
 }
 
-/// What containers and the host itself would lose, with the lines to write.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// What containers, neighbours and the host itself would lose, with the lines to write.
 pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<String> {
-    lost_to_containers(policy, usage).into_iter().chain(needed_and_blocked(policy, usage)).collect()
+    let lost = lost_to_containers(policy, usage).into_iter().chain(lost_to_neighbours(policy, usage));
+    lost.chain(needed_and_blocked(policy, usage)).collect()
 }
 
 fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<String> {
-    let lost: Vec<_> =
-        usage.by_containers.iter().filter(|(service, _)| !open_to_containers(policy, **service)).collect();
-    let name = |(service, process): &(&Service, &Option<String>)| match process {
-        Some(process) => format!("{service} ({process})"),
-        None => service.to_string(),
+    let lost = usage.by_containers.iter().filter(|(service, _)| !open_to_containers(policy, **service));
+    let (names, services) = listed(lost)?;
+    Some(format!(
+        "containers use these ports of this host, and can't reach them under this policy: {names}\n  \
+         a rule that lets them:\n    [[allow]]\n    name  = \"this host for containers\"\n    \
+         from  = [\"containers\"]\n    ports = [{services}]\n    to    = \"host\""
+    ))
+}
+
+/// Their networks are trusted, and these addresses are none of those.
+fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<String> {
+    // RFC 4291, section 2.5.6.
+    let all = AddressRange::network_of(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
+    let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
+    let lets = |from: &Source| match from {
+        Source::Everyone => true,
+        Source::These { addresses, .. } => holds(addresses),
     };
-    let names: Vec<_> = lost.iter().map(name).collect();
-    let services: Vec<_> = lost.iter().map(|(service, _)| format!("\"{service}\"")).collect();
-    (!lost.is_empty()).then(|| {
-        format!(
-            "containers use these ports of this host, and can't reach them under this policy: {}\n  \
-             a rule that lets them:\n    [[allow]]\n    name  = \"this host for containers\"\n    \
-             from  = [\"containers\"]\n    ports = [{}]\n    to    = \"host\"",
-            names.join(", "),
-            services.join(", ")
-        )
-    })
+    let is_lost = |service: Service| !holds(&policy.trusted) && !opens_host(policy, service, lets);
+    let (names, services) = listed(usage.by_neighbours.iter().filter(|(service, _)| is_lost(**service)))?;
+    Some(format!(
+        "neighbours on a trusted network use these ports of this host by IPv6 link-local addresses, which are in no list: {names}\n  \
+         a rule that lets them, and every other neighbour and container:\n    [[allow]]\n    name  = \"this host for neighbours\"\n    \
+         from  = [\"fe80::/10\"]\n    ports = [{services}]\n    to    = \"host\""
+    ))
+}
+
+/// Services as people name them, with the process if it is known, and as a policy has them. Nothing where there are none.
+fn listed<'u>(services: impl Iterator<Item = (&'u Service, &'u Option<String>)>) -> Option<(String, String)> {
+    let (names, texts): (Vec<_>, Vec<_>) = services
+        .map(|(service, process)| {
+            let process = process.as_ref().map(|process| format!(" ({process})"));
+            (format!("{service}{}", process.unwrap_or_default()), format!("\"{service}\""))
+        })
+        .unzip();
+    (!names.is_empty()).then(|| (names.join(", "), texts.join(", ")))
 }
 
 /// Nothing comes in from a blocked address, answers included.
@@ -281,6 +334,10 @@ mod tests {
         assert!(said[0].contains("5432/tcp (own), 8123/tcp (own), 53/udp\n"), "{}", said[0]);
         let rule = said[0].split_once("[[allow]]").unwrap().1;
         assert_eq!(notes(&policy(&format!("{TRUSTED}[[allow]]{rule}")), &usage), [""; 0]);
+        for elsewhere in ["container", "forward"] {
+            let rule = rule.replace("\"host\"", &format!("\"{elsewhere}\""));
+            assert_eq!(notes(&policy(&format!("{TRUSTED}[[allow]]{rule}")), &usage).len(), 1, "{elsewhere}");
+        }
     }
 
     #[test]
@@ -299,6 +356,36 @@ mod tests {
         let from_uplink = flow(Transport::Tcp, "192.0.2.7:40000", "172.17.0.2:80");
         let outwards = flow(Transport::Tcp, "192.0.2.1:40000", "198.51.100.7:443");
         assert_eq!(found(TRUSTED, &[own, from_uplink, outwards], &[]).routed, [].into());
+    }
+
+    #[test]
+    fn what_neighbours_use_by_link_local_addresses_is_named_where_their_network_is_trusted() {
+        let links = |mut links: Vec<Link>| {
+            for (link, address) in [(20, "fe80::20"), (3, "fe80::3")] {
+                let link = links.iter_mut().find(|own| own.index == link).unwrap();
+                link.addresses.push(address.parse().unwrap());
+                link.networks.push("fe80::/64".parse().unwrap());
+            }
+            links
+        };
+        let said = |text: &str, to: &str| {
+            let (policy, links) = (policy(text), links(router()));
+            let mut survey = Survey::of(&policy, &links, BTreeMap::new());
+            survey.add_flow(flow(Transport::Tcp, "[fe80::7]:40000", to));
+            survey.add_listeners(&[listener(Transport::Tcp, "::", 22, None)]);
+            notes(&policy, &survey.finish(&[]))
+        };
+        let trusted = "trusted = [\"192.168.50.0/24\"]\n";
+        let named = said(trusted, "[fe80::20]:22");
+        assert_eq!(named.len(), 1, "{named:?}");
+        assert!(named[0].contains("neighbours on a trusted network") && named[0].contains("22/tcp (own)\n"));
+        let rule = named[0].split_once("[[allow]]").unwrap().1;
+        assert_eq!(said(&format!("{trusted}[[allow]]{rule}"), "[fe80::20]:22"), [""; 0]);
+        for text in [TRUSTED, "trusted = [\"192.168.50.7\"]\n"] {
+            assert_eq!(said(text, "[fe80::20]:22"), [""; 0], "their network is not trusted");
+        }
+        assert!(said(trusted, "[fe80::3]:22")[0].starts_with("containers use"), "by docker0");
+        assert_eq!(said("trusted = [\"192.168.50.0/24\", \"fe80::/10\"]\n", "[fe80::20]:22"), [""; 0]);
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn trials(obstacle: Option<&str>) -> Vec<Trial> {
             let name = format!("{}::{variant_name}", choice.name());
             let obstacle = obstacle.map(str::to_owned).or_else(|| choice.obstacle(variant));
             let lab = choice.lab(variant.clone(), Some(program()));
-            for engine in engines(&variant, only_usual) {
+            for engine in engines(variant, only_usual) {
                 let settings = settings(&choice, &lab);
                 let settings = || settings.iter().filter(|setting| setting.engine == *engine);
                 let cases = CASES.iter().filter(|case| case.is_for(choice.is_on_nftables()));

@@ -1,9 +1,12 @@
 //! `dockfw check` names what on this host bears on the policy: each is really there, and nothing is named that is not.
 
+use std::net::IpAddr;
+
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::wait_until;
+use dockfw_lab::{Packet, wait_until};
 
 use super::SOURCES;
+use super::forged::link_local_of;
 use super::interfaces::is_refused;
 use super::networks::segments;
 use crate::expect::Expectations;
@@ -127,6 +130,19 @@ pub(super) fn names_what_is_in_use(world: &World<'_>, setting: Setting) -> Resul
     let outcome = told();
     world.lab.host.ip(&["link delete lan1"])?;
     outcome
+}
+
+/// A neighbour on a trusted network may well use an address that is in no list.
+pub(super) fn names_neighbours(world: &World<'_>, setting: Setting) -> Result<()> {
+    world.remove()?;
+    run(world, "conntrack -F 2>/dev/null")?;
+    let own = link_local_of(world)?;
+    let packet = Packet::udp("fe80::99".parse::<IpAddr>()?, own, 9000, 1, "neighbour");
+    world.lab.untrusted.sender_to(&world.lab.host)?.send(&packet)?;
+    let policy = SOURCES.replace("trusted = [", "trusted = [\"192.0.2.0/24\", ");
+    let said = String::from_utf8_lossy(&world.apply(setting, &policy)?.stderr).into_owned();
+    ensure!(said.contains("neighbours on a trusted network") && said.contains("9000/udp"), "it said {said}");
+    Ok(())
 }
 
 pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {

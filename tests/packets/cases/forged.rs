@@ -187,7 +187,7 @@ pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
 }
 
 /// The host's link-local address on its first segment.
-fn link_local_of(world: &World<'_>) -> Result<IpAddr> {
+pub(super) fn link_local_of(world: &World<'_>) -> Result<IpAddr> {
     let shown = world.lab.host.shell("ip -6 -oneline address show dev eth0 scope link")?;
     let address = shown.split_whitespace().nth(3).and_then(|address| address.split('/').next());
     Ok(address.context("eth0 has no link-local address")?.parse()?)

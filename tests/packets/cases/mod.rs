@@ -341,6 +341,7 @@ pub(crate) const CASES: &[Case] = &[
     case("S1", "interfaces outside of filtered are let through and named", interfaces::not_filtered),
     case("check", "check names what bears on the policy, and nothing else", checks::names_what_is_there),
     case("check S7", "what is in use is named before it is lost", checks::names_what_is_in_use),
+    case("check", "what neighbours use is named before it is lost", checks::names_neighbours),
     case("check", "check names chains of nftables that bear on the policy", checks::names_chains)
         .needs(Need::NfTables),
     case("S1 S2 status", "status says who reaches what", status::says_who_reaches_what),
