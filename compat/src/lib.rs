@@ -31,6 +31,7 @@ pub use host::docker_chains;
 use normal::Protocols;
 use plan::{Live, plan};
 use saved::Tables;
+pub use saved::words;
 pub use tools::savers;
 
 /// What is known of this host already, or is found out without programs.

@@ -21,7 +21,7 @@ use crate::host::routes::Route;
 
 pub(crate) use others::Objection;
 use others::Surroundings;
-use situation::{Unclear, situation};
+use situation::{Situation, Unclear, situation};
 pub(crate) use target::{Kind, Target};
 use ways::Walked;
 pub(crate) use ways::Way;
@@ -130,35 +130,49 @@ pub(crate) fn explain(
     };
     let verdict = first.verdict();
     let is_same = ways.iter().all(|way| way.verdict() == verdict);
-    let is_all_read = facts.others.unreadable.is_empty();
-    let objections = match verdict {
+    let others = match verdict {
         Verdict::Pass => {
             let read = surroundings.objections(&situation, question, &arrival, &ways);
-            let unread = || others::by_version(&situation, question, &first.target, facts);
-            if is_all_read {
-                read
-            } else {
-                read.into_iter().map(Objection::doubted).chain(unread()).collect()
-            }
+            doubted_where_unread(read, facts, || {
+                others::by_version(&situation, question, &first.target, facts)
+            })
         }
         Verdict::Drop => Vec::new(),
     };
     Ok(Explanation {
         verdict,
-        is_certain: is_same && arrival.unknown.is_empty() && is_all_read,
+        is_certain: is_same && arrival.unknown.is_empty() && facts.others.unreadable.is_empty(),
         hooks: first.decisions.iter().map(|one| told(rules.ruleset, one, &first.packet)).collect(),
-        packet: Asked {
+        packet: Asked::new(question, &situation, &first.target),
+        target: first.target.clone(),
+        ways: ways.iter().map(Walked::told).collect(),
+        others,
+    })
+}
+
+/// Where tables could not be read, what was read may not be all: what is known of Docker's version is added.
+fn doubted_where_unread(
+    read: Vec<Objection>,
+    facts: &Facts,
+    by_version: impl FnOnce() -> Option<Objection>,
+) -> Vec<Objection> {
+    if facts.others.unreadable.is_empty() {
+        return read;
+    }
+    read.into_iter().map(Objection::doubted).chain(by_version()).collect()
+}
+
+impl Asked {
+    fn new(question: &Question, situation: &Situation, target: &Target) -> Self {
+        Self {
             from: question.from,
             from_is_own: situation.from_is_own,
             to: situation.to,
             port: question.service,
             incoming: situation.incoming.name.clone(),
-            outgoing: first.target.outgoing.as_ref().map(|link| link.name.clone()),
-        },
-        target: first.target.clone(),
-        ways: ways.iter().map(Walked::told).collect(),
-        others: objections,
-    })
+            outgoing: target.outgoing.as_ref().map(|link| link.name.clone()),
+        }
+    }
 }
 
 fn told(ruleset: &Ruleset, decision: &Decision<'_>, packet: &Packet) -> HookVerdict {

@@ -1,6 +1,7 @@
 //! Rules of iptables, as `iptables-restore` reads and `iptables-save` or `iptables -S` write them.
 
-use dockfw_compat::old::{CHAINS, OldRule, words};
+use dockfw_compat::old::{CHAINS, OldRule};
+use dockfw_compat::words;
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::service::Service;
 use ipnetwork::Ipv4Network;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dockfw_compat::old::words;
+use dockfw_compat::words;
 use dockfw_policy::address::{AddressError, AddressRange};
 use dockfw_policy::resolve::advice;
 

@@ -26,8 +26,6 @@ use layout::Layout;
 pub(crate) use layout::is_old_filters;
 pub use rule::OldRule;
 
-pub use crate::saved::words;
-
 /// The set that the old layout lets in.
 pub const SET: &str = "ip_allow";
 

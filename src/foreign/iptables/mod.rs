@@ -2,15 +2,14 @@
 
 mod condition;
 mod target;
-mod words;
 
+use dockfw_compat::words;
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Hook;
 
 use super::{Answer, Chain, Hooked, Rule as AnyRule, Step, Table, Verdict, View};
 use condition::Asked;
 use target::Target;
-use words::words;
 
 use crate::text::printable;
 

@@ -113,33 +113,57 @@ fn expression(item: Attribute<'_>) -> Expression {
 }
 
 fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
+    written(name, data)
+        .or_else(|| loaded(name, data))
+        .or_else(|| computed(name, data))
+        .or_else(|| translated(name, data))
+        .or_else(|| decisive(name, data))
+}
+
+/// What writes to the packet or to what belongs to it: it has a register to take that from.
+fn written(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
+    match name {
+        b"meta" if data.number(3).is_some() && data.number(2) == Some(MARK_KEY) => Some(Expression::Mark),
+        b"meta" if data.number(3).is_some() => Some(Expression::Harmless),
+        b"ct" if data.number(4).is_some() => Some(Expression::Harmless),
+        b"payload" if data.number(5).is_some() => Some(Expression::Harmless),
+        _ => None,
+    }
+}
+
+/// What loads a register with something of the packet.
+fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
-    let value = |kind| Attributes(data.value(kind)).find(VALUE).map(|value| value.value.to_vec());
-    let size = |kind| Some(data.number(kind)? as usize);
-    Some(match name {
-        // One that writes has a register to take it from.
-        b"meta" if number(3).is_some() => {
-            if number(2) == Some(MARK_KEY) {
-                Expression::Mark
-            } else {
-                Expression::Harmless
-            }
+    let (what, register, size) = match name {
+        b"meta" => (Load::Meta(number(2)?), number(1)?, 4),
+        b"ct" => (Load::Ct(number(2)?), number(1)?, 4),
+        b"payload" => {
+            let what = Load::Payload { base: number(2)?, offset: size_of(data, 3)? };
+            (what, number(1)?, size_of(data, 4)?)
         }
-        b"ct" if number(4).is_some() => Expression::Harmless,
-        b"payload" if number(5).is_some() => Expression::Harmless,
-        b"meta" => load(Load::Meta(number(2)?), number(1)?, 4),
-        b"ct" => load(Load::Ct(number(2)?), number(1)?, 4),
-        b"payload" => load(Load::Payload { base: number(2)?, offset: size(3)? }, number(1)?, size(4)?),
         b"fib" if number(2) == Some(ADDRESS_TYPE) => {
             let of_source = number(3).unwrap_or(0) & OF_SOURCE != 0;
-            load(Load::AddressType { of_source }, number(1)?, 4)
+            (Load::AddressType { of_source }, number(1)?, 4)
         }
         b"fib" if number(3).unwrap_or(0) & (OF_SOURCE | WITH_INTERFACE) == OF_SOURCE | WITH_INTERFACE => {
-            load(Load::WayBack { by_name: number(2) == Some(INTERFACE_NAME) }, number(1)?, 4)
+            (Load::WayBack { by_name: number(2) == Some(INTERFACE_NAME) }, number(1)?, 4)
         }
         b"fib" | b"rt" | b"socket" | b"osf" | b"xfrm" | b"tunnel" | b"numgen" | b"hash" | b"exthdr" => {
-            load(Load::Unknown, register_of(name, data)?, 4)
+            (Load::Unknown, register_of(name, data)?, 4)
         }
+        b"bitwise" if number(6).unwrap_or(MASK_XOR) != MASK_XOR => {
+            (Load::Unknown, number(2)?, size_of(data, 3)?)
+        }
+        _ => return None,
+    };
+    Some(load(what, register, size))
+}
+
+/// What works on registers: compares them, changes them, looks them up.
+fn computed(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
+    let number = |kind| data.number(kind);
+    let value = |kind| Attributes(data.value(kind)).find(VALUE).map(|value| value.value.to_vec());
+    Some(match name {
         b"cmp" => Expression::Compare { register: number(1)?, how: number(2)?, data: value(3)? },
         b"range" => Expression::Range {
             register: number(1)?,
@@ -147,13 +171,13 @@ fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
             first: value(3)?,
             last: value(4)?,
         },
-        b"bitwise" if number(6).unwrap_or(MASK_XOR) == MASK_XOR => {
-            Expression::Mask { from: number(1)?, to: number(2)?, mask: value(4)?, xor: value(5)? }
-        }
-        b"bitwise" => load(Load::Unknown, number(2)?, size(3)?),
-        b"byteorder" => {
-            Expression::Swap { from: number(1)?, to: number(2)?, length: size(4)?, size: size(5)? }
-        }
+        b"bitwise" => Expression::Mask { from: number(1)?, to: number(2)?, mask: value(4)?, xor: value(5)? },
+        b"byteorder" => Expression::Swap {
+            from: number(1)?,
+            to: number(2)?,
+            length: size_of(data, 4)?,
+            size: size_of(data, 5)?,
+        },
         b"immediate" => immediate(number(1)?, Attributes(data.value(2)))?,
         b"lookup" => Expression::Lookup {
             set: text(data, 1)?,
@@ -161,30 +185,49 @@ fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
             to: number(3),
             is_negated: number(5).unwrap_or(0) & INVERTED != 0,
         },
-        b"nat" => Expression::Translate(Translated {
+        _ => return None,
+    })
+}
+
+fn translated(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
+    let number = |kind| data.number(kind);
+    let translated = match name {
+        b"nat" => Translated {
             is_source: number(1) == Some(SNAT),
             family: number(2),
             addresses: ends(number(3), number(4)),
             ports: ends(number(5), number(6)),
-        }),
-        b"redir" => Expression::Translate(Translated {
-            is_source: false,
-            family: None,
-            addresses: None,
-            ports: ends(number(1), number(2)),
-        }),
-        b"objref" if number(1) == Some(HELPER) => Expression::Helper,
-        b"objref" if number(1).is_some_and(|kind| HARMLESS_OBJECTS.contains(&kind)) => Expression::Harmless,
-        b"notrack" => Expression::Untrack,
-        b"reject" => Expression::Verdict(Verdict::Drop),
-        b"queue" | b"tproxy" | b"synproxy" | b"fwd" => Expression::Decides,
-        b"match" | b"target" if data.find(1).is_some_and(|of| HARMLESS_OF_IPTABLES.contains(&of.text())) => {
-            Expression::Harmless
+        },
+        b"redir" => {
+            Translated { is_source: false, family: None, addresses: None, ports: ends(number(1), number(2)) }
         }
-        b"target" => Expression::Decides,
-        name if HARMLESS.contains(&name) => Expression::Harmless,
-        _ => Expression::Unknown,
-    })
+        _ => return None,
+    };
+    Some(Expression::Translate(translated))
+}
+
+/// What decides about the packet, and what is known to change nothing in that.
+fn decisive(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
+    let object = || data.number(1);
+    match name {
+        b"objref" if object() == Some(HELPER) => Some(Expression::Helper),
+        b"objref" if object().is_some_and(|kind| HARMLESS_OBJECTS.contains(&kind)) => {
+            Some(Expression::Harmless)
+        }
+        b"notrack" => Some(Expression::Untrack),
+        b"reject" => Some(Expression::Verdict(Verdict::Drop)),
+        b"queue" | b"tproxy" | b"synproxy" | b"fwd" => Some(Expression::Decides),
+        b"match" | b"target" if data.find(1).is_some_and(|of| HARMLESS_OF_IPTABLES.contains(&of.text())) => {
+            Some(Expression::Harmless)
+        }
+        b"target" => Some(Expression::Decides),
+        name if HARMLESS.contains(&name) => Some(Expression::Harmless),
+        _ => None,
+    }
+}
+
+fn size_of(data: Attributes<'_>, kind: u16) -> Option<usize> {
+    Some(data.number(kind)? as usize)
 }
 
 /// `NFT_META_MARK`.
