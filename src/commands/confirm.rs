@@ -18,7 +18,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let state = store.read()?;
     let outcome = match (&state.pending, &state.rolled_back) {
         (Some(pending), _) => trial::confirm(&store, &pending.policy.id)?,
-        (None, Some(RolledBack { why, .. })) => Outcome::RolledBack(why.clone()),
+        (None, Some(RolledBack { why, .. })) => Some(Outcome::RolledBack(why.clone())),
         (None, None) if state.confirmed.is_some() => {
             tell("nothing is on trial: the last policy is confirmed already");
             return Ok(Exit::Done);
@@ -26,13 +26,13 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         (None, None) => bail!("nothing is on trial, and no policy was ever applied"),
     };
     match outcome {
-        Outcome::Confirmed => {
+        Some(Outcome::Confirmed) => {
             tell("confirmed");
             Ok(Exit::Done)
         }
-        Outcome::RolledBack(why) => {
+        Some(Outcome::RolledBack(why)) => {
             Err(Stop::new(Exit::NotInForce, format!("too late; the policy was rolled back: {why}")).into())
         }
-        Outcome::Replaced | Outcome::Pending => bail!("another dockfw was faster; look again: dockfw status"),
+        Some(Outcome::Replaced) | None => bail!("another dockfw was faster; look again: dockfw status"),
     }
 }

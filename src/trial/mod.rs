@@ -89,7 +89,11 @@ pub(crate) fn begin(
     };
     let before = Before::read(&store, state.clone());
     store.write(&pending(Now::read()?))?;
-    watcher.arm()?;
+    // Where it can't watch, nothing has changed yet but the record.
+    if let Err(error) = watcher.arm() {
+        store.write(&state)?;
+        return Err(error).context("can't have the policy taken back if nobody confirms it");
+    }
     let mut changes = match candidate.put_in_force(lock) {
         Ok(changes) => changes,
         Err(error) => {
@@ -165,11 +169,9 @@ impl Trial {
     }
 }
 
-/// What became of a trial.
+/// What became of a trial that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It goes on.
-    Pending,
     /// The policy was confirmed.
     Confirmed,
     /// The policy was taken back, for this reason.
@@ -178,11 +180,13 @@ pub(crate) enum Outcome {
     Replaced,
 }
 
-/// What became of the trial of this apply.
-fn outcome(state: &State, id: &str) -> Outcome {
-    if state.pending_of(id).is_some() {
-        return Outcome::Pending;
-    }
+/// What became of the trial of this apply; nothing while it goes on.
+fn outcome(state: &State, id: &str) -> Option<Outcome> {
+    state.pending_of(id).is_none().then(|| ended(state, id))
+}
+
+/// What became of the trial of this apply, which does not go on.
+fn ended(state: &State, id: &str) -> Outcome {
     match (&state.confirmed, &state.rolled_back) {
         (_, Some(rolled_back)) if rolled_back.policy.id == id => Outcome::RolledBack(rolled_back.why.clone()),
         (Some(confirmed), _) if confirmed.id == id => Outcome::Confirmed,
@@ -192,7 +196,7 @@ fn outcome(state: &State, id: &str) -> Outcome {
 
 /// Confirms the policy of this apply, if it still is on trial. Otherwise nothing is changed but that it is taken back
 /// where its time is over.
-pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
+pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     let state = store.read()?;
     let Some(pending) = state.pending_of(id) else { return Ok(outcome(&state, id)) };
@@ -211,16 +215,16 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Outcome> {
 }
 
 /// Takes the policy of this apply back, if it still is on trial.
-fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Outcome> {
+fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     take_back(store, store.read()?, id, why, &lock)
 }
 
 /// Takes the policy of this apply back, if it still is on trial and its time is over.
-fn time_out(store: &Store, id: &str) -> anyhow::Result<Outcome> {
+fn time_out(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     let state = store.read()?;
-    if is_in_time(&state, id)? { Ok(Outcome::Pending) } else { take_back(store, state, id, TIME_OUT, &lock) }
+    if is_in_time(&state, id)? { Ok(None) } else { take_back(store, state, id, TIME_OUT, &lock) }
 }
 
 /// Whether the policy of this apply is on trial, and may still be confirmed.
@@ -230,7 +234,13 @@ fn is_in_time(state: &State, id: &str) -> anyhow::Result<bool> {
 }
 
 /// Takes the policy of this apply back, if it still is on trial by this state.
-fn take_back(store: &Store, state: State, id: &str, why: &str, lock: &Lock) -> anyhow::Result<Outcome> {
+fn take_back(
+    store: &Store,
+    state: State,
+    id: &str,
+    why: &str,
+    lock: &Lock,
+) -> anyhow::Result<Option<Outcome>> {
     let state = match state.pending_of(id) {
         Some(_) => enact::take_back(store, state, why, lock)?.said(),
         None => state,

@@ -11,7 +11,7 @@ use nix::sys::termios::{FlushArg, tcflush};
 use nix::unistd::{getpgrp, read, tcgetpgrp};
 
 use super::vigil::Event;
-use super::{Outcome, Trial, confirm, outcome, roll_back, time_out};
+use super::{Outcome, Trial, confirm, ended, roll_back, time_out};
 use crate::exit::{Exit, Stop};
 use crate::records::Now;
 use crate::talk;
@@ -80,7 +80,7 @@ impl Trial {
         let tick = if is_terminal { PollTimeout::try_from(TICK)? } else { PollTimeout::NONE };
         let outcome = loop {
             let state = self.store.read()?;
-            let Some(pending) = state.pending_of(&self.id) else { break outcome(&state, &self.id) };
+            let Some(pending) = state.pending_of(&self.id) else { break ended(&state, &self.id) };
             self.vigil.set_deadline(pending.deadline_ms)?;
             if is_terminal {
                 show(pending.time_left(&Now::read()?), keyboard.is_some());
@@ -89,8 +89,7 @@ impl Trial {
             let stderr = talk::stderr();
             let input = keyboard.as_ref().map(|_| stdin.as_fd());
             let event = self.vigil.next(input, Some(stderr.as_fd()), tick)?;
-            let outcome = self.answer(event, &mut keyboard)?;
-            if outcome != Outcome::Pending {
+            if let Some(outcome) = self.answer(event, &mut keyboard)? {
                 break outcome;
             }
         };
@@ -100,21 +99,22 @@ impl Trial {
         end(outcome)
     }
 
-    fn answer(&self, event: Event, keyboard: &mut Option<Keyboard>) -> anyhow::Result<Outcome> {
+    /// What the event makes of the trial; nothing where it goes on.
+    fn answer(&self, event: Event, keyboard: &mut Option<Keyboard>) -> anyhow::Result<Option<Outcome>> {
         let roll_back = |why: &str| roll_back(&self.store, &self.id, why);
         match event {
             Event::Deadline => time_out(&self.store, &self.id),
             Event::Signal(signal) => roll_back(cause(signal)),
             Event::Unheard => roll_back("whoever listened to dockfw apply is gone"),
-            Event::Records | Event::Nothing => Ok(Outcome::Pending),
+            Event::Records | Event::Nothing => Ok(None),
             Event::Input(flags) => {
                 match keyboard.as_ref().map_or(Typed::End, |keyboard| keyboard.read(flags)) {
                     Typed::Enter => confirm(&self.store, &self.id),
                     Typed::HungUp => roll_back(cause(Signal::SIGHUP)),
-                    Typed::Something => Ok(Outcome::Pending),
+                    Typed::Something => Ok(None),
                     Typed::End => {
                         *keyboard = None;
-                        Ok(Outcome::Pending)
+                        Ok(None)
                     }
                 }
             }
@@ -133,7 +133,7 @@ fn cause(signal: Signal) -> &'static str {
 fn end(outcome: Outcome) -> anyhow::Result<Exit> {
     let stop = |message: String| Err(Stop::new(Exit::NotInForce, message).into());
     match outcome {
-        Outcome::Pending | Outcome::Confirmed => {
+        Outcome::Confirmed => {
             talk::tell("confirmed");
             Ok(Exit::Done)
         }

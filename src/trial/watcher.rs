@@ -3,13 +3,13 @@
 //!
 //! It is this program, started again. From the one who waits it has a pipe, by which it is told that the record is
 //! there, and that it is on its own. When the other end is closed without that, the one who waits is gone. On its stdout
-//! it says once that it is ready.
+//! it says that it is ready, and then that it watches.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ const STDERR: RawFd = 2;
 
 /// What the watcher says when it is ready.
 const READY: u8 = b'r';
+/// What it says when it knows the way back, and watches.
+const WATCHING: u8 = b'w';
 /// What it is told when the record is there.
 const ARMED: u8 = b'a';
 /// What it is told when it is on its own.
@@ -51,7 +53,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// The watcher, as the one who waits sees it. Dropped, it takes the policy back.
 #[derive(Debug)]
-pub(super) struct Watcher(ChildStdin);
+pub(super) struct Watcher {
+    tell: ChildStdin,
+    hear: ChildStdout,
+}
 
 impl Watcher {
     /// Starts the watcher of this apply, and waits until it is ready.
@@ -61,23 +66,30 @@ impl Watcher {
         command.arg0(NAME).args([VERB, id]).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
-        let (Some(pipe), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(tell), Some(hear)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("it has no pipes"));
         };
-        let mut said = [0];
-        stdout.read_exact(&mut said).map_err(|_| io::Error::other("it ended at once"))?;
-        Ok(Self(pipe))
+        let mut watcher = Self { tell, hear };
+        watcher.must_say(READY)?;
+        Ok(watcher)
     }
 
-    /// The record of the trial is there.
+    /// The record of the trial is there. Waits until it is watched.
     pub(super) fn arm(&mut self) -> io::Result<()> {
-        self.0.write_all(&[ARMED])
+        self.tell.write_all(&[ARMED])?;
+        self.must_say(WATCHING)
+    }
+
+    fn must_say(&mut self, word: u8) -> io::Result<()> {
+        let mut said = [0];
+        self.hear.read_exact(&mut said).map_err(|_| io::Error::other("the watcher ended at once"))?;
+        if said == [word] { Ok(()) } else { Err(io::Error::other("the watcher is none")) }
     }
 
     /// From here on, the watcher looks after the trial alone.
     pub(super) fn detach(mut self) {
         // Where it has gone, there was nothing left to watch.
-        let _ = self.0.write_all(&[DETACHED]);
+        let _ = self.tell.write_all(&[DETACHED]);
     }
 }
 
@@ -117,8 +129,7 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
     let store = Store::of_host();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to watch")?;
     let mut lifeline = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    #[allow(clippy::disallowed_methods, reason = "a pipe to the one who waits, not output")]
-    io::stdout().write_all(&[READY]).and_then(|()| io::stdout().flush())?;
+    tell(READY)?;
     // Until the record is there, that of another trial may be.
     let is_armed = heard(&mut lifeline) == Some(ARMED);
     let mut watch = Watch { way_back: WayBack::read(&store)?, store, vigil, lifeline: Some(lifeline), id };
@@ -126,13 +137,20 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
         watch.insist(Cause::Alone);
         return Ok(Exit::Done);
     }
+    // Where nobody hears that, the pipe to this process is closed too, which is seen next.
+    let _ = tell(WATCHING);
     while let Some(cause) = watch.wait().unwrap_or(Some(Cause::Blind)) {
-        if watch.insist(cause) != Outcome::Pending {
+        if watch.insist(cause).is_some() {
             break;
         }
     }
     watch.finish_move();
     Ok(Exit::Done)
+}
+
+#[allow(clippy::disallowed_methods, reason = "a pipe to the one who waits, not output")]
+fn tell(word: u8) -> io::Result<()> {
+    io::stdout().write_all(&[word]).and_then(|()| io::stdout().flush())
 }
 
 /// Closes what the one who waits was given by others: a lock of theirs, for one, is not to be held until the end of the
@@ -185,7 +203,7 @@ impl Watch<'_> {
     }
 
     /// Takes the policy back, and tries again for as long as that fails.
-    fn insist(&self, cause: Cause) -> Outcome {
+    fn insist(&self, cause: Cause) -> Option<Outcome> {
         loop {
             match self.take_back(cause) {
                 Ok(outcome) => return outcome,
@@ -195,11 +213,11 @@ impl Watch<'_> {
         }
     }
 
-    fn take_back(&self, cause: Cause) -> anyhow::Result<Outcome> {
+    fn take_back(&self, cause: Cause) -> anyhow::Result<Option<Outcome>> {
         let lock = lock::take()?;
         let state = self.way_back.state(&self.store)?;
         if matches!(cause, Cause::TimeOut) && is_in_time(&state, self.id)? {
-            return Ok(Outcome::Pending);
+            return Ok(None);
         }
         take_back(&self.store, state, self.id, &cause.words(), &lock)
     }
@@ -217,7 +235,7 @@ impl Watch<'_> {
         let lock = lock::take()?;
         let Ok(state) = self.store.read() else { return Ok(()) };
         match (outcome(&state, self.id), &state.confirmed) {
-            (Outcome::Confirmed | Outcome::RolledBack(_), Some(confirmed)) => {
+            (Some(Outcome::Confirmed | Outcome::RolledBack(_)), Some(confirmed)) => {
                 Ok(enact::finish_move(confirmed, &lock)?)
             }
             _ => Ok(()),
