@@ -12,7 +12,7 @@ fn a_caller_that_ignores_the_ends_of_its_children_changes_nothing() {
     let desk = Desk::new("sigchld");
     for backend in ["nftables", "iptables"] {
         desk.script(&format!(
-            "{IGNORES} apply --backend {backend} && {IGNORES} status && {IGNORES} apply --confirm 1h --detach"
+            "{IGNORES} apply --backend {backend} && {IGNORES} status && {IGNORES} apply --confirm 10s --detach"
         ))
         .exits(0)
         .prints(&format!("in force ({backend})"));

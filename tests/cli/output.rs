@@ -20,7 +20,7 @@ const HARMLESS: [&str; 8] = [
 const VERBS: [&str; 18] = [
     "apply",
     "apply --dry-run",
-    "apply --confirm 1h --detach",
+    "apply --confirm 10s --detach",
     "boot",
     "check",
     "confirm",
