@@ -4,7 +4,14 @@
 //! iptables know `rpfilter`. There nobody knows yet
 //! at which hook a packet will arrive: its destination tells, once it was translated or unless it is.
 
-use crate::ruleset::{Action, Hook, Match, Rule, Ruleset};
+use std::net::Ipv6Addr;
+
+use ipnetwork::Ipv6Network;
+
+use crate::ruleset::{Action, Hook, Match, Origin, Rule, Ruleset};
+
+/// Link-local addresses of IPv6 (RFC 4291, section 2.5.6).
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// The rules that ask for the way back to the source, with those of their hooks that let something pass before, as rules of one
 /// chain at prerouting, behind connection tracking. None if no rule asks.
@@ -15,7 +22,8 @@ pub fn before_routing(ruleset: &Ruleset) -> Vec<Rule> {
         let counts = |rule: &&Rule| rule.action == Action::Pass || asks(rule);
         let asked = rules.into_iter().take(asked).filter(counts);
         let asked = asked.filter(|rule| rule.matches.iter().all(is_known));
-        asked.map(move |rule| bound_for(hook, rule)).collect::<Vec<_>>()
+        let asked = asked.flat_map(|rule| within(hook, rule).into_iter().chain([rule.clone()]));
+        asked.map(move |rule| bound_for(hook, &rule)).collect::<Vec<_>>()
     };
     let mut rules = [of(Hook::Input), of(Hook::Forward)].concat();
     // Whichever hook it is: most packets are done with here.
@@ -31,9 +39,22 @@ pub fn before_translation(mut ruleset: Ruleset) -> Ruleset {
     for forward in ruleset.hooks.iter_mut().filter(|rules| rules.hook == Hook::Forward) {
         let live = forward.rules.iter().position(|rule| rule.matches == [Match::Established]);
         let behind = live.map_or(0, |index| index + 1);
+        check_before_crossing(&mut forward.rules, behind);
         forward.rules.splice(behind..behind, checks.iter().cloned());
     }
     ruleset
+}
+
+/// Which packets are going to stay on their bridge, nobody knows yet.
+fn check_before_crossing(rules: &mut [Rule], behind: usize) {
+    let Some(rules) = rules.get_mut(behind..) else { return };
+    let crosses = |rule: &Rule| rule.matches.iter().any(|one| matches!(one, Match::Crosses(_)));
+    if let (Some(first), Some(check)) = (rules.iter().position(crosses), rules.iter().position(asks))
+        && let Some(passing) = rules.get_mut(first..=check)
+    {
+        let crossing = passing.iter().filter(|rule| crosses(rule)).count();
+        passing.rotate_left(crossing);
+    }
 }
 
 fn of_translated(rule: &Rule) -> Rule {
@@ -49,6 +70,26 @@ pub fn asks(rule: &Rule) -> bool {
 /// those count that are for the host.
 fn is_known(condition: &Match) -> bool {
     !matches!(condition, Match::Out(_) | Match::Crosses(_) | Match::Loopback | Match::Translated)
+}
+
+/// The rules that except from a check what can't have left its network: a machine there may have addresses of which the host knows
+/// nothing, and no host passes these on (ip6_forward, net/ipv6/ip6_output.c).
+fn within(hook: Hook, rule: &Rule) -> Vec<Rule> {
+    if hook != Hook::Forward || !asks(rule) {
+        return Vec::new();
+    }
+    let incoming = rule.matches.iter().filter(|condition| matches!(condition, Match::In(_)));
+    let never_routed = [(LINK_LOCAL, 10), (Ipv6Addr::UNSPECIFIED, 128)];
+    let networks =
+        never_routed.into_iter().filter_map(|(start, prefix)| Ipv6Network::new(start, prefix).ok());
+    let source = networks.map(|network| Match::SourceNetwork(network.into()));
+    let pass = |source| Rule {
+        matches: incoming.clone().cloned().chain([source]).collect(),
+        action: Action::Pass,
+        counter: None,
+        origin: Origin { what: "within its network".into(), place: None },
+    };
+    source.map(pass).collect()
 }
 
 /// The rule for packets that are going to arrive at this hook.

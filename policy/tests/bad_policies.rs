@@ -157,6 +157,15 @@ fn interfaces() {
         ("filtered = [\"wg0\"]\nexempt = [\"wg0\"]", "2:13", "in `filtered` and in `exempt`", "out of one"),
         ("exempt = [\"wg0\"]\ninside = [\"wg0\"]", "3:11", "in `inside` and in `exempt`", "out of one"),
         ("inside = [\"lan0\"]\ncrossing = [\"lan0\"]", "3:13", "in `crossing` and in `inside`", "out of one"),
+        (
+            "exempt = [\"wg0\"]\ninside = [\"wg*\"]",
+            "3:11",
+            "takes in `wg0`, which is in `exempt`",
+            "one class",
+        ),
+        ("inside = [\"br*\"]", "2:11", "takes in `br-*`, which is in `docker`", "one class"),
+        ("inside = [\"br-lan\"]", "2:11", "`br-lan` in `inside` is never reached", "`docker` comes first"),
+        ("exempt = [\"vmbr*\"]\ncrossing = [\"vmbr0\"]", "3:13", "is never reached", "`exempt` comes first"),
     ] {
         check(&format!("[interfaces]\n{text}"), &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }

@@ -21,13 +21,12 @@ impl Compiler<'_> {
         rules.drop_impossible(always::impossible_connections());
         self.drop_swarm_of_others(&mut rules);
         self.pass_docker(&mut rules);
-        // Before everything that asks the source, and first: where sources are checked before routing, nobody knows yet which
-        // packets stay within their network.
+        pass_crossing(&mut rules, &interfaces.inside, "within an inside network");
+        // Before everything that asks the source.
         if self.has_inside() {
             let forged = vec![Match::In(INSIDE), Match::ReversePathFails];
             rules.drop(forged, names::DROP_FORGED, "forged source");
         }
-        pass_crossing(&mut rules, &interfaces.inside, "within an inside network");
         self.drop_blocked_sources(&mut rules);
         for (matches, what) in always::neighbourhood_across() {
             rules.pass(matches, None, what);

@@ -37,14 +37,13 @@ impl Compiler<'_> {
     }
 
     /// Drops what a container or an inside machine sends to the host with a source that is none of its network's, a peer's for
-    /// instance, and a container's VXLAN from whatever source.
+    /// instance, and its VXLAN from whatever source.
     fn drop_forged(&self, rules: &mut Rules<'_>) {
         for (by, _) in self.inner_interfaces() {
             rules.drop(vec![by, Match::ReversePathFails], names::DROP_FORGED, "forged source");
         }
-        if self.has_docker() && self.has_peers() {
-            let vxlan = vec![Match::In(DOCKER), self.vxlan()];
-            rules.drop(vxlan, names::DROP_VXLAN, "VXLAN of containers");
+        for (by, who) in self.inner_interfaces().filter(|_| self.has_peers()) {
+            rules.drop(vec![by, self.vxlan()], names::DROP_VXLAN, &format!("VXLAN of {who}"));
         }
     }
 

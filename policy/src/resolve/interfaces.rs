@@ -1,33 +1,49 @@
 //! `[interfaces]`: which are filtered, which are let through, which are Docker's, and which lead to other networks of this host.
 
-use super::{Resolver, advice};
+use super::{Resolver, Strictness, advice};
 use crate::config::List;
 use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
 use crate::interface::IfPattern;
 use crate::policy::Interfaces;
 
+/// The class of interfaces that are none of the others.
+const FILTERED: &str = "filtered";
+const INSIDE: &str = "inside";
+const CROSSING: &str = "crossing";
+
 /// A class of interfaces.
 struct Class {
     key: &'static str,
-    /// Where the list is, if it was typed.
-    list: Option<Span>,
-    patterns: Vec<Spanned<IfPattern>>,
+    patterns: Vec<Pattern>,
+}
+
+/// A pattern of a class.
+struct Pattern {
+    value: IfPattern,
+    /// Where it was typed; nothing, where the class has it because nothing was.
+    span: Option<Span>,
 }
 
 impl Class {
     fn into_patterns(self) -> Vec<IfPattern> {
         self.patterns.into_iter().map(|pattern| pattern.value).collect()
     }
+
+    fn typed(&self) -> impl Iterator<Item = Spanned<&IfPattern>> {
+        self.patterns
+            .iter()
+            .filter_map(|pattern| Some(Spanned { value: &pattern.value, span: pattern.span? }))
+    }
 }
 
 impl Resolver<'_> {
     pub(super) fn interfaces(&mut self) -> Interfaces {
         let config = &self.config.interfaces;
-        let docker = self.class("docker", config.docker.as_ref());
-        let exempt = self.class("exempt", config.exempt.as_ref());
-        let inside = self.class("inside", config.inside.as_ref());
-        let crossing = self.class("crossing", config.crossing.as_ref());
-        let filtered = self.class("filtered", config.filtered.as_ref());
+        let docker = self.class("docker", config.docker.as_ref(), &["docker0", "docker_gwbridge", "br-*"]);
+        let exempt = self.class("exempt", config.exempt.as_ref(), &[]);
+        let inside = self.class(INSIDE, config.inside.as_ref(), &[]);
+        let crossing = self.class(CROSSING, config.crossing.as_ref(), &[]);
+        let filtered = self.class(FILTERED, config.filtered.as_ref(), &["*"]);
         self.refuse_no_filter(config.filtered.as_ref());
         // In this order an interface is looked for in the classes.
         let classes = [&docker, &exempt, &inside, &crossing, &filtered];
@@ -38,32 +54,36 @@ impl Resolver<'_> {
             classes.iter().skip(index + 1).for_each(|second| self.compare(first, second));
         }
         Interfaces {
-            filtered: or_default(filtered, &["*"]),
-            exempt: or_default(exempt, &[]),
-            docker: or_default(docker, &["docker0", "docker_gwbridge", "br-*"]),
-            inside: or_default(inside, &[]),
-            crossing: or_default(crossing, &[]),
+            filtered: filtered.into_patterns(),
+            exempt: exempt.into_patterns(),
+            docker: docker.into_patterns(),
+            inside: inside.into_patterns(),
+            crossing: crossing.into_patterns(),
         }
     }
 
-    fn class(&mut self, key: &'static str, list: Option<&List>) -> Class {
-        let mut patterns: Vec<Spanned<IfPattern>> = Vec::new();
-        for entry in list.iter().flat_map(|list| &list.entries) {
+    fn class(&mut self, key: &'static str, list: Option<&List>, default: &[&str]) -> Class {
+        let Some(list) = list else {
+            let patterns = default.iter().filter_map(|pattern| pattern.parse().ok());
+            return Class { key, patterns: patterns.map(|value| Pattern { value, span: None }).collect() };
+        };
+        let mut patterns: Vec<Pattern> = Vec::new();
+        for entry in &list.entries {
             match entry.value.parse() {
                 Ok(value) if patterns.iter().any(|known| known.value == value) => {}
-                Ok(value) => patterns.push(Spanned { value, span: entry.span }),
+                Ok(value) => patterns.push(Pattern { value, span: Some(entry.span) }),
                 Err(error) => self.errors.push_with(|| {
                     let message = format!("{}: {error}", quoted(&entry.value));
                     Diagnostic::new(message).at(entry.span).help(advice::interface(&entry.value, error))
                 }),
             }
         }
-        Class { key, list: list.map(|list| list.span), patterns }
+        Class { key, patterns }
     }
 
     /// Only `filtered` can hold every interface: the others come before it and would leave it none.
     fn refuse_any(&mut self, class: &Class) {
-        for pattern in class.patterns.iter().filter(|pattern| pattern.value.is_any()) {
+        for pattern in class.typed().filter(|pattern| pattern.value.is_any()) {
             self.errors.push_with(|| {
                 Diagnostic::new(format!("with `*` in `{}`, no interface would be filtered", class.key))
                     .at(pattern.span)
@@ -82,51 +102,60 @@ impl Resolver<'_> {
         }
     }
 
-    /// An interface is of the first class that fits: what stands in two is a mistake, and what the first class
-    /// leaves nothing to is probably one.
+    /// An interface is of the first class that fits. What stands in two is a mistake, and what the first class leaves nothing to is
+    /// probably one. Of classes with rules of their own, none may take in what is of another: its rules would hold for that too.
     fn compare(&mut self, first: &Class, second: &Class) {
-        for pattern in &second.patterns {
-            let same =
-                first.patterns.iter().find(|other| other.value == pattern.value && !other.value.is_any());
-            let covering = first.patterns.iter().find(|other| covers(&other.value, &pattern.value));
-            if let Some(same) = same {
-                self.errors.push_with(|| twice(pattern, second, first).note("and here", same.span));
-            } else if let Some(covering) = covering.filter(|covering| !covering.value.is_any()) {
-                self.warnings.push_with(|| unreached(pattern, second, covering, first));
+        for pattern in second.typed().filter(|pattern| !pattern.value.is_any()) {
+            let mut others = first.patterns.iter().filter(|other| !other.value.is_any());
+            let Some(other) = others.find(|other| meet(&other.value, pattern.value)) else { continue };
+            if other.value == *pattern.value {
+                self.errors.push_with(|| noted(twice(&pattern, second, first), "and here", other));
+            } else if other.value.covers(pattern.value) {
+                let diagnostic = || noted(unreached(&pattern, second, first), "this takes it", other);
+                match second.key {
+                    INSIDE | CROSSING => self.errors.push_with(diagnostic),
+                    _ => self.warnings.push_with(diagnostic),
+                }
+            } else if second.key != FILTERED {
+                let diagnostic = || noted(takes_in(&pattern, second, other, first), "of this class", other);
+                match self.strictness {
+                    Strictness::Strict | Strictness::Forced => self.errors.push_with(diagnostic),
+                    // What was confirmed is put in force whatever is refused since.
+                    Strictness::Confirmed => self.warnings.push_with(diagnostic),
+                }
             }
         }
     }
 }
 
-fn twice(pattern: &Spanned<IfPattern>, second: &Class, first: &Class) -> Diagnostic {
+/// Whether some name fits both.
+fn meet(one: &IfPattern, other: &IfPattern) -> bool {
+    one.covers(other) || other.covers(one)
+}
+
+fn noted(diagnostic: Diagnostic, note: &str, pattern: &Pattern) -> Diagnostic {
+    match pattern.span {
+        Some(span) => diagnostic.note(note, span),
+        None => diagnostic,
+    }
+}
+
+fn twice(pattern: &Spanned<&IfPattern>, second: &Class, first: &Class) -> Diagnostic {
     let message = format!("`{}` is in `{}` and in `{}`", pattern.value, second.key, first.key);
     Diagnostic::new(message).at(pattern.span).help("take it out of one of the two")
 }
 
-fn unreached(
-    pattern: &Spanned<IfPattern>,
-    second: &Class,
-    covering: &Spanned<IfPattern>,
-    first: &Class,
-) -> Diagnostic {
+fn takes_in(pattern: &Spanned<&IfPattern>, second: &Class, other: &Pattern, first: &Class) -> Diagnostic {
+    let message = format!(
+        "`{}` in `{}` takes in `{}`, which is in `{}`",
+        pattern.value, second.key, other.value, first.key
+    );
+    let help = "an interface has one class: name the interfaces, or a start that no other class has";
+    Diagnostic::new(message).at(pattern.span).help(help)
+}
+
+fn unreached(pattern: &Spanned<&IfPattern>, second: &Class, first: &Class) -> Diagnostic {
     let message = format!("`{}` in `{}` is never reached", pattern.value, second.key);
     let help = format!("`{}` comes first: name it more narrowly to leave something", first.key);
-    Diagnostic::new(message).at(pattern.span).help(help).note("this takes it", covering.span)
-}
-
-/// Whether every name that fits `narrow` fits `wide`.
-fn covers(wide: &IfPattern, narrow: &IfPattern) -> bool {
-    match (wide, narrow) {
-        (wide, IfPattern::Name(name)) => wide.matches(name),
-        (IfPattern::Prefix(wide), IfPattern::Prefix(narrow)) => narrow.starts_with(wide.as_str()),
-        (IfPattern::Name(_), IfPattern::Prefix(_)) => false,
-    }
-}
-
-/// The patterns of a class, or those that it has where it was not typed.
-fn or_default(class: Class, default: &[&str]) -> Vec<IfPattern> {
-    match class.list {
-        Some(_) => class.into_patterns(),
-        None => default.iter().filter_map(|pattern| pattern.parse().ok()).collect(),
-    }
+    Diagnostic::new(message).at(pattern.span).help(help)
 }

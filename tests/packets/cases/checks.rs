@@ -136,7 +136,7 @@ pub(super) fn names_what_is_in_use(world: &World<'_>, setting: Setting) -> Resul
 pub(super) fn names_neighbours(world: &World<'_>, setting: Setting) -> Result<()> {
     world.remove()?;
     run(world, "conntrack -F 2>/dev/null")?;
-    let own = link_local_of(world)?;
+    let own = link_local_of(&world.lab.host)?;
     let packet = Packet::udp("fe80::99".parse::<IpAddr>()?, own, 9000, 1, "neighbour");
     world.lab.untrusted.sender_to(&world.lab.host)?.send(&packet)?;
     let policy = SOURCES.replace("trusted = [", "trusted = [\"192.0.2.0/24\", ");

@@ -169,7 +169,7 @@ pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
     let mut pass: Described = [133, 134, 135, 136, 137, 130, 131, 132, 143].map(icmp6).into();
     pass.push(("IGMP".into(), igmp));
     pass.push(udp("DHCP", untrusted.v4.into(), host.v4.into(), 67, 68));
-    let own_link_local = link_local_of(world)?;
+    let own_link_local = link_local_of(host)?.into();
     pass.push(udp("DHCPv6 from the link", link_local, own_link_local, 547, 546));
     pass.push(udp("DHCPv6 of a relay", untrusted.v6.into(), own_link_local, 547, 546));
     pass.push(udp("DHCPv6 from another port", untrusted.v6.into(), own_link_local, 50000, 546));
@@ -186,9 +186,9 @@ pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
     Ok(())
 }
 
-/// The host's link-local address on its first segment.
-pub(super) fn link_local_of(world: &World<'_>) -> Result<IpAddr> {
-    let shown = world.lab.host.shell("ip -6 -oneline address show dev eth0 scope link")?;
+/// A machine's link-local address on its first segment.
+pub(super) fn link_local_of(machine: &Machine) -> Result<Ipv6Addr> {
+    let shown = machine.shell("ip -6 -oneline address show dev eth0 scope link")?;
     let address = shown.split_whitespace().nth(3).and_then(|address| address.split('/').next());
     Ok(address.context("eth0 has no link-local address")?.parse()?)
 }

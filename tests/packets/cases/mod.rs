@@ -324,6 +324,8 @@ pub(crate) const CASES: &[Case] = &[
         networks::crossing_through_hooks,
     )
     .needs(Need::BridgeNetfilter),
+    case("S1 S10", "frames within an inside bridge pass the host's hooks", networks::within_through_hooks)
+        .needs(Need::BridgeNetfilter),
     case("S1 S2 S5 S8", "examples/hosts: a Proxmox host", hosts::proxmox).needs(Need::NfTables),
     case(
         "S1 S2 S5 S8",

@@ -1,15 +1,15 @@
 //! Other networks behind the host, and bridges that frames only cross.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use anyhow::{Context, Result};
 use dockfw_lab::{Machine, Service};
 
-use super::forged::{Described, are_dropped, believe_anything, both};
+use super::forged::{Described, are_dropped, believe_anything, both, link_local_of};
 use super::interfaces::{is_refused, send_through_hooks};
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
-use crate::world::{Setting, World, at};
+use crate::world::{Engine, Setting, World, at};
 
 /// Two inside networks, the first with two machines, and one behind an exempt interface. The host leads everywhere.
 struct Networks {
@@ -203,6 +203,32 @@ fn across(world: &World<'_>, setting: Setting, through_hooks: bool) -> Result<()
     let outcome = try_all();
     let reset = send_through_hooks(world, false);
     world.lab.host.ip(&["link delete vmbr9"])?;
+    drop(services);
+    outcome.and(reset)
+}
+
+/// What machines of one inside bridge say to each other passes, though it goes through the hooks and the host has no address there.
+pub(super) fn within_through_hooks(world: &World<'_>, setting: Setting) -> Result<()> {
+    let [one, other] = machines(world.lab.bridge("virt9", 2)?)?;
+    let services = [other.serve("80/tcp", "other")?, other.serve("80/udp", "other")?];
+    let try_all = || -> Result<()> {
+        world.lab.host.ip(&["address flush dev virt9"])?;
+        send_through_hooks(world, true)?;
+        let link = one.shell("ip -oneline link show dev eth0")?;
+        let index = link.split(':').next().context("eth0 has no index")?.parse()?;
+        let neighbour = SocketAddrV6::new(link_local_of(&other)?, 80, 0, index);
+        let mut expect = Expectations::default();
+        expect.answers(&one, [neighbour.into()], "other");
+        // Where sources are checked before routing, those of a network that the host is not in belong nowhere.
+        if setting.engine == Engine::Native {
+            expect.answers(&one, other.at(80), "other");
+        }
+        world.apply(setting, &format!("{SOURCES}[interfaces]\ninside = [\"virt9\"]\n"))?;
+        expect.verify()
+    };
+    let outcome = try_all();
+    let reset = send_through_hooks(world, false);
+    world.lab.host.ip(&["link delete virt9"])?;
     drop(services);
     outcome.and(reset)
 }
