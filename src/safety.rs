@@ -11,6 +11,7 @@ use std::net::IpAddr;
 pub(crate) mod lockout;
 pub(crate) mod usage;
 
+use dockfw_policy::address::AddressRange;
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};
@@ -31,15 +32,33 @@ pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<Strin
     let overlaps = trusted_docker_networks(policy, links);
     let uncovered = unfiltered(policy, links)
         .map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name));
+    let held = if trusts_containers(policy, links) { &[] } else { held };
     let lost = held.iter().filter_map(|held| lost_to_containers(policy, &held.published, held.by));
     overlaps.into_iter().chain(uncovered).chain(lost).collect()
 }
 
+/// The networks of Docker's bridges, each with its bridge.
+fn docker_networks<'a>(
+    policy: &Policy,
+    links: &'a [Link],
+) -> impl Iterator<Item = (&'a Link, &'a AddressRange)> {
+    let bridges = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name) && link.is_bridge());
+    bridges.flat_map(|link| link.networks.iter().map(move |network| (link, network)))
+}
+
+/// Whether all of Docker's networks are trusted by address.
+fn trusts_containers(policy: &Policy, links: &[Link]) -> bool {
+    let trusts = |network| {
+        policy.trusted.first_overlap(network).is_some_and(|trusted| trusted.covers(network))
+            && policy.blocked.first_overlap(network).is_none()
+    };
+    let mut networks = docker_networks(policy, links).peekable();
+    networks.peek().is_some() && networks.all(|(_, network)| trusts(network))
+}
+
 /// Containers in a trusted network are trusted by address.
 fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<String> {
-    let bridges = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name) && link.is_bridge());
-    let networks = bridges.flat_map(|link| link.networks.iter().map(move |network| (link, network)));
-    let overlaps = networks.filter_map(|(link, network)| {
+    let overlaps = docker_networks(policy, links).filter_map(|(link, network)| {
         let trusted = policy.trusted.first_overlap(network)?;
         Some(format!(
             "trusted {trusted} overlaps {network}, a network of Docker's ({}): its containers reach the host as \

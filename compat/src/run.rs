@@ -9,7 +9,7 @@ use dockfw_system::programs::{self, Answer, Limits, NoAnswer};
 
 /// For a program that loads rules or sets: millions of addresses stay far below it.
 pub(crate) const LOAD: Limits = Limits { time: Duration::from_secs(300), ..Limits::QUESTION };
-/// For `ipset save`, which tells all elements of all sets: a million takes a second or two, and 17 MiB.
+/// For `ipset save`, which tells all elements of all sets: a million takes a second or two, and some 40 MB.
 pub(crate) const SETS: Limits = Limits { time: Duration::from_secs(60), output: 512 << 20 };
 
 /// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.

@@ -82,7 +82,7 @@ skipped and counted. Only `blocked` takes a feed, and one of which most lines ca
         blocks: &[Block::Text(
             "\
 An interface belongs to the first class that fits: `lo`, Docker's, exempt, inside, crossing, filtered. A `*` at the end of a pattern stands
-for anything. A bridge with a VRF counts by both names: name the VRF's interface too.",
+for anything. Only patterns of `filtered` may take in what is of another class: to have `wg*` inside and `wg0` exempt is an error. A bridge with a VRF counts by both names: name the VRF's interface too.",
         )],
         tables: &[&INTERFACES],
     },

@@ -80,7 +80,8 @@ struct Judgement {
     notes: Vec<String>,
 }
 
-/// Holds the policy against this host. `is_first`: whether nothing of dockfw is in force yet; asked where it matters.
+/// Holds the policy against this host. `is_first`: whether nothing of dockfw is in force yet; asked where it matters. What others lose
+/// then is refused. Later it is said alone: it is lost already, or what others lose by a change is wanted.
 fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) -> anyhow::Result<Judgement> {
     let links = links::read().context("can't read the host's interfaces")?;
     let mut objections = interfaces::false_bridges(policy, &links);
@@ -94,7 +95,8 @@ fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) 
     if !hurt.is_empty() && is_first()? {
         objections.append(&mut hurt);
     }
-    let mut notes = safety::notes(policy, &links, &held_ports(&links, networks, published));
+    let mut notes = hurt;
+    notes.extend(safety::notes(policy, &links, &held_ports(&links, networks, published)));
     notes.extend(safety::usage::notes(policy, &usage));
     let mut judgement = Judgement { objections, notes };
     lockout::judge(policy, &links, &mut judgement);

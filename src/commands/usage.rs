@@ -13,7 +13,8 @@ use crate::safety::usage::{Survey, Usage};
 
 /// Looks for it. What can't be read, for want of privileges or of a part of the kernel, is passed over.
 pub(super) fn survey(policy: &Policy, links: &[Link], published: &[Published]) -> Usage {
-    let mut survey = Survey::of(policy, links, needed());
+    let way_to = |address| routes::towards(address, None).ok().flatten().map(|route| route.interface);
+    let mut survey = Survey::of(policy, links, &way_to, needed());
     match conntrack::each(|flow| survey.add_flow(flow)) {
         Ok(()) | Err(EngineError::NotPermitted) => {}
         Err(error) => log::warn!("can't ask connection tracking what is in use: {error}"),

@@ -20,8 +20,9 @@ use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
-/// The ports of DHCP's servers and clients (RFC 2131).
+/// The ports of DHCP's servers and clients (RFC 2131), and of DHCPv6's servers (RFC 8415).
 const DHCP_SERVER: u16 = 67;
+const DHCP6_SERVER: u16 = 547;
 const DHCP_CLIENT: u16 = 68;
 /// The port of NTP (RFC 5905).
 const NTP: u16 = 123;
@@ -43,19 +44,33 @@ pub(crate) struct Usage {
     pub(crate) networks: Vec<Network>,
 }
 
+/// How many addresses, of networks that the host is not in, routing is asked about: a busy host has connections with any number.
+const MOST_ASKED: usize = 10_000;
+
 /// Usage as it is found out, from connections and sockets.
 pub(crate) struct Survey<'a> {
     policy: &'a Policy,
     links: &'a [Link],
     own: BTreeSet<IpAddr>,
+    /// Tells the index of the interface by which routing leads to an address.
+    way_to: &'a dyn Fn(IpAddr) -> Option<u32>,
+    /// What it has told.
+    asked: BTreeMap<IpAddr, Option<u32>>,
     usage: Usage,
 }
 
 impl<'a> Survey<'a> {
-    /// Begins with nothing. `needed`: machines that this host needs by its configuration.
-    pub(crate) fn of(policy: &'a Policy, links: &'a [Link], needed: BTreeMap<IpAddr, &'static str>) -> Self {
+    /// Begins with nothing. `needed`: machines that this host needs by its configuration. `way_to` tells the index of the interface
+    /// by which routing leads to an address.
+    pub(crate) fn of(
+        policy: &'a Policy,
+        links: &'a [Link],
+        way_to: &'a dyn Fn(IpAddr) -> Option<u32>,
+        needed: BTreeMap<IpAddr, &'static str>,
+    ) -> Self {
         let own = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
-        Self { policy, links, own, usage: Usage { needed, ..Usage::default() } }
+        let usage = Usage { needed, ..Usage::default() };
+        Self { policy, links, own, way_to, asked: BTreeMap::new(), usage }
     }
 
     /// Takes a connection into account.
@@ -72,7 +87,7 @@ impl<'a> Survey<'a> {
             self.add_neighbour(transport, dialled);
             return;
         }
-        let Some(link) = self.link_of(from) else { return };
+        let Some(link) = self.link_towards(from) else { return };
         let is_docker = self.is_dockers(link);
         let answers = reply.source.ip();
         if !self.own.contains(&answers) {
@@ -80,9 +95,19 @@ impl<'a> Survey<'a> {
             if !is_docker && !to_container && !link.has_default_route {
                 self.usage.routed.insert(link.index);
             }
-        } else if is_docker && reply.source == dialled {
+        } else if is_docker && reply.source == dialled && !self.lets_in(from, transport, dialled.port()) {
             self.used_by_containers(transport, dialled.port(), None);
         }
+    }
+
+    /// Whether the address is let in as such, wherever it is.
+    fn lets_in(&self, from: IpAddr, transport: Transport, port: u16) -> bool {
+        let service = Service::Ports(transport, single(port));
+        let names =
+            |source: &Source| matches!(source, Source::These { addresses, .. } if addresses.contains(from));
+        let policy = self.policy;
+        !policy.blocked.contains(from)
+            && (policy.trusted.contains(from) || opens_host(policy, service, names))
     }
 
     /// By which interface it came, the address tells that it dialled: each interface has one of its own.
@@ -110,7 +135,7 @@ impl<'a> Survey<'a> {
     pub(crate) fn add_listeners(&mut self, listeners: &[Listener]) {
         for listener in listeners {
             let by = listener.interface;
-            if (listener.transport, listener.port) == (Transport::Udp, DHCP_SERVER) {
+            if listener.transport == Transport::Udp && [DHCP_SERVER, DHCP6_SERVER].contains(&listener.port) {
                 self.usage.dhcp.insert(by);
             }
             let on_bridge = self.links.iter().filter(|link| self.is_dockers(link));
@@ -135,6 +160,16 @@ impl<'a> Survey<'a> {
 
     fn used_by_containers(&mut self, transport: Transport, port: u16, process: Option<String>) {
         self.usage.by_containers.entry(Service::Ports(transport, single(port))).or_insert(process);
+    }
+
+    /// The interface behind which an address is, in a network of its own or beyond a router.
+    fn link_towards(&mut self, address: IpAddr) -> Option<&'a Link> {
+        if let Some(link) = self.link_of(address) {
+            return Some(link);
+        }
+        let is_asked = self.asked.contains_key(&address) || self.asked.len() < MOST_ASKED;
+        let index = is_asked.then(|| *self.asked.entry(address).or_insert_with(|| (self.way_to)(address)))?;
+        self.links.iter().find(|link| Some(link.index) == index)
     }
 
     /// The interface in whose networks an address is; of several, that with the closest.
@@ -234,14 +269,26 @@ pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) ->
             .any(|hook| explain(&ruleset, hook, &packet).verdict == Verdict::Drop)
     });
     let told = cut_off.map(|link| {
-        let from = if fits(&policy.interfaces.inside, &link.name) { "\n    from  = [\"inside\"]" } else { "" };
+        let from = match fits(&policy.interfaces.inside, &link.name) {
+            true => "\"inside\"".to_owned(),
+            false => addresses_of_clients(link),
+        };
         format!(
             "{}: a DHCP server of this host answers there, and clients that have no address yet are in no list; a rule that \
-             lets them:\n    [[allow]]\n    name  = \"DHCP\"{from}\n    ports = [\"67/udp\", \"547/udp\"]\n    to    = \"host\"",
+             lets them:\n    [[allow]]\n    name  = \"DHCP\"\n    from  = [{from}]\n    ports = [\"67/udp\", \"547/udp\"]\n    to    = \"host\"",
             link.name
         )
     });
     told.collect()
+}
+
+/// From where clients of DHCP ask: from no address, when they have one from that, and over IPv6 from link-local ones.
+fn addresses_of_clients(link: &Link) -> String {
+    let networks = link.networks.iter().filter(|network| matches!(network, AddressRange::V4(_)));
+    let addresses = ["0.0.0.0".to_owned()].into_iter().chain(networks.map(ToString::to_string));
+    let quoted: Vec<_> =
+        addresses.chain(["fe80::/10".to_owned()]).map(|address| format!("\"{address}\"")).collect();
+    quoted.join(", ")
 }
 
 fn has_ipv4(link: &Link) -> bool {
@@ -299,9 +346,16 @@ mod tests {
         links
     }
 
+    /// A network beyond another router of the LAN; all else is beyond the uplink.
+    #[allow(clippy::unnecessary_wraps, reason = "routing may know no way")]
+    fn way_to(address: IpAddr) -> Option<u32> {
+        let is_behind = matches!(address, IpAddr::V4(address) if address.octets()[..2] == [10, 20]);
+        Some(if is_behind { 20 } else { 2 })
+    }
+
     fn found(text: &str, flows: &[Flow], listeners: &[Listener]) -> Usage {
         let (policy, links) = (policy(text), router());
-        let mut survey = Survey::of(&policy, &links, BTreeMap::new());
+        let mut survey = Survey::of(&policy, &links, &way_to, BTreeMap::new());
         flows.iter().for_each(|flow| survey.add_flow(*flow));
         survey.add_listeners(listeners);
         survey.finish(&[])
@@ -347,6 +401,10 @@ mod tests {
             ..flow(Transport::Tcp, "192.168.50.7:40000", "198.51.100.7:443")
         };
         assert_eq!(found(TRUSTED, &[masqueraded], &[]).routed, [20].into());
+        let behind = flow(Transport::Tcp, "10.20.0.7:40000", "198.51.100.7:443");
+        assert_eq!(found(TRUSTED, &[behind], &[]).routed, [20].into(), "beyond a router of the LAN");
+        let beyond = flow(Transport::Tcp, "203.0.113.7:40000", "172.17.0.2:80");
+        assert_eq!(found(TRUSTED, &[beyond], &[]).routed, [].into(), "beyond the uplink");
         let own = flow(Transport::Tcp, "192.168.50.7:40000", "192.168.50.1:22");
         let published = Flow {
             reply: ends("172.17.0.2:80", "192.168.50.7:40000"),
@@ -356,6 +414,17 @@ mod tests {
         let from_uplink = flow(Transport::Tcp, "192.0.2.7:40000", "172.17.0.2:80");
         let outwards = flow(Transport::Tcp, "192.0.2.1:40000", "198.51.100.7:443");
         assert_eq!(found(TRUSTED, &[own, from_uplink, outwards], &[]).routed, [].into());
+    }
+
+    #[test]
+    fn what_containers_use_by_an_address_that_is_let_in_is_not_lost() {
+        let flows = [flow(Transport::Tcp, "172.17.0.2:40000", "172.17.0.1:8123")];
+        let said = |text: &str| notes(&policy(text), &found(text, &flows, &[]));
+        assert_eq!(said("trusted = [\"172.16.0.0/12\"]\n"), [""; 0]);
+        let rule = "[[allow]]\nname = \"x\"\nfrom = [\"172.17.0.0/16\"]\nports = [\"8123/tcp\"]\n";
+        assert_eq!(said(&format!("{TRUSTED}{rule}")), [""; 0]);
+        assert_eq!(said(&format!("{TRUSTED}{rule}to = \"container\"\n")).len(), 1);
+        assert_eq!(said("trusted = [\"172.16.0.0/12\"]\nblocked = [\"172.17.0.2\"]\n").len(), 1);
     }
 
     #[test]
@@ -370,7 +439,7 @@ mod tests {
         };
         let said = |text: &str, to: &str| {
             let (policy, links) = (policy(text), links(router()));
-            let mut survey = Survey::of(&policy, &links, BTreeMap::new());
+            let mut survey = Survey::of(&policy, &links, &way_to, BTreeMap::new());
             survey.add_flow(flow(Transport::Tcp, "[fe80::7]:40000", to));
             survey.add_listeners(&[listener(Transport::Tcp, "::", 22, None)]);
             notes(&policy, &survey.finish(&[]))
@@ -410,6 +479,10 @@ mod tests {
             assert!(said[0].starts_with("eth1: a DHCP server") && !said[0].contains("inside"));
         }
         let inside = format!("{TRUSTED}[interfaces]\ninside = [\"eth1\"]\n");
+        // The rule holds by itself, and lets in nobody else.
+        let rule = of(TRUSTED, Some(20))[0].split_once("[[allow]]").unwrap().1.to_owned();
+        assert!(rule.contains("from  = [\"0.0.0.0\", \"192.168.50.0/24\", \"fe80::/10\"]"), "{rule}");
+        assert_eq!(of(&format!("{TRUSTED}[[allow]]{rule}"), Some(20)), [""; 0]);
         let said = of(&inside, Some(20));
         let rule = said[0].split_once("[[allow]]").unwrap().1;
         assert!(rule.contains("from  = [\"inside\"]"));

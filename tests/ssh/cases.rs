@@ -135,10 +135,13 @@ fn scanner(bench: &Bench) -> Result<()> {
 }
 
 fn exempt(bench: &Bench) -> Result<()> {
-    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
-    bench.policy(&format!("{CLOSED}[interfaces]\nexempt = [\"eth0\"]\n"))?;
+    let machine = bench.lab.outside_segment("vpn0")?;
+    let [a, b, c, _] = machine.v4.octets();
+    let host = format!("{a}.{b}.{c}.1");
+    let mut session = bench.login(&machine, &host)?;
+    bench.policy(&format!("{CLOSED}[interfaces]\nexempt = [\"vpn0\"]\n"))?;
     session.run(&bench.apply(""))?.exits(0)?;
-    bench.login(&bench.lab.untrusted, "192.0.2.1")?.is_alive()
+    bench.login(&machine, &host)?.is_alive()
 }
 
 fn redirected(bench: &Bench) -> Result<()> {

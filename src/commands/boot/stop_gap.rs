@@ -39,14 +39,14 @@ impl StopGap {
     pub(super) fn watch(failsafe: Failsafe) -> Self {
         let (boot, events) = mpsc::channel();
         let clock = thread::spawn(move || match events.recv_timeout(PATIENCE) {
-            Ok(Event::Failed) => fill(failsafe),
+            Ok(Event::Failed) => fill(failsafe, "the fail-safe is in force"),
             Ok(Event::Done) | Err(RecvTimeoutError::Disconnected) => false,
             Err(RecvTimeoutError::Timeout) => {
                 say(format_args!(
                     "the policy is not in force after {} s, but will be when it can",
                     PATIENCE.as_secs()
                 ));
-                let is_filled = fill(failsafe);
+                let is_filled = fill(failsafe, "until then the fail-safe is in force");
                 if matches!(events.recv_timeout(END), Err(RecvTimeoutError::Timeout)) {
                     give_up();
                 }
@@ -78,14 +78,14 @@ impl StopGap {
     }
 }
 
-/// Puts the fail-safe in force, unless anything is. Returns whether it did.
-fn fill(failsafe: Failsafe) -> bool {
+/// Puts the fail-safe in force, unless anything is, and says so in these words. Returns whether it did.
+fn fill(failsafe: Failsafe, what: &str) -> bool {
     if engines::is_any_in_force() {
         return false;
     }
     match failsafe::put_in_force(failsafe, None) {
         Ok((_, words)) => {
-            say(format_args!("until then the fail-safe is in force: {words}"));
+            say(format_args!("{what}: {words}"));
             true
         }
         Err(error) => {
