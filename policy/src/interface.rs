@@ -58,6 +58,15 @@ impl IfPattern {
     }
 }
 
+/// The patterns, sorted, without those that another one covers.
+pub fn reduced(patterns: &[IfPattern]) -> Vec<IfPattern> {
+    let mut kept = patterns.to_vec();
+    kept.sort();
+    kept.dedup();
+    kept.retain(|pattern| !patterns.iter().any(|other| other != pattern && other.covers(pattern)));
+    kept
+}
+
 impl FromStr for IfPattern {
     type Err = IfPatternError;
 

@@ -7,7 +7,7 @@ mod conditions;
 mod row;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::interface::IfPattern;
+use dockfw_policy::interface::{IfPattern, reduced};
 use dockfw_policy::policy::Rate;
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName};
@@ -154,16 +154,6 @@ fn around<'a>(alike: &'a [Excepting<'_>]) -> &'a [IfPattern] {
         one.rule.matches.iter().any(|condition| matches!(condition, Match::Loopback | Match::In(_)))
     };
     if excluded.len() < 2 && !alike.iter().any(is_taken) { &[] } else { excluded }
-}
-
-/// The patterns without those that another covers.
-fn reduced(patterns: &[IfPattern]) -> Vec<IfPattern> {
-    let mut kept = patterns.to_vec();
-    kept.sort();
-    kept.dedup();
-    let all = kept.clone();
-    kept.retain(|pattern| !all.iter().any(|other| other != pattern && other.covers(pattern)));
-    kept
 }
 
 /// A rule that only leads from one chain to another.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
 use crate::address::{Address, Family, Range};
-use crate::interface::IfPattern;
+use crate::interface::{IfPattern, reduced};
 use crate::reverse_path;
 use crate::ruleset::{
     self, Action, AddressList, Hook, HookRules, InterfaceList, Match, Origin, Ruleset, SetName,
@@ -286,13 +286,8 @@ fn family(elements: &Elements) -> Option<Family> {
 }
 
 fn interface_set(list: &InterfaceList) -> Set {
-    let mut patterns = list.patterns.clone();
-    patterns.sort();
-    patterns.dedup();
     // The kernel refuses elements that overlap.
-    let covered =
-        |pattern: &IfPattern| list.patterns.iter().any(|other| other != pattern && other.covers(pattern));
-    patterns.retain(|pattern| !covered(pattern));
+    let patterns = reduced(&list.patterns);
     let interval = patterns.iter().any(|pattern| matches!(pattern, IfPattern::Prefix(_)));
     let comment = if list.bridges_only { "Docker's bridges" } else { "interfaces" };
     let elements = Elements::Interfaces(patterns);
