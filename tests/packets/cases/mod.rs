@@ -40,6 +40,8 @@ pub(crate) struct Case {
     not_in_a_root: Option<&'static str>,
     /// Why it can't run with Docker on its nftables backend, if it can't.
     not_on_nftables: Option<&'static str>,
+    /// Why it is not run without the prefilter, if it is not.
+    not_without_prefilter: Option<&'static str>,
     /// What it takes that the kernel may lack, if it does.
     needs: Option<Need>,
     /// Whether it is about that backend.
@@ -59,10 +61,12 @@ impl Case {
         let by_engine = self.not_with_compat.filter(|_| setting.engine == Engine::Compat);
         let by_backend = self.not_on_nftables.filter(|_| lab.layout == Some(Layout::Nftables));
         let by_root = self.not_in_a_root.filter(|_| lab.root.is_some());
+        let by_prefilter = self.not_without_prefilter.filter(|_| !setting.prefilter);
         let by_kernel = || self.needs.and_then(Need::lack);
         by_engine
             .or(by_backend)
             .or(by_root)
+            .or(by_prefilter)
             .or_else(by_kernel)
             .or(self.is_elsewhere(setting, lab))
             .map(str::to_owned)
@@ -99,6 +103,10 @@ impl Case {
         Self { is_about_nftables: true, ..self }
     }
 
+    const fn with_prefilter_only(self, reason: &'static str) -> Self {
+        Self { not_without_prefilter: Some(reason), ..self }
+    }
+
     const fn host_only(self, reason: &'static str) -> Self {
         Self { not_in_a_root: Some(reason), ..self }
     }
@@ -116,6 +124,7 @@ const fn case(
         not_with_compat: None,
         not_in_a_root: None,
         not_on_nftables: None,
+        not_without_prefilter: None,
         needs: None,
         is_about_nftables: false,
         daemon: Daemon::Usual,
@@ -166,7 +175,8 @@ pub(crate) const CASES: &[Case] = &[
         "explain",
         "what explain says of connections at random is so, in each gateway mode",
         connections::explained_at_random,
-    ),
+    )
+    .with_prefilter_only("random packets show what that decides"),
     case(
         "S1 S2 explain status",
         "what explain and status say of translations that are not Docker's is so",
