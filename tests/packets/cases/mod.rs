@@ -327,6 +327,8 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case("S4", "a forged source from an inside network buys nothing", networks::forged_from_inside)
         .needs(Need::NfTables),
+    case("S11", "an inside network can't speak VXLAN to the host", networks::no_vxlan_from_inside)
+        .needs(Need::NfTables),
     case("S1 S15", "frames cross a bridge that is named for it", networks::crossing),
     case(
         "S1 S15",

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Machine, Service};
+use dockfw_lab::{Machine, Packet, Service};
 
 use super::forged::{Described, are_dropped, believe_anything, both, link_local_of};
 use super::interfaces::{is_refused, send_through_hooks};
@@ -166,6 +166,25 @@ pub(super) fn forged_from_inside(world: &World<'_>, setting: Setting) -> Result<
             }
         }
         are_dropped(world, setting, ("virt0", &sender), &packets, &format!("{SOURCES}{CLASSES}"))
+    })
+}
+
+/// Nor does it speak VXLAN to the host, though it is trusted.
+pub(super) fn no_vxlan_from_inside(world: &World<'_>, setting: Setting) -> Result<()> {
+    Networks::with(world, |networks| {
+        let one = &networks.one;
+        let host = world.on_segment_of(one);
+        let packets: Described = one
+            .addresses()
+            .into_iter()
+            .zip(host.addresses())
+            .map(|(source, to)| (format!("VXLAN from {source}"), Packet::udp(source, to, 4789, 1, "overlay")))
+            .collect();
+        let [v4, v6] = segments(one);
+        let policy = format!(
+            "trusted = [\"{v4}\", \"{v6}\"]\n{CLASSES}[swarm]\npeers = [\"192.0.2.30\", \"2001:db8:1::30\"]\n"
+        );
+        are_dropped(world, setting, ("virt0", &one.sender_to(&host)?), &packets, &policy)
     })
 }
 
