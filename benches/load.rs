@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Needs root, `nft`, `ipset` and `unshare`. Each run has a network namespace of its own; the contenders take turns,
-//! so that whatever else the machine does hits all of them alike.
+//! so that whatever else the machine does hits all of them alike. With `DOCKFW_BENCH_EARLIER=/path/to/dockfw`, that program, of an earlier
+//! version say, is one of them.
 
 use std::fmt::Write;
 use std::fs;
@@ -59,10 +60,19 @@ fn main() -> Result<()> {
     }
 }
 
+/// The program that is measured.
+const OWN: &str = env!("CARGO_BIN_EXE_dockfw");
+
+/// The program of an earlier version, if there is one to compare with.
+fn earlier() -> Option<String> {
+    std::env::var("DOCKFW_BENCH_EARLIER").ok().filter(|program| !program.is_empty())
+}
+
 /// How dockfw is run. `--force`, for in a namespace of its own it finds itself on a host without Docker.
-fn dockfw(policy: &Path, backend: &str) -> Vec<String> {
-    let arguments = ["--config", &path(policy), "apply", "--backend", backend, "--force"].map(String::from);
-    [env!("CARGO_BIN_EXE_dockfw").to_string()].into_iter().chain(arguments).collect()
+fn dockfw(program: &str, policy: &Path, backend: &str) -> Vec<String> {
+    let policy = path(policy);
+    let command = [program, "--config", &policy, "apply", "--backend", backend, "--force"];
+    command.map(String::from).into()
 }
 
 fn bench(numbers: &[&str]) -> Result<()> {
@@ -85,8 +95,14 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
         report(*number, &contenders);
     }
     let policy = write_policy(directory, &entries(20))?;
-    let again =
-        ENGINES.map(|engine| own("--measure-again", &dockfw(&policy, engine))?.status().map_err(Error::from));
+    let programs: Vec<_> = [OWN.to_owned()].into_iter().chain(earlier()).collect();
+    let runs = ENGINES.iter().flat_map(|engine| programs.iter().map(move |program| (engine, program)));
+    let again: Vec<_> = runs
+        .map(|(engine, program)| {
+            let command = dockfw(program, &policy, engine);
+            own("--measure-again", &command)?.status().map_err(Error::from)
+        })
+        .collect();
     let [before, after] = [10_000, 20_000].map(|first| write_rules(directory, first));
     let (before, after) = (path(&before?), path(&after?));
     let changed = ENGINES.map(|engine| {
@@ -115,11 +131,16 @@ fn contenders(directory: &Path, number: u32) -> Result<Vec<Contender>> {
     let ipset = write(directory, "ipset", &ipset_commands(&entries))?;
     let contender =
         |name: &str, is_ours, command| Contender { name: name.into(), is_ours, command, costs: Vec::new() };
-    let ours = ENGINES.map(|engine| contender(&format!("dockfw ({engine})"), true, dockfw(&policy, engine)));
+    let ours =
+        ENGINES.map(|engine| contender(&format!("dockfw ({engine})"), true, dockfw(OWN, &policy, engine)));
+    let earlier = earlier().into_iter().flat_map(|program| {
+        ENGINES
+            .map(|engine| contender(&format!("earlier ({engine})"), false, dockfw(&program, &policy, engine)))
+    });
     let nft = ["nft", "-f", &path(&text)].map(String::from).to_vec();
     let ipset = ["ipset", "restore", "-file", &path(&ipset)].map(String::from).to_vec();
     let peers = [contender("nft -f", false, nft), contender("ipset restore", false, ipset)];
-    Ok(ours.into_iter().chain(peers).collect())
+    Ok(ours.into_iter().chain(peers).chain(earlier).collect())
 }
 
 /// Half single addresses, half networks of 2 to 256 addresses, each in a slot of its own, in order.
@@ -150,8 +171,7 @@ fn write_policy(directory: &Path, entries: &[String]) -> Result<PathBuf> {
 
 /// The policy as `nft` reads it.
 fn show(policy: &Path) -> Result<String> {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_dockfw")).args(["--config", &path(policy), "show"]).output()?;
+    let output = Command::new(OWN).args(["--config", &path(policy), "show"]).output()?;
     if output.status.success() { Ok(String::from_utf8(output.stdout)?) } else { bail!("dockfw show failed") }
 }
 
@@ -189,14 +209,15 @@ fn measure_again(command: &[&str]) -> Result<()> {
     time(command)?;
     let again = (0..NO_OPS).map(|_| time(command)).collect::<Result<Vec<_>>>()?;
     let engine = command.iter().skip_while(|argument| **argument != "--backend").nth(1).unwrap_or(&"");
-    println!("apply of a small policy that is in force ({engine}): {:.1} ms", median(&again) * 1000.0);
+    let whose = if command.first() == Some(&OWN) { "" } else { "earlier, " };
+    println!("apply of a small policy that is in force ({whose}{engine}): {:.1} ms", median(&again) * 1000.0);
     Ok(())
 }
 
 /// Puts one policy in force, and finds out in what another one, of which no rule is the same, differs.
 fn measure_changed(before: &Path, after: &Path, backend: &str) -> Result<()> {
     let run = |policy, dry: &[String]| {
-        let command = [dockfw(policy, backend).as_slice(), dry].concat();
+        let command = [dockfw(OWN, policy, backend).as_slice(), dry].concat();
         time(&command.iter().map(String::as_str).collect::<Vec<_>>())
     };
     run(before, &[])?;
