@@ -32,7 +32,7 @@ use normal::Protocols;
 use plan::{Live, plan};
 use saved::Tables;
 pub use saved::words;
-pub use tools::savers;
+pub use tools::{missing_saver, savers};
 
 /// What is known of this host already, or is found out without programs.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,8 +12,10 @@ use super::saved::{self, Saved};
 use crate::foreign::{Table, Tables, iptables};
 use crate::nftables::foreign;
 
-/// What `ipset test` ends with where a set has no such element (ipset(8)).
-const NOT_THERE: i32 = 1;
+/// What `ipset test` says where a set has no such element (`ipset_cmd`, lib/ipset.c): it ends with 1 then, and after all errors too.
+const NOT_THERE: &str = " is NOT in set ";
+/// The types of sets that hold addresses and nothing beside them. Of a list of sets, ipset would take an address for the name of one.
+const OF_ADDRESSES: [&str; 3] = ["hash:ip", "hash:net", "bitmap:ip"];
 
 /// The rules of others, and what of them could not be read.
 #[derive(Clone, Debug, Default)]
@@ -64,9 +66,61 @@ fn name_in_nft(table: &Table) -> Option<String> {
 
 /// Whether a set of ipset has an address, where that can be asked.
 pub(crate) fn set_has(set: &str, address: IpAddr) -> Option<bool> {
-    match programs::ask("ipset", &["test", set, &address.to_string()])?.status.code()? {
-        0 => Some(true),
-        NOT_THERE => Some(false),
-        _ => None,
+    let about = programs::said("ipset", &["list", "-terse", set])?;
+    let kind = about.lines().find_map(|line| line.strip_prefix("Type: "))?;
+    if !OF_ADDRESSES.contains(&kind.trim_end()) {
+        return None;
+    }
+    let answer = programs::ask("ipset", &["test", set, &address.to_string()])?;
+    let is_not_there = || answer.stderr.contains(NOT_THERE).then_some(false);
+    answer.status.success().then_some(true).or_else(is_not_there)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::nftables::tests::in_namespace;
+
+    fn run(command: &str) {
+        let output = Command::new("sh").args(["-ec", command]).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn a_set_that_can_not_be_asked_for_an_address_has_not_surely_none() {
+        in_namespace(|| {
+            run("ipset create bans hash:net; ipset add bans 192.0.2.0/24
+                 ipset create lists list:set; ipset add lists bans; ipset create ports bitmap:port range 0-100; ipset create v6 hash:ip family inet6");
+            let has = |set: &str, address: &str| set_has(set, address.parse().unwrap());
+            assert_eq!([has("bans", "192.0.2.9"), has("bans", "198.51.100.9")], [Some(true), Some(false)]);
+            for set in ["lists", "ports", "v6", "none"] {
+                assert_eq!(has(set, "192.0.2.9"), None, "{set}");
+            }
+        });
+    }
+
+    /// As where a container on the host's network brings its own.
+    #[test]
+    #[ignore = "needs root"]
+    fn tables_of_iptables_legacy_that_no_program_lists_are_said() {
+        in_namespace(|| {
+            let legacy = Path::new("/usr/sbin/iptables-legacy-save").canonicalize().expect("iptables-legacy");
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            run("iptables-legacy -t nat -A PREROUTING -j ACCEPT");
+            assert_eq!(read().unreadable, [""; 0]);
+            mount(Some("/dev/null"), &legacy, none, MsFlags::MS_BIND, none).unwrap();
+            let unreadable = read().unreadable;
+            let [said] = &unreadable[..] else { panic!("{unreadable:?}") };
+            assert!(said.starts_with("the rules of iptables-legacy: the kernel may have some"), "{said}");
+        });
     }
 }

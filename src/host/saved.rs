@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dockfw_compat::savers;
+use dockfw_compat::{missing_saver, savers};
 use dockfw_policy::address::Family;
 use dockfw_system::programs::at_once;
 
@@ -28,9 +28,18 @@ impl Saved {
 
     fn by(family: Family, program: &Path) -> Self {
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let variant = name.strip_suffix(END).unwrap_or(&name).to_owned();
-        Self { family, variant, text: answer(program, &[]) }
+        Self { family, variant: variant(&name), text: answer(program, &[]) }
     }
+
+    /// The rules that a program would list if it were here.
+    fn without(family: Family, program: &str) -> Self {
+        let why = format!("the kernel may have some, and {program} is not here to list them; install it");
+        Self { family, variant: variant(program), text: Err(why) }
+    }
+}
+
+fn variant(program: &str) -> String {
+    program.strip_suffix(END).unwrap_or(program).to_owned()
 }
 
 /// All rules of every variant that is there.
@@ -38,5 +47,7 @@ pub(super) fn everywhere() -> Vec<Saved> {
     let programs = Family::BOTH
         .into_iter()
         .flat_map(|family| savers(family).into_iter().map(move |program| (family, program)));
-    at_once(programs, |(family, program)| Saved::by(family, &program))
+    let missing = Family::BOTH.into_iter().filter_map(|family| Some((family, missing_saver(family)?)));
+    let missing = missing.map(|(family, program)| Saved::without(family, &program));
+    at_once(programs, |(family, program)| Saved::by(family, &program)).into_iter().chain(missing).collect()
 }
