@@ -1,0 +1,286 @@
+//! Rules of the kernel in nft's words, for people to see what is there. It never decides anything.
+//!
+//! All that dockfw writes comes out as [`dockfw_policy::nft::text`] has it, and so does what people usually add by
+//! hand. What is unknown here is shown by its name in brackets.
+
+mod conditions;
+mod loads;
+mod statements;
+mod values;
+
+use std::collections::BTreeMap;
+
+use dockfw_policy::address::Family;
+use nix::libc;
+
+use super::attributes::{Attribute, Attributes};
+use super::uapi::expr;
+use loads::Load;
+use values::{Form, value};
+
+/// A rule's expressions in words, with its comment. Control characters are shown escaped.
+pub(crate) fn of_rule(expressions: &[u8], comment: Option<&str>) -> String {
+    of_rule_in(None, expressions, comment)
+}
+
+/// The same of a rule in a table of this family alone.
+pub(crate) fn of_rule_in(family: Option<Family>, expressions: &[u8], comment: Option<&str>) -> String {
+    let family = family.map(|family| family.name().to_lowercase());
+    let mut reader = Reader { family, ..Reader::default() };
+    for item in Attributes(expressions) {
+        let expression = Attributes(item.value);
+        let name = expression.find(expr::NAME).map(|name| name.text()).unwrap_or_default();
+        reader.expression(name, Attributes(expression.value(expr::DATA)));
+    }
+    reader.flush();
+    reader.words.extend(comment.map(|comment| format!("comment \"{comment}\"")));
+    reader.words.join(" ").chars().flat_map(escaped).collect()
+}
+
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let (plain, escape) = if c.is_control() { (None, Some(c.escape_debug())) } else { (Some(c), None) };
+    plain.into_iter().chain(escape.into_iter().flatten())
+}
+
+/// A rule as it is read: what a later expression implies is held back until it is clear that none does.
+#[derive(Default)]
+struct Reader {
+    words: Vec<String>,
+    /// What registers hold, by their places.
+    registers: BTreeMap<u32, Load>,
+    /// What registers hold that were given constants.
+    constants: BTreeMap<u32, Vec<u8>>,
+    family: Option<String>,
+    protocol: Option<String>,
+    /// `meta nfproto` and `meta l4proto`, as long as nothing that implies them has come.
+    pending: Vec<(Form, String)>,
+}
+
+impl Reader {
+    fn flush(&mut self) {
+        self.words.extend(self.pending.drain(..).map(|(_, words)| words));
+    }
+
+    fn say(&mut self, words: String) {
+        self.flush();
+        self.words.push(words);
+    }
+
+    /// Of what is held back, this is implied by what comes.
+    fn imply(&mut self, form: Form) {
+        self.pending.retain(|(pending, _)| *pending != form);
+    }
+
+    fn expression(&mut self, name: &[u8], data: Attributes<'_>) {
+        match name {
+            b"meta" if data.number(3).is_some() => self.set(&loads::meta(data.number(2)).what, data.number(3)),
+            b"ct" if data.number(4).is_some() => self.set(&loads::conntrack(data).what, data.number(4)),
+            b"meta" => self.load(data, 1, loads::meta(data.number(2))),
+            b"ct" => self.load(data, 1, loads::conntrack(data)),
+            b"fib" => self.load(data, 1, loads::fib(data)),
+            b"payload" if data.number(5).is_none() => self.payload(data),
+            b"bitwise" => self.bitwise(data),
+            b"cmp" => self.compare(data),
+            b"range" => self.range(data),
+            b"lookup" => self.lookup(data),
+            b"limit" => self.say(statements::limit(data)),
+            b"log" => self.say(statements::log(data)),
+            b"objref" => self.object(data),
+            b"counter" => self.say("counter".into()),
+            b"immediate" => self.immediate(data),
+            b"nat" => self.translate(data),
+            b"redir" => self.say(format!("redirect{}", self.destination(None, data.number(1)))),
+            b"masq" => self.say("masquerade".into()),
+            b"notrack" | b"reject" => self.say(String::from_utf8_lossy(name).into_owned()),
+            _ => self.say(format!("[{}]", String::from_utf8_lossy(name))),
+        }
+    }
+
+    fn load(&mut self, data: Attributes<'_>, register: u16, load: Load) {
+        self.registers.insert(place(data.number(register)), load);
+    }
+
+    fn take(&self, data: Attributes<'_>, register: u16) -> Load {
+        self.registers.get(&place(data.number(register))).cloned().unwrap_or_default()
+    }
+
+    /// What is looked up: what was loaded into this register, and into those behind it since something was last asked for.
+    fn fields(&self, data: Attributes<'_>, register: u16) -> String {
+        let mut at = place(data.number(register));
+        let mut fields = vec![conditions::subject(&self.take(data, register))];
+        let mut before = self.registers.get(&at);
+        while let Some(load) = before.filter(|load| !load.is_asked) {
+            at += load.length.div_ceil(REGISTER).max(1);
+            before = self.registers.get(&at);
+            fields.extend(before.filter(|next| !next.is_asked).map(conditions::subject));
+        }
+        fields.join(" . ")
+    }
+
+    /// All that was loaded has been asked for.
+    fn asked(&mut self) {
+        self.registers.values_mut().for_each(|load| load.is_asked = true);
+    }
+
+    /// What is written takes its value from a register.
+    fn set(&mut self, what: &str, register: Option<u32>) {
+        let constant = self.constants.get(&place(register));
+        let value = constant.map(|bytes| value(Form::Mark, bytes));
+        let loaded = || self.registers.get(&place(register)).map(conditions::subject);
+        let value = value.or_else(loaded).unwrap_or("[?]".into());
+        self.say(format!("{what} set {value}"));
+    }
+
+    fn payload(&mut self, data: Attributes<'_>) {
+        let [base, offset, length] = [2, 3, 4].map(|kind| data.number(kind).unwrap_or(0));
+        let load = if base == libc::NFT_PAYLOAD_NETWORK_HEADER as u32 {
+            self.imply(Form::Family);
+            loads::network(self.family.as_deref(), offset, length)
+        } else if base == libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32 {
+            self.transport(offset, length)
+        } else {
+            None
+        };
+        let unknown = || Load { what: format!("[payload {base},{offset},{length}]"), length, ..Load::default() };
+        self.load(data, 1, load.unwrap_or_else(unknown));
+    }
+
+    /// A field of the transport header.
+    fn transport(&mut self, offset: u32, length: u32) -> Option<Load> {
+        let protocol = self.protocol.clone();
+        let load = loads::transport(protocol.as_deref(), offset, length)?;
+        self.imply(Form::Protocol);
+        if protocol.is_some_and(|protocol| protocol.contains("icmp")) {
+            self.imply(Form::Family);
+        }
+        Some(load)
+    }
+
+    fn bitwise(&mut self, data: Attributes<'_>) {
+        let load = self.take(data, 1);
+        let [mask, turned] = [4, 5].map(|kind| Attributes(data.value(kind)).value(1).to_vec());
+        let load = match data.number(6).unwrap_or(0) {
+            MASK_XOR if turned.iter().all(|byte| *byte == 0) => Load { mask: Some(mask), ..load },
+            _ => Load { what: format!("[bitwise] {}", conditions::subject(&load)), mask: None, ..load },
+        };
+        self.load(data, 2, load);
+    }
+
+    fn compare(&mut self, data: Attributes<'_>) {
+        let load = self.take(data, 1);
+        let bytes = Attributes(data.value(3)).value(1);
+        self.asked();
+        let operation = data.number(2).and_then(|operation| i32::try_from(operation).ok());
+        match operation {
+            Some(libc::NFT_CMP_EQ) => self.equal(&load, bytes),
+            Some(libc::NFT_CMP_NEQ) => self.say(conditions::unequal(&load, bytes)),
+            Some(libc::NFT_CMP_GTE) => {
+                self.say(conditions::ordered(&load, ">=", bytes));
+                let from = Some((self.words.len() - 1, value(load.form, bytes)));
+                self.load(data, 1, Load { from, is_asked: true, ..load });
+            }
+            Some(libc::NFT_CMP_LTE) => self.at_most(load, bytes),
+            Some(libc::NFT_CMP_LT) => self.say(conditions::ordered(&load, "<", bytes)),
+            Some(libc::NFT_CMP_GT) => self.say(conditions::ordered(&load, ">", bytes)),
+            _ => self.say(conditions::ordered(&load, &format!("[{}]", operation.unwrap_or(-1)), bytes)),
+        }
+    }
+
+    /// The end of a range, if its beginning was said.
+    fn at_most(&mut self, load: Load, bytes: &[u8]) {
+        let begun = load.from.as_ref().and_then(|(at, from)| Some((self.words.get_mut(*at)?, from)));
+        match begun {
+            Some((words, from)) => {
+                *words = format!("{} {from}-{}", conditions::subject(&load), value(load.form, bytes));
+            }
+            None => self.say(conditions::ordered(&load, "<=", bytes)),
+        }
+    }
+
+    fn equal(&mut self, load: &Load, bytes: &[u8]) {
+        let value = value(load.form, bytes);
+        match load.form {
+            Form::Family => self.family = Some(value.clone()),
+            Form::Protocol => self.protocol = Some(value.clone()),
+            _ => return self.say(conditions::equal(load, bytes)),
+        }
+        self.pending.push((load.form, format!("{} {value}", load.what)));
+    }
+
+    fn range(&mut self, data: Attributes<'_>) {
+        let load = self.take(data, 1);
+        let [from, to] = [3, 4].map(|kind| value(load.form, Attributes(data.value(kind)).value(1)));
+        let not = if data.number(2) == Some(libc::NFT_RANGE_NEQ as u32) { "!= " } else { "" };
+        self.asked();
+        self.say(format!("{} {not}{from}-{to}", conditions::subject(&load)));
+    }
+
+    fn lookup(&mut self, data: Attributes<'_>) {
+        let not = if data.number(5).unwrap_or(0) & libc::NFT_LOOKUP_F_INV as u32 != 0 { "!= " } else { "" };
+        let map = match data.number(3) {
+            Some(0) => "vmap ",
+            Some(_) => "map ",
+            None => "",
+        };
+        let words = format!("{} {not}{map}@{}", self.fields(data, 2), text(data, 1));
+        self.asked();
+        self.say(words);
+    }
+
+    /// An object with a name: this one, or the one that a map has.
+    fn object(&mut self, data: Attributes<'_>) {
+        let words = match data.number(1) {
+            Some(kind) => format!("{} \"{}\"", statements::object(kind), text(data, 2)),
+            None => format!("[objref] {} map @{}", self.fields(data, 3), text(data, 4)),
+        };
+        self.say(words);
+    }
+
+    fn translate(&mut self, data: Attributes<'_>) {
+        let what = if data.number(1) == Some(0) { "snat" } else { "dnat" };
+        self.say(format!("{what}{}", self.destination(data.number(3), data.number(5))));
+    }
+
+    /// The address and the port in these registers, as far as they are constants.
+    fn destination(&self, address: Option<u32>, port: Option<u32>) -> String {
+        let constant = |register: Option<u32>| self.constants.get(&place(Some(register?))).map(Vec::as_slice);
+        let form = |bytes: &[u8]| if bytes.len() > 4 { Form::Address6 } else { Form::Address };
+        let address = constant(address).map(|bytes| value(form(bytes), bytes));
+        let port = constant(port).map(|bytes| format!(":{}", value(Form::Number, bytes)));
+        match (address, port) {
+            (None, None) => String::new(),
+            (Some(address), Some(port)) if address.contains(':') => format!(" to [{address}]{port}"),
+            (address, port) => format!(" to {}{}", address.unwrap_or_default(), port.unwrap_or_default()),
+        }
+    }
+
+    fn immediate(&mut self, data: Attributes<'_>) {
+        let register = place(data.number(1));
+        let data = Attributes(data.value(2));
+        match data.find(1) {
+            Some(constant) => drop(self.constants.insert(register, constant.value.to_vec())),
+            None => self.say(statements::verdict(Attributes(data.value(2)))),
+        }
+    }
+}
+
+/// The size of a register in bytes (`NFT_REG32_SIZE`), and the number of the first one (`NFT_REG32_00`). Those before are of four each.
+const REGISTER: u32 = 4;
+const FIRST: u32 = 8;
+/// `NFT_BITWISE_MASK_XOR`, the only operation of kernels before 5.6, which do not name it.
+const MASK_XOR: u32 = 0;
+
+/// The place of a register among those of 4 bytes. Register 0 is the verdict.
+fn place(register: Option<u32>) -> u32 {
+    match register.unwrap_or(0) {
+        large @ 1..FIRST => (large - 1) * 4,
+        small => small.wrapping_sub(FIRST),
+    }
+}
+
+fn text(data: Attributes<'_>, kind: u16) -> String {
+    String::from_utf8_lossy(data.find(kind).map(|name: Attribute<'_>| name.text()).unwrap_or_default()).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! What rules do, and what they do it with.
+
+use nix::libc;
+
+use super::super::attributes::Attributes;
+use super::super::uapi;
+use super::text;
+
+/// `NFT_LIMIT_PKT_BYTES` and `NFT_LIMIT_F_INV`.
+const OF_BYTES: u32 = 1;
+const OVER: u32 = 1;
+
+pub(super) fn limit(data: Attributes<'_>) -> String {
+    let long = |kind| data.find(kind).and_then(|number| number.long_number()).unwrap_or(0);
+    let units = [(1, "second"), (60, "minute"), (3_600, "hour"), (86_400, "day"), (604_800, "week")];
+    let unit = units.into_iter().find(|(seconds, _)| *seconds == long(2)).map_or("[?]", |(_, name)| name);
+    let over = if data.number(5).unwrap_or(0) & OVER != 0 { "over " } else { "" };
+    let of = if data.number(4) == Some(OF_BYTES) { " bytes" } else { "" };
+    format!("limit rate {over}{}{of}/{unit}", long(1))
+}
+
+pub(super) fn log(data: Attributes<'_>) -> String {
+    let level = if data.number(5) == Some(uapi::NFT_LOGLEVEL_INFO) { " level info" } else { "" };
+    let prefix = data.find(2).map(|_| format!(" prefix \"{}\"", text(data, 2)));
+    format!("log{}{level}", prefix.unwrap_or_default())
+}
+
+/// How nft writes that a rule uses an object of this kind (`NFT_OBJECT_*`, linux/netfilter/nf_tables.h).
+pub(super) fn object(kind: u32) -> String {
+    let known = match kind {
+        uapi::object::COUNTER => "counter name",
+        2 => "quota name",
+        3 => "ct helper set",
+        4 => "limit name",
+        5 => "ct count name",
+        6 => "tunnel name",
+        7 => "ct timeout set",
+        8 => "meta secmark set",
+        9 => "ct expectation set",
+        10 => "synproxy name",
+        _ => return format!("[object {kind}]"),
+    };
+    known.into()
+}
+
+pub(super) fn verdict(verdict: Attributes<'_>) -> String {
+    let chain = text(verdict, 2);
+    match verdict.number(1).map(u32::cast_signed) {
+        Some(libc::NF_DROP) => "drop".into(),
+        Some(libc::NF_ACCEPT) => "accept".into(),
+        Some(libc::NF_QUEUE) => "queue".into(),
+        Some(libc::NFT_CONTINUE) => "continue".into(),
+        Some(libc::NFT_RETURN) => "return".into(),
+        Some(libc::NFT_JUMP) => format!("jump {chain}"),
+        Some(libc::NFT_GOTO) => format!("goto {chain}"),
+        _ => "[immediate]".into(),
+    }
+}
