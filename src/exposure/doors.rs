@@ -1,6 +1,6 @@
 //! What could be open: before it is known who may go through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dockfw_policy::address::Family;
@@ -14,6 +14,9 @@ use crate::host::listeners::Listener;
 
 /// Processes that hold a published port for Docker.
 const HOLDERS: [&str; 2] = ["docker-proxy", "dockerd"];
+
+/// So many doors that rules of others name are tried of each family: each is followed through all of their rules, by each interface.
+const MOST_TRIED: usize = 4_000;
 
 /// A door.
 #[derive(Clone, Debug)]
@@ -30,24 +33,32 @@ pub(super) struct Door<'a> {
     pub(super) target: Option<(IpAddr, u16)>,
 }
 
-/// All doors that others than the host itself could come to.
-pub(super) fn all<'a>(facts: &'a Facts, from: &Origins<'a>) -> Vec<Door<'a>> {
+/// All doors that others than the host itself could come to, and in words what rules of others lead elsewhere beside them.
+pub(super) fn all<'a>(facts: &'a Facts, from: &Origins<'a>) -> (Vec<Door<'a>>, Vec<String>) {
     let names: BTreeMap<_, _> =
         facts.containers.iter().map(|container| (container.id.as_str(), container.name.as_str())).collect();
     let published = facts.published.iter().filter(|published| is_outward(published.address));
     let own = facts.listeners.iter().filter(|listener| is_outward(listener.address));
     let own = own.flat_map(|listener| of_listener(listener, &facts.links, &names));
-    let mut doors: Vec<_> =
+    let mut doors: Vec<Door<'a>> =
         published.map(of_published).chain(own.filter(|door| !stands_in(door, facts))).collect();
+    let known: BTreeSet<_> = doors.iter().map(|door| (door.port, door.address)).collect();
+    let mut untold = too_many(facts);
     for family in Family::BOTH {
-        for door in of_rules(facts, family) {
-            let is_known = |known: &Door<'_>| (known.port, known.address) == (door.port, door.address);
-            if !doors.iter().any(is_known) && from.is_led(&door) {
-                doors.push(door);
-            }
-        }
+        let mut named = of_rules(facts, family).filter(|door| !known.contains(&(door.port, door.address)));
+        doors.extend(named.by_ref().take(MOST_TRIED).filter(|door| from.is_led(door)));
+        untold.extend(named.next().map(|door| untried(&door)));
     }
-    doors
+    (doors, untold)
+}
+
+/// That the rest of what rules name was not tried.
+fn untried(first: &Door<'_>) -> String {
+    format!(
+        "which ports rules of others lead elsewhere, over {}, from {} on: they name very many, of which only the first {MOST_TRIED} are \
+         tried",
+        first.family, first.port
+    )
 }
 
 /// What Docker publishes.
@@ -105,7 +116,7 @@ fn of_listener<'a>(listener: &'a Listener, links: &'a [Link], names: &BTreeMap<&
 }
 
 /// What rules of others name: whether they lead it anywhere is still to be seen.
-fn of_rules(facts: &Facts, family: Family) -> impl Iterator<Item = Door<'static>> {
+fn of_rules<'a>(facts: &'a Facts, family: Family) -> impl Iterator<Item = Door<'a>> {
     let named = facts.others.tables.doors(family);
     let own: Vec<_> = facts.links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
     let any =
@@ -132,7 +143,7 @@ fn of_rules(facts: &Facts, family: Family) -> impl Iterator<Item = Door<'static>
 }
 
 /// What rules of others lead elsewhere, and is too much to be listed, in words.
-pub(super) fn too_many(facts: &Facts) -> Vec<String> {
+fn too_many(facts: &Facts) -> Vec<String> {
     let wide = Family::BOTH.into_iter().flat_map(|family| facts.others.tables.wide(family));
     wide.map(|led| {
         format!(

@@ -149,15 +149,15 @@ pub(crate) struct Answers {
 /// All that is open, in the order of ports, and in words what of it can't be told.
 pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let from = reach::Origins::of(rules, facts);
-    let (mut exposed, mut unknown) = (Vec::new(), BTreeSet::new());
-    for door in doors::all(facts, &from) {
+    let (doors, untold) = doors::all(facts, &from);
+    let (mut exposed, mut unknown) = (Vec::new(), BTreeSet::from_iter(untold));
+    for door in doors {
         let (one, open_questions) = from.judge(door);
         exposed.push(one);
         unknown.extend(open_questions);
     }
     exposed.sort_by(|a, b| order(a).cmp(&order(b)));
     exposed.dedup();
-    unknown.extend(doors::too_many(facts));
     (exposed, unknown.into_iter().collect())
 }
 

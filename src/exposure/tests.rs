@@ -315,6 +315,25 @@ fn where_rules_can_not_be_read_what_docker_says_is_as_good_as_not() {
     assert_eq!(exposed_by(&own, &web)[0].widest(), Some(Who::Everyone), "no all-clear that may be false");
 }
 
+#[test]
+fn of_very_many_ports_that_rules_name_the_rest_is_said_to_be_unknown() {
+    let rules: String = (0..9)
+        .map(|n| {
+            format!(
+                "-A PREROUTING -p tcp -m tcp --dport {}:{} -j REDIRECT --to-ports 22\n",
+                n * 1000 + 1,
+                n * 1000 + 900
+            )
+        })
+        .collect();
+    let facts = with_rules(facts(vec![], vec![]), &rules);
+    let policy = compile_for(NFTABLES, &rules_of(""));
+    let (found, unknown) = exposed(Rules { ruleset: &policy, by_name_alone: false }, &facts);
+    assert_eq!(found.len(), 1_334, "of each of 4,000 ports of three protocols, TCP's alone is led");
+    let [said] = &unknown[..] else { panic!("{unknown:?}") };
+    assert!(said.contains("over IPv4, from 1434/udp on"), "{said}");
+}
+
 /// As Podman has it: conmon holds the port, and netavark's rule leads on.
 #[test]
 fn a_port_that_is_led_elsewhere_is_no_process_of_the_host() {

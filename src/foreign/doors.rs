@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Hook;
 
+use super::nft::{Asked, Field, address};
 use super::table::{Chain, Rule, Table, Tables};
 
 /// Of a range of more ports, none is tried.
@@ -34,34 +35,32 @@ impl Tables {
     pub(crate) fn doors(&self, family: Family) -> Doors {
         let mut doors = Doors::default();
         for table in self.translating(family) {
-            let rules = table.chains.values().flat_map(|chain| &chain.rules);
-            for rule in rules {
-                doors.ports.extend(
-                    rule.ports().filter(|(first, last)| last - first < MOST).flat_map(|(a, b)| a..=b),
-                );
-                doors.addresses.extend(rule.addresses(family));
-            }
-            let elements = table.sets.values().flat_map(|set| &set.elements);
-            let keys: Vec<_> = elements.map(|element| element.key.as_slice()).collect();
-            doors.ports.extend(keys.iter().flat_map(|key| ports_in(key)));
-            doors.addresses.extend(keys.iter().flat_map(|key| addresses_in(key, family)));
+            let rules = || table.chains.values().flat_map(|chain| &chain.rules);
+            let listed: BTreeSet<_> = rules().flat_map(Rule::asked).collect();
+            let ports =
+                rules().flat_map(Rule::ports).chain(listed.iter().flat_map(|asked| ports_in(table, *asked)));
+            doors.ports.extend(ports.filter(|range| !is_wide(*range)).flat_map(|(first, last)| first..=last));
+            doors.addresses.extend(rules().flat_map(|rule| rule.addresses(family)));
+            doors.addresses.extend(listed.iter().flat_map(|asked| addresses_in(table, *asked, family)));
         }
         doors.ports.remove(&0);
         doors
     }
 
-    /// The rules that lead elsewhere whatever port is dialled, or more ports than can be tried.
+    /// The rules that lead elsewhere whatever port is dialled, or more ports than can be tried, or those of a set that could not be
+    /// read.
     pub(crate) fn wide(&self, family: Family) -> Vec<Led> {
-        let tables = self.translating(family);
-        let rules = tables.flat_map(|table| {
-            let reached = reached(table);
-            reached.into_iter().flat_map(move |chain| chain.rules.iter().map(move |rule| (table, rule)))
+        let led = |table: &Table, rule: &Rule| Led { table: table.name.clone(), rule: rule.to_string() };
+        let tables = self.translating(family).flat_map(|table| {
+            let reached = reached(table).into_iter().flat_map(|chain| &chain.rules);
+            let wide = reached.filter(|rule| rule.translates() && rule.is_wide(table));
+            let all = table.chains.values().flat_map(|chain| &chain.rules);
+            let unread = all.filter(|rule| rule.asks_for_unread_ports(table));
+            wide.chain(unread).map(move |rule| led(table, rule))
         });
-        let wide = rules
-            .filter(|(_, rule)| rule.translates() && rule.ports().all(|(first, last)| last - first >= MOST));
-        wide.filter(|(table, rule)| !is_narrowed(table, rule))
-            .map(|(table, rule)| Led { table: table.name.clone(), rule: rule.to_string() })
-            .collect()
+        let mut found: Vec<_> = tables.collect();
+        found.dedup();
+        found
     }
 
     fn translating(&self, family: Family) -> impl Iterator<Item = &Table> {
@@ -78,15 +77,30 @@ fn reached(table: &Table) -> Vec<&Chain> {
     table.chains.values().filter(|chain| is_translating(chain)).collect()
 }
 
-/// Whether a set that the rule asks names the ports.
-fn is_narrowed(table: &Table, rule: &Rule) -> bool {
-    let Rule::Nft(rule) = rule else { return false };
-    rule.sets().any(|name| {
-        table.sets.get(name).is_some_and(|set| set.elements.iter().any(|one| !ports_in(&one.key).is_empty()))
-    })
+/// Whether these are more ports than are tried.
+fn is_wide((first, last): (u16, u16)) -> bool {
+    last.saturating_sub(first) >= MOST
 }
 
 impl Rule {
+    /// Whether neither it nor a set that it asks says which few ports are led.
+    fn is_wide(&self, table: &Table) -> bool {
+        let asked = self.asked();
+        let mut listed = asked.iter().flat_map(|asked| ports_in(table, *asked)).peekable();
+        self.ports().all(is_wide) && (listed.peek().is_none() || listed.any(is_wide))
+    }
+
+    fn asks_for_unread_ports(&self, table: &Table) -> bool {
+        self.asked().iter().any(|asked| asked.field == Field::Port && !table.sets.contains_key(asked.set))
+    }
+
+    fn asked(&self) -> Vec<Asked<'_>> {
+        match self {
+            Self::Iptables(_) => Vec::new(),
+            Self::Nft(rule) => rule.asked(),
+        }
+    }
+
     fn ports(&self) -> Box<dyn Iterator<Item = (u16, u16)> + '_> {
         match self {
             Self::Iptables(rule) => Box::new(rule.ports()),
@@ -109,18 +123,19 @@ impl Rule {
     }
 }
 
-/// What could be a port among the fields of a key, each of which begins at a multiple of 4 bytes.
-fn ports_in(key: &[u8]) -> Vec<u16> {
-    let fields = key.chunks(4).filter_map(|field| match field {
-        [a, b] | [a, b, 0, 0] => Some(u16::from_be_bytes([*a, *b])),
-        _ => None,
-    });
-    fields.filter(|port| *port != 0).collect()
+/// The ports that a set names, if it is asked for ports.
+fn ports_in<'a>(table: &'a Table, asked: Asked<'_>) -> impl Iterator<Item = (u16, u16)> + use<'a> {
+    let set = table.sets.get(asked.set).filter(|_| asked.field == Field::Port);
+    set.into_iter().flat_map(move |set| set.numbers(asked.at))
 }
 
-/// What could be an address among them.
-fn addresses_in(key: &[u8], family: Family) -> Vec<IpAddr> {
+/// The addresses that it names, if it is asked for those of a family.
+fn addresses_in<'a>(
+    table: &'a Table,
+    asked: Asked<'_>,
+    family: Family,
+) -> impl Iterator<Item = IpAddr> + use<'a> {
     let size = if family == Family::Ipv4 { 4 } else { 16 };
-    let starts = (0..key.len()).step_by(4);
-    starts.filter_map(|at| super::nft::address(key.get(at..at.checked_add(size)?)?)).collect()
+    let set = table.sets.get(asked.set).filter(|_| asked.field == Field::Address(family));
+    set.into_iter().flat_map(move |set| set.parts(asked.at, size)).filter_map(address)
 }

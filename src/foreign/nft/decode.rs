@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::super::Verdict;
 use super::Rule;
-use super::set::{Element, Set};
+use super::set::Element;
 use crate::nftables::attributes::{Attribute, Attributes};
 use crate::nftables::words;
 
@@ -287,25 +287,23 @@ mod element {
     pub(super) const CATCH_ALL: u32 = 2;
 }
 
-impl Set {
-    /// Adds the elements of a list of the kernel's. `fields`: the lengths of the fields of each key, where it has several.
-    pub(crate) fn add(&mut self, list: &[u8], fields: &[usize]) {
-        self.elements.extend(Attributes(list).map(|item| {
-            let item = Attributes(item.value);
-            let value = |kind| Attributes(item.value(kind)).find(VALUE).map(|value| value.value.to_vec());
-            let flags = item.number(element::FLAGS).unwrap_or(0);
-            let data = Attributes(item.value(element::DATA));
-            Element {
-                key: value(element::KEY).unwrap_or_default(),
-                last: value(element::KEY_END),
-                ends: flags & element::ENDS != 0,
-                is_catch_all: flags & element::CATCH_ALL != 0,
-                verdict: data.find(VERDICT).and_then(|data| verdict(Attributes(data.value))),
-                value: data.find(VALUE).map(|value| value.value.to_vec()),
-                fields: fields.to_vec(),
-            }
-        }));
-    }
+/// The elements of a list of the kernel's. `fields`: the lengths of the fields of each key, where it has several.
+pub(crate) fn elements(list: &[u8], fields: &[usize]) -> impl Iterator<Item = Element> {
+    Attributes(list).map(|item| {
+        let item = Attributes(item.value);
+        let value = |kind| Attributes(item.value(kind)).find(VALUE).map(|value| value.value.to_vec());
+        let flags = item.number(element::FLAGS).unwrap_or(0);
+        let data = Attributes(item.value(element::DATA));
+        Element {
+            key: value(element::KEY).unwrap_or_default(),
+            last: value(element::KEY_END),
+            ends: flags & element::ENDS != 0,
+            is_catch_all: flags & element::CATCH_ALL != 0,
+            verdict: data.find(VERDICT).and_then(|data| verdict(Attributes(data.value))),
+            value: data.find(VALUE).map(|value| value.value.to_vec()),
+            fields: fields.to_vec(),
+        }
+    })
 }
 
 impl Expression {

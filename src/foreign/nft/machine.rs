@@ -118,8 +118,7 @@ impl Machine<'_> {
             }
             return (to == Some(0)).then(|| vec![Verdict::Unknown]);
         };
-        let length = set.elements.iter().map(|element| element.key.len()).max().unwrap_or_default();
-        let found = set.find(&self.registers.read(register, length));
+        let found = set.find(&self.registers.read(register, set.key_length()));
         let is_there = match found.iter().find(|(_, answer)| *answer == Answer::Yes) {
             Some(_) => Answer::Yes,
             None if found.is_empty() => Answer::No,

@@ -2,6 +2,7 @@
 //!
 //! Numbers are the kernel's (linux/netfilter/nf_tables.h).
 
+mod asked;
 mod decode;
 mod machine;
 mod packet;
@@ -14,9 +15,11 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 
 use super::{Step, Table, View};
+pub(super) use asked::{Asked, Field};
+pub(super) use decode::address;
 use decode::{Expression, Translated};
-pub(crate) use decode::{address, rule};
-pub(crate) use set::Set;
+pub(crate) use decode::{elements, rule};
+pub(crate) use set::{Element, Set};
 
 /// A rule.
 #[derive(Clone, Debug)]
@@ -50,6 +53,11 @@ impl Rule {
     /// The sets that it asks.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &str> {
         self.expressions.iter().filter_map(Expression::set)
+    }
+
+    /// What of a packet it looks up in sets.
+    pub(super) fn asked(&self) -> Vec<Asked<'_>> {
+        asked::asked(&self.expressions)
     }
 
     /// Whether it leads packets elsewhere.

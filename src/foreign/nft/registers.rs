@@ -76,7 +76,7 @@ impl Registers {
 }
 
 /// Where a register begins: `nft_parse_register` (net/netfilter/nf_tables_api.c). Register 0 is the verdict.
-fn offset(register: u32) -> usize {
+pub(super) fn offset(register: u32) -> usize {
     let at = if register >= FIRST_SMALL {
         (register - FIRST_SMALL).saturating_mul(4)
     } else {

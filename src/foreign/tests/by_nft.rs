@@ -9,9 +9,10 @@ use crate::nftables::tests::{in_namespace, nft_with};
 use dockfw_policy::ruleset::Hook;
 
 /// Loads these tables in a network namespace of their own, and looks at what was read of them.
-fn with(tables: &'static str, look: impl FnOnce(&Tables) + Send + 'static) {
+fn with(tables: &str, look: impl FnOnce(&Tables) + Send + 'static) {
+    let tables = tables.to_owned();
     in_namespace(move || {
-        nft_with(&["-f", "-"], tables);
+        nft_with(&["-f", "-"], &tables);
         look(&Tables::new(read_tables(|_| true).unwrap()));
     });
 }
@@ -130,6 +131,49 @@ fn maps_of_several_fields_and_of_addresses_are_looked_up() {
     });
 }
 
+/// An address set beside rules of translation names no ports, whatever its addresses end with.
+#[test]
+#[ignore = "needs root"]
+fn sets_name_ports_only_where_they_are_asked_for_ports() {
+    let sets = "table ip sets {
+        set bans { type ipv4_addr; flags interval; elements = { 10.1.0.0/16, 10.22.0.0/16 } }
+        set pairs { type ipv4_addr . inet_service; elements = { 192.0.2.2 . 8000 } }
+        set ranges { type inet_service; flags interval; elements = { 7000-7002, 9000 } }
+        set fields { type ipv4_addr . inet_service; flags interval; elements = { 192.0.2.0/24 . 6000-6002 } }
+        map many { type inet_service : ipv4_addr; flags interval; elements = { 20000-30000 : 10.0.0.7 } }
+        chain pre { type nat hook prerouting priority dstnat;
+            ip saddr @bans accept
+            ip daddr . tcp dport @pairs redirect to :22
+            tcp dport @ranges redirect to :22
+            ip saddr . udp dport @fields redirect to :22
+            dnat to tcp dport map @many
+        }
+    }";
+    with(sets, |tables| {
+        let doors = tables.doors(Family::Ipv4);
+        assert_eq!(doors.ports, [6000, 6001, 6002, 7000, 7001, 7002, 8000, 9000].into());
+        assert_eq!(doors.addresses, [IpAddr::from([192, 0, 2, 2])].into());
+        let wide: Vec<_> = tables.wide(Family::Ipv4).into_iter().map(|led| led.rule).collect();
+        assert_eq!(wide, ["tcp dport map @many dnat"]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn ports_of_a_map_that_is_not_read_are_said_to_be_unknown() {
+    let elements: Vec<_> = (1..25_000).map(|port| format!("{port} : goto web")).collect();
+    let maps = format!(
+        "table ip maps {{ chain web {{ tcp dport 1-65535 redirect to :80; }}
+            map services {{ type inet_service : verdict; elements = {{ {} }} }}
+            chain pre {{ type nat hook prerouting priority dstnat; tcp dport vmap @services; }}\n}}",
+        elements.join(", ")
+    );
+    with(&maps, |tables| {
+        let wide: Vec<_> = tables.wide(Family::Ipv4).into_iter().map(|led| led.rule).collect();
+        assert_eq!(wide, ["tcp dport vmap @services"]);
+    });
+}
+
 #[test]
 #[ignore = "needs root"]
 fn filters_are_asked_as_nf_tables_does() {
@@ -209,8 +253,7 @@ fn of_bytes(bytes: &[u8]) -> Tables {
     let hooked = Hooked { hook: Hook::Input, priority: 0, translates: false, drops: false };
     let rules = vec![Rule::Nft(nft::rule(None, bytes, None))];
     let chains = [("input".to_owned(), Chain { hooked: Some(hooked), rules })].into();
-    let mut set = nft::Set { has_intervals: true, ..nft::Set::default() };
-    set.add(bytes, &[4, 1, 2]);
+    let set = nft::Set::new(nft::elements(bytes, &[4, 1, 2]).collect(), true);
     let sets = [("a".to_owned(), set)].into();
     Tables::new(vec![Table { chains, sets, ..Table::default() }])
 }

@@ -14,7 +14,7 @@ use super::super::socket::{RequestError, Socket};
 use super::super::uapi::{NFTA_OBJECT_TABLE, chain, element, msg, rule, set, table};
 use super::super::userdata::rule_comment;
 use super::{ATTEMPTS, foreign_table, name};
-use crate::foreign::nft::{self, Set};
+use crate::foreign::nft::{self, Element, Set};
 use crate::foreign::{Chain, Hooked, Rule, Table};
 
 /// Of a larger set, the elements are not read: the kernel's listing of an interval set takes time that grows with the square of its
@@ -137,7 +137,7 @@ fn add_sets(socket: &mut Socket, tables: &mut BTreeMap<Key, Table>) -> Result<()
         let Some(elements) = elements(&key, &name, &fields)? else { continue };
         if let Some(table) = tables.get_mut(&key) {
             let name = String::from_utf8_lossy(&name).into_owned();
-            table.sets.insert(name, Set { has_intervals, ..elements });
+            table.sets.insert(name, Set::new(elements, has_intervals));
         }
     }
     Ok(())
@@ -159,18 +159,18 @@ fn fields(attributes: Attributes<'_>) -> Vec<usize> {
 }
 
 /// What a set holds; nothing where that is too much. By a socket of its own: what is not wanted any more goes with it.
-fn elements(key: &Key, name: &[u8], fields: &[usize]) -> Result<Option<Set>, RequestError> {
-    let mut found = Set::default();
+fn elements(key: &Key, name: &[u8], fields: &[usize]) -> Result<Option<Vec<Element>>, RequestError> {
+    let mut found = Vec::new();
     let fill = |buffer: &mut Vec<u8>| {
         put_text(buffer, NFTA_OBJECT_TABLE, &key.1);
         put_text(buffer, element::SET, name);
     };
     let take = |message: Message<'_>| {
-        found.add(message.attributes().value(element::ELEMENTS), fields);
-        found.elements.len() <= MOST_ELEMENTS
+        found.extend(nft::elements(message.attributes().value(element::ELEMENTS), fields));
+        found.len() <= MOST_ELEMENTS
     };
     Socket::open()?.request_while(key.0, NFTABLES | msg::GETSETELEM, DUMP, fill, take)?;
-    Ok(Some(found).filter(|found| found.elements.len() <= MOST_ELEMENTS))
+    Ok(Some(found).filter(|found| found.len() <= MOST_ELEMENTS))
 }
 
 fn each(socket: &mut Socket, kind: u16, take: impl FnMut(&Message<'_>)) -> Result<(), RequestError> {

@@ -73,7 +73,9 @@ impl Reader {
 
     fn expression(&mut self, name: &[u8], data: Attributes<'_>) {
         match name {
-            b"meta" if data.number(3).is_some() => self.set(&loads::meta(data.number(2)).what, data.number(3)),
+            b"meta" if data.number(3).is_some() => {
+                self.set(&loads::meta(data.number(2)).what, data.number(3))
+            }
             b"ct" if data.number(4).is_some() => self.set(&loads::conntrack(data).what, data.number(4)),
             b"meta" => self.load(data, 1, loads::meta(data.number(2))),
             b"ct" => self.load(data, 1, loads::conntrack(data)),
@@ -141,7 +143,8 @@ impl Reader {
         } else {
             None
         };
-        let unknown = || Load { what: format!("[payload {base},{offset},{length}]"), length, ..Load::default() };
+        let unknown =
+            || Load { what: format!("[payload {base},{offset},{length}]"), length, ..Load::default() };
         self.load(data, 1, load.unwrap_or_else(unknown));
     }
 

@@ -60,8 +60,7 @@ fn told(family: &str, objects: &str, rule: &str) -> String {
         let chain = &tables.first().unwrap().chains["c"];
         *there.lock().unwrap() = chain.rules.first().unwrap().to_string();
     });
-    let said = said.lock().unwrap().clone();
-    said
+    said.lock().unwrap().clone()
 }
 
 #[test]
