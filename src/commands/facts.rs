@@ -4,7 +4,8 @@ use std::io;
 
 use crate::exposure::Facts;
 use crate::host::docker::{self, Presence, Published};
-use crate::host::{links, listeners, others, processes};
+use crate::host::others::{self, Others};
+use crate::host::{links, listeners, processes};
 
 /// What only Docker knows.
 const LOST: &str = "which containers are on macvlan or ipvlan networks, and names";
@@ -25,8 +26,7 @@ pub(super) fn gather() -> io::Result<Gathered> {
         Err(error) => gathered.unknown.push(format!("which sockets wait for others: {error}")),
     }
     gathered.facts.others = others::read();
-    let unreadable = gathered.facts.others.unreadable.iter();
-    gathered.unknown.extend(unreadable.map(|reason| format!("where rules of others lead packets: {reason}")));
+    gathered.unknown.extend(unknown_of(&gathered.facts.others));
     match docker::presence() {
         Presence::Answers => gathered.ask_docker(),
         Presence::Absent if processes::is_any_in_a_container() => {
@@ -38,6 +38,15 @@ pub(super) fn gather() -> io::Result<Gathered> {
         }
     }
     Ok(gathered)
+}
+
+/// What of the rules of others is not known, in words.
+fn unknown_of(others: &Others) -> Vec<String> {
+    let unreadable = others.unreadable.iter().map(|why| format!("where rules of others lead packets: {why}"));
+    let unseen = others.unseen.iter().map(|chain| {
+        format!("what {chain} does to packets: they meet it before or behind the hooks of IP, where dockfw does not look")
+    });
+    unreadable.chain(unseen).collect()
 }
 
 impl Gathered {
@@ -65,5 +74,23 @@ fn meshed() -> Option<Vec<Published>> {
     match docker::swarm()? {
         Some(swarm) if swarm.is_manager => docker::meshed(),
         Some(_) | None => Some(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_others_is_said() {
+        let unreadable = vec!["no rights".to_owned()];
+        let unseen = ["chain early of table netdev guard".to_owned()].into();
+        let said = unknown_of(&Others { unreadable, unseen, ..Others::default() });
+        assert_eq!(said.len(), 2);
+        assert_eq!(said.first().unwrap(), "where rules of others lead packets: no rights");
+        assert!(
+            said.last().unwrap().starts_with("what chain early of table netdev guard does to packets"),
+            "{said:?}"
+        );
     }
 }

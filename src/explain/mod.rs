@@ -141,7 +141,7 @@ pub(crate) fn explain(
     };
     Ok(Explanation {
         verdict,
-        is_certain: is_same && arrival.unknown.is_empty() && facts.others.unreadable.is_empty(),
+        is_certain: is_same && arrival.unknown.is_empty() && facts.others.is_whole(),
         hooks: first.decisions.iter().map(|one| told(rules.ruleset, one, &first.packet)).collect(),
         packet: Asked::new(question, &situation, &first.target),
         target: first.target.clone(),
@@ -150,16 +150,17 @@ pub(crate) fn explain(
     })
 }
 
-/// Where tables could not be read, what was read may not be all: what is known of Docker's version is added.
+/// Where there is more than was read, none of it is certain; where tables could not be read, what is known of Docker's version is added.
 fn doubted_where_unread(
     read: Vec<Objection>,
     facts: &Facts,
     by_version: impl FnOnce() -> Option<Objection>,
 ) -> Vec<Objection> {
-    if facts.others.unreadable.is_empty() {
+    if facts.others.is_whole() {
         return read;
     }
-    read.into_iter().map(Objection::doubted).chain(by_version()).collect()
+    let by_version = if facts.others.unreadable.is_empty() { None } else { by_version() };
+    read.into_iter().map(Objection::doubted).chain(by_version).collect()
 }
 
 impl Asked {

@@ -8,7 +8,7 @@ use dockfw_policy::address::Family;
 
 use super::*;
 use crate::foreign::{Tables, iptables};
-use crate::host::docker::{Container, Driver, Network, Published};
+use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 use crate::host::others::Others;
@@ -110,7 +110,7 @@ fn facts() -> Facts {
 /// The rules of others, as iptables writes them down.
 fn with_rules(facts: Facts, saved: &str) -> Facts {
     let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-nft"));
-    Facts { others: Others { tables, unreadable: vec![] }, ..facts }
+    Facts { others: Others { tables, ..Others::default() }, ..facts }
 }
 
 /// Docker 28's rules for what is published, and without its `-i docker0 -j RETURN`, those of Docker 29.
@@ -259,6 +259,32 @@ fn rules_that_can_not_be_read_leave_nothing_certain() {
     let others = Others { unreadable: vec!["no rights".into()], ..Others::default() };
     let facts = Facts { others, ..facts() };
     assert!(!explained(&facts, [192, 0, 2, 1], "22/tcp", "eth0").is_certain);
+}
+
+#[test]
+fn chains_that_are_not_looked_at_leave_nothing_certain() {
+    let mut facts = with_rules(facts(), DOCKERS);
+    facts.others.unseen = ["chain early of table netdev guard".to_owned()].into();
+    let direct = explained(&facts, [172, 17, 0, 2], "80/tcp", "eth0");
+    assert!(!direct.is_certain);
+    assert_eq!(objections(&direct), [("-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP", false)]);
+}
+
+/// Docker lists a port of a routed network without a number of the host's, published or not.
+#[test]
+fn without_rules_a_port_of_a_routed_network_is_not_called_closed() {
+    let others = Others { unreadable: vec!["no rights".into()], ..Others::default() };
+    let docker = Behaviour::of(&[29, 0], Backend::Iptables);
+    let mut facts = Facts { others, docker, published: vec![], ..facts() };
+    facts.containers[0].published.clear();
+    let why = |facts: &Facts| {
+        let explained = explained(facts, [172, 17, 0, 2], "80/tcp", "eth0");
+        let [(why, false)] = objections(&explained)[..] else { panic!("{:?}", explained.others) };
+        why.contains("but for published ports")
+    };
+    assert!(!why(&facts), "nobody reaches a network that is translated");
+    facts.networks[0].gateway_modes[0] = Some("routed".into());
+    assert!(why(&facts));
 }
 
 #[test]

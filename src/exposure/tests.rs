@@ -65,7 +65,7 @@ fn rule(published: &Published) -> Option<String> {
 fn with_rules(facts: Facts, rules: &str) -> Facts {
     let saved = format!("*nat\n:PREROUTING ACCEPT [0:0]\n{rules}COMMIT\n");
     let tables = Tables::new(iptables::tables(&saved, Family::Ipv4, "iptables-nft"));
-    Facts { others: Others { tables, unreadable: vec![] }, ..facts }
+    Facts { others: Others { tables, ..Others::default() }, ..facts }
 }
 
 fn exposed_by(policy: &Policy, facts: &Facts) -> Vec<Exposed> {

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::ruleset::Hook;
 
 use super::nft::{Asked, Field, address};
-use super::table::{Chain, Rule, Table, Tables};
+use super::table::{Chain, Hook, Rule, Table, Tables};
 
 /// Of a range of more ports, none is tried.
 const MOST: u16 = 1_000;

@@ -16,7 +16,7 @@ mod walk;
 
 pub(crate) use answer::Answer;
 pub(crate) use stance::Closing;
-pub(crate) use table::{Chain, Hooked, Place, Rule, Step, Table, Tables, Verdict};
+pub(crate) use table::{Chain, Hook, Hooked, Place, Rule, Step, Table, Tables, Verdict};
 pub(crate) use view::{Host, Packet, View};
 pub(crate) use walk::{Arrival, Objection, Way};
 

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dockfw_policy::address::Family;
-use dockfw_policy::ruleset::Hook;
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::Payload;
 
 use super::table::{Chain, Hooked, Place, Table, Tables};
-use super::{Host, Packet};
+use super::{Hook, Host, Packet};
 use crate::host::links::Link;
 
 /// Docker's own chains and tables: what they close is Docker's business.

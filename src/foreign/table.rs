@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::ruleset::Hook;
 use dockfw_policy::walk::Translation;
 
 use super::{Answer, View, iptables, nft};
@@ -58,6 +57,19 @@ pub(crate) struct Chain {
     pub(crate) hooked: Option<Hooked>,
     /// Its rules, in order.
     pub(crate) rules: Vec<Rule>,
+}
+
+/// Where chains of others are hooked in that packets meet which come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// Before routing.
+    Prerouting,
+    /// On the way to the host itself.
+    Input,
+    /// On the way to elsewhere.
+    Forward,
+    /// On the way out of the host.
+    Postrouting,
 }
 
 /// Where a chain is hooked in.

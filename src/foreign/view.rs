@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::ruleset::Hook;
 use dockfw_policy::walk::{Payload, Translation};
 
-use super::Answer;
+use super::{Answer, Hook};
 use crate::host::links::Link;
 
 /// IANA's numbers of ICMP and ICMPv6.

@@ -3,15 +3,16 @@
 //! A rule of which it is unknown whether the packet meets it may decide, and so may the ones behind it: the outcomes that are possible
 //! are collected. What is the only one is certain.
 
-use dockfw_policy::ruleset::Hook;
 use dockfw_policy::walk::Translation;
 
 use super::table::{Chain, Hooked, Place, Rule, Step, Table, Tables, Verdict};
-use super::{Answer, Packet, View};
+use super::{Answer, Hook, Packet, View};
 use crate::host::links::Link;
 
 /// Translations of destinations come here (`NF_IP_PRI_NAT_DST`, linux/netfilter_ipv4.h).
 const TRANSLATION: i32 = -100;
+/// And those of sources here (`NF_IP_PRI_NAT_SRC`).
+const TRANSLATION_OF_SOURCES: i32 = 100;
 /// No packet goes through more chains at once (`NFT_JUMP_STACK_SIZE`, net/netfilter/nf_tables.h, is 16; iptables has no such limit).
 const DEPTH: usize = 64;
 /// No packet is asked about by more rules. Where conditions are unknown, one way becomes many.
@@ -79,7 +80,20 @@ impl Tables {
         let hook = if outgoing.is_some() { Hook::Forward } else { Hook::Input };
         let later = View { hook, outgoing, ..here };
         let chains = self.hooked(&later, |hooked| !hooked.translates);
-        [filtered(&behind, &here).0, filtered(&chains, &later).0].concat()
+        let leaving = if outgoing.is_some() { self.leaving(&later) } else { Vec::new() };
+        [filtered(&behind, &here).0, filtered(&chains, &later).0, leaving].concat()
+    }
+
+    /// Who drops a packet that is passed on, on its way out. Once its source may have been translated, it is not known.
+    fn leaving(&self, forwarded: &View<'_>) -> Vec<Objection> {
+        let own = View { hook: Hook::Postrouting, ..*forwarded };
+        let before =
+            self.hooked(&own, |hooked| !hooked.translates && hooked.priority < TRANSLATION_OF_SOURCES);
+        let of_someone = Packet { source: None, ..*forwarded.packet };
+        let translated = View { packet: &of_someone, ..own };
+        let behind =
+            self.hooked(&own, |hooked| !hooked.translates && hooked.priority >= TRANSLATION_OF_SOURCES);
+        [filtered(&before, &own).0, filtered(&behind, &translated).0].concat()
     }
 
     /// Where a chain drops a packet that no rule is sure to be about. Whether it `follows` to other chains.

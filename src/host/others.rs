@@ -24,6 +24,15 @@ pub(crate) struct Others {
     pub(crate) tables: Tables,
     /// Why others are missing, in words; empty: none is.
     pub(crate) unreadable: Vec<String>,
+    /// Chains at hooks that are not walked.
+    pub(crate) unseen: BTreeSet<String>,
+}
+
+impl Others {
+    /// Whether what is known of them is all that there is.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unreadable.is_empty() && self.unseen.is_empty()
+    }
 }
 
 /// Reads all of them.
@@ -43,12 +52,17 @@ pub(crate) fn read() -> Others {
             Err(reason) => unreadable.push(reason),
         }
     }
-    match foreign::read_tables(|name| !written.contains(name)) {
-        Ok(found) => tables.extend(found),
+    let in_nf_tables = foreign::read_tables(|name| !written.contains(name));
+    let mut unseen = BTreeSet::new();
+    match in_nf_tables.and_then(|found| Ok((found, foreign::unseen()?))) {
+        Ok((found, chains)) => {
+            tables.extend(found);
+            unseen = chains;
+        }
         Err(EngineError::Unsupported(reason)) => log::debug!("{reason}"),
         Err(error) => unreadable.push(format!("what others have in nf_tables: {error}")),
     }
-    Others { tables: Tables::new(tables), unreadable }
+    Others { tables: Tables::new(tables), unreadable, unseen }
 }
 
 /// What a program has written down.

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::policy::Policy;
-use dockfw_policy::ruleset::Hook;
 
 use super::fits;
 use crate::exposure::{Facts, beside_the_host};
-use crate::foreign::Closing;
+use crate::foreign::{Closing, Hook};
 use crate::host::docker::Driver;
 use crate::host::links::Link;
 
@@ -119,7 +118,7 @@ fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<String> {
             "{what}, and Docker, which uses nftables now, has no rules there any more that accept what it publishes: \
              set the policy to ACCEPT"
         )),
-        (Hook::Forward, false, _) => Some(format!(
+        (Hook::Forward, false, _) | (Hook::Postrouting, ..) => Some(format!(
             "{what}: published ports stay closed that it does not accept, for trusted sources too; accept them there"
         )),
         (Hook::Prerouting | Hook::Input, ..) => Some(format!(
@@ -204,7 +203,7 @@ mod tests {
     /// A host with these rules, as iptables writes them down.
     fn with(saved: &str) -> Facts {
         let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-legacy"));
-        Facts { others: Others { tables, unreadable: vec![] }, ..usual() }
+        Facts { others: Others { tables, ..Others::default() }, ..usual() }
     }
 
     /// The same with table filter.

@@ -5,9 +5,8 @@ mod target;
 
 use dockfw_compat::words;
 use dockfw_policy::address::Family;
-use dockfw_policy::ruleset::Hook;
 
-use super::{Answer, Chain, Hooked, Rule as AnyRule, Step, Table, Verdict, View};
+use super::{Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Verdict, View};
 use condition::Asked;
 use target::Target;
 
@@ -15,7 +14,7 @@ use crate::text::printable;
 
 /// The chains that the kernel itself has, with their hooks and priorities (`enum nf_ip_hook_priorities`,
 /// linux/netfilter_ipv4.h), by their tables.
-const BUILT_IN: [(&str, &str, Hook, i32); 8] = [
+const BUILT_IN: [(&str, &str, Hook, i32); 10] = [
     ("raw", "PREROUTING", Hook::Prerouting, -300),
     ("mangle", "PREROUTING", Hook::Prerouting, -150),
     ("nat", "PREROUTING", Hook::Prerouting, -100),
@@ -24,9 +23,9 @@ const BUILT_IN: [(&str, &str, Hook, i32); 8] = [
     ("security", "INPUT", Hook::Input, 50),
     ("mangle", "FORWARD", Hook::Forward, -150),
     ("filter", "FORWARD", Hook::Forward, 0),
+    ("security", "FORWARD", Hook::Forward, 50),
+    ("mangle", "POSTROUTING", Hook::Postrouting, -150),
 ];
-/// The one of those that is left out above for want of room in its row.
-const SECURITY_FORWARD: (&str, &str, Hook, i32) = ("security", "FORWARD", Hook::Forward, 50);
 /// The chains of packets that the host itself sends, or that leave.
 const OUTWARD: [&str; 2] = ["OUTPUT", "POSTROUTING"];
 /// What dockfw's own chains are called in table mangle and beside it.
@@ -129,8 +128,7 @@ fn add(table: &mut Table, line: &str) {
 }
 
 fn hooked(table: &str, chain: &str, drops: bool) -> Option<Hooked> {
-    let mut all = BUILT_IN.into_iter().chain([SECURITY_FORWARD]);
-    let (.., hook, priority) = all.find(|(of, name, ..)| (*of, *name) == (table, chain))?;
+    let (.., hook, priority) = BUILT_IN.into_iter().find(|(of, name, ..)| (*of, *name) == (table, chain))?;
     Some(Hooked { hook, priority, translates: table == "nat", drops })
 }
 

@@ -11,7 +11,8 @@ fn table(name: &str, lines: &str) -> Tables {
 }
 
 fn of(family: Family, name: &str, lines: &str) -> Tables {
-    let builtin = "PREROUTING INPUT FORWARD".split(' ').map(|chain| format!(":{chain} ACCEPT [0:0]\n"));
+    let builtin =
+        "PREROUTING INPUT FORWARD POSTROUTING".split(' ').map(|chain| format!(":{chain} ACCEPT [0:0]\n"));
     let saved = format!("*{name}\n{}{lines}\nCOMMIT\n", builtin.collect::<String>());
     Tables::new(iptables::tables(&saved, family, "iptables-legacy"))
 }
@@ -189,6 +190,13 @@ fn chains_that_lead_in_circles_end() {
     let rules = ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -m limit --limit 1/sec -j B\n-A B -m limit --limit 1/sec -j A\n\
                  -A A -m limit --limit 1/sec -j B\n-A B -m limit --limit 1/sec -j A";
     assert!(objections(&table("filter", rules), "192.0.2.9 eth0 192.0.2.1:80 tcp", None)[0].ends_with('?'));
+}
+
+#[test]
+fn what_is_passed_on_is_asked_where_it_goes_out() {
+    let mangle = table("mangle", "-A POSTROUTING -o docker0 -p tcp -m tcp --dport 80 -j DROP");
+    let out = |by| objections(&mangle, "192.0.2.9 eth0 10.0.0.1:80 tcp", by).len();
+    assert_eq!([out(Some("docker0")), out(Some("br-1")), out(None)], [1, 0, 0]);
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::{Chain, Hooked, Rule, Table, nft};
+use super::super::{Chain, Hook, Hooked, Rule, Table, nft};
 use super::*;
 use crate::nftables::foreign::read_tables;
 use crate::nftables::tests::{in_namespace, nft_with};
-use dockfw_policy::ruleset::Hook;
 
 /// Loads these tables in a network namespace of their own, and looks at what was read of them.
 fn with(tables: &str, look: impl FnOnce(&Tables) + Send + 'static) {
@@ -213,6 +212,26 @@ fn filters_are_asked_as_nf_tables_does() {
         let forward = |text, out| objections(tables, text, Some(out));
         assert_eq!(forward("192.0.2.9 eth0 10.0.0.1:22 tcp", "docker0"), ["the policy of chain forward"]);
         assert_eq!(forward("192.0.2.9 eth0 10.0.0.1:22 tcp", "br-1"), [""; 0]);
+    });
+}
+
+/// Behind the translation of sources, nobody knows whose packet it is.
+#[test]
+#[ignore = "needs root"]
+fn what_leaves_the_host_is_asked_where_it_goes_out() {
+    let leaving = "table ip out {
+        chain late { type filter hook postrouting priority 150; ip saddr 192.0.2.8 drop; }
+        chain early { type filter hook postrouting priority 0; oifname \"docker0\" tcp dport 81 drop; ip saddr 192.0.2.9 tcp dport 82 drop; }
+        chain sources { type nat hook postrouting priority srcnat; masquerade; }
+    }";
+    with(leaving, |tables| {
+        let out =
+            |port, by: Option<&str>| objections(tables, &format!("192.0.2.9 eth0 10.0.0.1:{port} tcp"), by);
+        let late = "ip saddr 192.0.2.8 drop?";
+        assert_eq!(out(80, Some("docker0")), [late]);
+        assert_eq!(out(81, Some("docker0")), ["oifname \"docker0\" tcp dport 81 drop", late]);
+        assert_eq!(out(82, Some("docker0")), ["ip saddr 192.0.2.9 tcp dport 82 drop", late]);
+        assert_eq!([out(81, Some("br-1")), out(81, None)], [vec![late.to_owned()], vec![]]);
     });
 }
 

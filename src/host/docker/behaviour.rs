@@ -83,7 +83,7 @@ impl Behaviour {
     }
 
     /// Why what is sent straight to a container of a network is dropped, from outside or from another network, as far as that is
-    /// Docker's way. `is_published`: whether the container publishes the port.
+    /// Docker's way. `is_published`: whether the container is known to publish the port.
     pub(crate) fn why_closed(
         self,
         network: &Network,
@@ -101,6 +101,11 @@ impl Behaviour {
             // moby#47871, moby#48594.
             ROUTED if is_published => None,
             NAT_UNPROTECTED => None,
+            // Docker lists no port of the host for what such a network publishes, which is the only sign of it in its list.
+            ROUTED if self.closes_containers => Some(
+                "this Docker drops what is sent straight to a container's address, but for published ports, and does not list those of \
+                 routed networks",
+            ),
             _ if self.closes_containers => {
                 Some("this Docker drops what is sent straight to a container's address")
             }
@@ -163,6 +168,9 @@ mod tests {
             is_open(&[29, 0], Some("nat-unprotected"), true, false)
                 && !is_open(&[29, 0], Some("nat"), true, true)
         );
+        let routed = network(Some("routed"), false);
+        let why = of(&[29, 0], Backend::Iptables).why_closed(&routed, Family::Ipv4, false, false).unwrap();
+        assert!(why.contains("but for published ports"), "{why}");
         let internal = of(&[29, 0], Backend::Nftables);
         assert!(internal.why_closed(&network(Some("routed"), true), Family::Ipv4, false, true).is_some());
     }

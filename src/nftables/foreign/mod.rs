@@ -1,6 +1,7 @@
 //! What others have in nf_tables. Read over netlink, as our own table is: listings of `nft` are no interface.
 
 mod tables;
+mod unseen;
 
 use std::collections::BTreeSet;
 
@@ -15,34 +16,33 @@ use super::socket::{RequestError, Socket};
 use super::uapi::{NFTA_OBJECT_TABLE, chain, msg};
 
 pub(crate) use tables::read_tables;
+pub(crate) use unseen::unseen;
 
 /// How often a list is read anew that changed meanwhile.
 const ATTEMPTS: usize = 10;
 
 /// The tables of others, as in `ip filter`.
 pub(crate) fn tables() -> Result<BTreeSet<String>, EngineError> {
-    list(&mut Socket::open()?, msg::GETTABLE, |table, _| Some(table.to_owned()))
+    list(&mut Socket::open()?, msg::GETTABLE, foreign_table)
 }
 
 /// The names of all chains that iptables-nft could have.
 pub(crate) fn chains_of_iptables() -> Result<BTreeSet<String>, EngineError> {
-    list(&mut Socket::open()?, msg::GETCHAIN, |table, attributes| {
+    list(&mut Socket::open()?, msg::GETCHAIN, |message| {
+        let table = foreign_table(message)?;
         let is_of_iptables = ["ip ", "ip6 "].iter().any(|family| table.starts_with(family));
-        is_of_iptables.then(|| name(attributes)).flatten()
+        is_of_iptables.then(|| name(message.attributes())).flatten()
     })
 }
 
 fn list<T: Ord>(
     socket: &mut Socket,
     kind: u16,
-    parse: impl Fn(&str, Attributes<'_>) -> Option<T>,
+    parse: impl Fn(&Message<'_>) -> Option<T>,
 ) -> Result<BTreeSet<T>, EngineError> {
     for _ in 0..ATTEMPTS {
         let mut found = BTreeSet::new();
-        let take = |message: Message<'_>| {
-            let table = foreign_table(&message);
-            found.extend(table.and_then(|table| parse(&table, message.attributes())));
-        };
+        let take = |message: Message<'_>| found.extend(parse(&message));
         match socket.request_of(libc::NFPROTO_UNSPEC as u8, NFTABLES | kind, DUMP, |_| (), take) {
             Ok(()) => return Ok(found),
             Err(RequestError::Interrupted) => {}

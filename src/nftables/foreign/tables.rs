@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
-use dockfw_policy::ruleset::Hook;
 use nix::libc;
 
 use super::super::attributes::{Attributes, put_text};
@@ -15,7 +14,7 @@ use super::super::uapi::{NFTA_OBJECT_TABLE, chain, element, msg, rule, set, tabl
 use super::super::userdata::rule_comment;
 use super::{ATTEMPTS, foreign_table, name};
 use crate::foreign::nft::{self, Element, Set};
-use crate::foreign::{Chain, Hooked, Rule, Table};
+use crate::foreign::{Chain, Hook, Hooked, Rule, Table};
 
 /// Of a larger set, the elements are not read: the kernel's listing of an interval set takes time that grows with the square of its
 /// size, and to list bans is not what it is read for.
@@ -97,12 +96,13 @@ fn hooked(attributes: Attributes<'_>) -> Option<Hooked> {
     })
 }
 
-/// The hooks at which packets come in, or are passed on.
+/// The hooks that packets meet which come in, or are passed on; those of [`unseen`](super::unseen) aside.
 fn hook_of(number: u32) -> Option<Hook> {
     match number.cast_signed() {
         libc::NF_INET_PRE_ROUTING => Some(Hook::Prerouting),
         libc::NF_INET_LOCAL_IN => Some(Hook::Input),
         libc::NF_INET_FORWARD => Some(Hook::Forward),
+        libc::NF_INET_POST_ROUTING => Some(Hook::Postrouting),
         _ => None,
     }
 }
