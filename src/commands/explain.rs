@@ -111,7 +111,7 @@ fn print(report: &Report) {
     tell(format_args!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref())));
     tell(format_args!("there: {}", there(target)));
     if let [only] = ways.as_slice() {
-        only.to.iter().for_each(|to| tell(format_args!("led to {to} by: {}", by(only))));
+        say_way(only);
     }
     tell("");
     hooks.iter().for_each(print_hook);
@@ -123,6 +123,14 @@ fn print(report: &Report) {
     }
 }
 
+fn say_way(way: &Way) {
+    match way.to {
+        Some(to) => tell(format_args!("led to {to} by: {}", by(way))),
+        None if way.is_tracked => {}
+        None => tell(format_args!("taken out of connection tracking by: {}", by(way))),
+    }
+}
+
 /// The rule of others that leads a packet, with its table.
 fn by(way: &Way) -> String {
     let rule = way.rule.as_deref().unwrap_or("what Docker says of its ports");
@@ -131,10 +139,11 @@ fn by(way: &Way) -> String {
 
 /// Where a way leads, in words.
 fn led(way: &Way) -> String {
-    way.to.map_or_else(
-        || "it stays as it was dialled".into(),
-        |to| format!("it is led to {to} by: {}", by(way)),
-    )
+    match way.to {
+        Some(to) => format!("it is led to {to} by: {}", by(way)),
+        None if way.is_tracked => "it stays as it was dialled".into(),
+        None => format!("it is taken out of connection tracking by: {}", by(way)),
+    }
 }
 
 fn way_out(outgoing: Option<&str>) -> String {

@@ -124,12 +124,14 @@ pub(crate) fn explain(
     // Where it is not sure to be led, there need be no way on.
     let ways: Vec<_> = arrival.ways.iter().map(walk).collect();
     let (ways, nowhere): (Vec<_>, Vec<_>) = ways.into_iter().partition(Result::is_ok);
+    let leads_nowhere = !nowhere.is_empty();
     let ways: Vec<_> = ways.into_iter().flatten().collect();
     let Some(first) = ways.first() else {
         return Err(nowhere.into_iter().find_map(Result::err).unwrap_or(Unclear::NoWayOn(situation.to)));
     };
     let verdict = first.verdict();
     let is_same = ways.iter().all(|way| way.verdict() == verdict);
+    let is_known = !leads_nowhere && arrival.unknown.is_empty() && facts.others.is_whole();
     let others = match verdict {
         Verdict::Pass => {
             let read = surroundings.objections(&situation, question, &arrival, &ways);
@@ -141,7 +143,7 @@ pub(crate) fn explain(
     };
     Ok(Explanation {
         verdict,
-        is_certain: is_same && arrival.unknown.is_empty() && facts.others.is_whole(),
+        is_certain: is_same && is_known,
         hooks: first.decisions.iter().map(|one| told(rules.ruleset, one, &first.packet)).collect(),
         packet: Asked::new(question, &situation, &first.target),
         target: first.target.clone(),

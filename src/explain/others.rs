@@ -69,7 +69,7 @@ impl Surroundings<'_> {
         let [first, rest @ ..] = ways else { return Vec::new() };
         let packet = self.packet(situation, question);
         let outgoing = first.target.outgoing.as_ref();
-        let later = self.tables.objections(&packet, arrival.is_tracked, first.way.translated, outgoing);
+        let later = self.tables.objections(&packet, first.way, outgoing);
         let later = later
             .into_iter()
             .map(|one| foreign::Objection { is_certain: one.is_certain && rest.is_empty(), ..one });

@@ -25,6 +25,8 @@ impl Asks for Looks {
         let (interface, source) = match to.to_string().as_str() {
             text if text.starts_with("172.17.") => (DOCKER0, [172, 17, 0, 1]),
             text if text.starts_with("172.18.") => (OTHER, [172, 18, 0, 1]),
+            // There is no way to it.
+            text if text.starts_with("198.51.100.") => return None,
             _ => (OUTSIDE, [192, 0, 2, 1]),
         };
         Some(Route { is_local: to == IpAddr::from(source), interface, source: Some(source.into()) })
@@ -35,11 +37,12 @@ impl Asks for Looks {
     }
 }
 
-struct Nowhere;
+/// A policy file.
+struct File(String);
 
-impl Files for Nowhere {
+impl Files for File {
     fn read(&self, _: &std::path::Path, _: u64) -> std::io::Result<Vec<u8>> {
-        Ok(b"trusted = [\"192.0.2.10\"]\n".to_vec())
+        Ok(self.0.clone().into_bytes())
     }
 
     fn list(&self, _: &std::path::Path) -> std::io::Result<Vec<std::path::PathBuf>> {
@@ -48,7 +51,13 @@ impl Files for Nowhere {
 }
 
 fn policy() -> Policy {
-    dockfw_policy::load(std::path::Path::new("/p.toml"), &Nowhere, Strictness::Strict).unwrap().policy
+    rules("")
+}
+
+/// A policy with these rules.
+fn rules(rules: &str) -> Policy {
+    let file = File(format!("trusted = [\"192.0.2.10\"]\n{rules}"));
+    dockfw_policy::load(std::path::Path::new("/p.toml"), &file, Strictness::Strict).unwrap().policy
 }
 
 fn link(index: u32, name: &str, kind: &str) -> Link {
@@ -252,6 +261,42 @@ fn where_it_is_not_known_whether_a_packet_is_led_the_verdict_is_not_certain() {
     assert_eq!((trusted.ways.len(), trusted.is_certain), (2, true), "dockfw decides the same on both");
     assert_eq!(trusted.ways[0].to, Some("203.0.113.9:22".parse().unwrap()));
     assert_eq!(trusted.target.kind, Kind::Translated);
+}
+
+/// dockfw's own rules ask for the port that was dialled, which nobody knows of a packet that connection tracking leaves alone.
+#[test]
+fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
+    let explained = |rule: &str| {
+        let raw = format!(
+            "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 53 {rule}\nCOMMIT\n"
+        );
+        let ruleset = compile(&rules("[[allow]]\nname = \"dns\"\nports = [\"53/udp\"]\n"));
+        let question = Question {
+            from: [192, 0, 2, 20].into(),
+            service: "53/udp".parse().unwrap(),
+            incoming: Some("eth0".into()),
+            to: Some([192, 0, 2, 1].into()),
+        };
+        let of = Rules { ruleset: &ruleset, by_name_alone: false };
+        explain(of, &with_rules(facts(), &raw), &Looks, &question).unwrap()
+    };
+    let none = explained("-j ACCEPT");
+    assert_eq!((none.verdict, none.is_certain, none.ways[0].is_tracked), (Verdict::Pass, true, true));
+    let all = explained("-j CT --notrack");
+    assert_eq!((all.verdict, all.is_certain, all.ways[0].is_tracked), (Verdict::Drop, true, false));
+    assert!(all.ways[0].rule.as_ref().is_some_and(|rule| rule.ends_with("--notrack")), "{:?}", all.ways);
+    let some = explained("-m limit --limit 1/sec -j CT --notrack");
+    let verdicts: Vec<_> = some.ways.iter().map(|way| (way.is_tracked, way.verdict)).collect();
+    assert_eq!(verdicts, [(true, Verdict::Pass), (false, Verdict::Drop)]);
+    assert!(!some.is_certain);
+}
+
+#[test]
+fn a_way_that_leads_nowhere_leaves_nothing_certain() {
+    let rule = "-p tcp -m tcp --dport 2222 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 198.51.100.9:22";
+    let rules = format!("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {rule}\nCOMMIT\n");
+    let explained = explained(&with_rules(facts(), &rules), [192, 0, 2, 1], "2222/tcp", "eth0");
+    assert_eq!((explained.ways.len(), explained.is_certain), (1, false));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use dockfw_policy::walk::{self, Connection, Decision, Packet, Sender, USUAL_HOP_LIMIT, Verdict};
+use dockfw_policy::walk::{self, Decision, Packet, Sender, USUAL_HOP_LIMIT, Verdict};
 use serde::Serialize;
 
 use super::situation::{Situation, Unclear};
@@ -16,7 +16,9 @@ use crate::foreign;
 pub(crate) struct Way {
     /// Where the packet is led; nothing where its destination stays as it was dialled.
     pub(crate) to: Option<SocketAddr>,
-    /// The rule that leads it there, or may.
+    /// Whether connection tracking knows it; otherwise a rule of others has taken it out of that.
+    pub(crate) is_tracked: bool,
+    /// The rule that does, or may.
     pub(crate) rule: Option<String>,
     /// The table of that rule.
     pub(crate) table: Option<String>,
@@ -49,7 +51,7 @@ impl<'a> Walked<'a> {
             translated: way.translated,
             incoming: rules.interface(&situation.incoming),
             outgoing: target.outgoing.as_ref().map(|link| rules.interface(link)),
-            connection: Connection::New,
+            connection: way.connection(),
         };
         let sender = Sender {
             address: question.from,
@@ -69,6 +71,7 @@ impl<'a> Walked<'a> {
     pub(super) fn told(&self) -> Way {
         Way {
             to: self.way.translated.map(|to| SocketAddr::new(to.address, to.port)),
+            is_tracked: self.way.is_tracked,
             rule: self.way.by.as_ref().map(ToString::to_string),
             table: self.way.by.as_ref().map(|by| by.table.clone()),
             verdict: self.verdict(),

@@ -46,7 +46,7 @@ impl<'a> Surroundings<'a> {
 fn claimed(door: &Door<'_>, arrival: &Arrival) -> Option<Way> {
     let is_led = arrival.ways.iter().any(|way| way.translated.is_some());
     let (address, port) = door.target.filter(|_| !is_led)?;
-    Some(Way { translated: Some(Translation { address, port }), by: None })
+    Some(Way { translated: Some(Translation { address, port }), is_tracked: true, by: None })
 }
 
 /// The first address of the host's that no rule names; where it has none, one that stands for any.

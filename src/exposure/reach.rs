@@ -6,7 +6,7 @@ use dockfw_policy::address::AddressRange;
 use dockfw_policy::compile::names;
 use dockfw_policy::policy::Place;
 use dockfw_policy::walk::{
-    Admission, Audience, Connection, Interface, Path, SourceCondition, Translation, USUAL_HOP_LIMIT, audience,
+    Admission, Audience, Interface, Path, SourceCondition, Translation, USUAL_HOP_LIMIT, audience,
 };
 use serde::{Serialize, Serializer};
 
@@ -185,8 +185,7 @@ impl<'a> Origins<'a> {
             self.inside.iter().filter(|link| door.interface.is_none_or(|bound| bound.index == link.index));
         let is_open = |link: &&&Link| {
             let ways = self.surroundings.arrival(door, link).ways;
-            ways.iter()
-                .all(|way| self.audience(door, way.translated, self.rules.interface(link)).is_everyone())
+            ways.iter().all(|way| self.audience(door, way, self.rules.interface(link)).is_everyone())
         };
         let is_bound_elsewhere =
             door.interface.is_some_and(|bound| !self.inside.iter().any(|link| link.index == bound.index));
@@ -196,18 +195,18 @@ impl<'a> Origins<'a> {
     /// Who may by interfaces of one group.
     fn reach(&self, door: &Door<'_>, group: &Group<'_>, unknown: &mut Vec<String>) -> Reach {
         let incoming = group.links.first().map(|link| self.rules.interface(link));
-        let audience =
-            |way: &Way| self.audience(door, way.translated, incoming.clone().unwrap_or_else(nowhere));
+        let audience = |way: &Way| self.audience(door, way, incoming.clone().unwrap_or_else(nowhere));
         let by_way: Vec<_> = group.arrival.ways.iter().map(|way| self.admitted(&audience(way))).collect();
         let names: Vec<_> = group.links.iter().map(|link| link.name.clone()).collect();
         let differs = by_way.windows(2).any(|pair| pair.first() != pair.last());
-        let places = group.arrival.ways.iter().filter_map(|way| way.by.as_ref()).filter(|_| differs);
-        for place in places.chain(&group.arrival.unknown) {
+        let ways = group.arrival.ways.iter().filter(|_| differs);
+        let known = ways.filter_map(|way| Some((way.is_tracked, way.by.as_ref()?)));
+        for (is_tracked, place) in known.chain(group.arrival.unknown.iter().map(|place| (true, place))) {
+            let does = if is_tracked { "leads elsewhere" } else { "takes out of connection tracking" };
+            let (port, by) = (door.port, names.join(", "));
+            let table = &place.table;
             unknown.push(format!(
-                "who reaches {} by {}: it is not known whom this leads elsewhere: {place} [{}]",
-                door.port,
-                names.join(", "),
-                place.table
+                "who reaches {port} by {by}: it is not known whom this {does}: {place} [{table}]"
             ));
         }
         let mut admitted = by_way.concat();
@@ -216,21 +215,16 @@ impl<'a> Origins<'a> {
         Reach { interfaces: names, admitted }
     }
 
-    fn audience(
-        &self,
-        door: &Door<'_>,
-        translated: Option<Translation>,
-        incoming: Interface,
-    ) -> Audience<'a> {
-        let translated_away = translated.filter(|to| !self.surroundings.is_own(to.address));
+    fn audience(&self, door: &Door<'_>, way: &Way, incoming: Interface) -> Audience<'a> {
+        let translated_away = way.translated.filter(|to| !self.surroundings.is_own(to.address));
         let path = Path {
             destination: if door.address.is_unspecified() { placeholder(door.family) } else { door.address },
             payload: door.port.opening(),
             hop_limit: USUAL_HOP_LIMIT,
-            translated,
+            translated: way.translated,
             incoming,
             outgoing: translated_away.map(|to| self.way_to(door.kind, to.address)),
-            connection: Connection::New,
+            connection: way.connection(),
         };
         audience(self.rules.ruleset, &path)
     }

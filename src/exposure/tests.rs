@@ -307,6 +307,27 @@ fn what_can_not_be_told_is_said_where_it_makes_a_difference() {
     assert_eq!(open(&rules_of("")), [""; 0], "the trusted reach both, and nobody else does");
 }
 
+/// dockfw's own rules ask for the port that was dialled, which nobody knows of a packet that connection tracking leaves alone.
+#[test]
+fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
+    let open = rules_of("[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"");
+    let exposed = |rule: &str| {
+        let saved = format!("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {rule} -j NOTRACK\nCOMMIT\n");
+        let tables = Tables::new(iptables::tables(&saved, Family::Ipv4, "iptables-nft"));
+        let others = Others { tables, ..Others::default() };
+        let facts = Facts { others, ..facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]) };
+        let (all, unknown) =
+            super::exposed(Rules { ruleset: &compile_for(NFTABLES, &open), by_name_alone: false }, &facts);
+        (all.iter().map(line).collect::<Vec<_>>(), unknown)
+    };
+    let everyone = "22/tcp v4 eth0: everyone by allow 'ssh'; containers";
+    assert_eq!(exposed("-p tcp -m tcp --dport 23"), (vec![everyone.into()], vec![]));
+    assert_eq!(exposed("-p tcp -m tcp --dport 22").0, ["22/tcp v4 eth0: trusted by trusted"]);
+    let (lines, unknown) = exposed("-s 10.0.0.0/8");
+    assert_eq!(lines, ["22/tcp v4 eth0: everyone by allow 'ssh', trusted by trusted"]);
+    assert!(unknown[0].contains("whom this takes out of connection tracking: -A PREROUTING"), "{unknown:?}");
+}
+
 #[test]
 fn where_rules_can_not_be_read_what_docker_says_is_as_good_as_not() {
     let mut web = facts(vec![], vec![published(8080, "0.0.0.0", Some("172.17.0.2"))]);

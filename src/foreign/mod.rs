@@ -6,6 +6,7 @@
 //! on it.
 
 mod answer;
+mod chain;
 mod doors;
 pub(crate) mod iptables;
 pub(crate) mod nft;
@@ -17,7 +18,7 @@ mod walk;
 pub(crate) use answer::Answer;
 pub(crate) use stance::Closing;
 pub(crate) use table::{Chain, Hook, Hooked, Place, Rule, Step, Table, Tables, Verdict};
-pub(crate) use view::{Host, Packet, View};
+pub(crate) use view::{Host, Packet, Tracking, View};
 pub(crate) use walk::{Arrival, Objection, Way};
 
 #[cfg(test)]

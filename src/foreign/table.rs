@@ -99,7 +99,9 @@ pub(crate) enum Rule {
 pub(crate) struct Step {
     /// Whether the packet meets its conditions.
     pub(crate) holds: Answer,
-    /// What becomes of the packet then: one of these.
+    /// Whether it takes the packet out of connection tracking.
+    pub(crate) untracks: Answer,
+    /// What becomes of the packet if it meets them: one of these.
     pub(crate) verdicts: Vec<Verdict>,
 }
 
@@ -120,8 +122,6 @@ pub(crate) enum Verdict {
     Goto(String),
     /// Its destination is translated.
     Translate(Translation),
-    /// Connection tracking leaves it alone.
-    Untrack,
     /// Someone else decides: a program, or a target that is not known here.
     Unknown,
 }

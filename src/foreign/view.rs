@@ -39,6 +39,30 @@ pub(crate) struct Packet<'a> {
     pub(crate) host: &'a dyn Host,
 }
 
+/// What connection tracking has of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// Nothing: it comes later.
+    NotYet,
+    /// An entry, of which the packet is the first.
+    New,
+    /// Nothing: the packet was taken out of it.
+    Exempt,
+    /// One of these.
+    Unknown,
+}
+
+impl Tracking {
+    /// Whether it has an entry. What rules ask about one holds for no packet that has none, nor does the opposite.
+    pub(super) fn has_entry(self) -> Answer {
+        match self {
+            Self::New => Answer::Yes,
+            Self::NotYet | Self::Exempt => Answer::No,
+            Self::Unknown => Answer::Unknown,
+        }
+    }
+}
+
 /// The packet at a hook.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -46,8 +70,8 @@ pub(crate) struct View<'a> {
     pub(crate) hook: Hook,
     /// Where its destination was translated to by then.
     pub(crate) translated: Option<Translation>,
-    /// Whether connection tracking knows it.
-    pub(crate) is_tracked: Answer,
+    /// What connection tracking has of it.
+    pub(crate) tracking: Tracking,
     /// The interface that it goes out by, where it is forwarded.
     pub(crate) outgoing: Option<&'a Link>,
     /// Whether some rule may have given it a mark.

@@ -1,22 +1,19 @@
-//! A packet's way through the chains of others.
-//!
-//! A rule of which it is unknown whether the packet meets it may decide, and so may the ones behind it: the outcomes that are possible
-//! are collected. What is the only one is certain.
+//! A packet's way through the chains of others: first those that it meets until connection tracking knows it, those up to its
+//! translation, those that translate, and then those behind.
 
-use dockfw_policy::walk::Translation;
+use dockfw_policy::walk::{Connection, Translation};
 
-use super::table::{Chain, Hooked, Place, Rule, Step, Table, Tables, Verdict};
-use super::{Answer, Hook, Packet, View};
+use super::chain::{Based, Outcome, Untracked};
+use super::table::{Hooked, Place, Table, Tables};
+use super::{Answer, Hook, Packet, Tracking, View};
 use crate::host::links::Link;
 
-/// Translations of destinations come here (`NF_IP_PRI_NAT_DST`, linux/netfilter_ipv4.h).
+/// Connection tracking comes here (`NF_IP_PRI_CONNTRACK`, linux/netfilter_ipv4.h).
+const TRACKING: i32 = -200;
+/// Translations of destinations come here (`NF_IP_PRI_NAT_DST`, there).
 const TRANSLATION: i32 = -100;
 /// And those of sources here (`NF_IP_PRI_NAT_SRC`).
 const TRANSLATION_OF_SOURCES: i32 = 100;
-/// No packet goes through more chains at once (`NFT_JUMP_STACK_SIZE`, net/netfilter/nf_tables.h, is 16; iptables has no such limit).
-const DEPTH: usize = 64;
-/// No packet is asked about by more rules. Where conditions are unknown, one way becomes many.
-const RULES: usize = 1_000_000;
 
 /// That a rule drops a packet, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +29,17 @@ pub(crate) struct Objection {
 pub(crate) struct Way {
     /// Where its destination is translated to, if it is.
     pub(crate) translated: Option<Translation>,
-    /// By which rule.
+    /// Whether connection tracking knows it. Nothing is translated that is not tracked.
+    pub(crate) is_tracked: bool,
+    /// The rule that leads it there, or takes it out of connection tracking.
     pub(crate) by: Option<Place>,
+}
+
+impl Way {
+    /// What connection tracking thinks of the packet, as dockfw's own rules ask.
+    pub(crate) fn connection(&self) -> Connection {
+        if self.is_tracked { Connection::New } else { Connection::None }
+    }
 }
 
 /// What becomes of a packet until it is routed.
@@ -41,9 +47,7 @@ pub(crate) struct Way {
 pub(crate) struct Arrival {
     /// Where it may be led: one of these, and never none.
     pub(crate) ways: Vec<Way>,
-    /// Whether connection tracking knows it.
-    pub(crate) is_tracked: Answer,
-    /// Who drops it before it is translated.
+    /// Who drops it before it is translated, or instead.
     pub(crate) objections: Vec<Objection>,
     /// Rules that may lead it where nobody knows here.
     pub(crate) unknown: Vec<Place>,
@@ -52,36 +56,52 @@ pub(crate) struct Arrival {
 impl Tables {
     /// What becomes of a packet that comes in, until it is routed.
     pub(crate) fn arrival(&self, packet: &Packet<'_>) -> Arrival {
-        let mut view = self.view(packet, Hook::Prerouting);
-        let before = self.hooked(&view, |hooked| !hooked.translates && hooked.priority < TRANSLATION);
-        let (objections, untracked) = filtered(&before, &view);
-        view.is_tracked = untracked.negated(true);
-        let chains = self.hooked(&view, |hooked| hooked.translates);
-        let not_led = Way { translated: None, by: None };
-        let (led, unknown) = ways(&chains, &view);
-        let ways = match view.is_tracked {
-            Answer::No => vec![not_led],
-            Answer::Yes => led,
-            Answer::Unknown => led.into_iter().chain([not_led]).collect(),
+        let view = self.view(packet, Hook::Prerouting);
+        let before = self.hooked(&view, |hooked| !hooked.translates && hooked.priority <= TRACKING);
+        let (mut objections, untracked) = untracked(&before, &view);
+        let tracking = match untracked.answer() {
+            Answer::No => Tracking::New,
+            Answer::Yes => Tracking::Exempt,
+            Answer::Unknown => Tracking::Unknown,
         };
-        Arrival { ways: without_repetition(ways), is_tracked: view.is_tracked, objections, unknown }
+        let between = self.hooked(&view, |hooked| {
+            !hooked.translates && (TRACKING + 1..TRANSLATION).contains(&hooked.priority)
+        });
+        objections.extend(filtered(&between, &View { tracking, ..view }));
+        let mut arrival = match tracking {
+            Tracking::Exempt => Arrival { ways: vec![], objections, unknown: vec![] },
+            _ => self.translated(&view, tracking == Tracking::New, objections),
+        };
+        let exempt = || Way { translated: None, is_tracked: false, by: untracked.place() };
+        arrival.ways.extend((tracking != Tracking::New).then(exempt));
+        arrival
     }
 
-    /// Who drops a packet once it was translated, and goes on to the host itself or out by an interface.
+    /// What becomes of a packet behind those objections if connection tracking knows it, which may be certain.
+    fn translated(&self, view: &View<'_>, is_certain: bool, mut objections: Vec<Objection>) -> Arrival {
+        let chains = self.hooked(view, |hooked| hooked.translates);
+        let Led { ways, unknown, dropped } = led(&chains, view);
+        objections.extend(
+            dropped.into_iter().map(|one| Objection { is_certain: one.is_certain && is_certain, ..one }),
+        );
+        Arrival { ways: without_repetition(ways), objections, unknown }
+    }
+
+    /// Who drops a packet on one of its ways once it was translated, and goes on to the host itself or out by an interface.
     pub(crate) fn objections(
         &self,
         packet: &Packet<'_>,
-        is_tracked: Answer,
-        translated: Option<Translation>,
+        way: &Way,
         outgoing: Option<&Link>,
     ) -> Vec<Objection> {
-        let here = View { is_tracked, translated, ..self.view(packet, Hook::Prerouting) };
+        let tracking = if way.is_tracked { Tracking::New } else { Tracking::Exempt };
+        let here = View { tracking, translated: way.translated, ..self.view(packet, Hook::Prerouting) };
         let behind = self.hooked(&here, |hooked| !hooked.translates && hooked.priority >= TRANSLATION);
         let hook = if outgoing.is_some() { Hook::Forward } else { Hook::Input };
         let later = View { hook, outgoing, ..here };
         let chains = self.hooked(&later, |hooked| !hooked.translates);
         let leaving = if outgoing.is_some() { self.leaving(&later) } else { Vec::new() };
-        [filtered(&behind, &here).0, filtered(&chains, &later).0, leaving].concat()
+        [filtered(&behind, &here), filtered(&chains, &later), leaving].concat()
     }
 
     /// Who drops a packet that is passed on, on its way out. Once its source may have been translated, it is not known.
@@ -93,7 +113,7 @@ impl Tables {
         let translated = View { packet: &of_someone, ..own };
         let behind =
             self.hooked(&own, |hooked| !hooked.translates && hooked.priority >= TRANSLATION_OF_SOURCES);
-        [filtered(&before, &own).0, filtered(&behind, &translated).0].concat()
+        [filtered(&before, &own), filtered(&behind, &translated)].concat()
     }
 
     /// Where a chain drops a packet that no rule is sure to be about. Whether it `follows` to other chains.
@@ -106,18 +126,14 @@ impl Tables {
         follows: bool,
     ) -> Option<Place> {
         let view = self.view(packet, hooked.hook);
-        let chain = table.chains.get(name)?;
-        let mut walk = Walk { is_sure: true, follows, ..Walk::new(table, &view) };
-        if walk.through(name, chain, 0) == End::Open && hooked.drops {
-            walk.found(Outcome::Dropped, name, None);
-        }
-        let first = walk.walked.outcomes.into_iter().next();
-        first.filter(|(outcome, _)| *outcome == Outcome::Dropped).map(|(_, place)| place)
+        let tracking = tracking_at(hooked).unwrap_or(view.tracking);
+        let based = Based { table, name, chain: table.chains.get(name)?, hooked };
+        based.drops_by_default(&View { tracking, ..view }, follows)
     }
 
     fn view<'a>(&self, packet: &'a Packet<'a>, hook: Hook) -> View<'a> {
         let may_be_marked = self.mark();
-        View { packet, hook, translated: None, is_tracked: Answer::Yes, outgoing: None, may_be_marked }
+        View { packet, hook, translated: None, tracking: Tracking::New, outgoing: None, may_be_marked }
     }
 
     /// The chains of a hook that a packet meets, in the order of their priorities.
@@ -136,67 +152,89 @@ impl Tables {
     }
 }
 
-/// A chain that is hooked in.
-struct Based<'a> {
-    table: &'a Table,
-    name: &'a str,
-    chain: &'a Chain,
-    hooked: Hooked,
-}
-
-impl<'a> Based<'a> {
-    /// All outcomes that are possible.
-    fn outcomes(&self, view: &'a View<'a>) -> Walked {
-        let mut walk = Walk::new(self.table, view);
-        if walk.through(self.name, self.chain, 0) == End::Open {
-            let outcome = if self.hooked.drops { Outcome::Dropped } else { Outcome::Passed };
-            walk.found(outcome, self.name, None);
-        }
-        walk.walked
+/// What connection tracking has of a packet that comes to a chain before it has asked; nothing: it has.
+fn tracking_at(hooked: Hooked) -> Option<Tracking> {
+    match hooked.priority {
+        _ if hooked.hook != Hook::Prerouting => None,
+        priority if priority < TRACKING => Some(Tracking::NotYet),
+        // Those of equal priority have no order.
+        TRACKING => Some(Tracking::Unknown),
+        _ => None,
     }
 }
 
-/// Who drops a packet on its way through these chains, and whether one of them takes it out of connection tracking.
-fn filtered<'a>(chains: &[Based<'a>], view: &'a View<'a>) -> (Vec<Objection>, Answer) {
-    let (mut objections, mut untracked) = (Vec::new(), Answer::No);
+/// Who drops a packet on its way through these chains.
+fn filtered(chains: &[Based<'_>], view: &View<'_>) -> Vec<Objection> {
+    chains.iter().filter_map(|chain| objection(chain.walk(view).outcomes)).collect()
+}
+
+/// Who drops a packet on its way through chains that come before connection tracking, and which of them takes it out of that.
+fn untracked(chains: &[Based<'_>], view: &View<'_>) -> (Vec<Objection>, Untracked) {
+    let (mut objections, mut untracked) = (Vec::new(), Untracked::default());
     for chain in chains {
-        let walked = chain.outcomes(view);
-        if walked.untracked != Answer::No && untracked != Answer::Yes {
-            untracked = walked.untracked;
-        }
-        let is_certain = walked.outcomes.iter().all(|(outcome, _)| *outcome == Outcome::Dropped);
-        let drops = walked.outcomes.into_iter().find(|(outcome, _)| *outcome != Outcome::Passed);
-        objections.extend(drops.map(|(_, place)| Objection { place, is_certain }));
+        let tracking = tracking_at(chain.hooked).unwrap_or(view.tracking);
+        let walked = chain.walk(&View { tracking, ..*view });
+        objections.extend(objection(walked.outcomes));
+        let is_in_time = tracking == Tracking::NotYet;
+        untracked = untracked.or(if is_in_time { walked.untracked } else { walked.untracked.doubted() });
     }
     (objections, untracked)
 }
 
-/// Where the chains that translate may lead a packet, and the rules that may lead it anywhere. The first chain that leads decides; those
-/// of equal priority have no order.
-fn ways<'a>(chains: &[Based<'a>], view: &'a View<'a>) -> (Vec<Way>, Vec<Place>) {
-    let (mut ways, mut unknown) = (Vec::new(), Vec::new());
+/// The first of these outcomes by which a packet does not pass.
+fn objection(outcomes: Vec<(Outcome, Place)>) -> Option<Objection> {
+    let is_certain = outcomes.iter().all(|(outcome, _)| *outcome == Outcome::Dropped);
+    let drops = outcomes.into_iter().find(|(outcome, _)| *outcome != Outcome::Passed);
+    drops.map(|(_, place)| Objection { place, is_certain })
+}
+
+/// What comes of the chains that translate.
+#[derive(Default)]
+struct Led {
+    ways: Vec<Way>,
+    /// The rules that may lead anywhere.
+    unknown: Vec<Place>,
+    dropped: Vec<Objection>,
+}
+
+/// Where the chains that translate may lead a packet. The first that leads or drops it decides (`nf_nat_inet_fn`,
+/// net/netfilter/nf_nat_core.c); those of equal priority have no order.
+fn led(chains: &[Based<'_>], view: &View<'_>) -> Led {
+    let mut led = Led::default();
     let mut settled: Option<i32> = None;
     for chain in chains {
         if settled.is_some_and(|priority| priority < chain.hooked.priority) {
-            return (ways, unknown);
+            break;
         }
-        let walked = chain.outcomes(view);
-        let is_led = walked.outcomes.iter().all(|(outcome, _)| matches!(outcome, Outcome::Led(_)));
-        for (outcome, by) in walked.outcomes {
-            match outcome {
-                Outcome::Led(to) => ways.push(Way { translated: Some(to), by: Some(by) }),
-                Outcome::Unknown => unknown.push(by),
-                Outcome::Passed | Outcome::Dropped => {}
-            }
-        }
-        if is_led {
+        let outcomes = chain.walk(view).outcomes;
+        if !outcomes.iter().any(|(outcome, _)| matches!(outcome, Outcome::Passed | Outcome::Unknown)) {
             settled = Some(chain.hooked.priority);
         }
+        led.add(outcomes);
     }
-    if settled.is_none() {
-        ways.push(Way { translated: None, by: None });
+    // Who is dropped for certain is led nowhere.
+    if settled.is_none() || led.ways.is_empty() {
+        led.ways.push(Way { translated: None, is_tracked: true, by: None });
     }
-    (ways, unknown)
+    led
+}
+
+impl Led {
+    /// Adds what may come of the next chain.
+    fn add(&mut self, outcomes: Vec<(Outcome, Place)>) {
+        let is_reached = self.ways.is_empty() && self.unknown.is_empty();
+        let is_certain = is_reached && outcomes.len() == 1;
+        for (outcome, by) in outcomes {
+            match outcome {
+                Outcome::Led(to) => {
+                    self.ways.push(Way { translated: Some(to), is_tracked: true, by: Some(by) });
+                }
+                Outcome::Unknown => self.unknown.push(by),
+                Outcome::Dropped => self.dropped.push(Objection { place: by, is_certain }),
+                Outcome::Passed => {}
+            }
+        }
+    }
 }
 
 /// Each destination once, with the first rule that leads there.
@@ -208,139 +246,4 @@ fn without_repetition(ways: Vec<Way>) -> Vec<Way> {
         }
     }
     kept
-}
-
-/// What comes of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Passed,
-    Dropped,
-    Led(Translation),
-    /// Someone decides who is not known here.
-    Unknown,
-}
-
-/// All outcomes that are possible, each with the first place where it is decided.
-#[derive(Debug)]
-struct Walked {
-    outcomes: Vec<(Outcome, Place)>,
-    untracked: Answer,
-}
-
-impl Default for Walked {
-    fn default() -> Self {
-        Self { outcomes: Vec::new(), untracked: Answer::No }
-    }
-}
-
-/// Whether a chain has surely decided about the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Decided,
-    Open,
-}
-
-struct Walk<'a> {
-    table: &'a Table,
-    view: &'a View<'a>,
-    /// So many rules may be asked yet.
-    rules: usize,
-    /// Whether only those rules count that the packet surely meets.
-    is_sure: bool,
-    /// Whether it goes on to other chains.
-    follows: bool,
-    walked: Walked,
-}
-
-impl<'a> Walk<'a> {
-    fn new(table: &'a Table, view: &'a View<'a>) -> Self {
-        Self { table, view, rules: RULES, is_sure: false, follows: true, walked: Walked::default() }
-    }
-
-    fn through(&mut self, name: &str, chain: &Chain, depth: usize) -> End {
-        for rule in &chain.rules {
-            self.rules = self.rules.saturating_sub(1);
-            if self.rules == 0 || depth > DEPTH {
-                self.found(Outcome::Unknown, name, Some(rule));
-                return End::Open;
-            }
-            let Step { holds, verdicts } = rule.step(self.table, self.view);
-            if holds == Answer::No || self.is_sure && holds == Answer::Unknown {
-                continue;
-            }
-            let is_certain = holds == Answer::Yes && verdicts.len() == 1;
-            let leaves = verdicts.iter().map(|verdict| self.follow(verdict, is_certain, rule, name, depth));
-            // Each of several may be the one.
-            let leaves: Vec<_> = leaves.collect();
-            match leaves.first() {
-                Some(Leave::Decided) if is_certain => return End::Decided,
-                Some(Leave::Chain) if is_certain => return End::Open,
-                Some(Leave::Decided)
-                    if holds == Answer::Yes && leaves.iter().all(|one| *one == Leave::Decided) =>
-                {
-                    return End::Decided;
-                }
-                _ => {}
-            }
-        }
-        End::Open
-    }
-
-    /// Notes what comes of a verdict, and tells whether the next rule is asked.
-    fn follow(
-        &mut self,
-        verdict: &Verdict,
-        is_certain: bool,
-        rule: &Rule,
-        name: &str,
-        depth: usize,
-    ) -> Leave {
-        match verdict {
-            Verdict::Continue => return Leave::Not,
-            Verdict::Return => return Leave::Chain,
-            Verdict::Untrack => {
-                let known = self.walked.untracked == Answer::Yes || is_certain;
-                self.walked.untracked = if known { Answer::Yes } else { Answer::Unknown };
-                return Leave::Not;
-            }
-            Verdict::Jump(_) | Verdict::Goto(_) if !self.follows => return Leave::Not,
-            Verdict::Jump(chain) | Verdict::Goto(chain) => {
-                if let Some(next) = self.table.chains.get(chain) {
-                    return match (self.through(chain, next, depth + 1), verdict) {
-                        (End::Decided, _) => Leave::Decided,
-                        (End::Open, Verdict::Goto(_)) => Leave::Chain,
-                        (End::Open, _) => Leave::Not,
-                    };
-                }
-                self.found(Outcome::Unknown, name, Some(rule));
-                return Leave::Not;
-            }
-            Verdict::Accept => self.found(Outcome::Passed, name, Some(rule)),
-            Verdict::Drop => self.found(Outcome::Dropped, name, Some(rule)),
-            Verdict::Translate(to) => self.found(Outcome::Led(*to), name, Some(rule)),
-            Verdict::Unknown => {
-                self.found(Outcome::Unknown, name, Some(rule));
-                return Leave::Not;
-            }
-        }
-        Leave::Decided
-    }
-
-    fn found(&mut self, outcome: Outcome, chain: &str, rule: Option<&Rule>) {
-        if self.walked.outcomes.iter().all(|(known, _)| *known != outcome) {
-            let (table, chain) = (self.table.name.clone(), chain.to_owned());
-            self.walked.outcomes.push((outcome, Place { table, chain, rule: rule.map(ToString::to_string) }));
-        }
-    }
-}
-
-/// What a verdict leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leave {
-    /// Nothing: the next rule is asked.
-    Not,
-    /// The chain.
-    Chain,
-    /// All chains of the table's hook: it is decided.
-    Decided,
 }

@@ -6,7 +6,7 @@ use dockfw_policy::service::Transport;
 use dockfw_policy::walk::Payload;
 use ipnetwork::IpNetwork;
 
-use super::{Answer, View};
+use super::{Answer, Tracking, View};
 
 /// The lowest port that a client sends from, unless it wants another one (below are those that root alone may take).
 const CLIENT_PORTS: u16 = 1024;
@@ -55,6 +55,9 @@ enum Condition {
     States(Vec<String>),
     DialledAddress(IpNetwork),
     DialledPort([u16; 2]),
+    Direction {
+        is_original: bool,
+    },
     Mark {
         value: u32,
         mask: u32,
@@ -128,7 +131,7 @@ fn condition(option: &str, values: &[&str]) -> Option<Condition> {
         "--ctstate" | "--state" => Some(Condition::States(value.split(',').map(str::to_owned).collect())),
         "--ctorigdst" => network(value).map(Condition::DialledAddress),
         "--ctorigdstport" => range(value).map(Condition::DialledPort),
-        "--ctdir" => Some(Condition::Always(value == "ORIGINAL")),
+        "--ctdir" => Some(Condition::Direction { is_original: value == "ORIGINAL" }),
         "--mark" => mark(value),
         "--match-set" => set(values),
         "--src-range" => pair(value).map(Condition::SourceRange),
@@ -218,7 +221,8 @@ fn flags(values: &[&str]) -> Option<Condition> {
 
 impl Asked {
     pub(super) fn holds(&self, view: &View<'_>) -> Answer {
-        self.condition.holds(view).negated(self.is_negated)
+        let holds = self.condition.holds(view).negated(self.is_negated);
+        if self.condition.is_of_entry() { holds.and(view.tracking.has_entry()) } else { holds }
     }
 
     /// The ports that the destination's is asked to be of.
@@ -245,6 +249,11 @@ impl Asked {
 }
 
 impl Condition {
+    /// Whether it is about an entry of connection tracking.
+    fn is_of_entry(&self) -> bool {
+        matches!(self, Self::DialledAddress(_) | Self::DialledPort(_) | Self::Direction { .. })
+    }
+
     fn holds(&self, view: &View<'_>) -> Answer {
         let packet = view.packet;
         match self {
@@ -270,12 +279,9 @@ impl Condition {
             Self::EitherPort(ranges) if is_in(view.port(), ranges) => Answer::Yes,
             Self::EitherPort(ranges) => source_port(view, ranges),
             Self::States(names) => states(view, names),
-            Self::DialledAddress(network) => {
-                Answer::from(network.contains(packet.destination)).and(view.is_tracked)
-            }
-            Self::DialledPort(range) => {
-                Answer::from(is_in(view.dialled_port(), &[*range])).and(view.is_tracked)
-            }
+            Self::DialledAddress(network) => network.contains(packet.destination).into(),
+            Self::DialledPort(range) => is_in(view.dialled_port(), &[*range]).into(),
+            Self::Direction { is_original } => (*is_original).into(),
             Self::Mark { value, mask } => view.mark().map(|mark| mark & mask == *value).into(),
             Self::Set { name, is_source } => {
                 let address = if *is_source { packet.source } else { Some(view.destination()) };
@@ -311,15 +317,17 @@ fn source_port(view: &View<'_>, ranges: &[[u16; 2]]) -> Answer {
     if takes_all { Answer::Yes } else { Answer::Unknown }
 }
 
-/// What connection tracking calls the first packet of a connection.
+/// What connection tracking calls the first packet of a connection (`conntrack_mt`, net/netfilter/xt_conntrack.c).
 fn states(view: &View<'_>, names: &[String]) -> Answer {
     let has = |name: &str| names.iter().any(|own| own == name);
-    match view.is_tracked {
+    let [not_yet, new, exempt] = ["INVALID", "NEW", "UNTRACKED"].map(has);
+    match view.tracking {
         _ if has("DNAT") && view.translated.is_some() => Answer::Yes,
-        Answer::Yes => has("NEW").into(),
-        Answer::No => has("UNTRACKED").into(),
-        Answer::Unknown if has("NEW") && has("UNTRACKED") => Answer::Yes,
-        Answer::Unknown if has("NEW") || has("UNTRACKED") => Answer::Unknown,
-        Answer::Unknown => Answer::No,
+        Tracking::NotYet => not_yet.into(),
+        Tracking::New => new.into(),
+        Tracking::Exempt => exempt.into(),
+        // Between connection tracking and translation, it is one of these.
+        Tracking::Unknown if new == exempt => new.into(),
+        Tracking::Unknown => Answer::Unknown,
     }
 }

@@ -6,7 +6,7 @@ mod target;
 use dockfw_compat::words;
 use dockfw_policy::address::Family;
 
-use super::{Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Verdict, View};
+use super::{Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Tracking, Verdict, View};
 use condition::Asked;
 use target::Target;
 
@@ -66,10 +66,11 @@ impl Rule {
         for condition in &self.conditions {
             holds = holds.and(condition.holds(view));
             if holds == Answer::No {
-                return Step { holds, verdicts: vec![] };
+                return Step { holds, untracks: holds, verdicts: vec![] };
             }
         }
-        Step { holds, verdicts: self.target.verdicts(view) }
+        let untracks = if self.untracks() { holds } else { Answer::No };
+        Step { holds, untracks, verdicts: self.target.verdicts(view) }
     }
 
     /// The ports that it asks the dialled one to be of.
@@ -89,7 +90,7 @@ impl Rule {
 
     /// Whether it takes packets out of connection tracking.
     pub(super) fn untracks(&self) -> bool {
-        matches!(self.target, Target::Verdict(Verdict::Untrack))
+        matches!(self.target, Target::Untrack)
     }
 
     fn leads_to_own(&self, has_own: bool) -> bool {

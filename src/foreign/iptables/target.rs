@@ -46,6 +46,8 @@ pub(super) enum Target {
     Verdict(Verdict),
     /// A mark, after which the next rule decides.
     Mark,
+    /// Connection tracking leaves the packet alone, and the next rule decides.
+    Untrack,
     /// Another destination: addresses and ports from the first to the last.
     Destination { addresses: Option<[IpAddr; 2]>, ports: Option<[u16; 2]> },
     /// Another network, the same host in it.
@@ -69,8 +71,8 @@ impl Target {
             "ACCEPT" => Self::Verdict(Verdict::Accept),
             "DROP" | "REJECT" | "TARPIT" => Self::Verdict(Verdict::Drop),
             "RETURN" => Self::Verdict(Verdict::Return),
-            "NOTRACK" => Self::Verdict(Verdict::Untrack),
-            "CT" if words.contains(&"--notrack") => Self::Verdict(Verdict::Untrack),
+            "NOTRACK" => Self::Untrack,
+            "CT" if words.contains(&"--notrack") => Self::Untrack,
             name if MARKS.contains(&name) => Self::Mark,
             name if HARMLESS.contains(&name) || OUTWARD.contains(&name) => Self::Verdict(Verdict::Continue),
             "DNAT" => {
@@ -100,7 +102,7 @@ impl Target {
     pub(super) fn verdicts(&self, view: &View<'_>) -> Vec<Verdict> {
         match self {
             Self::Verdict(verdict) => vec![verdict.clone()],
-            Self::Mark => vec![Verdict::Continue],
+            Self::Mark | Self::Untrack => vec![Verdict::Continue],
             Self::Chain { name, is_goto: false } => vec![Verdict::Jump(name.clone())],
             Self::Chain { name, is_goto: true } => vec![Verdict::Goto(name.clone())],
             Self::Destination { addresses, ports } => translations(*addresses, *ports, view),

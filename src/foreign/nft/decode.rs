@@ -27,6 +27,8 @@ const OF_SOURCE: u32 = 1;
 /// `NFTA_FIB_F_IIF`, and `NFT_FIB_RESULT_OIFNAME`.
 const WITH_INTERFACE: u32 = 1 << 3;
 const INTERFACE_NAME: u32 = 2;
+/// `IP_CT_DIR_REPLY`.
+const REPLY: u8 = 1;
 /// `NFT_LOOKUP_F_INV`.
 const INVERTED: u32 = 1;
 /// `NFT_RANGE_NEQ`.
@@ -136,6 +138,8 @@ fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
     let (what, register, size) = match name {
         b"meta" => (Load::Meta(number(2)?), number(1)?, 4),
+        // Answers have the addresses and ports that the first packet was translated to.
+        b"ct" if data.value(3) == [REPLY] => (Load::Unknown, number(1)?, 4),
         b"ct" => (Load::Ct(number(2)?), number(1)?, 4),
         b"payload" => {
             let what = Load::Payload { base: number(2)?, offset: size_of(data, 3)? };

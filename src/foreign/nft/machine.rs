@@ -13,27 +13,37 @@ use super::registers::{Bytes, Registers};
 
 /// What a rule does with a packet.
 pub(super) fn run(expressions: &[Expression], table: &Table, view: &View<'_>) -> Step {
-    let mut machine = Machine { registers: Registers::new(), holds: Answer::Yes, table, view };
+    let mut machine = Machine::new(table, view);
     for expression in expressions {
         if let Some(verdicts) = machine.execute(expression) {
-            return Step { holds: machine.holds, verdicts };
+            return machine.step(verdicts);
         }
         if machine.holds == Answer::No {
             break;
         }
     }
-    Step { holds: machine.holds, verdicts: vec![Verdict::Continue] }
+    machine.step(vec![Verdict::Continue])
 }
 
 struct Machine<'a> {
     registers: Registers,
     /// Whether the packet has met all conditions up to here.
     holds: Answer,
+    /// Whether connection tracking leaves it alone from here on.
+    untracks: Answer,
     table: &'a Table,
     view: &'a View<'a>,
 }
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
+    fn new(table: &'a Table, view: &'a View<'a>) -> Self {
+        Self { registers: Registers::new(), holds: Answer::Yes, untracks: Answer::No, table, view }
+    }
+
+    fn step(&self, verdicts: Vec<Verdict>) -> Step {
+        Step { holds: self.holds, untracks: self.untracks, verdicts }
+    }
+
     /// Runs one. Returns what it decides: one of these.
     fn execute(&mut self, expression: &Expression) -> Option<Vec<Verdict>> {
         match expression {
@@ -60,7 +70,7 @@ impl Machine<'_> {
                 return Some(self.translate(translated)).filter(|verdicts| *verdicts != [Verdict::Continue]);
             }
             Expression::Verdict(verdict) => return Some(vec![verdict.clone()]),
-            Expression::Untrack => return Some(vec![Verdict::Untrack]),
+            Expression::Untrack => self.untracks = self.holds,
             Expression::Decides => return Some(vec![Verdict::Unknown]),
         }
         None
@@ -73,7 +83,7 @@ impl Machine<'_> {
     fn load(&mut self, what: Load, register: u32, length: usize) {
         let value = match what {
             Load::Meta(key) => Some(packet::meta(self.view, key, length)),
-            Load::Ct(key) => Some(packet::ct(self.view, key, length)),
+            Load::Ct(key) => packet::ct(self.view, key, length),
             Load::Payload { base, offset } => packet::payload(self.view, base, offset, length),
             Load::AddressType { of_source } => Some(packet::address_type(self.view, of_source)),
             Load::WayBack { by_name } => Some(packet::way_back(self.view, by_name)),

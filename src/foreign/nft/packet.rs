@@ -6,7 +6,7 @@ use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::Payload;
 
-use super::super::{Answer, View};
+use super::super::{Answer, Tracking, View};
 use super::registers::Bytes;
 
 /// `enum nft_payload_bases`.
@@ -43,7 +43,9 @@ mod ct {
     pub(super) const DST_IP6: u32 = 22;
 }
 
-/// `NF_CT_STATE_BIT(IP_CT_NEW)` and `NF_CT_STATE_UNTRACKED_BIT` (linux/netfilter/nf_conntrack_common.h).
+/// `NF_CT_STATE_INVALID_BIT`, `NF_CT_STATE_BIT(IP_CT_NEW)` and `NF_CT_STATE_UNTRACKED_BIT`
+/// (linux/netfilter/nf_conntrack_common.h).
+const INVALID: u32 = 1;
 const NEW: u32 = 1 << 3;
 const UNTRACKED: u32 = 1 << 6;
 /// `IPS_DST_NAT`, and the bits that say that a translation was looked for (the same).
@@ -88,20 +90,28 @@ pub(super) fn meta(view: &View<'_>, key: u32, length: usize) -> Bytes {
     }
 }
 
-/// What `ct` loads of a connection, in the direction of its first packet.
-pub(super) fn ct(view: &View<'_>, key: u32, length: usize) -> Bytes {
+/// What `ct` loads of a connection, in the direction of its first packet; nothing: there is none, and the packet does not meet the
+/// rule (`nft_ct_get_eval`, net/netfilter/nft_ct.c).
+pub(super) fn ct(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
+    let state = match (key, view.tracking) {
+        (ct::STATE, Tracking::New) => Bytes::known(&NEW.to_ne_bytes()),
+        (ct::STATE, Tracking::Exempt) => Bytes::known(&UNTRACKED.to_ne_bytes()),
+        (ct::STATE, Tracking::NotYet) => Bytes::known(&INVALID.to_ne_bytes()),
+        (ct::STATE, Tracking::Unknown) => Bytes::unknown(4),
+        _ => return entry(view, key, length),
+    };
+    Some(state)
+}
+
+/// What it loads of the connection's entry.
+fn entry(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
     let dialled = view.packet.destination;
-    let tracked = |value: &[u8]| match view.is_tracked {
+    let has_entry = view.tracking.has_entry();
+    let tracked = |value: &[u8]| match has_entry {
         Answer::Yes => Bytes::known(value),
-        // The rule is left, which is as good as any value that is not asked for.
         Answer::No | Answer::Unknown => Bytes::unknown(value.len()),
     };
-    match key {
-        ct::STATE => match view.is_tracked {
-            Answer::Yes => Bytes::known(&NEW.to_ne_bytes()),
-            Answer::No => Bytes::known(&UNTRACKED.to_ne_bytes()),
-            Answer::Unknown => Bytes::unknown(4),
-        },
+    let value = match key {
         ct::STATUS => tracked(&(if view.translated.is_some() { DST_NAT } else { 0 }).to_ne_bytes()),
         ct::DIRECTION => tracked(&[0]),
         ct::L3PROTOCOL => tracked(&[nfproto(view.family())]),
@@ -112,7 +122,8 @@ pub(super) fn ct(view: &View<'_>, key: u32, length: usize) -> Bytes {
             None => Bytes::unknown(2),
         },
         _ => Bytes::unknown(length),
-    }
+    };
+    (has_entry != Answer::No).then_some(value)
 }
 
 /// What `fib` loads of the type of an address: `RTN_UNICAST`, `RTN_LOCAL` (linux/rtnetlink.h).

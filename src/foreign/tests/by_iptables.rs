@@ -83,13 +83,76 @@ fn a_balancer_may_lead_to_each_of_its_backends() {
     assert_eq!(led(&table("nat", rules), "* eth0 192.0.2.1:30080 tcp"), ["10.42.0.5:80", "10.42.0.6:80"]);
 }
 
+/// Tables raw, mangle, nat and filter with these lines.
+fn tables(raw: &str, mangle: &str, nat: &str, filter: &str) -> Tables {
+    let all = [("raw", raw), ("mangle", mangle), ("nat", nat), ("filter", filter)];
+    let saved = all.map(|(name, lines)| {
+        format!("*{name}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n{lines}\nCOMMIT\n")
+    });
+    Tables::new(iptables::tables(&saved.concat(), Family::Ipv4, "iptables-nft"))
+}
+
 #[test]
 fn untracked_packets_are_led_nowhere() {
-    let saved = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 53 -j CT --notrack\nCOMMIT\n\
-                 *nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j DNAT --to-destination 10.0.0.1\nCOMMIT\n";
-    let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-nft"));
-    assert_eq!(led(&tables, "* eth0 192.0.2.1:53 udp"), ["-"]);
+    let raw = "-A PREROUTING -p udp -m udp --dport 53 -j CT --notrack";
+    let tables = tables(raw, "", "-A PREROUTING -j DNAT --to-destination 10.0.0.1", "");
+    assert_eq!(led(&tables, "* eth0 192.0.2.1:53 udp"), ["untracked"]);
     assert_eq!(led(&tables, "* eth0 192.0.2.1:53 tcp"), ["10.0.0.1:53"]);
+}
+
+/// What a rule does is as certain as the way to it.
+#[test]
+fn who_may_be_untracked_may_be_led() {
+    let led = |raw: &str| {
+        let tables = tables(raw, "", "-A PREROUTING -j DNAT --to-destination 10.0.0.1", "");
+        led(&tables, "* eth0 192.0.2.1:53 udp")
+    };
+    let (both, never) = (["10.0.0.1:53", "untracked"], ["10.0.0.1:53"]);
+    assert_eq!(led("-A PREROUTING -s 10.0.0.0/8 -j ACCEPT\n-A PREROUTING -j NOTRACK"), both);
+    assert_eq!(led("-A PREROUTING -s 10.0.0.0/8 -j RETURN\n-A PREROUTING -j NOTRACK"), both);
+    assert_eq!(led(":N - [0:0]\n-A PREROUTING -s 10.0.0.0/8 -j N\n-A N -j NOTRACK"), both);
+    assert_eq!(led(":N - [0:0]\n-A PREROUTING -s 10.0.0.0/8 -g N\n-A PREROUTING -j NOTRACK"), both);
+    let returns = ":N - [0:0]\n-A PREROUTING -j N\n-A N -s 10.0.0.0/8 -j RETURN\n";
+    assert_eq!(led(&format!("{returns}-A N -j NOTRACK")), both);
+    assert_eq!(led(&format!("{returns}-A PREROUTING -j NOTRACK")), ["untracked"], "behind the chain");
+    assert_eq!(led(":N - [0:0]\n-A PREROUTING -j N\n-A N -j NOTRACK"), ["untracked"]);
+    assert_eq!(led("-A PREROUTING -j ACCEPT\n-A PREROUTING -j NOTRACK"), never);
+    assert_eq!(led("-A PREROUTING -s 10.0.0.0/8 -j NOTRACK\n-A PREROUTING -j NOTRACK"), ["untracked"]);
+}
+
+/// Before connection tracking each packet is invalid, and nothing is known of what was dialled, nor of its opposite.
+#[test]
+fn before_connection_tracking_there_is_no_connection() {
+    let drops = |condition: &str| {
+        let raw = format!("-A PREROUTING {condition} -j DROP");
+        objections(&tables(&raw, "", "", ""), "192.0.2.9 eth0 192.0.2.1:80 tcp", None).len() == 1
+    };
+    assert!(drops("-m conntrack --ctstate INVALID"));
+    assert!(drops("-m conntrack ! --ctstate NEW"));
+    for never in ["--ctstate NEW,UNTRACKED", "--ctorigdst 192.0.2.1", "! --ctorigdst 192.0.2.2"] {
+        assert!(!drops(&format!("-m conntrack {never}")), "{never}");
+    }
+    let dropped =
+        |raw, mangle| objections(&tables(raw, mangle, "", ""), "192.0.2.9 eth0 192.0.2.1:80 tcp", None);
+    let mangle = "-A PREROUTING -m conntrack --ctstate UNTRACKED -j DROP";
+    assert_eq!(dropped("", mangle), [""; 0]);
+    assert_eq!(dropped("-A PREROUTING -j NOTRACK", mangle), [mangle], "as what came before has left it");
+}
+
+#[test]
+fn what_table_nat_drops_is_led_nowhere() {
+    let ways = |nat: &str| led(&table("nat", nat), "* eth0 192.0.2.1:80 tcp");
+    let drops = |nat: &str| objections(&table("nat", nat), "* eth0 192.0.2.1:80 tcp", None);
+    let lead = "-A PREROUTING -j DNAT --to-destination 10.0.0.1";
+    let drop = "-A PREROUTING -p tcp -j DROP";
+    assert_eq!((ways(drop), drops(drop)), (vec!["-".into()], vec![drop.to_owned()]));
+    assert_eq!(drops(&format!("{lead}\n{drop}")), [""; 0], "the first decides");
+    let either = format!("-A PREROUTING -s 10.0.0.0/8 -j DNAT --to-destination 10.0.0.1\n{drop}");
+    assert_eq!((ways(&either), drops(&either)), (vec!["10.0.0.1:80".into()], vec![format!("{drop}?")]));
+    let untracked = tables("-A PREROUTING -s 10.0.0.0/8 -j NOTRACK", "", drop, "");
+    assert_eq!(objections(&untracked, "* eth0 192.0.2.1:80 tcp", None), [format!("{drop}?")]);
+    let untracked = tables("-A PREROUTING -j NOTRACK", "", &format!("{drop}\n-A PREROUTING -j NOBODY"), "");
+    assert_eq!(objections(&untracked, "* eth0 192.0.2.1:80 tcp", None), [""; 0], "table nat is not asked");
 }
 
 /// Whether a rule with these conditions drops: `Some(false)` where that is not certain.

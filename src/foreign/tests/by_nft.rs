@@ -237,6 +237,47 @@ fn what_leaves_the_host_is_asked_where_it_goes_out() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_is_taken_out_of_connection_tracking_goes_on_in_its_rule() {
+    let tables = "table inet t {
+        chain raw { type filter hook prerouting priority raw; policy drop;
+            udp dport 53 notrack accept
+            ip saddr 10.0.0.0/8 udp dport 54 accept
+            udp dport 54 notrack accept
+            ct state invalid tcp dport 55 accept
+            ct original protocol != 17 accept
+        }
+        chain mangle { type filter hook prerouting priority mangle; policy accept; ct state untracked udp dport 53 drop; notrack; }
+        chain input { type filter hook input priority 0; policy accept; ct reply ip daddr 192.0.2.9 tcp dport 55 drop; }
+    }";
+    with(tables, |tables| {
+        assert_eq!(led(tables, "* eth0 192.0.2.1:53 udp"), ["untracked"]);
+        assert_eq!(led(tables, "* eth0 192.0.2.1:54 udp"), ["-", "untracked"]);
+        let drops = |text| objections(tables, text, None);
+        let untracked = drops("192.0.2.9 eth0 192.0.2.1:53 udp");
+        assert!(untracked.len() == 1 && untracked[0].contains("untracked"), "{untracked:?}");
+        assert_eq!(led(tables, "192.0.2.9 eth0 192.0.2.1:55 tcp"), ["-"], "tracked before table mangle");
+        let reply = drops("192.0.2.9 eth0 192.0.2.1:55 tcp");
+        assert!(reply.len() == 1 && reply[0].ends_with('?'), "{reply:?}");
+        assert_eq!(drops("192.0.2.9 eth0 192.0.2.1:56 tcp"), ["the policy of chain raw"]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_chain_that_drops_instead_of_translating_is_the_last() {
+    let tables = "table ip t {
+        chain first { type nat hook prerouting priority dstnat - 5; policy accept; tcp dport 80 drop; }
+        chain second { type nat hook prerouting priority dstnat; policy accept; dnat to 10.0.0.1; }
+    }";
+    with(tables, |tables| {
+        assert_eq!(led(tables, "* eth0 192.0.2.1:80 tcp"), ["-"]);
+        assert_eq!(objections(tables, "* eth0 192.0.2.1:80 tcp", None), ["tcp dport 80 drop"]);
+        assert_eq!(led(tables, "* eth0 192.0.2.1:81 tcp"), ["10.0.0.1:81"]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn of_very_large_sets_nothing_is_said() {
     in_namespace(|| {
         let elements: Vec<_> =

@@ -83,13 +83,15 @@ impl Dialled {
     }
 }
 
-/// Where rules may lead a packet: `10.0.0.1:80`, `-` where it stays as it was dialled, `?` where nobody knows.
+/// Where rules may lead a packet: `10.0.0.1:80`, `-` where it stays as it was dialled, `untracked` where
+/// connection tracking leaves it alone, `?` where nobody knows.
 fn led(tables: &Tables, text: &str) -> Vec<String> {
     let dialled = dialled(text);
     let Arrival { ways, unknown, .. } = tables.arrival(&dialled.packet());
     let ways = ways.iter().map(|way| match way.translated {
         Some(to) => SocketAddr::new(to.address, to.port).to_string(),
-        None => "-".into(),
+        None if way.is_tracked => "-".into(),
+        None => "untracked".into(),
     });
     ways.chain(unknown.iter().map(|_| "?".into())).collect()
 }
@@ -100,8 +102,7 @@ fn objections(tables: &Tables, text: &str, outgoing: Option<&str>) -> Vec<String
     let packet = dialled.packet();
     let arrival = tables.arrival(&packet);
     let outgoing = outgoing.map(link);
-    let translated = arrival.ways.first().and_then(|way| way.translated);
-    let later = tables.objections(&packet, arrival.is_tracked, translated, outgoing.as_ref());
+    let later = tables.objections(&packet, &arrival.ways[0], outgoing.as_ref());
     let all = arrival.objections.into_iter().chain(later);
     all.map(|one| format!("{}{}", one.place, if one.is_certain { "" } else { "?" })).collect()
 }
