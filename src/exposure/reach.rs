@@ -80,6 +80,7 @@ pub(super) struct Origins<'a> {
 
 /// Interfaces of one class by which who dials a door is led to the same places.
 struct Group<'a> {
+    class: usize,
     links: Vec<&'a Link>,
     arrival: Arrival,
 }
@@ -119,7 +120,17 @@ impl<'a> Origins<'a> {
         let (kind, answers) = self.answering(&door, &groups);
         (door.kind, door.answers) = (kind, answers);
         let mut unknown = Vec::new();
-        let reach = groups.iter().map(|group| self.reach(&door, group, &mut unknown)).collect();
+        let mut reach: Vec<Reach> = Vec::new();
+        for (before, group) in std::iter::once(None).chain(groups.iter().map(Some)).zip(&groups) {
+            let next = self.reach(&door, group, &mut unknown);
+            match reach.last_mut().filter(|last| last.admitted == next.admitted) {
+                // They are led to different places, which dockfw's rules do not tell apart.
+                Some(last) if before.is_some_and(|before| before.class == group.class) => {
+                    last.interfaces.extend(next.interfaces);
+                }
+                _ => reach.push(next),
+            }
+        }
         let containers = self.is_open_to_containers(&door);
         let Door { port, family, address, kind, answers, .. } = door;
         (Exposed { port, family, address, kind, answers, reach, containers }, unknown)
@@ -128,15 +139,15 @@ impl<'a> Origins<'a> {
     /// The interfaces of the outside that a door is at, by where who dials it is led.
     fn groups(&self, door: &Door<'_>) -> Vec<Group<'a>> {
         let mut groups = Vec::new();
-        for class in &self.outside {
+        for (class, links) in self.outside.iter().enumerate() {
             let bound =
-                class.iter().filter(|link| door.interface.is_none_or(|bound| bound.index == link.index));
+                links.iter().filter(|link| door.interface.is_none_or(|bound| bound.index == link.index));
             let mut of_class: Vec<Group<'a>> = Vec::new();
             for link in bound {
                 let arrival = self.surroundings.arrival(door, link);
                 match of_class.iter_mut().find(|group| group.arrival.ways == arrival.ways) {
                     Some(group) => group.links.push(link),
-                    None => of_class.push(Group { links: vec![link], arrival }),
+                    None => of_class.push(Group { class, links: vec![link], arrival }),
                 }
             }
             groups.extend(of_class);

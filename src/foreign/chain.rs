@@ -19,6 +19,8 @@ pub(super) enum Outcome {
     Passed,
     Dropped,
     Led(Translation),
+    /// It is led where nobody knows here.
+    LedSomewhere,
     /// Someone decides who is not known here.
     Unknown,
 }
@@ -187,6 +189,7 @@ impl<'a> Walk<'a> {
             Verdict::Accept => self.found(Outcome::Passed, name, Some(rule)),
             Verdict::Drop => self.found(Outcome::Dropped, name, Some(rule)),
             Verdict::Translate(to) => self.found(Outcome::Led(*to), name, Some(rule)),
+            Verdict::TranslateSomewhere => self.found(Outcome::LedSomewhere, name, Some(rule)),
             Verdict::Unknown => {
                 self.found(Outcome::Unknown, name, Some(rule));
                 return Leave::Not;

@@ -12,6 +12,7 @@ pub(crate) mod iptables;
 pub(crate) mod nft;
 mod stance;
 mod table;
+mod translation;
 mod view;
 mod walk;
 

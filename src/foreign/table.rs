@@ -122,6 +122,8 @@ pub(crate) enum Verdict {
     Goto(String),
     /// Its destination is translated.
     Translate(Translation),
+    /// Its destination is translated, nobody knows here to what.
+    TranslateSomewhere,
     /// Someone else decides: a program, or a target that is not known here.
     Unknown,
 }

@@ -212,7 +212,7 @@ fn led(chains: &[Based<'_>], view: &View<'_>) -> Led {
         }
         led.add(outcomes);
     }
-    // Who is dropped for certain is led nowhere.
+    // Who is dropped for certain is led nowhere, and where else is unknown.
     if settled.is_none() || led.ways.is_empty() {
         led.ways.push(Way { translated: None, is_tracked: true, by: None });
     }
@@ -229,7 +229,7 @@ impl Led {
                 Outcome::Led(to) => {
                     self.ways.push(Way { translated: Some(to), is_tracked: true, by: Some(by) });
                 }
-                Outcome::Unknown => self.unknown.push(by),
+                Outcome::LedSomewhere | Outcome::Unknown => self.unknown.push(by),
                 Outcome::Dropped => self.dropped.push(Objection { place: by, is_certain }),
                 Outcome::Passed => {}
             }

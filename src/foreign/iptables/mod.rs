@@ -6,7 +6,7 @@ mod target;
 use dockfw_compat::words;
 use dockfw_policy::address::Family;
 
-use super::{Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Tracking, Verdict, View};
+use super::{Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Tracking, Verdict, View, translation};
 use condition::Asked;
 use target::Target;
 

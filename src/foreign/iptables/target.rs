@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use dockfw_policy::walk::Translation;
 use ipnetwork::IpNetwork;
 
-use super::{Verdict, View};
+use super::{Verdict, View, translation};
 
 /// Targets after which the next rule decides, whatever they do besides.
 const HARMLESS: [&str; 24] = [
@@ -48,8 +48,12 @@ pub(super) enum Target {
     Mark,
     /// Connection tracking leaves the packet alone, and the next rule decides.
     Untrack,
-    /// Another destination: addresses and ports from the first to the last.
+    /// Another destination: addresses and ports from the first to the last, or as they were.
     Destination { addresses: Option<[IpAddr; 2]>, ports: Option<[u16; 2]> },
+    /// The interface's own address, and ports from the first to the last, or as they were.
+    Redirect { ports: Option<[u16; 2]> },
+    /// A destination that is not known here.
+    Somewhere,
     /// Another network, the same host in it.
     Network(IpNetwork),
     /// The rules of another chain.
@@ -75,13 +79,14 @@ impl Target {
             "CT" if words.contains(&"--notrack") => Self::Untrack,
             name if MARKS.contains(&name) => Self::Mark,
             name if HARMLESS.contains(&name) || OUTWARD.contains(&name) => Self::Verdict(Verdict::Continue),
-            "DNAT" => {
-                option("--to-destination").and_then(destination).unwrap_or(Self::Verdict(Verdict::Unknown))
-            }
-            "REDIRECT" => Self::Destination { addresses: None, ports: option("--to-ports").and_then(ports) },
+            "DNAT" => option("--to-destination").and_then(destination).unwrap_or(Self::Somewhere),
+            "REDIRECT" => match option("--to-ports").map(ports) {
+                Some(None) => Self::Somewhere,
+                ports => Self::Redirect { ports: ports.flatten() },
+            },
             "NETMAP" => {
                 let network = option("--to").and_then(|to| to.parse().ok());
-                network.map_or(Self::Verdict(Verdict::Unknown), Self::Network)
+                network.map_or(Self::Somewhere, Self::Network)
             }
             // Or a target that is not known here: there is no chain of that name then.
             name => Self::Chain { name: name.into(), is_goto: how == "-g" },
@@ -95,7 +100,7 @@ impl Target {
 
     /// Whether it leads packets elsewhere.
     pub(super) fn translates(&self) -> bool {
-        matches!(self, Self::Destination { .. } | Self::Network(_))
+        matches!(self, Self::Destination { .. } | Self::Redirect { .. } | Self::Somewhere | Self::Network(_))
     }
 
     /// What becomes of a packet: one of these.
@@ -105,26 +110,18 @@ impl Target {
             Self::Mark | Self::Untrack => vec![Verdict::Continue],
             Self::Chain { name, is_goto: false } => vec![Verdict::Jump(name.clone())],
             Self::Chain { name, is_goto: true } => vec![Verdict::Goto(name.clone())],
-            Self::Destination { addresses, ports } => translations(*addresses, *ports, view),
+            Self::Destination { addresses, ports } => translation::between(
+                addresses.unwrap_or([view.destination(); 2]),
+                ports.unwrap_or([view.port().unwrap_or_default(); 2]),
+            ),
+            Self::Redirect { ports } => translation::redirected(view, *ports),
+            Self::Somewhere => vec![Verdict::TranslateSomewhere],
             Self::Network(network) => vec![Verdict::Translate(Translation {
                 address: moved(view.destination(), *network),
                 port: view.port().unwrap_or_default(),
             })],
         }
     }
-}
-
-/// The first and the last of what a connection may be led to.
-fn translations(addresses: Option<[IpAddr; 2]>, ports: Option<[u16; 2]>, view: &View<'_>) -> Vec<Verdict> {
-    let addresses = addresses.unwrap_or([view.destination(); 2]);
-    let ports = ports.unwrap_or([view.port().unwrap_or_default(); 2]);
-    let mut all: Vec<_> = addresses
-        .into_iter()
-        .zip(ports)
-        .map(|(address, port)| Verdict::Translate(Translation { address, port }))
-        .collect();
-    all.dedup();
-    all
 }
 
 /// The same host in another network.
@@ -156,9 +153,9 @@ fn destination(text: &str) -> Option<Target> {
     Some(Target::Destination { addresses, ports })
 }
 
-/// `80`, `1000-1010`, and `1000-1010/2000` where they are shifted.
+/// `80`, `1000-1010`; not `1000-1010/2000`, by which they are shifted.
 fn ports(text: &str) -> Option<[u16; 2]> {
-    ends(text.split('/').next()?)
+    ends(text)
 }
 
 fn ends<T: std::str::FromStr + Copy>(text: &str) -> Option<[T; 2]> {

@@ -21,6 +21,8 @@ const CODE: u16 = 1;
 const CHAIN: u16 = 2;
 /// `NFT_NAT_SNAT`.
 const SNAT: u32 = 0;
+/// `NF_NAT_RANGE_NETMAP` (linux/netfilter/nf_nat.h).
+const NETMAP: u32 = 1 << 6;
 /// `NFT_FIB_RESULT_ADDRTYPE`, and the flag `NFTA_FIB_F_SADDR`.
 const ADDRESS_TYPE: u32 = 3;
 const OF_SOURCE: u32 = 1;
@@ -97,8 +99,21 @@ pub(super) struct Translated {
     pub(super) is_source: bool,
     /// The only family that it is for, as `NFPROTO_*`; packets of the other one go on.
     pub(super) family: Option<u32>,
-    pub(super) addresses: Option<[u32; 2]>,
+    pub(super) to: To,
     pub(super) ports: Option<[u32; 2]>,
+}
+
+/// To which address something is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// The one that it has.
+    Same,
+    /// Those between these registers.
+    Between([u32; 2]),
+    /// The incoming interface's own.
+    Own,
+    /// One that is not known here: the same host in another network.
+    Somewhere,
 }
 
 /// The rule that has these expressions, in a table of one family or of both, with the comment that its maker gave it.
@@ -199,11 +214,15 @@ fn translated(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
         b"nat" => Translated {
             is_source: number(1) == Some(SNAT),
             family: number(2),
-            addresses: ends(number(3), number(4)),
+            to: match ends(number(3), number(4)) {
+                _ if number(7).unwrap_or(0) & NETMAP != 0 => To::Somewhere,
+                None => To::Same,
+                Some(registers) => To::Between(registers),
+            },
             ports: ends(number(5), number(6)),
         },
         b"redir" => {
-            Translated { is_source: false, family: None, addresses: None, ports: ends(number(1), number(2)) }
+            Translated { is_source: false, family: None, to: To::Own, ports: ends(number(1), number(2)) }
         }
         _ => return None,
     };

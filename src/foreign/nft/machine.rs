@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::walk::Translation;
 use nix::libc;
 
+use super::super::translation::{between, redirected};
 use super::super::{Answer, Step, Table, Verdict, View};
-use super::decode::{Expression, Load, Translated, address};
+use super::decode::{Expression, Load, To, Translated, address};
 use super::packet;
 use super::registers::{Bytes, Registers};
 
@@ -160,24 +160,26 @@ impl<'a> Machine<'a> {
             return vec![Verdict::Continue];
         }
         let size = if self.view.family() == Family::Ipv4 { 4 } else { 16 };
-        let addresses = match translated.addresses {
-            None => [Some(self.view.destination()); 2],
-            Some(registers) => registers.map(|register| address(&self.registers.read(register, size).all()?)),
+        let port = |bytes: &[u8]| bytes.try_into().ok().map(u16::from_be_bytes);
+        let ports = match translated.ports.map(|registers| self.values(registers, 2, port)) {
+            Some(None) => return vec![Verdict::TranslateSomewhere],
+            ports => ports.flatten(),
         };
-        let ports = match translated.ports {
-            None => [Some(self.view.port().unwrap_or_default()); 2],
-            Some(registers) => registers.map(|register| {
-                let bytes = self.registers.read(register, 2).all()?;
-                bytes.try_into().ok().map(u16::from_be_bytes)
-            }),
+        let addresses = match translated.to {
+            To::Own => return redirected(self.view, ports),
+            To::Same => Some([self.view.destination(); 2]),
+            To::Between(registers) => self.values(registers, size, address),
+            To::Somewhere => None,
         };
-        let ends = addresses.into_iter().zip(ports).map(|ends| match ends {
-            (Some(address), Some(port)) => Verdict::Translate(Translation { address, port }),
-            _ => Verdict::Unknown,
-        });
-        let mut verdicts: Vec<_> = ends.collect();
-        verdicts.dedup();
-        verdicts
+        let ports = ports.unwrap_or([self.view.port().unwrap_or_default(); 2]);
+        addresses.map_or_else(|| vec![Verdict::TranslateSomewhere], |addresses| between(addresses, ports))
+    }
+
+    /// What two registers have, if that is known.
+    fn values<T>(&self, registers: [u32; 2], size: usize, read: fn(&[u8]) -> Option<T>) -> Option<[T; 2]> {
+        let value = |register| read(&self.registers.read(register, size).all()?);
+        let [first, last] = registers;
+        Some([value(first)?, value(last)?])
     }
 }
 

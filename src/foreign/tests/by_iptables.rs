@@ -24,15 +24,36 @@ fn dnat_leads_to_the_address_and_the_port_that_it_names() {
     assert_eq!(to(&dnat("10.0.0.1:80")), ["10.0.0.1:80"]);
     assert_eq!(to(&dnat("10.0.0.1")), ["10.0.0.1:8080"]);
     assert_eq!(to(&dnat(":90")), ["192.0.2.1:90"]);
-    assert_eq!(to(&dnat("10.0.0.1-10.0.0.3:80")), ["10.0.0.1:80", "10.0.0.3:80"]);
+    assert_eq!(to(&dnat("10.0.0.1-10.0.0.2:80")), ["10.0.0.1:80", "10.0.0.2:80"]);
+    assert_eq!(to(&dnat("10.0.0.1-10.0.0.3:80")), ["10.0.0.1:80", "10.0.0.3:80", "?"]);
+    assert_eq!(to(&dnat("10.0.0.1:80-90")), ["10.0.0.1:80", "10.0.0.1:90", "?"]);
+    assert_eq!(to(&dnat("10.0.0.1:80-90/8080")), ["-", "?"], "shifted");
     assert_eq!(
         to("-p tcp -m multiport --dports 22,8000:8100 -j DNAT --to-destination 10.0.0.1"),
         ["10.0.0.1:8080"]
     );
     assert_eq!(to("-p udp -m udp --dport 8080 -j DNAT --to-destination 10.0.0.1"), ["-"]);
-    assert_eq!(to("-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 90"), ["192.0.2.1:90"]);
     assert_eq!(to("-d 192.0.2.0/24 -j NETMAP --to 10.7.0.0/24"), ["10.7.0.1:8080"]);
     assert_eq!(to("-j DNAT --to-destination nowhere"), ["-", "?"]);
+}
+
+#[test]
+fn redirect_leads_to_the_interfaces_own_address() {
+    let redirect = |ports| format!("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT{ports}");
+    let to = |text| led(&table("nat", &redirect(" --to-ports 90")), text);
+    assert_eq!(to("* eth0 192.0.2.1:8080 tcp"), ["192.0.2.1:90"]);
+    assert_eq!(to("* eth0 192.0.2.2:8080 tcp"), ["192.0.2.1:90"], "the first");
+    assert_eq!(to("* eth0 198.51.100.7:8080 tcp"), ["192.0.2.1:90"], "whosever address was dialled");
+    assert_eq!(to("172.17.0.2 docker0 198.51.100.7:8080 tcp"), ["172.17.0.1:90"]);
+    let nowhere = "* br-1 198.51.100.7:8080 tcp";
+    assert_eq!(to(nowhere), ["-"]);
+    let rule = redirect(" --to-ports 90");
+    assert_eq!(objections(&table("nat", &rule), nowhere, None), [rule], "there is none to lead to");
+    assert_eq!(led(&table("nat", &redirect("")), "* eth0 198.51.100.7:8080 tcp"), ["192.0.2.1:8080"]);
+    let v6 = of(Family::Ipv6, "nat", &redirect(""));
+    assert_eq!(led(&v6, "* eth0 [2001:db8:1::7]:8080 tcp"), ["[2001:db8::1]:8080"]);
+    let either = ["[2001:db8::1]:8080", "[fe80::2]:8080"];
+    assert_eq!(led(&v6, "* eth0 [fe80::2]:8080 tcp"), either, "it depends on the kernel");
 }
 
 #[test]

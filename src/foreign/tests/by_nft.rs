@@ -175,6 +175,30 @@ fn ports_of_a_map_that_is_not_read_are_said_to_be_unknown() {
 
 #[test]
 #[ignore = "needs root"]
+fn redirects_lead_to_the_interfaces_own_address_and_prefixes_somewhere() {
+    let tables = "table inet t {
+        chain pre { type nat hook prerouting priority dstnat; policy accept;
+            tcp dport 80 redirect to :3128
+            tcp dport 81 redirect
+            tcp dport 82 dnat ip to 10.0.0.1-10.0.0.9
+            tcp dport 83 dnat to :90
+            tcp dport 84 dnat ip prefix to ip daddr map { 192.0.2.0/24 : 10.7.0.0/24 }
+            dnat ip to 10.0.0.3
+        }
+    }";
+    with(tables, |tables| {
+        let led = |port| led(tables, &format!("* eth0 192.0.2.2:{port} tcp"));
+        assert_eq!([led(80), led(81)], [["192.0.2.1:3128"], ["192.0.2.1:81"]]);
+        assert_eq!(led(82), ["10.0.0.1:82", "10.0.0.9:82", "?"]);
+        assert_eq!([led(83), led(86)], [["192.0.2.2:90"], ["10.0.0.3:86"]]);
+        assert_eq!(led(84), ["-", "?"], "led by that rule, nobody knows to where");
+        let foreign = super::led(tables, "* eth0 [2001:db8:1::7]:80 tcp");
+        assert_eq!(foreign, ["[2001:db8::1]:3128"]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn filters_are_asked_as_nf_tables_does() {
     let filters = "table inet strict {
         set bans { type ipv4_addr; flags interval; elements = { 192.0.2.64/26, 198.51.100.7 } }

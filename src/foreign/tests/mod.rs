@@ -12,8 +12,12 @@ use dockfw_policy::walk::Payload;
 use super::{Answer, Arrival, Host, Packet, Tables};
 use crate::host::links::Link;
 
-/// The interfaces: the outside, a bridge of Docker's, another one.
-const LINKS: [(u32, &str); 3] = [(2, "eth0"), (3, "docker0"), (4, "br-1")];
+/// The interfaces: the outside, a bridge of Docker's, another one, each with its addresses.
+const LINKS: [(u32, &str, &[&str]); 3] = [
+    (2, "eth0", &["192.0.2.1", "192.0.2.2", "2001:db8::1", "fe80::2"]),
+    (3, "docker0", &["172.17.0.1", "fe80::3"]),
+    (4, "br-1", &[]),
+];
 
 /// A host that has 192.0.2.1 and 2001:db8::1, and answers the outside by eth0.
 struct Here;
@@ -33,14 +37,14 @@ impl Host for Here {
 }
 
 fn link(name: &str) -> Link {
-    let (index, name) = LINKS.into_iter().find(|(_, known)| *known == name).unwrap();
+    let (index, name, addresses) = LINKS.into_iter().find(|(_, known, _)| *known == name).unwrap();
     Link {
         index,
         name: name.into(),
         kind: Some("bridge".into()),
         controller: None,
         is_up: true,
-        addresses: vec![],
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         networks: vec![],
         has_default_route: false,
     }

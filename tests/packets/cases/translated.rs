@@ -1,5 +1,7 @@
-//! Translations that are not Docker's: a container of Podman's, a virtual machine's port, an operator's redirect. What `status` and `explain`
-//! say of them is what clients find.
+//! Translations that are not Docker's: a container of Podman's, a virtual machine's port, an operator's redirect of what is sent to the host
+//! and of what it is to pass on; and what is taken out of connection tracking. What `status` and `explain` say of them is what clients find.
+
+use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use dockfw_lab::{Machine, PROTOS, Probe, probe_all};
@@ -15,7 +17,7 @@ const BRIDGE: &str = "podman0";
 /// What stands in `[interfaces]`, and a rule.
 const POLICIES: [&str; 5] = [
     "[interfaces]\nexempt = [\"podman*\"]\n",
-    "[interfaces]\nexempt = [\"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\", \"2222/udp\"]\n",
+    "[interfaces]\nexempt = [\"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\", \"2222/udp\", \"2224/tcp\", \"2224/udp\"]\n",
     "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman0\"]\n\
      [[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"8190/udp\", \"2223/tcp\"]\n",
     "[interfaces]\ndocker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"podman0\"]\n\
@@ -23,8 +25,13 @@ const POLICIES: [&str; 5] = [
     "[interfaces]\nfiltered = [\"*\", \"podman*\"]\n[[allow]]\nname = \"p\"\nports = [\"8190/tcp\", \"2222/tcp\"]\nto = \"docker\"\n",
 ];
 
-/// The ports: what netavark's rules lead to the bridge, where a process of the host holds the port; what iptables' do; what is redirected.
-const PORTS: [u16; 3] = [8190, 2223, 2222];
+/// The ports: what netavark's rules lead to the bridge, where a process of the host holds the port; what iptables' do; what is redirected;
+/// what is not tracked over UDP.
+const PORTS: [u16; 4] = [8190, 2223, REDIRECTED, 2224];
+const REDIRECTED: u16 = 2222;
+
+/// Someone beyond the host.
+const BEYOND: [&str; 2] = ["198.51.100.7", "2001:db8:f::7"];
 
 pub(super) fn as_clients_find_it(world: &World<'_>, setting: Setting) -> Result<()> {
     let machines = world.lab.bridge(BRIDGE, 1)?;
@@ -42,6 +49,8 @@ fn behind(world: &World<'_>, setting: Setting, machine: &Machine) -> Result<()> 
         // As conmon does for Podman.
         host.serve("8190/tcp", "holder")?,
         host.serve("8190/udp", "holder")?,
+        host.serve("2224/tcp", "untracked")?,
+        host.serve("2224/udp", "untracked")?,
     ];
     lay(world, machine)?;
     for rules in POLICIES {
@@ -76,8 +85,10 @@ fn lay(world: &World<'_>, machine: &Machine) -> Result<()> {
                 world.lab.on_host(program, &words)?;
             }
         }
+        let untrack = "-t raw -I PREROUTING -p udp --dport 2224 -j CT --notrack";
+        world.lab.on_host(program, &untrack.split(' ').collect::<Vec<_>>())?;
     }
-    Ok(())
+    clients(world).into_iter().try_for_each(|(client, _)| route_beyond(world, client, "replace"))
 }
 
 fn take_out(world: &World<'_>) -> Result<()> {
@@ -88,26 +99,46 @@ fn take_out(world: &World<'_>) -> Result<()> {
         for _ in 0..4 {
             let _ = world.lab.on_host(program, &["-t", "nat", "-D", "PREROUTING", "1"]);
         }
+        let _ = world.lab.on_host(program, &["-t", "raw", "-D", "PREROUTING", "1"]);
+    }
+    for (client, _) in clients(world) {
+        let _ = route_beyond(world, client, "delete");
     }
     host.ip(&[&format!("link delete {BRIDGE}")]).map(drop)
+}
+
+/// Who asks, and whom `status` takes them for.
+fn clients<'a>(world: &'a World<'_>) -> [(&'a Machine, &'static [&'static str]); 2] {
+    [(&world.lab.untrusted, &["everyone"]), (&world.lab.trusted, &["everyone", "trusted"])]
+}
+
+/// Changes a client's way to whom is beyond the host.
+fn route_beyond(world: &World<'_>, client: &Machine, change: &str) -> Result<()> {
+    let ways = BEYOND.iter().zip(world.at(0));
+    let lines: Vec<_> = ways.map(|(to, host)| format!("route {change} {to} via {}", host.ip())).collect();
+    client.ip(&lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Each client gets through where both say so, and nowhere else.
 fn agrees(world: &World<'_>, setting: Setting) -> Result<()> {
     let look = Look::at(world, &["--strict"])?;
     ensure!(look.list("unknown").is_empty(), "{:#}", look.report["unknown"]);
-    let clients: [(&Machine, &[&str]); 2] =
-        [(&world.lab.untrusted, &["everyone"]), (&world.lab.trusted, &["everyone", "trusted"])];
+    let own = PORTS.iter().flat_map(|port| world.at(*port)).map(|to| (to, true));
+    let beyond = BEYOND.iter().map(|to| Ok((SocketAddr::new(to.parse()?, REDIRECTED), false)));
+    let places = own.map(Ok).chain(beyond).collect::<Result<Vec<_>>>()?;
     let mut asked: Vec<(Probe, bool, bool)> = Vec::new();
-    for (client, kinds) in clients {
-        for to in PORTS.iter().flat_map(|port| world.at(*port)) {
-            for proto in PROTOS {
-                let from = client.addresses()[usize::from(to.is_ipv6())];
-                let explained = explain(world, setting, from, "eth0", to, proto)?;
-                ensure!(explained["is_certain"] == true, "{explained:#}");
-                let status = look.admits_by(Some("eth0"), &format!("{}/{proto}", to.port()), to, kinds)?;
-                asked.push((client.probe(proto, to), gets_through(&explained), status));
-            }
+    for (client, kinds) in clients(world) {
+        for ((to, is_own), proto) in places.iter().flat_map(|place| PROTOS.map(|proto| (*place, proto))) {
+            let from = client.addresses()[usize::from(to.is_ipv6())];
+            let explained = explain(world, setting, from, "eth0", to, proto)?;
+            ensure!(explained["is_certain"] == true, "{explained:#}");
+            let says = gets_through(&explained);
+            // Of what is not the host's, status says nothing.
+            let status = match is_own {
+                true => look.admits_by(Some("eth0"), &format!("{}/{proto}", to.port()), to, kinds)?,
+                false => says,
+            };
+            asked.push((client.probe(proto, to), says, status));
         }
     }
     let probes: Vec<_> = asked.iter().map(|(probe, ..)| probe.clone()).collect();
