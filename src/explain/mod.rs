@@ -118,7 +118,7 @@ pub(crate) fn explain(
     question: &Question,
 ) -> Result<Explanation, Unclear> {
     let situation = situation(question, &facts.links, asks)?;
-    let surroundings = Surroundings { asks, tables: &facts.others.tables };
+    let surroundings = Surroundings { asks, tables: &facts.others.tables, links: &facts.links };
     let arrival = surroundings.arrival(&situation, question);
     let walk = |way| Walked::new(way, rules, facts, asks, &situation, question);
     // Where it is not sure to be led, there need be no way on.

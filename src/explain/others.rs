@@ -13,6 +13,8 @@ use super::{Asks, Kind, Question, Target, target};
 use crate::exposure::Facts;
 use crate::foreign::{self, Arrival, Host, Packet, Tables};
 use crate::host::docker::{Driver, Network, Published};
+use crate::host::links::Link;
+use crate::host::routes::AddressType;
 
 /// A reason for which others drop the packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,11 +38,16 @@ impl Objection {
 pub(super) struct Surroundings<'a> {
     pub(super) asks: &'a dyn Asks,
     pub(super) tables: &'a Tables,
+    pub(super) links: &'a [Link],
 }
 
 impl Host for Surroundings<'_> {
-    fn is_own(&self, address: IpAddr) -> bool {
-        self.asks.route(address, None).is_some_and(|route| route.is_local)
+    fn address_type(&self, address: IpAddr) -> Option<AddressType> {
+        self.asks.route(address, None).map(|route| route.leads_to)
+    }
+
+    fn holder(&self, address: IpAddr) -> Option<u32> {
+        self.links.iter().find(|link| link.addresses.contains(&address)).map(|link| link.index)
     }
 
     fn set_has(&self, set: &str, address: IpAddr) -> Option<bool> {

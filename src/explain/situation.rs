@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::{Asks, Question};
 use crate::host::links::Link;
+use crate::host::routes::AddressType;
 
 /// Who sends to whom, and how the packet comes to the host.
 #[derive(Clone, Debug)]
@@ -88,7 +89,7 @@ pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) ->
     }
     // Who has no address yet is on the link that is named.
     let back = asks.route(from, None).filter(|_| !from.is_unspecified());
-    let from_is_own = back.is_some_and(|route| route.is_local);
+    let from_is_own = back.is_some_and(|route| route.leads_to == AddressType::Local);
     let by_route = || by_index(back?.interface, links);
     let incoming = named.or_else(by_route).ok_or(Unclear::NoWayTo(from))?;
     let to = match question.to {
@@ -100,12 +101,12 @@ pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) ->
     }
     let by = matches!(to, IpAddr::V6(v6) if is_link_local(v6)).then_some(incoming.index);
     let on = asks.route(to, by).ok_or(Unclear::NoWayOn(to))?;
-    let onward = by_index(on.interface, links).filter(|_| !on.is_local);
+    let onward = by_index(on.interface, links).filter(|_| !on.is_local());
     // Each link has all link-local addresses.
     let reverse_path_fails = !from.is_unspecified()
         && !matches!(from, IpAddr::V6(v6) if is_link_local(v6))
         && back.is_none_or(|route| route.interface != incoming.index);
-    Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own: on.is_local, incoming, onward })
+    Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own: on.is_local(), incoming, onward })
 }
 
 /// The address by which the host would answer: out by the interface if there is such a way, else as it can.

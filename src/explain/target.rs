@@ -183,7 +183,7 @@ fn led(
     published: Option<&Published>,
 ) -> Result<Target, Unclear> {
     let route = asks.route(to.address, None).ok_or(Unclear::NoWayOn(to.address))?;
-    if route.is_local {
+    if route.is_local() {
         return Ok(at_host(to.address, at_port(question.service, to.port), situation, facts, None));
     }
     let outgoing = facts.links.iter().find(|link| link.index == route.interface).cloned();

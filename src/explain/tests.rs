@@ -12,6 +12,7 @@ use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Publis
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 use crate::host::others::Others;
+use crate::host::routes::AddressType;
 
 const OUTSIDE: u32 = 2;
 const DOCKER0: u32 = 3;
@@ -29,7 +30,8 @@ impl Asks for Looks {
             text if text.starts_with("198.51.100.") => return None,
             _ => (OUTSIDE, [192, 0, 2, 1]),
         };
-        Some(Route { is_local: to == IpAddr::from(source), interface, source: Some(source.into()) })
+        let leads_to = if to == IpAddr::from(source) { AddressType::Local } else { AddressType::Unicast };
+        Some(Route { leads_to, interface, source: Some(source.into()) })
     }
 
     fn set_has(&self, set: &str, _: IpAddr) -> Option<bool> {

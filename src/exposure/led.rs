@@ -9,6 +9,7 @@ use super::doors::Door;
 use super::{Facts, Kind, placeholder};
 use crate::foreign::{Arrival, Host, Packet, Place, Way};
 use crate::host::links::Link;
+use crate::host::routes::AddressType;
 
 /// Docker's chains of iptables, and the table of its nftables backend: those whose translations are of published ports, or of the
 /// mesh's.
@@ -40,6 +41,11 @@ impl<'a> Surroundings<'a> {
         }
         arrival
     }
+
+    /// Whether an address is one of the host's own.
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.any.contains(&address) || self.holder(address).is_some()
+    }
 }
 
 /// Where rules can't be read, what Docker says of its ports is as good as not.
@@ -62,10 +68,12 @@ fn is_of(address: IpAddr, family: Family) -> bool {
 }
 
 impl Host for Surroundings<'_> {
-    fn is_own(&self, address: IpAddr) -> bool {
-        address.is_loopback()
-            || self.any.contains(&address)
-            || self.facts.links.iter().any(|link| link.addresses.contains(&address))
+    fn address_type(&self, address: IpAddr) -> Option<AddressType> {
+        Some(if self.is_own(address) { AddressType::Local } else { AddressType::Unicast })
+    }
+
+    fn holder(&self, address: IpAddr) -> Option<u32> {
+        self.facts.links.iter().find(|link| link.addresses.contains(&address)).map(|link| link.index)
     }
 
     fn set_has(&self, _: &str, _: IpAddr) -> Option<bool> {

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use super::doors::Door;
 use super::led::{Surroundings, kind_by};
 use super::{Answers, Exposed, Facts, Kind, Rules, placeholder};
-use crate::foreign::{Arrival, Host, Way};
+use crate::foreign::{Arrival, Way};
 use crate::host::docker::{Container, MESH_BRIDGE};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;

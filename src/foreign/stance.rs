@@ -11,6 +11,7 @@ use dockfw_policy::walk::Payload;
 use super::table::{Chain, Hooked, Place, Table, Tables};
 use super::{Hook, Host, Packet};
 use crate::host::links::Link;
+use crate::host::routes::AddressType;
 
 /// Docker's own chains and tables: what they close is Docker's business.
 const DOCKERS: &str = "docker-bridges";
@@ -99,8 +100,12 @@ fn anywhere(family: Family) -> IpAddr {
 struct Nowhere;
 
 impl Host for Nowhere {
-    fn is_own(&self, _: IpAddr) -> bool {
-        true
+    fn address_type(&self, _: IpAddr) -> Option<AddressType> {
+        Some(AddressType::Local)
+    }
+
+    fn holder(&self, _: IpAddr) -> Option<u32> {
+        None
     }
 
     fn set_has(&self, _: &str, _: IpAddr) -> Option<bool> {

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::walk::{Payload, Translation};
+use nix::libc;
 
 use super::{Answer, Hook};
 use crate::host::links::Link;
+use crate::host::routes::AddressType;
 
 /// IANA's numbers of ICMP and ICMPv6.
 const ICMP: u8 = 1;
@@ -14,8 +16,11 @@ const ICMPV6: u8 = 58;
 
 /// What rules ask the host about.
 pub(crate) trait Host {
-    /// Whether an address is one of the host's own.
-    fn is_own(&self, address: IpAddr) -> bool;
+    /// What an address is to the host; nothing: there is no way to it.
+    fn address_type(&self, address: IpAddr) -> Option<AddressType>;
+
+    /// The index of an interface that has an address of the host's, where that is known.
+    fn holder(&self, address: IpAddr) -> Option<u32>;
 
     /// Whether a set of ipset has an address, where that can be asked.
     fn set_has(&self, set: &str, address: IpAddr) -> Option<bool>;
@@ -119,6 +124,26 @@ impl View<'_> {
             // Who is elsewhere has an address that routers pass on.
             None if is_link_local => Answer::No,
             None => Answer::Unknown,
+        }
+    }
+
+    /// What an address is to the host, where that can be told.
+    pub(super) fn address_type(&self, address: IpAddr) -> Option<AddressType> {
+        match address {
+            // `inet_dev_addr_type` (net/ipv4/fib_frontend.c), which takes what it knows nothing of for somebody else's.
+            IpAddr::V4(v4) if v4.is_broadcast() || v4.is_unspecified() => Some(AddressType::Broadcast),
+            _ if address.is_multicast() => Some(AddressType::Multicast),
+            IpAddr::V4(_) => self.packet.host.address_type(address).or(Some(AddressType::Unicast)),
+            IpAddr::V6(_) => self.packet.host.address_type(address),
+        }
+    }
+
+    /// How it was sent on its link, as its destination is (`PACKET_HOST` and its kin, linux/if_packet.h).
+    pub(super) fn packet_type(&self) -> u8 {
+        match self.address_type(self.packet.destination) {
+            Some(AddressType::Broadcast) => libc::PACKET_BROADCAST,
+            Some(AddressType::Multicast) => libc::PACKET_MULTICAST,
+            _ => libc::PACKET_HOST,
         }
     }
 

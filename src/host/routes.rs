@@ -15,15 +15,38 @@ const HEAD: usize = 12;
 /// The size of `struct rtnexthop` (linux/rtnetlink.h).
 const NEXT_HOP: usize = 8;
 
+/// What an address is to the host (`RTN_*`, linux/rtnetlink.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum AddressType {
+    /// Somebody else's.
+    Unicast = libc::RTN_UNICAST,
+    /// Its own.
+    Local = libc::RTN_LOCAL,
+    /// Everyone's on a link.
+    Broadcast = libc::RTN_BROADCAST,
+    /// Its own and that of others.
+    Anycast = libc::RTN_ANYCAST,
+    /// A group's.
+    Multicast = libc::RTN_MULTICAST,
+}
+
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// Whether what is sent there is for the host itself: an address of its own, a group or everyone.
-    pub(crate) is_local: bool,
+    /// What the address is.
+    pub(crate) leads_to: AddressType,
     /// The index of the interface that packets leave by; `lo` for the host's own addresses.
     pub(crate) interface: u32,
     /// The address that the host would take for its own.
     pub(crate) source: Option<IpAddr>,
+}
+
+impl Route {
+    /// Whether what is sent there is for the host itself: to an address of its own, to a group or to everyone.
+    pub(crate) fn is_local(self) -> bool {
+        self.leads_to != AddressType::Unicast
+    }
 }
 
 /// The way to an address, for packets from `source` where one is given. Nothing: there is none.
@@ -133,10 +156,15 @@ fn is_no_route(error: &io::Error) -> bool {
 fn route(answer: &Message) -> Option<Route> {
     let (head, attributes) = answer.parts(HEAD)?;
     // rtm_type.
-    let kind = head.get(7)?;
+    let leads_to = match *head.get(7)? {
+        libc::RTN_LOCAL => AddressType::Local,
+        libc::RTN_BROADCAST => AddressType::Broadcast,
+        libc::RTN_ANYCAST => AddressType::Anycast,
+        libc::RTN_MULTICAST => AddressType::Multicast,
+        _ => AddressType::Unicast,
+    };
     Some(Route {
-        is_local: [libc::RTN_LOCAL, libc::RTN_ANYCAST, libc::RTN_BROADCAST, libc::RTN_MULTICAST]
-            .contains(kind),
+        leads_to,
         interface: number(attributes.value(libc::RTA_OIF))?,
         source: attributes.find(libc::RTA_PREFSRC).and_then(|source| source.address()),
     })
@@ -150,7 +178,7 @@ mod tests {
     fn the_host_reaches_itself_by_its_first_interface() {
         // lo is made with each network namespace, before all others.
         let route = towards([127, 0, 0, 1].into(), None).unwrap().unwrap();
-        assert!(route.is_local);
+        assert!(route.is_local());
         assert_eq!((route.interface, route.source), (1, Some([127, 0, 0, 1].into())));
     }
 

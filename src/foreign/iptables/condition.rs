@@ -7,40 +7,23 @@ use dockfw_policy::walk::Payload;
 use ipnetwork::IpNetwork;
 
 use super::{Answer, Tracking, View};
+use crate::host::routes::AddressType;
 
 /// The lowest port that a client sends from, unless it wants another one (below are those that root alone may take).
 const CLIENT_PORTS: u16 = 1024;
-/// IANA's numbers of protocols without ports, by the names that iptables has for them.
-const PROTOCOLS: [(&str, u8); 12] = [
-    ("ah", 51),
-    ("dccp", 33),
-    ("esp", 50),
-    ("gre", 47),
-    ("icmp", 1),
-    ("icmpv6", 58),
-    ("igmp", 2),
-    ("ipv6-icmp", 58),
-    ("ospf", 89),
-    ("pim", 103),
-    ("udplite", 136),
-    ("vrrp", 112),
-];
-/// Options behind which the target is.
-const TARGET: [&str; 2] = ["-j", "-g"];
-/// Options with one value, which may be any text, such as `-j`.
-const TEXTS: [&str; 6] = ["--comment", "--string", "--hex-string", "--name", "--bytecode", "--label"];
 /// The bit of SYN among the flags of TCP, of which the first packet of a connection has no other (RFC 9293).
-const SYN: u8 = 0x02;
+pub(super) const SYN: u8 = 0x02;
 
 /// A condition, or its opposite.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    is_negated: bool,
-    condition: Condition,
+    pub(super) is_negated: bool,
+    pub(super) condition: Condition,
 }
 
+/// What is asked.
 #[derive(Clone, Debug)]
-enum Condition {
+pub(super) enum Condition {
     Source(IpNetwork),
     Destination(IpNetwork),
     In(String),
@@ -49,9 +32,11 @@ enum Condition {
     SourcePort(Vec<[u16; 2]>),
     DestinationPort(Vec<[u16; 2]>),
     EitherPort(Vec<[u16; 2]>),
-    /// A destination or a source that is, or is not, the host's own.
-    DestinationIsOwn,
-    SourceIsOwn,
+    /// What an address is to the host: one of these.
+    DestinationType(Vec<AddressType>),
+    SourceType(Vec<AddressType>),
+    /// How the packet was sent on its link.
+    PacketType(u8),
     States(Vec<String>),
     DialledAddress(IpNetwork),
     DialledPort([u16; 2]),
@@ -62,6 +47,11 @@ enum Condition {
         value: u32,
         mask: u32,
     },
+    /// The mark of its connection.
+    ConnectionMark {
+        value: u32,
+        mask: u32,
+    },
     Set {
         name: String,
         is_source: bool,
@@ -69,8 +59,8 @@ enum Condition {
     SourceRange([IpAddr; 2]),
     DestinationRange([IpAddr; 2]),
     IcmpType(u8),
-    /// That no answer would go where it came from.
-    HasNoWayBack,
+    /// That an answer would go where it came from.
+    HasWayBack,
     Flags {
         mask: u8,
         set: u8,
@@ -78,145 +68,6 @@ enum Condition {
     /// What holds for every packet that is asked about.
     Always(bool),
     Unknown,
-}
-
-/// The conditions in these words, and the words of the target behind them.
-pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
-    let mut rest = words;
-    let mut conditions = Vec::new();
-    while let Some((word, behind)) = rest.split_first() {
-        if TARGET.contains(word) {
-            break;
-        }
-        let is_negated = *word == "!";
-        let (option, behind) = match behind.split_first() {
-            Some((option, behind)) if is_negated => (*option, behind),
-            _ => (*word, behind),
-        };
-        let is_option = |word: &&str| *word == "!" || word.starts_with('-');
-        let end = if TEXTS.contains(&option) {
-            1
-        } else {
-            behind.iter().position(is_option).unwrap_or(behind.len())
-        };
-        let (values, others) = behind.split_at_checked(end).unwrap_or((behind, &[]));
-        rest = others;
-        let condition = condition(option, values);
-        conditions.extend(condition.map(|condition| Asked { is_negated, condition }));
-    }
-    // What rules differ in most is asked first.
-    conditions.sort_by_key(|asked| !matches!(asked.condition, Condition::DestinationPort(_)));
-    (conditions, rest)
-}
-
-/// A condition; nothing where the option asks for none.
-fn condition(option: &str, values: &[&str]) -> Option<Condition> {
-    let value = values.first().copied().unwrap_or_default();
-    let known = match option {
-        "-m" | "--match" | "--comment" | "--dir" | "--loose" | "--validmark" | "--accept-local" => {
-            return None;
-        }
-        // Of rpfilter, which nothing else shares.
-        "--invert" => Some(Condition::HasNoWayBack),
-        "-s" => network(value).map(Condition::Source),
-        "-d" => network(value).map(Condition::Destination),
-        "-i" => Some(Condition::In(value.into())),
-        "-o" => Some(Condition::Out(value.into())),
-        "-p" => protocol(value),
-        "--sport" | "--sports" => ranges(value).map(Condition::SourcePort),
-        "--dport" | "--dports" => ranges(value).map(Condition::DestinationPort),
-        "--ports" => ranges(value).map(Condition::EitherPort),
-        "--dst-type" => address_type(value, Condition::DestinationIsOwn),
-        "--src-type" => address_type(value, Condition::SourceIsOwn),
-        "--ctstate" | "--state" => Some(Condition::States(value.split(',').map(str::to_owned).collect())),
-        "--ctorigdst" => network(value).map(Condition::DialledAddress),
-        "--ctorigdstport" => range(value).map(Condition::DialledPort),
-        "--ctdir" => Some(Condition::Direction { is_original: value == "ORIGINAL" }),
-        "--mark" => mark(value),
-        "--match-set" => set(values),
-        "--src-range" => pair(value).map(Condition::SourceRange),
-        "--dst-range" => pair(value).map(Condition::DestinationRange),
-        "--icmp-type" | "--icmpv6-type" => value.split('/').next()?.parse().ok().map(Condition::IcmpType),
-        "--tcp-flags" => flags(values),
-        "--pkt-type" => Some(Condition::Always(value == "unicast")),
-        // The packets that are asked about are neither encrypted nor fragments.
-        "--pol" => Some(Condition::Always(value == "none")),
-        "-f" => Some(Condition::Always(false)),
-        _ => None,
-    };
-    Some(known.unwrap_or(Condition::Unknown))
-}
-
-fn network(text: &str) -> Option<IpNetwork> {
-    text.parse().ok()
-}
-
-fn protocol(text: &str) -> Option<Condition> {
-    if text == "all" {
-        return Some(Condition::Always(true));
-    }
-    let transport = Transport::ALL.into_iter().find(|transport| transport.name() == text);
-    let number = transport.map(Transport::number).or_else(|| text.parse().ok());
-    let named = || PROTOCOLS.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
-    number.or_else(named).map(Condition::Protocol)
-}
-
-fn address_type(text: &str, own: Condition) -> Option<Condition> {
-    (text == "LOCAL").then_some(own)
-}
-
-/// `80,443,8000:8010`.
-fn ranges(text: &str) -> Option<Vec<[u16; 2]>> {
-    text.split(',').map(range).collect()
-}
-
-/// `80`, `8000:8010`, `:1023`.
-fn range(text: &str) -> Option<[u16; 2]> {
-    let (first, last) = text.split_once(':').unwrap_or((text, text));
-    let end = |text: &str, open: u16| if text.is_empty() { Some(open) } else { text.parse().ok() };
-    Some([end(first, 0)?, end(last, u16::MAX)?])
-}
-
-/// `0x1`, `0x1/0xff`.
-fn mark(text: &str) -> Option<Condition> {
-    let number = |text: &str| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok();
-    let (value, mask) = text.split_once('/').unwrap_or((text, "ffffffff"));
-    Some(Condition::Mark { value: number(value)?, mask: number(mask)? })
-}
-
-/// A set that is asked for one address, and nothing else.
-fn set(values: &[&str]) -> Option<Condition> {
-    match values {
-        [name, direction @ ("src" | "dst")] => {
-            Some(Condition::Set { name: (*name).into(), is_source: *direction == "src" })
-        }
-        _ => None,
-    }
-}
-
-fn pair(text: &str) -> Option<[IpAddr; 2]> {
-    let (first, last) = text.split_once('-')?;
-    Some([first.parse().ok()?, last.parse().ok()?])
-}
-
-/// `FIN,SYN,RST,ACK SYN`.
-fn flags(values: &[&str]) -> Option<Condition> {
-    const NAMES: [(&str, u8); 8] = [
-        ("FIN", 0x01),
-        ("SYN", SYN),
-        ("RST", 0x04),
-        ("PSH", 0x08),
-        ("ACK", 0x10),
-        ("URG", 0x20),
-        ("ALL", 0x3f),
-        ("NONE", 0),
-    ];
-    let bits = |text: &str| {
-        let bit = |name| NAMES.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit);
-        text.split(',').map(bit).try_fold(0, |all, bit| Some(all | bit?))
-    };
-    let [mask, set] = values else { return None };
-    Some(Condition::Flags { mask: bits(mask)?, set: bits(set)? })
 }
 
 impl Asked {
@@ -251,7 +102,13 @@ impl Asked {
 impl Condition {
     /// Whether it is about an entry of connection tracking.
     fn is_of_entry(&self) -> bool {
-        matches!(self, Self::DialledAddress(_) | Self::DialledPort(_) | Self::Direction { .. })
+        matches!(
+            self,
+            Self::DialledAddress(_)
+                | Self::DialledPort(_)
+                | Self::Direction { .. }
+                | Self::ConnectionMark { .. }
+        )
     }
 
     fn holds(&self, view: &View<'_>) -> Answer {
@@ -264,13 +121,15 @@ impl Condition {
             Self::SourceRange([first, last]) => {
                 view.source_is(|source| (first..=last).contains(&&source), false)
             }
-            Self::SourceIsOwn => match packet.source {
-                Some(source) => packet.host.is_own(source).into(),
-                None => Answer::No,
+            Self::SourceType(types) => match packet.source {
+                Some(source) => is_of_type(view, source, types),
+                // Who is elsewhere has an address of its own.
+                None => types.contains(&AddressType::Unicast).into(),
             },
             Self::Destination(network) => network.contains(view.destination()).into(),
             Self::DestinationRange([first, last]) => (first..=last).contains(&&view.destination()).into(),
-            Self::DestinationIsOwn => packet.host.is_own(view.destination()).into(),
+            Self::DestinationType(types) => is_of_type(view, view.destination(), types),
+            Self::PacketType(kind) => (view.packet_type() == *kind).into(),
             Self::In(pattern) => is_named(&packet.incoming.name, pattern).into(),
             Self::Out(pattern) => view.outgoing.is_some_and(|link| is_named(&link.name, pattern)).into(),
             Self::Protocol(number) => (view.protocol() == *number).into(),
@@ -282,12 +141,14 @@ impl Condition {
             Self::DialledAddress(network) => network.contains(packet.destination).into(),
             Self::DialledPort(range) => is_in(view.dialled_port(), &[*range]).into(),
             Self::Direction { is_original } => (*is_original).into(),
-            Self::Mark { value, mask } => view.mark().map(|mark| mark & mask == *value).into(),
+            Self::Mark { value, mask } | Self::ConnectionMark { value, mask } => {
+                view.mark().map(|mark| mark & mask == *value).into()
+            }
             Self::Set { name, is_source } => {
                 let address = if *is_source { packet.source } else { Some(view.destination()) };
                 address.and_then(|address| packet.host.set_has(name, address)).into()
             }
-            Self::HasNoWayBack => view.comes_by_the_way_back().negated(true),
+            Self::HasWayBack => view.comes_by_the_way_back(),
             Self::IcmpType(kind) => matches!(packet.payload, Payload::Icmp(own) if own == *kind).into(),
             Self::Flags { mask, set } => {
                 let opens = matches!(packet.payload, Payload::Ports { transport: Transport::Tcp, .. });
@@ -306,6 +167,25 @@ fn is_named(name: &str, pattern: &str) -> bool {
 
 fn is_in(port: Option<u16>, ranges: &[[u16; 2]]) -> bool {
     port.is_some_and(|port| ranges.iter().any(|[first, last]| (first..=last).contains(&&port)))
+}
+
+/// Whether an address is of one of these types (`addrtype_mt_v1`, net/netfilter/xt_addrtype.c): for IPv6, all are to hold that do not
+/// take a route to tell.
+fn is_of_type(view: &View<'_>, address: IpAddr, types: &[AddressType]) -> Answer {
+    let own = view.address_type(address);
+    let asked = |kind| types.contains(&kind);
+    let is_asked = own.map(|own| types.contains(&own));
+    if address.is_ipv4() {
+        return is_asked.into();
+    }
+    let (is_group, is_nobody) = (address.is_multicast(), address.is_unspecified());
+    let fails =
+        asked(AddressType::Multicast) && !is_group || asked(AddressType::Unicast) && (is_group || is_nobody);
+    match asked(AddressType::Local) || asked(AddressType::Anycast) {
+        _ if fails => Answer::No,
+        true => is_asked.into(),
+        false => Answer::Yes,
+    }
 }
 
 /// From which port a client sends is its own affair; rarely from a low one.

@@ -1,12 +1,15 @@
 //! Rules as `iptables-save` writes them down.
 
 mod condition;
+mod parse;
 mod target;
 
 use dockfw_compat::words;
 use dockfw_policy::address::Family;
 
-use super::{Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Tracking, Verdict, View, translation};
+use super::{
+    Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Tracking, Verdict, View, translation,
+};
 use condition::Asked;
 use target::Target;
 
@@ -52,7 +55,7 @@ impl Rule {
         let words = words(line);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let ["-A", chain, rest @ ..] = words.as_slice() else { return None };
-        let (conditions, target) = condition::parse(rest);
+        let (conditions, target) = parse::parse(rest);
         let helps = matches!(target, ["-j", "CT", ..]) && target.contains(&"--helper");
         let target = Target::parse(target);
         let marks = target.marks() && !OUTWARD.contains(chain);

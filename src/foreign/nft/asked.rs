@@ -67,11 +67,6 @@ fn field(what: Load, length: usize) -> Option<(Field, usize)> {
         Load::Payload { base: NETWORK, offset: 24 } if length == 16 => {
             Some((Field::Address(Family::Ipv6), 0))
         }
-        Load::Ct(_)
-        | Load::Payload { .. }
-        | Load::Meta(_)
-        | Load::AddressType { .. }
-        | Load::WayBack { .. } => None,
-        Load::Unknown => None,
+        Load::Ct(_) | Load::Payload { .. } | Load::Meta(_) | Load::Fib(_) | Load::Unknown => None,
     }
 }

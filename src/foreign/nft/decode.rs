@@ -7,6 +7,7 @@ use nix::libc;
 
 use super::super::Verdict;
 use super::Rule;
+use super::fib::Fib;
 use super::set::Element;
 use crate::nftables::attributes::{Attribute, Attributes};
 use crate::nftables::words;
@@ -23,12 +24,6 @@ const CHAIN: u16 = 2;
 const SNAT: u32 = 0;
 /// `NF_NAT_RANGE_NETMAP` (linux/netfilter/nf_nat.h).
 const NETMAP: u32 = 1 << 6;
-/// `NFT_FIB_RESULT_ADDRTYPE`, and the flag `NFTA_FIB_F_SADDR`.
-const ADDRESS_TYPE: u32 = 3;
-const OF_SOURCE: u32 = 1;
-/// `NFTA_FIB_F_IIF`, and `NFT_FIB_RESULT_OIFNAME`.
-const WITH_INTERFACE: u32 = 1 << 3;
-const INTERFACE_NAME: u32 = 2;
 /// `IP_CT_DIR_REPLY`.
 const REPLY: u8 = 1;
 /// `NFT_LOOKUP_F_INV`.
@@ -88,8 +83,7 @@ pub(super) enum Load {
     Meta(u32),
     Ct(u32),
     Payload { base: u32, offset: usize },
-    AddressType { of_source: bool },
-    WayBack { by_name: bool },
+    Fib(Fib),
     Unknown,
 }
 
@@ -142,6 +136,9 @@ fn written(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     match name {
         b"meta" if data.number(3).is_some() && data.number(2) == Some(MARK_KEY) => Some(Expression::Mark),
         b"meta" if data.number(3).is_some() => Some(Expression::Harmless),
+        b"ct" if data.number(4).is_some() && data.number(2) == Some(CONNECTION_MARK) => {
+            Some(Expression::Mark)
+        }
         b"ct" if data.number(4).is_some() => Some(Expression::Harmless),
         b"payload" if data.number(5).is_some() => Some(Expression::Harmless),
         _ => None,
@@ -160,14 +157,8 @@ fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
             let what = Load::Payload { base: number(2)?, offset: size_of(data, 3)? };
             (what, number(1)?, size_of(data, 4)?)
         }
-        b"fib" if number(2) == Some(ADDRESS_TYPE) => {
-            let of_source = number(3).unwrap_or(0) & OF_SOURCE != 0;
-            (Load::AddressType { of_source }, number(1)?, 4)
-        }
-        b"fib" if number(3).unwrap_or(0) & (OF_SOURCE | WITH_INTERFACE) == OF_SOURCE | WITH_INTERFACE => {
-            (Load::WayBack { by_name: number(2) == Some(INTERFACE_NAME) }, number(1)?, 4)
-        }
-        b"fib" | b"rt" | b"socket" | b"osf" | b"xfrm" | b"tunnel" | b"numgen" | b"hash" | b"exthdr" => {
+        b"fib" => (Load::Fib(Fib::decoded(data)?), number(1)?, 4),
+        b"rt" | b"socket" | b"osf" | b"xfrm" | b"tunnel" | b"numgen" | b"hash" | b"exthdr" => {
             (Load::Unknown, register_of(name, data)?, 4)
         }
         b"bitwise" if number(6).unwrap_or(MASK_XOR) != MASK_XOR => {
@@ -253,8 +244,9 @@ fn size_of(data: Attributes<'_>, kind: u16) -> Option<usize> {
     Some(data.number(kind)? as usize)
 }
 
-/// `NFT_META_MARK`.
+/// `NFT_META_MARK`, `NFT_CT_MARK`.
 const MARK_KEY: u32 = 3;
+const CONNECTION_MARK: u32 = 3;
 
 /// The register that is loaded: not every expression names it first.
 fn register_of(name: &[u8], data: Attributes<'_>) -> Option<u32> {

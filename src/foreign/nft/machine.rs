@@ -85,8 +85,7 @@ impl<'a> Machine<'a> {
             Load::Meta(key) => Some(packet::meta(self.view, key, length)),
             Load::Ct(key) => packet::ct(self.view, key, length),
             Load::Payload { base, offset } => packet::payload(self.view, base, offset, length),
-            Load::AddressType { of_source } => Some(packet::address_type(self.view, of_source)),
-            Load::WayBack { by_name } => Some(packet::way_back(self.view, by_name)),
+            Load::Fib(fib) => Some(fib.load(self.view)),
             // As long as anything that is loaded so.
             Load::Unknown => Some(Bytes::unknown(length.max(16))),
         };

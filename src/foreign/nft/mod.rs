@@ -4,6 +4,7 @@
 
 mod asked;
 mod decode;
+mod fib;
 mod machine;
 mod packet;
 mod registers;

@@ -64,7 +64,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// A name as registers have it.
-fn name(name: &str) -> Bytes {
+pub(super) fn interface_name(name: &str) -> Bytes {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(NAME, 0);
     Bytes::known(&bytes)
@@ -73,17 +73,18 @@ fn name(name: &str) -> Bytes {
 /// What `meta` loads.
 pub(super) fn meta(view: &View<'_>, key: u32, length: usize) -> Bytes {
     let incoming = view.packet.incoming;
-    let kind = |kind: Option<&String>| kind.map_or_else(|| Bytes::unknown(NAME), |kind| name(kind));
+    let kind = |kind: Option<&String>| kind.map_or_else(|| Bytes::unknown(NAME), |kind| interface_name(kind));
     match key {
         meta::MARK => view.mark().map_or_else(|| Bytes::unknown(4), |mark| Bytes::known(&mark.to_ne_bytes())),
         meta::IIF => Bytes::known(&incoming.index.to_ne_bytes()),
         meta::OIF => Bytes::known(&view.outgoing.map_or(0, |link| link.index).to_ne_bytes()),
-        meta::IIFNAME => name(&incoming.name),
-        meta::OIFNAME => name(view.outgoing.map_or("", |link| &link.name)),
+        meta::IIFNAME => interface_name(&incoming.name),
+        meta::OIFNAME => interface_name(view.outgoing.map_or("", |link| &link.name)),
         meta::NFPROTO => Bytes::known(&[nfproto(view.family())]),
         meta::L4PROTO => Bytes::known(&[view.protocol()]),
-        // Sent to this host, and not encrypted.
-        meta::PKTTYPE | meta::SECPATH => Bytes::known(&[0]),
+        meta::PKTTYPE => Bytes::known(&[view.packet_type()]),
+        // Not encrypted.
+        meta::SECPATH => Bytes::known(&[0]),
         meta::IIFKIND => kind(incoming.kind.as_ref()),
         meta::OIFKIND => kind(view.outgoing.and_then(|link| link.kind.as_ref())),
         _ => Bytes::unknown(length),
@@ -124,28 +125,6 @@ fn entry(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
         _ => Bytes::unknown(length),
     };
     (has_entry != Answer::No).then_some(value)
-}
-
-/// What `fib` loads of the type of an address: `RTN_UNICAST`, `RTN_LOCAL` (linux/rtnetlink.h).
-pub(super) fn address_type(view: &View<'_>, of_source: bool) -> Bytes {
-    let host = view.packet.host;
-    let is_own = if of_source {
-        // Who is elsewhere has no address of the host's.
-        view.packet.source.is_some_and(|source| host.is_own(source))
-    } else {
-        host.is_own(view.destination())
-    };
-    Bytes::known(&(if is_own { 2_u32 } else { 1 }).to_ne_bytes())
-}
-
-/// What `fib` loads of the interface by which an answer would go.
-pub(super) fn way_back(view: &View<'_>, by_name: bool) -> Bytes {
-    let incoming = view.packet.incoming;
-    match view.comes_by_the_way_back() {
-        Answer::Yes if by_name => name(&incoming.name),
-        Answer::Yes => Bytes::known(&incoming.index.to_ne_bytes()),
-        Answer::No | Answer::Unknown => Bytes::unknown(NAME),
-    }
 }
 
 /// What `payload` loads; nothing: the packet has no such part, and does not meet the rule.

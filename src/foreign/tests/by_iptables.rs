@@ -209,6 +209,12 @@ fn conditions_are_asked_as_iptables_does() {
         "-m comment --comment ! -p tcp",
         "-m mark --mark 0x0",
         "-m pkttype --pkt-type unicast",
+        "-m addrtype --dst-type BROADCAST,LOCAL",
+        "-m addrtype ! --dst-type UNICAST",
+        "-m addrtype --src-type UNICAST",
+        "-m connmark --mark 0x0",
+        "-m rpfilter --validmark",
+        "-m rpfilter --loose",
         "-m policy --dir in --pol none",
     ] {
         assert_eq!(drops(holds, packet), Some(true), "{holds}");
@@ -230,6 +236,11 @@ fn conditions_are_asked_as_iptables_does() {
         "-m set ! --match-set all src",
         "-m mark --mark 0x1/0xff",
         "-m rpfilter --invert",
+        "-m rpfilter --loose --validmark --invert",
+        "-m addrtype --dst-type BROADCAST",
+        "-m addrtype --dst-type MULTICAST,UNICAST",
+        "-m addrtype --src-type LOCAL",
+        "-m pkttype --pkt-type broadcast",
         "-m policy --dir in --pol ipsec",
         "-f",
     ] {
@@ -240,13 +251,62 @@ fn conditions_are_asked_as_iptables_does() {
         "-m recent --update --seconds 60 --hitcount 4 --name SSH --mask 255.255.255.255 --rsource",
         "-m set --match-set other src",
         "-m set --match-set all src,dst",
-        "-m addrtype --dst-type BROADCAST",
+        "-m addrtype --dst-type BLACKHOLE",
+        "-m addrtype --dst-type LOCAL --limit-iface-in",
+        "-m socket",
+        "-p tcp -m socket --transparent",
+        "-m frag",
+        "-m eui64",
+        "-m set [unsupported revision]",
+        "-m tcp [unsupported revision]",
+        "-p tcp -m tcp --dport 80 81",
+        "-m helper --mark 0x0",
+        "-m policy --dir out --pol ipsec",
+        "-m policy --dir out --pol none",
         "-m tos --tos 0x10/0x3f",
         "-p nobody",
         "-m bpf --bytecode \"4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0\"",
     ] {
         assert_eq!(drops(unknown, packet), Some(false), "{unknown}");
     }
+}
+
+#[test]
+fn addresses_are_of_types() {
+    let asked = |kind: &str, to: &str| {
+        drops(&format!("-m addrtype --dst-type {kind}"), &format!("192.0.2.9 eth0 {to}:80 udp"))
+    };
+    for (address, own) in [
+        ("192.0.2.255", "BROADCAST"),
+        ("255.255.255.255", "BROADCAST"),
+        ("224.0.0.5", "MULTICAST"),
+        ("192.0.2.1", "LOCAL"),
+        ("198.51.100.7", "UNICAST"),
+    ] {
+        for kind in ["BROADCAST", "MULTICAST", "LOCAL", "UNICAST"] {
+            assert_eq!(asked(kind, address), (kind == own).then_some(true), "{address} {kind}");
+        }
+        let sent = if own == "BROADCAST" || own == "MULTICAST" { own } else { "UNICAST" };
+        for kind in ["BROADCAST", "MULTICAST", "UNICAST"] {
+            let asked = format!("-m pkttype --pkt-type {}", kind.to_lowercase());
+            let found = drops(&asked, &format!("192.0.2.9 eth0 {address}:80 udp"));
+            assert_eq!(found, (kind == sent).then_some(true), "{address} {kind}");
+        }
+    }
+    let v6 = |kind: &str, to: &str| {
+        let rules = of(Family::Ipv6, "filter", &format!("-A INPUT -m addrtype --dst-type {kind} -j DROP"));
+        objections(&rules, &format!("2001:db8::9 eth0 [{to}]:80 udp"), None).len() == 1
+    };
+    assert!(v6("UNICAST", "2001:db8::1") && v6("LOCAL", "2001:db8::1"), "of IPv6, own ones are unicast too");
+    assert!(v6("MULTICAST", "ff02::1") && !v6("UNICAST", "ff02::1") && !v6("LOCAL", "ff02::1"));
+    assert!(v6("UNICAST", "2001:db8:1::7") && !v6("LOCAL", "2001:db8:1::7"));
+    assert!(!v6("MULTICAST,UNICAST", "ff02::1"), "all are to hold");
+}
+
+#[test]
+fn marks_of_connections_are_none_where_there_is_no_connection() {
+    let raw = "-A PREROUTING -m connmark --mark 0x0 -j DROP";
+    assert_eq!(objections(&tables(raw, "", "", ""), "192.0.2.9 eth0 192.0.2.1:80 tcp", None), [""; 0]);
 }
 
 #[test]

@@ -199,6 +199,57 @@ fn redirects_lead_to_the_interfaces_own_address_and_prefixes_somewhere() {
 
 #[test]
 #[ignore = "needs root"]
+fn routing_is_asked_as_nf_tables_does() {
+    let tables = "table inet t {
+        chain raw { type filter hook prerouting priority raw; policy accept;
+            udp dport 1 fib daddr . iif type != { local, broadcast, multicast } drop
+            udp dport 2 fib saddr . iif oif exists drop
+            udp dport 3 fib saddr . iif oif missing drop
+            udp dport 4 fib saddr . mark . iif oif exists drop
+            udp dport 5 fib daddr type broadcast drop
+            udp dport 6 fib daddr type multicast drop
+            udp dport 7 meta pkttype { broadcast, multicast } drop
+            udp dport 8 fib daddr . mark type local drop
+            udp dport 9 fib saddr . iif oifname eth0 drop
+            udp dport 10 fib daddr . iif type local drop
+        }
+    }";
+    with(tables, |tables| {
+        let drops = |port: u16, to: &str, incoming: &str| {
+            let found = objections(tables, &format!("192.0.2.9 {incoming} {to}:{port} udp"), None);
+            found.first().map(|one| !one.ends_with('?'))
+        };
+        let (no, yes, perhaps) = (None, Some(true), Some(false));
+        let of_interface = |to, incoming| drops(1, to, incoming);
+        assert_eq!([of_interface("192.0.2.1", "eth0"), of_interface("172.17.0.1", "docker0")], [no, no]);
+        assert_eq!(of_interface("172.17.0.1", "eth0"), yes, "the address of another interface");
+        assert_eq!([of_interface("198.51.100.7", "eth0"), of_interface("192.0.2.1", "docker0")], [yes, yes]);
+        for group in ["192.0.2.255", "255.255.255.255", "224.0.0.5"] {
+            assert_eq!(of_interface(group, "eth0"), no, "{group}");
+        }
+        assert_eq!(of_interface("192.0.2.255", "docker0"), perhaps);
+        assert_eq!([2, 3, 4, 9].map(|port| drops(port, "192.0.2.1", "eth0")), [yes, no, yes, yes]);
+        let elsewhere = [2, 3, 4, 9].map(|port| drops(port, "192.0.2.1", "br-1"));
+        assert_eq!(elsewhere, [perhaps; 4], "there may be a way back by br-1");
+        let by_type = |to| [5, 6, 7].map(|port| drops(port, to, "eth0"));
+        assert_eq!(by_type("192.0.2.255"), [yes, no, yes]);
+        assert_eq!(by_type("224.0.0.5"), [no, yes, yes]);
+        assert_eq!(by_type("192.0.2.1"), [no, no, no]);
+        assert_eq!(drops(8, "192.0.2.1", "eth0"), perhaps, "routes may depend on marks");
+        assert_eq!([drops(10, "192.0.2.1", "eth0"), drops(10, "172.17.0.1", "eth0")], [yes, no]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn connections_marks_are_marks() {
+    let marks =
+        "table inet t { chain c { type filter hook prerouting priority 0; udp dport 53 ct mark set 1; }; }";
+    with(marks, |tables| assert!(tables.mark()));
+}
+
+#[test]
+#[ignore = "needs root"]
 fn filters_are_asked_as_nf_tables_does() {
     let filters = "table inet strict {
         set bans { type ipv4_addr; flags interval; elements = { 192.0.2.64/26, 198.51.100.7 } }

@@ -11,6 +11,7 @@ use dockfw_policy::walk::Payload;
 
 use super::{Answer, Arrival, Host, Packet, Tables};
 use crate::host::links::Link;
+use crate::host::routes::AddressType;
 
 /// The interfaces: the outside, a bridge of Docker's, another one, each with its addresses.
 const LINKS: [(u32, &str, &[&str]); 3] = [
@@ -23,8 +24,18 @@ const LINKS: [(u32, &str, &[&str]); 3] = [
 struct Here;
 
 impl Host for Here {
-    fn is_own(&self, address: IpAddr) -> bool {
-        ["192.0.2.1", "192.0.2.2", "2001:db8::1"].contains(&address.to_string().as_str())
+    fn address_type(&self, address: IpAddr) -> Option<AddressType> {
+        Some(match address.to_string().as_str() {
+            "192.0.2.1" | "192.0.2.2" | "2001:db8::1" | "172.17.0.1" => AddressType::Local,
+            "192.0.2.255" => AddressType::Broadcast,
+            _ => AddressType::Unicast,
+        })
+    }
+
+    fn holder(&self, address: IpAddr) -> Option<u32> {
+        let has =
+            |(_, _, addresses): &&(u32, &str, &[&str])| addresses.contains(&address.to_string().as_str());
+        LINKS.iter().find(has).map(|(index, ..)| *index)
     }
 
     fn set_has(&self, set: &str, _: IpAddr) -> Option<bool> {
@@ -45,7 +56,7 @@ fn link(name: &str) -> Link {
         controller: None,
         is_up: true,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        networks: vec![],
+        networks: if name == "eth0" { vec!["192.0.2.0/24".parse().unwrap()] } else { vec![] },
         has_default_route: false,
     }
 }
