@@ -2,6 +2,7 @@
 //! gateway mode that the Docker at hand has, for internal ones, and for those whose containers may not reach one another.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Container, Dice, Netns, Network, Outcome, PROTOS, Proto, SEED, Service, probe_all, seed};
@@ -13,6 +14,8 @@ use crate::world::{Setting, World};
 
 /// How many connections are tried.
 const CONNECTIONS: usize = 200;
+/// How long each waits for its answer. They begin at once, and a busy machine is not through with all of them in the usual time.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 const RULES: &str = r#"
 [[allow]]
@@ -187,7 +190,8 @@ fn compare(
         let is_own = client.addresses.contains(&to.ip());
         attempts.extend(from.filter(|_| !is_own).map(|from| Attempt { client, from, to, proto }));
     }
-    let probes: Vec<_> = attempts.iter().map(|one| one.client.netns.probe(one.proto, one.to)).collect();
+    let probe = |one: &Attempt<'_>| one.client.netns.probe(one.proto, one.to).timeout(PATIENCE);
+    let probes: Vec<_> = attempts.iter().map(probe).collect();
     let blind = Blind::of(world, added)?;
     let (mut wrong, mut unknown, mut unseen, mut through) = (Vec::new(), 0, 0, 0);
     for ((attempt, probe), outcome) in attempts.iter().zip(&probes).zip(probe_all(&probes)) {
