@@ -185,6 +185,23 @@ fn interfaces_are_told_apart_only_where_rules_do() {
     assert_eq!(lines("", &ssh), ["22/tcp v4 eth1: trusted by trusted"]);
 }
 
+/// A redirect leads to an address of the interface, which dockfw's rules do not tell from another.
+#[test]
+fn interfaces_are_not_told_apart_by_where_a_redirect_leads() {
+    let redirect = "-A PREROUTING -p tcp -m tcp --dport 2222 -j REDIRECT --to-ports 22\n";
+    let mut ssh = with_rules(facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]), redirect);
+    ssh.links.push(with_networks(link(8, "eth1", ""), &["198.51.100.0/24"]));
+    let open = "[[allow]]\nname = \"ssh\"\nports = [\"2222/tcp\"]\n";
+    let found = lines(open, &ssh);
+    let expected = "2222/tcp v4 eth0+eth1: everyone by allow 'ssh'; containers";
+    assert!(found.iter().any(|line| line == expected), "{found:?}");
+    let elsewhere =
+        "-A PREROUTING -i eth1 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 172.17.0.2:22\n";
+    let found = lines(&format!("{open}to = \"host\"\n"), &with_rules(ssh, elsewhere));
+    let expected = "2222/tcp v4 eth0: everyone by allow 'ssh' eth1: trusted by trusted; containers";
+    assert!(found.iter().any(|line| line == expected), "{found:?}");
+}
+
 #[test]
 fn without_any_rules_everyone_gets_in() {
     let ssh = facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]);
