@@ -96,7 +96,7 @@ fn hooked(attributes: Attributes<'_>) -> Option<Hooked> {
     })
 }
 
-/// The hooks that packets meet which come in, or are passed on; those of [`unseen`](super::unseen) aside.
+/// The hooks that packets meet which come in, or are passed on; those of [`unseen`](super::unseen()) aside.
 fn hook_of(number: u32) -> Option<Hook> {
     match number.cast_signed() {
         libc::NF_INET_PRE_ROUTING => Some(Hook::Prerouting),
