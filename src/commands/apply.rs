@@ -8,7 +8,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{differences, fit_to_host, judge, load_recorded};
+use super::{Novelty, differences, fit_to_host, judge, load_recorded};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -42,28 +42,36 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
-    let judgement = judge(&policy, || Ok(!chosen.is_any_there()?))?;
+    let ruleset = engines::compile_for(chosen.engine.name(), &policy);
+    let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
+    let store = Store::of_host();
+    let judgement = judge(&policy, novelty(&store, &candidate), || Ok(!candidate.chosen.is_any_there()?))?;
     judgement.say_notes();
     if let Some(refusal) = judgement.refusal(REFUSED).filter(|_| !options.force) {
         return Err(refusal.into());
     }
-    let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let takeover = Takeover::find();
     if options.dry_run {
-        let found = what_would_change(&chosen, &ruleset, &takeover)?;
+        let found = what_would_change(&candidate.chosen, &candidate.ruleset, &takeover)?;
         // Whoever reads it may take a while, as a pager does, and nobody else is to wait for that.
         drop(lock);
         return say_what_would_change(&found, options.exit_code);
     }
-    announce(&ruleset);
-    let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
-    let store = Store::of_host();
+    announce(&candidate.ruleset);
     match trial_of(&store, &candidate, options)? {
         // The way back of the trial leads to the old rules.
         Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, ON_TRIAL).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
         None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
     }
+}
+
+/// By the records. Where these can't be read, nobody knows.
+fn novelty(store: &Store, candidate: &Candidate<'_>) -> Novelty {
+    let confirmed = store.read().ok().and_then(|state| state.confirmed);
+    let is_it =
+        |confirmed: Record| candidate.record().is_ok_and(|(record, _)| confirmed.is_same_policy(&record));
+    if confirmed.is_some_and(is_it) { Novelty::Known } else { Novelty::New }
 }
 
 /// The trial that this is to be, if it is: `--confirm` asks for one, and while one is under way, what is applied is on

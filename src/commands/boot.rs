@@ -13,7 +13,7 @@ use dockfw_policy::Strictness;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::{Backend, Policy};
 
-use super::{fit_to_host, judge, load_recorded, show_warnings};
+use super::{Novelty, fit_to_host, judge, load_recorded, show_warnings};
 use crate::cli::{Boot, Failsafe};
 use crate::enact::{self, Candidate, InForce};
 use crate::engines::{self, Chosen};
@@ -138,7 +138,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
         (Backend::Auto, Some(confirmed)) => Chosen::preferring(confirmed.engine)?,
         (backend, _) => Chosen::by(backend, false)?,
     };
-    match judge(&policy, || Ok(!chosen.is_any_there()?)) {
+    match judge(&policy, Novelty::New, || Ok(!chosen.is_any_there()?)) {
         Ok(judgement) => judgement.say_all(),
         Err(error) => say(format_args!("note: the policy was not held against this host: {error:#}")),
     }

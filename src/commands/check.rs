@@ -8,7 +8,7 @@ use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
 
 use super::facts::{Gathered, gather};
-use super::{judge, load};
+use super::{Novelty, judge, load};
 use crate::cli::Check;
 use crate::engines;
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ const REFUSED: &str = "the policy is valid, but an apply would be refused here, 
 /// Validates the policy, and holds it against this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, Strictness::forced(options.force))?;
-    let mut judgement = judge(&policy, || Ok(!engines::is_any_in_force()))?;
+    let mut judgement = judge(&policy, Novelty::New, || Ok(!engines::is_any_in_force()))?;
     judgement.notes.extend(engine_note(&policy));
     judgement.notes.extend(firewalls::notes());
     judgement.notes.extend(persistence::notes());

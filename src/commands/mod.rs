@@ -80,16 +80,33 @@ struct Judgement {
     notes: Vec<String>,
 }
 
+/// Whether a policy is put in force for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Novelty {
+    /// It is, or nobody knows.
+    New,
+    /// It was in force before: what it takes from others was said then.
+    Known,
+}
+
 /// Holds the policy against this host. `is_first`: whether nothing of dockfw is in force yet; asked where it matters. What others lose
 /// then is refused. Later it is said alone: it is lost already, or what others lose by a change is wanted.
-fn judge(policy: &Policy, is_first: impl FnOnce() -> Result<bool, EngineError>) -> anyhow::Result<Judgement> {
+fn judge(
+    policy: &Policy,
+    novelty: Novelty,
+    is_first: impl FnOnce() -> Result<bool, EngineError>,
+) -> anyhow::Result<Judgement> {
     let links = links::read().context("can't read the host's interfaces")?;
     let mut objections = interfaces::false_bridges(policy, &links);
     objections.extend(interfaces::wide_exemptions(policy, &links));
     objections.extend(interfaces::routed_crossings(policy, &links));
     let published = docker::published().unwrap_or_default();
     let networks = docker::networks().unwrap_or_default();
-    let usage = Usage { networks: networks.clone(), ..usage::survey(policy, &links, &published) };
+    let usage = match novelty {
+        Novelty::New => usage::survey(policy, &links, &published),
+        Novelty::Known => Usage::default(),
+    };
+    let usage = Usage { networks: networks.clone(), ..usage };
     let mut hurt: Vec<_> = interfaces::unnamed(policy, &links, &usage).into_iter().collect();
     hurt.extend(safety::usage::cut_off_clients(policy, &links, &usage));
     if !hurt.is_empty() && is_first()? {

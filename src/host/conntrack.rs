@@ -80,27 +80,23 @@ pub(crate) struct Flow {
 /// Hands over each connection that connection tracking knows, of TCP and UDP; there may be hundreds of thousands. Where it can't be
 /// asked, there are none.
 pub(crate) fn each(mut take: impl FnMut(Flow)) -> Result<(), EngineError> {
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        let asked = Socket::open()?.request_of(
-            family as u8,
-            GET,
-            DUMP,
-            |_| {},
-            |message| {
-                flow(message.attributes()).into_iter().for_each(&mut take);
-            },
-        );
-        match asked {
-            // Connections that came and went meanwhile make no difference here.
-            Ok(()) | Err(RequestError::Interrupted) => {}
-            Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
-                Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => {}
-                errno => return Err(io_error("ask connection tracking", errno)),
-            },
-            Err(RequestError::Engine(error)) => return Err(error),
-        }
+    let asked = Socket::open()?.request_of(
+        // Of both families at once: the kernel goes through its whole table for each question.
+        libc::AF_UNSPEC as u8,
+        GET,
+        DUMP,
+        |_| {},
+        |message| flow(message.attributes()).into_iter().for_each(&mut take),
+    );
+    match asked {
+        // Connections that came and went meanwhile make no difference here.
+        Ok(()) | Err(RequestError::Interrupted) => Ok(()),
+        Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
+            Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(()),
+            errno => Err(io_error("ask connection tracking", errno)),
+        },
+        Err(RequestError::Engine(error)) => Err(error),
     }
-    Ok(())
 }
 
 fn flow(connection: Attributes<'_>) -> Option<Flow> {

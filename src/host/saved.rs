@@ -1,12 +1,13 @@
 //! What iptables writes down of its rules, as text. No program is told a table, which would create it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dockfw_compat::{missing_saver, savers};
 use dockfw_policy::address::Family;
 use dockfw_system::programs::at_once;
 
 use super::programs::answer;
+use crate::nftables::foreign;
 
 /// The end of the names of programs that list rules.
 const END: &str = "-save";
@@ -23,12 +24,11 @@ pub(super) struct Saved {
 impl Saved {
     /// Whether the rules lie in nf_tables.
     pub(super) fn is_in_nf_tables(&self) -> bool {
-        self.variant.ends_with("-nft")
+        is_of_nf_tables(&self.variant)
     }
 
     fn by(family: Family, program: &Path) -> Self {
-        let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { family, variant: variant(&name), text: answer(program, &[]) }
+        Self { family, variant: variant_of(program), text: answer(program, &[]) }
     }
 
     /// The rules that a program would list if it were here.
@@ -38,15 +38,26 @@ impl Saved {
     }
 }
 
+fn is_of_nf_tables(variant: &str) -> bool {
+    variant.ends_with("-nft")
+}
+
+fn variant_of(program: &Path) -> String {
+    variant(&program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+}
+
 fn variant(program: &str) -> String {
     program.strip_suffix(END).unwrap_or(program).to_owned()
 }
 
 /// All rules of every variant that is there.
 pub(super) fn everywhere() -> Vec<Saved> {
-    let programs = Family::BOTH
-        .into_iter()
-        .flat_map(|family| savers(family).into_iter().map(move |program| (family, program)));
+    // To list nothing, a program takes longer than the kernel to say that there is nothing.
+    let is_none_in_nf_tables = foreign::chains_of_iptables().is_ok_and(|chains| chains.is_empty());
+    let is_worth_it = |program: &PathBuf| !(is_none_in_nf_tables && is_of_nf_tables(&variant_of(program)));
+    let programs = Family::BOTH.into_iter().flat_map(|family| {
+        savers(family).into_iter().filter(is_worth_it).map(move |program| (family, program))
+    });
     let missing = Family::BOTH.into_iter().filter_map(|family| Some((family, missing_saver(family)?)));
     let missing = missing.map(|(family, program)| Saved::without(family, &program));
     at_once(programs, |(family, program)| Saved::by(family, &program)).into_iter().chain(missing).collect()
