@@ -26,8 +26,7 @@ pub(crate) struct Host<'a> {
 /// All of it, in words.
 pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<String> {
     let beside = beside_the_host(host.facts).map(|one| format!("{}: {}", one.what, one.why));
-    uncovered_bridges(policy, host.facts)
-        .chain(beside)
+    beside
         .chain(on_the_hosts_network(host.facts))
         .chain(at_input(host.facts))
         .chain(closing(policy, host).iter().filter_map(|chain| closed_by_others(chain, host)))
@@ -35,18 +34,6 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<String> {
         .chain(untracked(host.facts))
         .chain(unchecked_sources(policy, host))
         .collect()
-}
-
-/// Networks whose bridge the policy does not take for Docker's.
-fn uncovered_bridges(policy: &Policy, facts: &Facts) -> impl Iterator<Item = String> {
-    facts.networks.iter().filter_map(|network| match &network.driver {
-        Driver::Bridge(name) if !fits(&policy.interfaces.docker, name) => Some(format!(
-            "the network {} is on the bridge {name}, which nothing in [interfaces] docker fits: its containers are \
-             filtered like strangers, and nobody reaches their published ports; add \"{name}\" there",
-            network.name
-        )),
-        _ => None,
-    })
 }
 
 /// Containers on the host's network are processes of the host.
@@ -217,17 +204,6 @@ mod tests {
         for nftables in [false, true] {
             assert_eq!(said(&usual(), nftables, &["lo", "docker0"]), [""; 0]);
         }
-    }
-
-    #[test]
-    fn a_bridge_that_no_pattern_fits_is_named_with_the_line_to_write() {
-        let bridge = |name: &str| Driver::Bridge(name.into());
-        let networks = vec![network("bridge", bridge("docker0")), network("shop", bridge("shop0"))];
-        let notes = said(&Facts { networks, ..usual() }, false, &[]);
-        assert_eq!(notes.len(), 1, "{notes:?}");
-        assert!(
-            notes[0].contains("network shop is on the bridge shop0") && notes[0].contains("add \"shop0\"")
-        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ODDITIES: [Oddity; 10] = [
     (
         "docker network create --opt com.docker.network.bridge.name=shop0 shop",
         "docker network rm shop",
-        "the network shop is on the bridge shop0, which nothing in [interfaces] docker fits",
+        "shop0: the bridge of Docker's network shop, by a name that nothing in [interfaces] docker fits",
     ),
     (
         "docker network create --driver macvlan --subnet 192.0.2.0/24 --opt parent=eth0 beside

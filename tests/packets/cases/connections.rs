@@ -263,7 +263,8 @@ impl<'a> Blind<'a> {
 
     fn misses(&self, attempt: &Attempt<'_>, outcome: &Outcome) -> bool {
         match outcome {
-            Outcome::Unsent(_) => self.leads_nowhere(attempt),
+            // That a router knows no way looks as if the client had none.
+            Outcome::Unsent(_) => self.leads_nowhere(attempt) || self.leads_away(attempt),
             Outcome::Silent | Outcome::Unreachable => {
                 self.is_answered_from_elsewhere(attempt)
                     || self.has_no_neighbour(attempt)
