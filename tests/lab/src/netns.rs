@@ -46,8 +46,10 @@ impl Netns {
     /// port where nothing listens then looks like one that is closed by a filter.
     pub(crate) fn answer_each_time(&self) -> Result<()> {
         self.set_sysctl("net.ipv4.icmp_ratemask", "0")?;
-        // A list of types, which can't be empty; no message has this one.
-        self.set_sysctl("net.ipv6.icmp.ratemask", "0")
+        self.set_sysctl("net.ipv6.icmp.ratelimit", "0")?;
+        // For all destinations together, and since Linux 5.2. A list of types, which can't be empty; no message has this one.
+        let ratemask = "net.ipv6.icmp.ratemask";
+        if self.sysctl(ratemask).is_ok() { self.set_sysctl(ratemask, "0") } else { Ok(()) }
     }
 
     /// A namespace that others made: `/proc/PID/ns/net`.
