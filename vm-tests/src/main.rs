@@ -32,13 +32,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use dockfw_lab::contain;
-
-use crate::side_by_side::side_by_side;
 
 #[derive(Parser)]
 struct Arguments {
@@ -132,13 +129,11 @@ fn main() -> ExitCode {
 fn build(choice: &Choice) -> Result<ExitCode> {
     let rows = matrix::chosen(&choice.rows)?;
     let suites: BTreeSet<String> = rows.into_iter().filter_map(|row| row.suite).collect();
-    let suites: Vec<_> = suites.into_iter().collect();
-    let jobs = available_parallelism().map_or(1, usize::from);
-    side_by_side(jobs, &suites, |suite| {
-        if let Err(error) = roots::build(suite) {
+    for suite in suites {
+        if let Err(error) = roots::build(&suite) {
             eprintln!("vm-test: no disk of {suite}: {error:#}");
         }
-    });
+    }
     Ok(ExitCode::SUCCESS)
 }
 
