@@ -54,11 +54,16 @@ pub(crate) fn dialled(answers: Ends) -> Result<Option<Ends>, EngineError> {
         |request| put(request, REPLY | NESTED, &written(answers)),
         |message| found = original(message.attributes(), answers),
     );
+    unless_absent(asked)?;
+    Ok(found)
+}
+
+/// No error, where there is no such connection, or no nf_conntrack_netlink.
+fn unless_absent(asked: Result<(), RequestError>) -> Result<(), EngineError> {
     match asked {
-        Ok(()) => Ok(found),
+        Ok(()) => Ok(()),
         Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
-            // No such connection; no nf_conntrack_netlink.
-            Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(None),
+            Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(()),
             errno => Err(io_error("ask connection tracking", errno)),
         },
         Err(RequestError::Interrupted) => Err(EngineError::Raced),
@@ -90,12 +95,8 @@ pub(crate) fn each(mut take: impl FnMut(Flow)) -> Result<(), EngineError> {
     );
     match asked {
         // Connections that came and went meanwhile make no difference here.
-        Ok(()) | Err(RequestError::Interrupted) => Ok(()),
-        Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
-            Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(()),
-            errno => Err(io_error("ask connection tracking", errno)),
-        },
-        Err(RequestError::Engine(error)) => Err(error),
+        Err(RequestError::Interrupted) => Ok(()),
+        asked => unless_absent(asked),
     }
 }
 

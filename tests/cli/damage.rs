@@ -158,3 +158,15 @@ fn who_waits_is_told_that_the_record_is_lost() {
     nobody_watches(&host);
     assert_eq!(host.in_force(), ["443"]);
 }
+
+/// The apply that started it waits for that word before it changes anything.
+#[test]
+#[ignore = "needs root"]
+fn a_watcher_that_can_not_read_the_records_does_not_say_that_it_watches() {
+    let host = Host::with_two_policies("blind-watcher");
+    // It is told that the record is there, and then nobody waits any more.
+    let watch = "printf a | \"$DOCKFW\" watch 00000000-0000-0000-0000-000000000000 || true";
+    assert_eq!(host.script(watch).stdout, "rw");
+    let unreadable = "mv /var/lib/dockfw/state.json /var/lib/; mkdir /var/lib/dockfw/state.json";
+    assert_eq!(host.script(&format!("{unreadable}; {watch}")).stdout, "r");
+}
