@@ -7,6 +7,9 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 use serde::{Serialize, Serializer};
 
+/// The first of IPv6's link-local addresses, a network of 10 bits (RFC 4291, section 2.5.6).
+pub const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,10 +8,8 @@ use std::net::Ipv6Addr;
 
 use ipnetwork::Ipv6Network;
 
+use crate::address::LINK_LOCAL;
 use crate::ruleset::{Action, Hook, Match, Origin, Rule, Ruleset};
-
-/// Link-local addresses of IPv6 (RFC 4291, section 2.5.6).
-const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// The rules that ask for the way back to the source, with those of their hooks that let something pass before, as rules of one
 /// chain at prerouting, behind connection tracking. None if no rule asks.

@@ -3,9 +3,9 @@
 //! Pure: what is in use was read by others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use dockfw_policy::address::{AddressRange, AddressSet};
+use dockfw_policy::address::{AddressRange, AddressSet, LINK_LOCAL};
 use dockfw_policy::compile::compile;
 use dockfw_policy::policy::{Policy, Source};
 use dockfw_policy::ruleset::Hook;
@@ -216,8 +216,7 @@ fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<String> {
 
 /// Their networks are trusted, and these addresses are none of those.
 fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<String> {
-    // RFC 4291, section 2.5.6.
-    let all = AddressRange::network_of(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
+    let all = AddressRange::network_of(LINK_LOCAL.into(), 10);
     let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
     let lets = |from: &Source| match from {
         Source::Everyone => true,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 use super::ports;
-use crate::address::Family;
+use crate::address::{Family, LINK_LOCAL};
 use crate::ruleset::{Match, PortField};
 use crate::service::Transport;
 
@@ -39,7 +39,6 @@ const SWARM_GOSSIP: u16 = 7946;
 const GROUPS4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 0);
 const GROUPS6: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 const LOOPBACK4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
-const LINK_LOCAL6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// Packets that did not come from `lo` and have an address that only the host itself could use.
 pub(super) fn impossible_addresses() -> Vec<Vec<Match>> {
@@ -103,7 +102,7 @@ pub(super) fn dhcp() -> Passing {
         port(PortField::Source, server4),
         port(PortField::Destination, client4),
     ];
-    let to_client = Match::DestinationNetwork(network6(LINK_LOCAL6, 10));
+    let to_client = Match::DestinationNetwork(network6(LINK_LOCAL, 10));
     let v6 = vec![to_client, port(PortField::Destination, DHCP6_CLIENT)];
     vec![(v4, "DHCP"), (v6, "DHCPv6")]
 }
