@@ -17,7 +17,12 @@ use crate::run::run;
 
 /// What all frames made by hand have as their source: an address that no interface has, so that they are told from what
 /// a machine's own kernel sends, answers to them above all.
-pub(crate) const HARDWARE_ADDRESS: [u8; 6] = [0x02, 0, 0, 0, 0xfa, 0xce];
+const HARDWARE_ADDRESS: [u8; 6] = [0x02, 0, 0, 0, 0xfa, 0xce];
+
+/// What all frames made by hand have as their source, as nft writes it.
+pub(crate) fn hardware_address_in_words() -> String {
+    HARDWARE_ADDRESS.map(|byte| format!("{byte:02x}")).join(":")
+}
 
 /// A packet socket on one interface, whose frames go to one neighbour.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::netns::Netns;
 use crate::packet::DSCP;
 use crate::run::run;
-use crate::sender::HARDWARE_ADDRESS;
+use crate::sender::hardware_address_in_words;
 use crate::wait::wait_until;
 
 /// Where a packet was seen.
@@ -95,8 +95,7 @@ impl Drop for Witness {
 /// The match for what is sent by hand to an interface. Answers to marked packets are marked too, and pass through the host
 /// where a container gives them, but have the container's own hardware address.
 pub(crate) fn by_hand(interface: &str) -> String {
-    let source = HARDWARE_ADDRESS.map(|byte| format!("{byte:02x}")).join(":");
-    format!("iifname \"{interface}\" ether saddr {source}")
+    format!("iifname \"{interface}\" ether saddr {}", hardware_address_in_words())
 }
 
 fn ruleset(from: &str) -> String {

@@ -11,7 +11,7 @@ mod route;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Dice, Observer, SEED, Witness, seed};
+use dockfw_lab::{Dice, Observer, SEED, Silence, Witness, seed};
 use dockfw_policy::compile::compile;
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{Hook, Ruleset};
@@ -64,6 +64,7 @@ fn compare(world: &World<'_>, setting: Setting, dice: &mut Dice) -> Result<Tally
 }
 
 fn compare_by(world: &World<'_>, setting: Setting, dice: &mut Dice, routes: &[Route]) -> Result<Tally> {
+    let _silence = Silence::install(&world.lab.host)?;
     let mut batches = Vec::new();
     for route in routes {
         believe_anything(world, &route.interface)?;

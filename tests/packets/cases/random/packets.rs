@@ -77,7 +77,9 @@ pub(super) fn random(world: &World<'_>, dice: &mut Dice, count: usize) -> Result
             hop_limit: dice.pick(&[64, 255]),
             ..Packet::of(source, destination, token, body(dice, token))
         };
-        if packets.len() < count && connections.insert(format!("{source} {destination} {:?}", packet.body)) {
+        // Without ports, what goes one way and what goes the other are one connection.
+        let ends = [source.min(destination), source.max(destination)];
+        if packets.len() < count && connections.insert(format!("{ends:?} {:?}", packet.body)) {
             packets.push(Sent { packet, is_live: dice.one_in(8), observed: None });
         }
     }
