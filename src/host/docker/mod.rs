@@ -4,6 +4,7 @@
 
 mod behaviour;
 mod containers;
+mod kept;
 mod networks;
 mod socket;
 mod swarm;
@@ -13,13 +14,15 @@ pub(crate) use containers::{Container, Published, published_by};
 pub(crate) use networks::{Driver, Network};
 pub(crate) use swarm::{Node, Swarm};
 
-use std::sync::OnceLock;
+use std::sync::Arc;
+use std::time::Instant;
 
 use dockfw_policy::address::Family;
 use serde::Deserialize;
 
 use crate::nftables::foreign;
 use crate::text::printable;
+use kept::Kept;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
 
@@ -72,16 +75,17 @@ pub(crate) fn swarm() -> Option<Option<Swarm>> {
     info().map(|info| info.swarm.as_ref().and_then(swarm::Answer::active))
 }
 
-/// What Docker says of itself, asked once: it starts programs of its own to answer.
-fn info() -> Option<&'static Info> {
-    static INFO: OnceLock<Info> = OnceLock::new();
-    INFO.get().or_else(|| ask("/info").map(|info| INFO.get_or_init(|| info)))
+/// What Docker says of itself. It starts programs of its own to answer, so that it is not asked for each question; but it
+/// may be upgraded, and come back with another backend, while somebody watches.
+fn info() -> Option<Arc<Info>> {
+    static INFO: Kept<Info> = Kept::new();
+    INFO.get(Instant::now(), || ask("/info"))
 }
 
 /// Whether Docker filters with nftables itself: its tables are there, whoever can be asked, or it says so. Docker before
 /// 28.1 does not say, and has no such backend.
 pub(crate) fn uses_nftables() -> bool {
-    !tables().is_empty() || info().is_some_and(Info::uses_nftables)
+    !tables().is_empty() || info().is_some_and(|info| info.uses_nftables())
 }
 
 /// The tables of Docker's nftables backend that are there. What can't be read has none.
@@ -101,8 +105,7 @@ fn in_nft(family: Family) -> &'static str {
 
 /// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.
 pub(crate) fn firewall_backend() -> Option<String> {
-    let backend = info()?.firewall_backend.as_ref()?;
-    Some(printable(&backend.driver))
+    info()?.firewall_backend.as_ref().map(|backend| printable(&backend.driver))
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,43 @@
+//! An answer that is kept for a moment.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For how long an answer counts: all that one command asks gets the same one, and no more than that.
+const COUNTS_FOR: Duration = Duration::from_secs(5);
+
+/// The last answer, and when it was given.
+pub(super) struct Kept<T>(Mutex<Option<(Instant, Arc<T>)>>);
+
+impl<T> Kept<T> {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// The answer that counts `now`, or a new one. No answer is not kept.
+    pub(super) fn get(&self, now: Instant, ask: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.as_ref().is_some_and(|(given, _)| now.duration_since(*given) < COUNTS_FOR) {
+            *kept = ask().map(|answer| (now, Arc::new(answer)));
+        }
+        kept.as_ref().map(|(_, answer)| Arc::clone(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_for_a_moment() {
+        let kept = Kept::new();
+        let start = Instant::now();
+        let mut answers = [Some("28.5"), None, Some("29.1")].into_iter();
+        let mut at = |seconds| {
+            kept.get(start + Duration::from_secs(seconds), || answers.next().flatten()).map(|it| *it)
+        };
+        assert_eq!([0, 4].map(&mut at), [Some("28.5"); 2]);
+        // Docker is away, and back as another.
+        assert_eq!([5, 6, 7].map(at), [None, Some("29.1"), Some("29.1")]);
+    }
+}
