@@ -11,9 +11,9 @@ use dockfw_policy::{Strictness, load};
 
 use crate::engines::{self, Chosen, fit_to_host};
 use crate::lock::Lock;
+use crate::output::warning;
 use crate::records::{Record, Sealed, Sources, State, Store, new_id, unix_seconds};
 use crate::takeover;
-use crate::talk::say;
 
 /// A policy that is about to be put in force.
 pub(crate) struct Candidate<'a> {
@@ -62,7 +62,7 @@ impl Candidate<'_> {
     pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
         let before = store.read();
         if let Err(error) = &before {
-            say(format_args!("{error}; it is written anew"));
+            warning(format_args!("{error}; it is replaced"));
         }
         let before = before.ok();
         let known = before.clone().unwrap_or_default();
@@ -96,7 +96,7 @@ pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Re
 /// A recorded policy.
 pub(crate) fn recorded(store: &Store, record: &Record) -> anyhow::Result<Policy> {
     load_quietly(&record.config, &store.sources(record)?, Strictness::Confirmed)
-        .context("this dockfw does not accept the policy that was recorded")
+        .context("the recorded policy is not valid for this version of dockfw")
 }
 
 /// Loads a policy from where nobody would mend it.
@@ -114,7 +114,7 @@ pub(crate) fn clear_other(chosen: &Chosen, lock: &Lock) -> Option<Difference> {
 
 /// Says why the other engine's rules are left.
 pub(crate) fn say_left(error: EngineError) {
-    say(format_args!("{:#}", anyhow::Error::from(error)));
+    warning(format_args!("{:#}", anyhow::Error::from(error)));
 }
 
 /// Takes out what is left of the other engine after a trial that moved between the two, where the confirmed policy is in force as
@@ -160,8 +160,9 @@ impl TakenBack {
         lock: &Lock,
     ) -> anyhow::Result<Self> {
         let state = state.in_force_by(chosen.map(Chosen::backend));
-        let noted =
-            store.note(&state).context("the policy before is in force again, but that could not be recorded");
+        let noted = store
+            .note(&state)
+            .context("the previous policy is in force again, but that could not be recorded");
         let left = chosen.and_then(|chosen| chosen.clear_other(lock).err());
         noted.map(|()| Self { state, left })
     }

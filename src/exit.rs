@@ -4,6 +4,8 @@ use std::process::{ExitCode, Termination};
 
 use dockfw_policy::engine::EngineError;
 
+use crate::message::Message;
+
 /// The exit codes: a contract with scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -33,18 +35,38 @@ impl Termination for Exit {
 
 /// An error that decides how the program ends.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", message.what())]
 pub(crate) struct Stop {
     /// The exit code.
-    pub(crate) exit: Exit,
-    /// What is said, which may be several lines.
-    pub(crate) message: String,
+    exit: Exit,
+    /// What the operator is told.
+    message: Message,
 }
 
 impl Stop {
-    /// Stops with this exit code, after saying `message`.
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+    /// Stops with this exit code, for this reason.
+    pub(crate) fn new(exit: Exit, message: Message) -> Self {
+        Self { exit, message }
+    }
+}
+
+/// What the operator is told about an error: all that is known of its causes in one line, and then what to do.
+pub(crate) fn message_of(error: &anyhow::Error) -> Message {
+    let chain = format!("{error:#}");
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stop.message.clone().with_what(chain);
+    }
+    match error.downcast_ref::<EngineError>() {
+        Some(EngineError::NotPermitted) => Message::new(chain).help("run dockfw as root"),
+        Some(EngineError::Unsupported(_)) => {
+            Message::new(chain).help("to see what each engine needs: dockfw probe")
+        }
+        Some(EngineError::Refused(refusals)) => {
+            let list: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+            Message::new(chain).meaning(list.join("\n"))
+        }
+        Some(EngineError::Raced) => Message::new(chain).help("try again"),
+        _ => Message::new(chain),
     }
 }
 

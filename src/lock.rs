@@ -7,13 +7,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc::O_NONBLOCK;
 
 use crate::exit::{Exit, Stop};
 use crate::host::processes;
-use crate::talk::say;
+use crate::message::Message;
+use crate::output::note;
 
 /// Where the lock lies; `/run` is there before any unit runs, and is emptied at boot.
 const DIRECTORY: &str = "/run/dockfw";
@@ -43,8 +44,8 @@ pub(crate) fn take() -> anyhow::Result<Lock> {
     loop {
         let file = open().map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                let message = format!("not permitted: can't write {FILE}; run dockfw as root");
-                Stop::new(Exit::NotPermitted, message).into()
+                let message = Message::new(format!("not permitted: can't write {FILE}"));
+                Stop::new(Exit::NotPermitted, message.help("run dockfw as root")).into()
             }
             _ => anyhow::Error::new(error).context(format!("can't open the lock {FILE}")),
         })?;
@@ -61,15 +62,16 @@ fn wait_for(file: &File, patience: Duration) -> anyhow::Result<()> {
     let mut is_said = false;
     while !try_lock(file)? {
         if !is_said {
-            say(format_args!("waiting for another dockfw to finish{}", holders()));
+            note(format_args!("waiting for another dockfw to finish{}", holders()));
             is_said = true;
         }
         if begun.elapsed() >= patience {
             let minutes = patience.as_secs() / 60;
-            bail!(
-                "another dockfw does not finish: it has had the lock {FILE} for {minutes} minutes{}; see what it waits for, or end it",
+            let message = Message::new(format!(
+                "another dockfw does not finish: it has held the lock {FILE} for {minutes} minutes{}",
                 holders()
-            );
+            ));
+            return Err(Stop::new(Exit::Failed, message.help("see what it waits for, or end it")).into());
         }
         thread::sleep(PAUSE);
     }
@@ -84,7 +86,7 @@ fn try_lock(file: &File) -> anyhow::Result<bool> {
     }
 }
 
-/// Who has the lock, in words behind others: dockfw, or a program that it ran. Nothing if that can't be told.
+/// Who has the lock, in words behind others: dockfw, or a program that it ran. Empty if that is unknown.
 fn holders() -> String {
     let holders = processes::with_lock_on(Path::new(FILE));
     let holders: Vec<_> = holders.iter().map(|(pid, name)| format!("{name}, process {pid}")).collect();

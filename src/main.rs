@@ -15,31 +15,33 @@ mod host;
 mod import;
 mod lock;
 mod manual;
+mod message;
 mod nftables;
+mod output;
 mod records;
 mod safety;
 mod takeover;
-mod talk;
 mod text;
 mod trial;
 
+use std::io::Write;
+
 use clap::Parser;
+use log::Level;
 
 use cli::{Cli, Verb};
-use dockfw_policy::engine::EngineError;
 use exit::Exit;
-use talk::say;
 
 fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return talk::usage(&error),
+        Err(error) => return output::usage(&error),
     };
     start_log(cli.verbose);
     match run(&cli) {
-        Ok(exit) => talk::end(exit),
+        Ok(exit) => output::end(exit),
         Err(error) => {
-            complain(&error);
+            output::error(exit::message_of(&error));
             exit::of_error(&error)
         }
     }
@@ -65,6 +67,17 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
 }
 
+/// What a line of the log begins with: as all that dockfw writes to stderr does.
+fn heading(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
 /// Warnings always; more with `-v`, or as `RUST_LOG` says.
 fn start_log(verbose: u8) {
     let level = match verbose {
@@ -73,15 +86,6 @@ fn start_log(verbose: u8) {
         _ => "trace",
     };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level))
-        .format_timestamp(None)
+        .format(|out, record| writeln!(out, "{}: {}", heading(record.level()), record.args()))
         .init();
-}
-
-/// Says on stderr what went wrong.
-fn complain(error: &anyhow::Error) {
-    let mut text = format!("{error:#}");
-    if let Some(EngineError::Refused(refusals)) = error.downcast_ref() {
-        text.extend(refusals.iter().map(|refusal| format!("\n  {refusal}")));
-    }
-    say(text);
 }

@@ -1,4 +1,4 @@
-//! What is said on stderr, and what is written to stdout: all of it goes through here. None of it ever ends the program, as
+//! What goes to stderr and to stdout: all of it goes through here. None of it ever ends the program, as
 //! `println!` and `eprintln!` do: it may be about to record a policy, or to take one back.
 //!
 //! Whoever reads stdout may have heard enough, and close the pipe: that is no error. All else is one (the disk is full), by which the
@@ -10,37 +10,63 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use crate::exit::Exit;
+use crate::message::Message;
+
+/// The colours that policy diagnostics have too (ECMA-48, SGR).
+const RED: &str = "\x1b[1;91m";
+const YELLOW: &str = "\x1b[1;33m";
+const GREEN: &str = "\x1b[1;92m";
+const PLAIN: &str = "\x1b[0m";
 
 /// Why something did not come to stdout, if so.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Says a line. Where nobody can hear it (the terminal is gone), there is nobody to tell.
-pub(crate) fn say(line: impl Display) {
-    say_as_it_is(format_args!("dockfw: {line}\n"));
+/// Why the program could not do what it was asked for.
+pub(crate) fn error(message: impl Display) {
+    headed("error", RED, message);
 }
 
-/// Says a text that needs no name before it: diagnostics that have a form of their own.
-pub(crate) fn show(text: impl Display) {
-    say_as_it_is(format_args!("{text}\n"));
+/// What was done, and wants the operator to act all the same.
+pub(crate) fn warning(message: impl Display) {
+    headed("warning", YELLOW, message);
 }
 
-/// Says something just as it is, such as a line that is to be written over.
-pub(crate) fn say_as_it_is(text: impl Display) {
+/// What is worth knowing.
+pub(crate) fn note(message: impl Display) {
+    headed("note", GREEN, message);
+}
+
+fn headed(heading: &str, colour: &str, message: impl Display) {
+    if stderr_has_colours() {
+        say(format_args!("{colour}{heading}{PLAIN}: {message}\n"));
+    } else {
+        say(format_args!("{heading}: {message}\n"));
+    }
+}
+
+/// Diagnostics of a policy, which have headings of their own.
+pub(crate) fn diagnostics(text: impl AsRef<str>) {
+    say(format_args!("{}\n", text.as_ref().trim_end()));
+}
+
+/// Something just as it is, such as a line that is to be written over. If nobody can read it (the terminal is gone), there is
+/// nobody to tell.
+pub(crate) fn say(text: impl Display) {
     let _ = write!(io::stderr(), "{text}");
 }
 
 /// Writes a line to stdout.
-pub(crate) fn tell(line: impl Display) {
+pub(crate) fn result(line: impl Display) {
     write(format!("{line}\n"));
 }
 
 /// Writes something to stdout, just as it is.
 pub(crate) fn write(text: impl AsRef<[u8]>) {
     let mut stdout = io::stdout().lock();
-    note(stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()));
+    keep_loss(stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()));
 }
 
-fn note(written: io::Result<()>) {
+fn keep_loss(written: io::Result<()>) {
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
@@ -52,8 +78,11 @@ fn note(written: io::Result<()>) {
 pub(crate) fn end(exit: Exit) -> Exit {
     match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
         None => exit,
-        Some(error) => {
-            say(format_args!("can't write to stdout: {error}; what dockfw was to do is done"));
+        Some(lost) => {
+            error(
+                Message::new(format!("can't write to stdout: {lost}"))
+                    .meaning("dockfw has done what it was asked to do"),
+            );
             Exit::Failed
         }
     }
@@ -65,7 +94,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     if error.use_stderr() {
         return Exit::Usage;
     }
-    note(written);
+    keep_loss(written);
     end(Exit::Done)
 }
 

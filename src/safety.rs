@@ -19,19 +19,18 @@ use dockfw_policy::service::{PortRange, Service, Services};
 use crate::exposure::Held;
 use crate::host::docker::{Node, Proxied, Published, Swarm};
 use crate::host::links::Link;
-
-/// A reason not to apply a policy to this host, with what to do about it.
-pub(crate) type Objection = String;
+use crate::message::Message;
 
 fn fits(patterns: &[IfPattern], name: &str) -> bool {
     patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 /// What an operator may not expect of the policy on this host.
-pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<String> {
+pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<Message> {
     let overlaps = trusted_docker_networks(policy, links);
-    let uncovered = unfiltered(policy, links)
-        .map(|link| format!("{} is not filtered: nothing in [interfaces] names it", link.name));
+    let uncovered = unfiltered(policy, links).map(|link| {
+        Message::new(format!("{} is not filtered: no pattern in [interfaces] matches it", link.name))
+    });
     let held = if trusts_containers(policy, links) { &[] } else { held };
     let lost = held.iter().filter_map(|held| lost_to_containers(policy, &held.published, held.by));
     overlaps.into_iter().chain(uncovered).chain(lost).collect()
@@ -57,14 +56,14 @@ fn trusts_containers(policy: &Policy, links: &[Link]) -> bool {
 }
 
 /// Containers in a trusted network are trusted by address.
-fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<String> {
+fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
     let overlaps = docker_networks(policy, links).filter_map(|(link, network)| {
         let trusted = policy.trusted.first_overlap(network)?;
-        Some(format!(
-            "trusted {trusted} overlaps {network}, a network of Docker's ({}): its containers reach the host as \
-             trusted sources",
+        let message = Message::new(format!(
+            "{trusted} in `trusted` overlaps {network}, a network of Docker's ({})",
             link.name
-        ))
+        ));
+        Some(message.meaning("its containers reach the host as trusted sources"))
     });
     overlaps.collect()
 }
@@ -81,12 +80,14 @@ pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterato
 }
 
 /// A Swarm falls apart where its nodes can't reach each other. `nodes`: those that are known.
-pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<String> {
-    let consequence = "those that are not trusted can't reach this node, nor its containers by the overlay";
+pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Message> {
+    let consequence =
+        "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";
     if policy.swarm.peers.is_empty() {
-        return Some(format!(
-            "this host is a node of a Swarm, and [swarm] peers names no other node: {consequence}"
-        ));
+        let message = Message::new("this host is a node of a Swarm, but `peers` in [swarm] is empty")
+            .meaning(consequence)
+            .help("list the addresses of the other nodes in `peers`");
+        return Some(message);
     }
     let managers = swarm.managers.iter().map(|address| ("a manager", *address));
     let nodes = nodes.iter().filter_map(|node| Some((node.name.as_str(), node.address?)));
@@ -98,12 +99,14 @@ pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> O
     let missing: Vec<_> = others.filter(|(address, _)| !is_let_in(*address)).collect();
     let names: Vec<_> = missing.iter().map(|(address, name)| format!("{name} ({address})")).collect();
     (!missing.is_empty()).then(|| {
-        format!("nodes of the Swarm that [swarm] peers does not name: {}; {consequence}", names.join(", "))
+        Message::new(format!("`peers` in [swarm] does not list these nodes: {}", names.join(", ")))
+            .meaning(consequence)
+            .help("add their addresses to `peers`")
     })
 }
 
 /// Published ports, held by docker-proxy, that containers can't reach by an address of their host, and the rule that gives them back.
-fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> Option<String> {
+fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> Option<Message> {
     let containers = match by {
         Proxied::All => "containers",
         Proxied::OwnNetwork => "containers of the same network",
@@ -114,14 +117,21 @@ fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> 
     let mut services: Vec<_> = lost.iter().map(|(service, _)| format!("\"{service}\"")).collect();
     services.dedup();
     (!lost.is_empty()).then(|| {
-        format!(
-            "{containers} can't reach these published ports by an address of this host: {}\n  \
-             a rule that lets them:\n    [[allow]]\n    name  = \"published ports for containers\"\n    \
-             from  = [\"containers\"]\n    ports = [{}]\n    to    = \"docker\"",
-            names.join(", "),
-            services.join(", ")
-        )
+        let words = "to open them to containers";
+        let services = services.join(", ");
+        Message::new(format!(
+            "{containers} can't reach these published ports at an address of this host: {}",
+            names.join(", ")
+        ))
+        .help(rule(words, "published ports for containers", "\"containers\"", &services, "docker"))
     })
+}
+
+/// A rule to add, behind words that say for what.
+fn rule(purpose: &str, name: &str, from: &str, ports: &str, to: &str) -> String {
+    format!(
+        "{purpose}, add a rule:\n[[allow]]\nname  = \"{name}\"\nfrom  = [{from}]\nports = [{ports}]\nto    = \"{to}\""
+    )
 }
 
 fn open_to_containers(policy: &Policy, service: Service) -> bool {

@@ -14,14 +14,15 @@ use dockfw_policy::engine::EngineError;
 
 use crate::host::{persistence, programs};
 use crate::lock::Lock;
+use crate::message::Message;
+use crate::output::{note, warning};
 use crate::records::Store;
-use crate::talk::say;
 
 /// The variants of iptables.
 const VARIANTS: [&str; 2] = ["legacy", "nft"];
 
 /// Why nothing is applied where the old rules can't be kept.
-const UNKEPT: &str = "not applied: the old rules could not be kept, so that no way would lead back to them";
+const UNKEPT: &str = "not applied: the old rules could not be saved for a later rollback";
 
 /// The old rules that are there.
 pub(crate) struct Takeover {
@@ -32,10 +33,9 @@ impl Takeover {
     /// Looks for them. That nobody can tell keeps no policy from being put in force: if there are any, both decide.
     pub(crate) fn find() -> Self {
         let found = old::find().unwrap_or_else(|error| {
-            say(format_args!(
-                "can't tell whether rules of the old layout are on this host, which would decide too: {}",
-                error.in_full()
-            ));
+            let message =
+                format!("unknown whether rules of the old layout are on this host: {}", error.in_full());
+            warning(Message::new(message).meaning("if they are, they filter packets too"));
             vec![]
         });
         Self { found }
@@ -54,7 +54,7 @@ impl Takeover {
 
     /// Takes them out, now that they are kept and the new policy is in force. Returns what is gone.
     pub(crate) fn carry_out(&self) -> Result<Vec<Difference>, EngineError> {
-        let doing = "the policy is in force, but so are the old rules: they could not be taken out";
+        let doing = "the policy is in force, but the old rules could not be removed, and filter packets too";
         for rules in &self.found {
             old::take_out(rules.variant).map_err(|error| error.after_the_fact(doing))?;
         }
@@ -62,9 +62,10 @@ impl Takeover {
     }
 
     /// What of the old layout is still there, or may come back.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<Message> {
         let set = (!self.found.is_empty() && old::is_set_there().unwrap_or(true))
-            .then(|| format!("the set {} is left; dockfw apply --retire-old destroys it", old::SET));
+            .then(|| Message::new(format!("the set {} is kept, for a rollback to the old rules", old::SET)));
+        let set = set.map(|message| message.help("when you are sure: dockfw apply --retire-old"));
         set.into_iter().chain(persistence::notes()).collect()
     }
 }
@@ -110,15 +111,16 @@ pub(crate) fn keep_again(store: &Store, kept: &Kept) -> anyhow::Result<()> {
 pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
     lock.share().context("can't share the lock")?;
     let mut kept = kept(store)?;
-    if !kept.is_empty()
-        && old::is_set_gone().context("can't tell whether the set of the old rules is there")?
-    {
-        say(format_args!("the old rules do not come back: their set {} is not there", old::SET));
+    if !kept.is_empty() && old::is_set_gone().context("unknown whether the set of the old rules is there")? {
+        warning(format_args!(
+            "the old rules are not restored: their set {} does not exist any more",
+            old::SET
+        ));
         kept.clear();
     }
     for (variant, saved) in &kept {
         old::put_back(variant, saved)
-            .with_context(|| format!("can't put the old rules of iptables-{variant} back"))?;
+            .with_context(|| format!("can't restore the old rules of iptables-{variant}"))?;
     }
     store.forget_old_rules()?;
     Ok(!kept.is_empty())
@@ -128,11 +130,11 @@ pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
 /// stopped: to stop them empties tables and sets, dockfw's among them.
 pub(crate) fn retire(store: &Store) -> anyhow::Result<()> {
     if old::destroy_set()? {
-        say(format_args!("destroyed the set {}", old::SET));
+        note(format_args!("destroyed the set {}", old::SET));
     }
     for service in persistence::find() {
         programs::must_run("systemctl", &["disable", service.unit])?;
-        say(format_args!("disabled {}, which would have loaded {} at boot", service.unit, service.file));
+        note(format_args!("disabled {}, which would have loaded {} at boot", service.unit, service.file));
     }
     Ok(store.forget_old_rules()?)
 }

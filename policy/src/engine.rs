@@ -108,7 +108,7 @@ pub struct SetState {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The process may not.
-    #[error("not permitted: dockfw needs the capability CAP_NET_ADMIN; run it as root")]
+    #[error("not permitted: dockfw needs the capability CAP_NET_ADMIN")]
     NotPermitted,
     /// The kernel refused.
     #[error("the kernel refused the ruleset; the one before is still in force")]

@@ -15,30 +15,25 @@ use crate::engines::{self, Chosen};
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
+use crate::message::Message;
+use crate::output::{self, note, result, warning};
 use crate::records::{Now, Record, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
-use crate::talk::{self, say, tell};
 use crate::trial::{self, Length};
 
 /// From so many addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
 
-/// What is said before the objections.
-const REFUSED: &str = "not applied, for your safety; --force applies all the same, and --force --confirm 60s takes it back \
-                       unless you confirm it";
-
-/// Why nothing is retired.
-const ON_TRIAL: &str = "not applied, and nothing retired: a policy is on trial, and its way back may need the old rules; dockfw confirm or \
-                        dockfw rollback first";
-
 /// What a policy without a record means.
-const UNRECORDED: &str = "the policy is in force, but could not be recorded, so that no way leads back to it";
+const UNRECORDED: &str =
+    "the policy is in force, but could not be recorded, so that `dockfw rollback` can't return to it";
 
 /// Puts the policy in force.
 pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
     // Not before: who had the lock may have applied a newer file. Who may change nothing is told as well what is wrong with it.
-    let (policy, sources) = load_recorded(config, Strictness::forced(options.force))?;
+    let (policy, sources) =
+        load_recorded(config, Strictness::forced(options.force)).context("not applied")?;
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
@@ -46,9 +41,10 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
     let store = Store::of_host();
     let judgement = judge(&policy, novelty(&store, &candidate), || Ok(!candidate.chosen.is_any_there()?))?;
-    judgement.say_notes();
-    if let Some(refusal) = judgement.refusal(REFUSED).filter(|_| !options.force) {
-        return Err(refusal.into());
+    if options.force {
+        judgement.warn()
+    } else {
+        judgement.refuse(refused())?
     }
     let takeover = Takeover::find();
     if options.dry_run {
@@ -60,10 +56,23 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     announce(&candidate.ruleset);
     match trial_of(&store, &candidate, options)? {
         // The way back of the trial leads to the old rules.
-        Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, ON_TRIAL).into()),
+        Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
         None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
     }
+}
+
+/// What follows from the objections.
+fn refused() -> Message {
+    Message::new("not applied, for your safety; nothing was changed")
+        .help("to apply it all the same, on trial: dockfw apply --force --confirm 60s")
+}
+
+fn nothing_retired() -> Message {
+    Message::new(
+        "not applied: a policy is on trial, and a rollback may need the old rules; nothing was changed",
+    )
+    .help("end the trial first: `dockfw confirm` or `dockfw rollback`")
 }
 
 /// By the records. Where these can't be read, nobody knows.
@@ -83,14 +92,16 @@ fn trial_of(
 ) -> anyhow::Result<Option<(State, Length)>> {
     let state = store.read();
     if let Ok(State { rolled_back: Some(RolledBack { why, .. }), .. }) = &state {
-        say(format_args!("note: the last policy was rolled back ({why})"));
+        note(format_args!("the last policy was rolled back: {why}"));
     }
     let Some(time) = options.confirm else {
         // Records that can't be read do not keep anybody from protecting the host.
         let state = state.ok().filter(|state| is_on_trial(state).unwrap_or(false));
         return Ok(state.map(|state| (state, Length::AsBefore)));
     };
-    let state = state.context("not applied: without records there is no way back")?;
+    let state = state.context(
+        "not applied: without its records dockfw could not take the policy back; nothing was changed",
+    )?;
     let (record, _) = candidate.record()?;
     let is_recorded = |confirmed: &Record| !state.unrecorded && confirmed.is_same_policy(&record);
     let is_confirmed = state.confirmed.as_ref().is_some_and(is_recorded);
@@ -126,15 +137,15 @@ fn for_good(
     }
     drop(lock);
     say_changes(&candidate.chosen, &changes);
-    takeover.notes().iter().for_each(|note| say(format_args!("note: {note}")));
+    takeover.notes().iter().for_each(note);
     Ok(Exit::Done)
 }
 
-/// Fails with the first error, if there is one, and says the others.
+/// Fails with the first error, if there is one, after telling the others.
 fn first_of(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
     let mut errors = errors.into_iter();
     let first = errors.next();
-    errors.for_each(|error| say(format_args!("{error:#}")));
+    errors.for_each(|error| output::error(format_args!("{error:#}")));
     first.map_or(Ok(()), Err)
 }
 
@@ -152,18 +163,22 @@ fn on_trial(
     match takeover.carry_out() {
         Ok(gone) => changes.extend(gone),
         // Both sets of rules decide, which shuts more out, and lets nothing more in: no reason to end the trial.
-        Err(error) => say(format_args!("{error:#}")),
+        Err(error) => warning(format_args!("{:#}", anyhow::Error::from(error))),
     }
     drop(lock);
     say_changes(&candidate.chosen, &changes);
     match options.confirm {
-        None => {
-            say("a policy before this one still waits to be confirmed, and so does this one: dockfw confirm")
-        }
-        Some(time) => say(format_args!(
-            "on trial for {}: dockfw confirm keeps it; otherwise it is taken back",
-            humantime::format_duration(time)
-        )),
+        None => warning(
+            Message::new("the policy is on trial, as the one before it was")
+                .help("to keep it: dockfw confirm"),
+        ),
+        Some(time) => warning(
+            Message::new(format!(
+                "the policy is on trial: it is rolled back after {}",
+                humantime::format_duration(time)
+            ))
+            .help("to keep it: dockfw confirm"),
+        ),
     }
     if options.confirm.is_none() || options.detach {
         trial.detach();
@@ -185,27 +200,27 @@ fn what_would_change(
 
 fn say_what_would_change(found: &[Difference], exit_code: bool) -> anyhow::Result<Exit> {
     if found.is_empty() {
-        tell("in force already; nothing would change");
+        result("in force already; nothing would change");
         return Ok(Exit::Done);
     }
-    tell(differences::text(found));
+    result(differences::text(found));
     Ok(if exit_code { Exit::NotInForce } else { Exit::Done })
 }
 
-/// On a terminal, what takes long is said before.
+/// On a terminal, tells that it will take long.
 fn announce(ruleset: &Ruleset) {
     let count: usize = ruleset.addresses.iter().map(|list| list.addresses.len()).sum();
-    if count >= MANY && talk::stderr_is_terminal() {
-        say(format_args!("loading {count} addresses and networks"));
+    if count >= MANY && output::stderr_is_terminal() {
+        note(format_args!("loading {count} addresses and networks"));
     }
 }
 
 fn say_changes(chosen: &Chosen, changes: &[Difference]) {
     let engine = chosen.engine.name();
     if changes.is_empty() {
-        tell(format_args!("in force already ({engine}); nothing changed"));
+        result(format_args!("in force already ({engine}); nothing changed"));
         return;
     }
-    tell(differences::text(changes));
-    tell(format_args!("in force ({engine})"));
+    result(differences::text(changes));
+    result(format_args!("in force ({engine})"));
 }

@@ -21,11 +21,12 @@ use crate::exit::{Exit, Stop};
 use crate::files::Disk;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
+use crate::message::Message;
+use crate::output::{self, result, warning};
 use crate::records::{
     Now, Pending, Record, RecordError, Recorder, RolledBack, Sources, State, Store, unix_seconds, wall_time,
 };
 use crate::safety::lockout::shuts_everyone_out;
-use crate::talk::{say, tell};
 use stop_gap::StopGap;
 
 /// What a boot begins with.
@@ -100,7 +101,7 @@ impl Start {
         let settled = State { unrecorded: false, ..self.settled };
         let noted = if settled == self.state { Ok(()) } else { self.store.note(&settled) };
         if let Err(unnoted) = noted {
-            say(format_args!("that could not be recorded: {unnoted}"));
+            warning(format_args!("the end of the trial could not be recorded: {unnoted}"));
         }
         enact::clear_other(&chosen, &self.lock);
         error
@@ -139,16 +140,19 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
         (backend, _) => Chosen::by(backend, false)?,
     };
     match judge(&policy, Novelty::New, || Ok(!chosen.is_any_there()?)) {
-        Ok(judgement) => judgement.say_all(),
-        Err(error) => say(format_args!("note: the policy was not held against this host: {error:#}")),
+        // At a boot, nobody could answer a refusal.
+        Ok(judgement) => judgement.warn(),
+        Err(error) => warning(format_args!(
+            "the policy is applied without checks of this host's safety, which failed: {error:#}"
+        )),
     }
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
     candidate.put_in_force(lock)?;
-    tell(format_args!("in force ({})", candidate.chosen.engine.name()));
+    result(format_args!("in force ({})", candidate.chosen.engine.name()));
     // Early in a boot, /var may not be writable yet. The record would be of what is in the file anyway.
     if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
-        say(format_args!("the policy is in force, but could not be recorded: {error:#}"));
+        warning(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
     let Candidate { chosen, ruleset, .. } = candidate;
     Ok(InForce { chosen, ruleset })
@@ -174,11 +178,12 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     let is_confirmed = state.confirmed.as_ref().is_some_and(is_of);
     let is_it = |rolled_back: &&RolledBack| is_of(&rolled_back.policy) && !is_confirmed;
     let Some(RolledBack { why, at, .. }) = state.rolled_back.as_ref().filter(is_it) else { return Ok(()) };
-    let message = format!(
-        "{} was rolled back at {} ({why}); change it, or put it in force by hand: dockfw apply",
+    let message = Message::new(format!(
+        "the policy of {} is not applied: it was rolled back at {} ({why})",
         config.display(),
         wall_time(*at)
-    );
+    ))
+    .help("edit the file, or apply it by hand: dockfw apply");
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
@@ -189,13 +194,15 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> a
     match confirmed {
         Some((confirmed, Ok(in_force))) => {
             let applied = wall_time(confirmed.applied_at);
-            say(format_args!("in its place, the policy confirmed at {applied} is in force"));
+            warning(format_args!("the policy that was confirmed at {applied} is in force instead"));
             return Ok(in_force);
         }
-        Some((_, Err(error))) => say(format_args!("the confirmed policy can't be put in force: {error:#}")),
+        Some((_, Err(error))) => {
+            output::error(format_args!("the confirmed policy can't be applied: {error:#}"))
+        }
         None => {}
     }
     let (in_force, words) = failsafe::put_in_force(failsafe, Some(lock))?;
-    say(format_args!("NO POLICY of yours is in force; the fail-safe is: {words}"));
+    warning(format_args!("NO POLICY of yours is in force, but the fail-safe: {words}"));
     Ok(in_force)
 }

@@ -13,11 +13,9 @@ use crate::cli::Check;
 use crate::engines;
 use crate::exit::Exit;
 use crate::host::{capabilities, docker, firewalls, persistence, reverse_path};
+use crate::message::Message;
+use crate::output::result;
 use crate::safety::{self, host::Host};
-use crate::talk::tell;
-
-/// What is said before the objections.
-const REFUSED: &str = "the policy is valid, but an apply would be refused here, for your safety";
 
 /// Validates the policy, and holds it against this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
@@ -31,29 +29,30 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
         let nodes = docker::nodes().unwrap_or_default();
         judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));
     }
-    judgement.say_notes();
-    match judgement.refusal(REFUSED).filter(|_| !options.force) {
-        Some(refusal) => Err(refusal.into()),
-        None => {
-            tell(format_args!("{}: valid", config.display()));
-            Ok(Exit::Done)
-        }
+    let refused =
+        Message::new("the policy is valid, but `dockfw apply` would refuse it on this host, for your safety");
+    if options.force {
+        judgement.warn()
+    } else {
+        judgement.refuse(refused)?
     }
+    result(format_args!("{}: valid", config.display()));
+    Ok(Exit::Done)
 }
 
-/// That the engine can't go on, where it can't. What can't be read, for want of privileges, is passed over.
-fn engine_note(policy: &Policy) -> Option<String> {
+/// That the engine does not work here any more, if so. What can't be read without privileges is left out.
+fn engine_note(policy: &Policy) -> Option<Message> {
     if !capabilities::has_net_admin() {
         return None;
     }
     let untold = |error: EngineError| {
-        Some(format!("can't tell whether the engine can go on here: {}", error.in_full()))
+        Some(format!("unknown whether the engine works on this host: {}", error.in_full()))
     };
-    engines::why_not_for_this_host(policy.engine.backend).unwrap_or_else(untold)
+    engines::why_not_for_this_host(policy.engine.backend).unwrap_or_else(untold).map(Message::new)
 }
 
-/// What else on this host bears on the policy. What can't be read, for want of privileges, is passed over.
-fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<String>> {
+/// What else on this host bears on the policy. What can't be read without privileges is left out.
+fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<Message>> {
     let Gathered { facts, .. } = gather().context("can't read the host's interfaces")?;
     let names = facts.links.iter().map(|link| &link.name);
     let reverse_path =

@@ -3,7 +3,7 @@
 use crate::cli::{Completions, Shell};
 use crate::exit::Exit;
 use crate::manual;
-use crate::talk::write;
+use crate::output::write;
 
 /// The name under which shells know the program.
 const PROGRAM: &str = "dockfw";

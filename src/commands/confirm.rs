@@ -5,8 +5,9 @@ use dockfw_policy::engine::EngineError;
 
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
+use crate::message::Message;
+use crate::output::result;
 use crate::records::{RolledBack, Store};
-use crate::talk::tell;
 use crate::trial::{self, Outcome};
 
 /// Keeps the policy that is on trial.
@@ -20,19 +21,22 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         (Some(pending), _) => trial::confirm(&store, &pending.policy.id)?,
         (None, Some(RolledBack { why, .. })) => Some(Outcome::RolledBack(why.clone())),
         (None, None) if state.confirmed.is_some() => {
-            tell("nothing is on trial: the last policy is confirmed already");
+            result("nothing is on trial: the last policy is confirmed already");
             return Ok(Exit::Done);
         }
-        (None, None) => bail!("nothing is on trial, and no policy was ever applied"),
+        (None, None) => bail!("nothing is on trial, and no policy is recorded"),
     };
     match outcome {
         Some(Outcome::Confirmed) => {
-            tell("confirmed");
+            result("confirmed");
             Ok(Exit::Done)
         }
         Some(Outcome::RolledBack(why)) => {
-            Err(Stop::new(Exit::NotInForce, format!("too late; the policy was rolled back: {why}")).into())
+            let message = Message::new(format!("too late: the policy was rolled back: {why}"));
+            Err(Stop::new(Exit::NotInForce, message.help("to put it in force again: dockfw apply")).into())
         }
-        Some(Outcome::Replaced) | None => bail!("another dockfw was faster; look again: dockfw status"),
+        Some(Outcome::Replaced) | None => {
+            bail!("another dockfw changed the records meanwhile; see `dockfw status`")
+        }
     }
 }

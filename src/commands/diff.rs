@@ -12,8 +12,8 @@ use crate::cli::Diff;
 use crate::engines::{self, Chosen, Compared};
 use crate::exit::Exit;
 use crate::host::capabilities;
+use crate::output::result;
 use crate::takeover::Takeover;
-use crate::talk::tell;
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     let differs = !compared.is_same();
     let Compared { differences, unfit } = compared;
     let report = Report { engine, differs, differences, unfit };
-    tell(if options.json { serde_json::to_string_pretty(&report)? } else { text(&report) });
+    result(if options.json { serde_json::to_string_pretty(&report)? } else { text(&report) });
     Ok(if report.differs { Exit::NotInForce } else { Exit::Done })
 }
 

@@ -3,11 +3,11 @@
 
 use dockfw_policy::difference::{Difference, DifferenceKind, Elements};
 
-use crate::talk;
+use crate::output;
 
 /// Differences as they are written to stdout: in colour where that is a terminal.
 pub(super) fn text(differences: &[Difference]) -> String {
-    let colour = talk::stdout_has_colours();
+    let colour = output::stdout_has_colours();
     let lines = differences.iter().flat_map(lines);
     let shown = lines.map(|line| if colour { coloured(&line) } else { line });
     shown.collect::<Vec<_>>().join("\n")

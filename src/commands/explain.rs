@@ -21,7 +21,8 @@ use crate::explain::{
 use crate::exposure::Rules;
 use crate::host::routes::{self, Route};
 use crate::host::{capabilities, others};
-use crate::talk::{say, tell};
+use crate::message::Message;
+use crate::output::{note, result};
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -50,11 +51,11 @@ pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     };
     let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
     let explanation = explain(rules, &facts, &Live, &question)
-        .map_err(|unclear| Stop::new(Exit::Usage, unclear.to_string()))?;
+        .map_err(|unclear| Stop::new(Exit::Usage, unclear.message()))?;
     let report = Report { engine, in_force, unknown, explanation };
     say_limits(&report);
     if options.json {
-        tell(serde_json::to_string_pretty(&report)?);
+        result(serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
@@ -97,37 +98,38 @@ impl Asks for Live {
 fn say_limits(report: &Report) {
     match report.in_force {
         Some(true) => {}
-        Some(false) => {
-            say("note: the policy file is not what is in force; `dockfw diff` shows how they differ")
-        }
-        None => say("note: without root's rights it can't be told whether this policy is in force"),
+        Some(false) => note(
+            Message::new("the policy of the file is not what is in force")
+                .help("to see the differences: dockfw diff"),
+        ),
+        None => note("unknown whether this policy is in force: that needs root's rights"),
     }
-    report.unknown.iter().for_each(|unknown| say(format_args!("note: it can't be told {unknown}")));
+    report.unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
 }
 
 fn print(report: &Report) {
     let Explanation { packet, target, hooks, ways, others, verdict, is_certain } = &report.explanation;
     let Asked { from, to, port, incoming, outgoing, .. } = packet;
-    tell(format_args!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref())));
-    tell(format_args!("there: {}", there(target)));
+    result(format_args!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref())));
+    result(format_args!("there: {}", there(target)));
     if let [only] = ways.as_slice() {
         say_way(only);
     }
-    tell("");
+    result("");
     hooks.iter().for_each(print_hook);
     others.iter().for_each(print_objection);
-    tell(format_args!("verdict    {}{}", name(*verdict), if *is_certain { "" } else { "?" }));
+    result(format_args!("verdict    {}{}", name(*verdict), if *is_certain { "" } else { "?" }));
     if ways.len() > 1 {
-        tell(format_args!("\nit can't be told which of these becomes of it:"));
-        ways.iter().for_each(|way| tell(format_args!("  {}  {}", name(way.verdict), led(way))));
+        result("\nunknown which of these happens:");
+        ways.iter().for_each(|way| result(format_args!("  {}  {}", name(way.verdict), led(way))));
     }
 }
 
 fn say_way(way: &Way) {
     match way.to {
-        Some(to) => tell(format_args!("led to {to} by: {}", by(way))),
+        Some(to) => result(format_args!("led to {to} by: {}", by(way))),
         None if way.is_tracked => {}
-        None => tell(format_args!("taken out of connection tracking by: {}", by(way))),
+        None => result(format_args!("taken out of connection tracking by: {}", by(way))),
     }
 }
 
@@ -186,19 +188,19 @@ fn print_hook(decided: &HookVerdict) {
     };
     let verdict = name(decided.verdict);
     let Some(rule) = &decided.rule else {
-        tell(format_args!("{hook:<10} {verdict}  no rule has anything against it"));
+        result(format_args!("{hook:<10} {verdict}  no rule has anything against it"));
         return;
     };
     let place = rule.origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
-    tell(format_args!("{hook:<10} {verdict}  {}{place}", rule.origin.what));
+    result(format_args!("{hook:<10} {verdict}  {}{place}", rule.origin.what));
     let reasons =
         if rule.because.is_empty() { "no rule before it decided".into() } else { rule.because.join("; ") };
-    tell(format_args!("{:<16} because {reasons}", ""));
+    result(format_args!("{:<16} because {reasons}", ""));
 }
 
 fn print_objection(objection: &Objection) {
     let verdict = if objection.is_certain { "drop" } else { "drop?" };
-    tell(format_args!("{:<10} {verdict}  {} [{}]", "others", objection.why, objection.source));
+    result(format_args!("{:<10} {verdict}  {} [{}]", "others", objection.why, objection.source));
 }
 
 fn name(verdict: Verdict) -> &'static str {

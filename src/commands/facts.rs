@@ -1,4 +1,4 @@
-//! What this host is and runs, and what of it can't be told.
+//! What this host is and runs, and what of it is unknown.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::host::others::{self, Others};
 use crate::host::{links, listeners, processes};
 
 /// What only Docker knows.
-const LOST: &str = "which containers are on macvlan or ipvlan networks, and names";
+const LOST: &str = "which containers are on macvlan or ipvlan networks, and their names";
 
 /// Facts, and in words what could not be read.
 #[derive(Debug, Default)]
@@ -23,18 +23,18 @@ pub(super) fn gather() -> io::Result<Gathered> {
     gathered.facts.links = links::read()?;
     match listeners::read() {
         Ok(listeners) => gathered.facts.listeners = listeners,
-        Err(error) => gathered.unknown.push(format!("which sockets wait for others: {error}")),
+        Err(error) => gathered.unknown.push(format!("which processes listen: {error}")),
     }
     gathered.facts.others = others::read();
     gathered.unknown.extend(unknown_of(&gathered.facts.others));
     match docker::presence() {
         Presence::Answers => gathered.ask_docker(),
         Presence::Absent if processes::is_any_in_a_container() => {
-            gathered.unknown.push(format!("{LOST}: Docker is stopped, and containers live on"));
+            gathered.unknown.push(format!("{LOST}: Docker is stopped, but containers are running"));
         }
         Presence::Absent => {}
         Presence::Unreadable(reason) => {
-            gathered.unknown.push(format!("{LOST}: Docker can't be asked: {reason}"));
+            gathered.unknown.push(format!("{LOST}: Docker does not answer: {reason}"));
         }
     }
     Ok(gathered)
@@ -42,9 +42,9 @@ pub(super) fn gather() -> io::Result<Gathered> {
 
 /// What of the rules of others is not known, in words.
 fn unknown_of(others: &Others) -> Vec<String> {
-    let unreadable = others.unreadable.iter().map(|why| format!("where rules of others lead packets: {why}"));
+    let unreadable = others.unreadable.iter().map(|why| format!("what other rules do to packets: {why}"));
     let unseen = others.unseen.iter().map(|chain| {
-        format!("what {chain} does to packets: they meet it before or behind the hooks of IP, where dockfw does not look")
+        format!("what {chain} does to packets: dockfw does not read chains outside of the IP hooks")
     });
     unreadable.chain(unseen).collect()
 }
@@ -52,18 +52,18 @@ fn unknown_of(others: &Others) -> Vec<String> {
 impl Gathered {
     fn ask_docker(&mut self) {
         let containers = docker::containers();
-        self.facts.containers = self.or_unknown(containers, "containers and the ports that they publish");
+        self.facts.containers = self.or_unknown(containers, "containers and their published ports");
         let networks = docker::networks();
-        self.facts.networks = self.or_unknown(networks, "networks of Docker");
+        self.facts.networks = self.or_unknown(networks, "Docker's networks");
         self.facts.published = docker::published_by(&self.facts.containers);
         self.facts.docker = docker::behaviour();
-        let meshed = self.or_unknown(meshed(), "ports of Swarm's mesh");
+        let meshed = self.or_unknown(meshed(), "published ports of Swarm services");
         self.facts.published.extend(meshed);
     }
 
     fn or_unknown<T: Default>(&mut self, answer: Option<T>, what: &str) -> T {
         answer.unwrap_or_else(|| {
-            self.unknown.push(format!("{what}: Docker does not say"));
+            self.unknown.push(format!("{what}: Docker did not answer"));
             T::default()
         })
     }
@@ -87,7 +87,7 @@ mod tests {
         let unseen = ["chain early of table netdev guard".to_owned()].into();
         let said = unknown_of(&Others { unreadable, unseen, ..Others::default() });
         assert_eq!(said.len(), 2);
-        assert_eq!(said.first().unwrap(), "where rules of others lead packets: no rights");
+        assert_eq!(said.first().unwrap(), "what other rules do to packets: no rights");
         assert!(
             said.last().unwrap().starts_with("what chain early of table netdev guard does to packets"),
             "{said:?}"

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use dockfw_compat::old;
 use dockfw_policy::{Files, Loaded, Strictness, load};
 
@@ -14,7 +14,8 @@ use crate::cli::Import;
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
 use crate::import::{self, Imported, Input, MAX_SIZE, Options, Written};
-use crate::talk::{say, show, tell, write};
+use crate::message::Message;
+use crate::output::{self, diagnostics, note, result, write};
 
 /// The name of the policy file.
 const POLICY: &str = "dockfw.toml";
@@ -25,17 +26,18 @@ pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     let how = Options { lenient: options.lenient, files: options.output.is_some() };
     let imported = import::import(&inputs, how);
     let Imported { written, document, notes } = imported.map_err(|findings| {
-        let hint =
-            if findings.lenience_helps { "; --lenient leaves out lines that can't be read" } else { "" };
-        Stop::new(Exit::Usage, format!("nothing was imported{hint}\n{}", findings.to_string().trim_end()))
+        findings.messages().for_each(output::error);
+        let message = Message::new("nothing was imported");
+        let help = findings.lenience_helps.then_some("to leave out lines that can't be read: --lenient");
+        Stop::new(Exit::Usage, help.into_iter().fold(message, Message::help))
     })?;
     must_load(&written)?;
     match &options.output {
         Some(directory) => write_to(directory, &written)?,
-        None if options.json => tell(serde_json::to_string_pretty(&document)?),
+        None if options.json => result(serde_json::to_string_pretty(&document)?),
         None => write(&written.policy),
     }
-    notes.iter().for_each(|note| say(format_args!("note: {note}")));
+    notes.iter().for_each(note);
     Ok(Exit::Done)
 }
 
@@ -45,10 +47,12 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
 
 fn read_one(path: &Path) -> anyhow::Result<Input> {
     let name = path.display().to_string();
-    let stop = |message: String| Stop::new(Exit::Usage, message);
-    let bytes = Disk.read(path, MAX_SIZE + 1).map_err(|error| stop(format!("can't read {name}: {error}")))?;
+    let stop = |message: Message| Stop::new(Exit::Usage, message);
+    let unreadable = |error| stop(Message::new(format!("can't read {name}: {error}")));
+    let bytes = Disk.read(path, MAX_SIZE + 1).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(stop(format!("{name} has more than {} MiB; split it", MAX_SIZE >> 20)).into());
+        let message = Message::new(format!("{name} has more than {} MiB", MAX_SIZE >> 20));
+        return Err(stop(message.help("split it")).into());
     }
     Ok(Input { name, bytes })
 }
@@ -61,8 +65,8 @@ fn live() -> anyhow::Result<Vec<Input>> {
         rules.map(|(variant, text)| Input { name: format!("iptables-{variant}-save"), bytes: text.into() });
     let rules: Vec<_> = rules.collect();
     if rules.is_empty() {
-        let message =
-            "no rule of this host asks a set: the old layout is not in force here; name its files instead";
+        let message = Message::new("the old layout is not in force here: no rule of this host uses a set")
+            .help("import its files instead: dockfw import FILE...");
         return Err(Stop::new(Exit::Failed, message).into());
     }
     let sets = (!sets.trim().is_empty()).then(|| Input { name: "ipset save".into(), bytes: sets.into() });
@@ -92,12 +96,10 @@ fn must_load(written: &Written) -> anyhow::Result<()> {
     match load(Path::new(POLICY), &files, Strictness::Strict) {
         Ok(Loaded { warnings, .. }) if warnings.is_empty() => Ok(()),
         Ok(Loaded { warnings, .. }) => {
-            show(warnings.render(false));
+            diagnostics(warnings.render(false));
             Ok(())
         }
-        Err(rejected) => {
-            Err(anyhow!("the policy that was to be written is wrong; nothing was written\n{rejected}"))
-        }
+        Err(rejected) => Err(anyhow!("the imported policy is not valid; nothing was written\n{rejected}")),
     }
 }
 
@@ -108,16 +110,15 @@ fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
     for (name, _) in &files {
         let path = directory.join(name);
         if path.symlink_metadata().is_ok() {
-            bail!(
-                "{} is there already; nothing was written: move it away, or name another directory",
-                path.display()
-            );
+            let message = Message::new(format!("{} exists already; nothing was written", path.display()))
+                .help("move it away, or use another directory");
+            return Err(Stop::new(Exit::Failed, message).into());
         }
     }
     for (name, text) in &files {
         let path = directory.join(name);
         write_new(&path, text).with_context(|| format!("can't write {}", path.display()))?;
-        say(format_args!("wrote {}", path.display()));
+        note(format_args!("wrote {}", path.display()));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::host::conntrack::{self, Ends};
 use crate::host::links::Link;
 use crate::host::routes;
 use crate::host::session::{self, Origin, Session};
+use crate::message::Message;
 use crate::safety::lockout::{Arrival, objection, shuts_everyone_out};
 
 /// Adds to a judgement what speaks against the policy because of where its operator is.
@@ -23,15 +24,18 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
     let found = match session::origin() {
         Origin::Live(session) => would_drop(&session),
         // The operator may be there again, or elsewhere: what is not known is refused.
-        Origin::Gone(session) => would_drop(&session).map(|objection| {
-            format!(
-                "SSH_CONNECTION names a connection that is gone; if you are where it says, {objection}\n  if you are not, \
-                 unset SSH_CONNECTION"
-            )
+        Origin::Gone(session) => would_drop(&session).map(|message| {
+            let what = format!(
+                "SSH_CONNECTION names a connection that is gone; if you are still there, {}",
+                message.what()
+            );
+            message.with_what(what).help("or, if you are somewhere else: unset SSH_CONNECTION")
         }),
         Origin::None => None,
         Origin::Unknown(reason) => {
-            judgement.notes.push(format!("you may shut yourself out: {reason}"));
+            judgement
+                .notes
+                .push(Message::new(format!("dockfw can't check whether you could connect again: {reason}")));
             None
         }
     };

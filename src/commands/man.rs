@@ -8,7 +8,8 @@ use anyhow::Context;
 use crate::cli::Man;
 use crate::exit::{Exit, Stop};
 use crate::manual::{self, Page};
-use crate::talk::write;
+use crate::message::Message;
+use crate::output::write;
 
 /// Writes a page of the manual to stdout, or all of them into a directory.
 pub(crate) fn run(options: &Man) -> anyhow::Result<Exit> {
@@ -23,7 +24,10 @@ pub(crate) fn run(options: &Man) -> anyhow::Result<Exit> {
 fn find<'a>(pages: &'a [Page], asked: &str) -> Result<&'a Page, Stop> {
     manual::find(pages, asked).ok_or_else(|| {
         let names: Vec<_> = pages.iter().map(Page::name).collect();
-        Stop::new(Exit::Usage, format!("there is no page {asked:?}; there are {}", names.join(", ")))
+        Stop::new(
+            Exit::Usage,
+            Message::new(format!("no manual page {asked:?}; there are: {}", names.join(", "))),
+        )
     })
 }
 

@@ -34,10 +34,11 @@ use crate::files::Disk;
 use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
 use crate::host::{docker, links, others};
+use crate::message::Message;
 use crate::records::{Recorder, Sources};
 use crate::safety::interfaces;
 use crate::safety::usage::Usage;
-use crate::{safety, talk};
+use crate::{output, safety};
 
 /// Reads and validates the policy.
 fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Policy> {
@@ -57,27 +58,23 @@ fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::
             show_warnings(&warnings);
             Ok(policy)
         }
-        Err(rejected) => Err(Stop::new(
-            Exit::Usage,
-            format!(
-                "the policy is wrong; nothing was changed\n{}",
-                rejected.errors.render(talk::stderr_has_colours())
-            ),
-        )
-        .into()),
+        Err(rejected) => {
+            output::diagnostics(rejected.errors.render(output::stderr_has_colours()));
+            Err(Stop::new(Exit::Usage, Message::new("the policy is not valid")).into())
+        }
     }
 }
 
 fn show_warnings(warnings: &Report) {
     if !warnings.is_empty() {
-        talk::show(warnings.render(talk::stderr_has_colours()));
+        output::diagnostics(warnings.render(output::stderr_has_colours()));
     }
 }
 
 /// What speaks against the policy on this host, and what is worth saying of it.
 struct Judgement {
-    objections: Vec<String>,
-    notes: Vec<String>,
+    objections: Vec<Message>,
+    notes: Vec<Message>,
 }
 
 /// Whether a policy is put in force for the first time.
@@ -130,24 +127,16 @@ fn held_ports(links: &[Link], networks: Vec<Network>, published: Vec<Published>)
 }
 
 impl Judgement {
-    /// Says the notes on stderr.
-    fn say_notes(&self) {
-        for note in &self.notes {
-            talk::say(format_args!("note: {note}"));
-        }
+    /// Tells it, with the objections as warnings: nothing is refused.
+    fn warn(&self) {
+        self.notes.iter().for_each(output::note);
+        self.objections.iter().for_each(output::warning);
     }
 
-    /// Says all of it on stderr, for where nothing is refused.
-    fn say_all(&self) {
-        for objection in &self.objections {
-            talk::say(format_args!("note: {objection}"));
-        }
-        self.say_notes();
-    }
-
-    /// The refusal that the objections make, if there are any, behind these words.
-    fn refusal(&self, words: &str) -> Option<Stop> {
-        let list = self.objections.iter().map(|objection| format!("\n  {objection}")).collect::<String>();
-        (!self.objections.is_empty()).then(|| Stop::new(Exit::Unsafe, format!("{words}:{list}")))
+    /// Tells it. Objections are errors, and end in this conclusion.
+    fn refuse(&self, conclusion: Message) -> Result<(), Stop> {
+        self.notes.iter().for_each(output::note);
+        self.objections.iter().for_each(output::error);
+        if self.objections.is_empty() { Ok(()) } else { Err(Stop::new(Exit::Unsafe, conclusion)) }
     }
 }

@@ -9,7 +9,7 @@ use crate::engines::facts::{Program, Survey};
 use crate::engines::{IPTABLES, NFTABLES, survey};
 use crate::exit::Exit;
 use crate::host::{docker, firewalls};
-use crate::talk::tell;
+use crate::output::result;
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
     };
     let report = Report { engine, reason, facts: &facts, docker, firewalls: firewalls::running() };
     if options.json {
-        tell(serde_json::to_string_pretty(&report)?);
+        result(serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
@@ -62,19 +62,19 @@ fn print(report: &Report<'_>) {
     print_requirements(IPTABLES, &facts.iptables);
     match &facts.program {
         Some(Program { version, variant }) => {
-            tell(format_args!("iptables: {version}, {variant} [iptables --version]"))
+            result(format_args!("iptables: {version}, {variant} [iptables --version]"))
         }
-        None => tell(format_args!("iptables: none that says its version [iptables --version]")),
+        None => result(format_args!("iptables: none that says its version [iptables --version]")),
     }
     print_docker(&report.docker);
     let in_force = if facts.unknown.is_empty() { "nothing" } else { "not known" };
-    tell(format_args!("in force: {} [the kernel]", facts.in_force.unwrap_or(in_force)));
-    facts.unknown.iter().for_each(|what| tell(format_args!("can't be told: {what}")));
+    result(format_args!("in force: {} [the kernel]", facts.in_force.unwrap_or(in_force)));
+    facts.unknown.iter().for_each(|what| result(format_args!("unknown: {what}")));
     let firewalls = if report.firewalls.is_empty() { "none".into() } else { report.firewalls.join(", ") };
-    tell(format_args!("other firewalls running: {firewalls} [systemctl is-active]"));
+    result(format_args!("other firewalls running: {firewalls} [systemctl is-active]"));
     match report.engine {
-        Some(engine) => tell(format_args!("engine: {engine}, for {}", report.reason)),
-        None => tell(format_args!("engine: none. Missing: {}", report.reason)),
+        Some(engine) => result(format_args!("engine: {engine}, for {}", report.reason)),
+        None => result(format_args!("engine: none. Missing: {}", report.reason)),
     }
 }
 
@@ -84,11 +84,11 @@ fn print_docker(docker: &Docker) {
         Some(chains) if chains.is_empty() => "in neither variant of iptables".into(),
         Some(chains) => format!("in iptables-{}", chains.join(" and iptables-")),
     };
-    tell(format_args!("Docker's chains: {chains} [iptables-save, ip6tables-save]"));
+    result(format_args!("Docker's chains: {chains} [iptables-save, ip6tables-save]"));
     let tables = if docker.tables.is_empty() { "none".into() } else { docker.tables.join(", ") };
-    tell(format_args!("Docker's tables in nf_tables: {tables} [the kernel]"));
+    result(format_args!("Docker's tables in nf_tables: {tables} [the kernel]"));
     let backend = docker.backend.as_deref().unwrap_or("not said");
-    tell(format_args!("Docker's firewall backend: {backend} [Docker's socket, /info]"));
+    result(format_args!("Docker's firewall backend: {backend} [Docker's socket, /info]"));
 }
 
 fn print_requirements(engine: &str, requirements: &[Requirement]) {
@@ -98,6 +98,6 @@ fn print_requirements(engine: &str, requirements: &[Requirement]) {
             (Some(reason), true) => format!("no, not needed ({reason})"),
             (Some(reason), false) => format!("NO: {reason}"),
         };
-        tell(format_args!("{engine}: {what}: {found} [{source}]"));
+        result(format_args!("{engine}: {what}: {found} [{source}]"));
     }
 }

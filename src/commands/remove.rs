@@ -5,8 +5,8 @@ use dockfw_policy::engine::EngineError;
 
 use crate::exit::Exit;
 use crate::host::capabilities;
+use crate::output::result;
 use crate::records::Store;
-use crate::talk::tell;
 use crate::{engines, lock, takeover};
 
 /// Takes everything of dockfw out of the kernel, whichever engine put it there, and forgets its records.
@@ -18,13 +18,13 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let store = Store::of_host();
     let is_back = takeover::put_back(&store, &lock)?;
     let was_there = engines::remove(&lock)?;
-    store.remove().context("dockfw filters nothing any more, but its records are still there")?;
+    store.remove().context("dockfw filters nothing any more, but its records could not be deleted")?;
     drop(lock);
     let said =
         if was_there { "removed: dockfw filters nothing any more" } else { "nothing of dockfw was there" };
-    tell(said);
+    result(said);
     if is_back {
-        tell("the old rules, which dockfw had taken over from, are in force again");
+        result("the old rules, which dockfw had taken over from, are in force again");
     }
     Ok(Exit::Done)
 }

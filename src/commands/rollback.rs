@@ -7,8 +7,8 @@ use crate::enact::{self, TakenBack};
 use crate::exit::Exit;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
+use crate::output::result;
 use crate::records::{State, Store, unix_seconds, wall_time};
-use crate::talk::tell;
 
 /// Why a policy is taken back, in the records.
 const WHY: &str = "dockfw rollback";
@@ -25,7 +25,11 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         (Some(_), _) => enact::take_back(&store, state, WHY, &lock)?,
         // To go back once more would lose the policy in force, which no other record leads to.
         (None, Some(rolled_back)) if state.previous.is_some() => {
-            tell(format_args!("rolled back already, at {}: {}", wall_time(rolled_back.at), rolled_back.why));
+            result(format_args!(
+                "rolled back already, at {}: {}",
+                wall_time(rolled_back.at),
+                rolled_back.why
+            ));
             return Ok(Exit::Done);
         }
         (None, _) => step_back(&store, state, &lock)?,
@@ -33,9 +37,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     match state.confirmed {
         Some(policy) => {
             let applied = wall_time(policy.applied_at);
-            tell(format_args!("rolled back: the policy of {applied} is in force again ({})", policy.engine));
+            result(format_args!(
+                "rolled back: the policy of {applied} is in force again ({})",
+                policy.engine
+            ));
         }
-        None => tell("rolled back: dockfw filters nothing, as before"),
+        None => result("rolled back: dockfw filters nothing, as before"),
     }
     left.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }

@@ -12,7 +12,7 @@ use super::load;
 use crate::cli::{Format, Show};
 use crate::engines::{self, IPTABLES};
 use crate::exit::Exit;
-use crate::talk::write;
+use crate::output::write;
 
 /// Prints the compiled policy.
 pub(crate) fn run(config: &Path, options: &Show) -> anyhow::Result<Exit> {

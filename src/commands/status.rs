@@ -19,9 +19,10 @@ use crate::engines::{self, IPTABLES, fit_to_host};
 use crate::exit::{Exit, Stop};
 use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
 use crate::host::capabilities;
+use crate::message::Message;
+use crate::output::{stdout_is_terminal, warning, write};
 use crate::records::{Now, Sources, Store, Summary};
 use crate::safety;
-use crate::talk::{say, stdout_is_terminal, write};
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -56,7 +57,7 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     }
     if options.watch {
         if !stdout_is_terminal() {
-            return Err(Stop::new(Exit::Usage, "--watch needs a terminal to write to").into());
+            return Err(Stop::new(Exit::Usage, Message::new("--watch needs a terminal to write to")).into());
         }
         return watch::run(|| report(&policy, &sources, options.verify), options.strict);
     }
@@ -82,7 +83,7 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
     let mut report = read_live(policy, verify)?;
     let false_bridges = safety::interfaces::false_bridges(policy, &facts.links);
     report.in_force &= false_bridges.is_empty();
-    report.differences.extend(false_bridges);
+    report.differences.extend(false_bridges.iter().map(|one| one.what().to_owned()));
     let (exposed, open_questions) = exposed_by(report.engine, policy, &facts);
     report.exposed = exposed;
     report.uncovered = uncovered(policy, &facts);
@@ -136,7 +137,7 @@ fn remember(report: &mut Report, sources: &Sources) {
                 engine.and_then(|engine| state.in_force_since(engine, sealed.digest(), now.booted()));
             report.records = Summary::of(&state, &now);
         }
-        Err(error) => say(format_args!("{error:#}")),
+        Err(error) => warning(format_args!("{error:#}")),
     }
 }
 

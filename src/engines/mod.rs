@@ -13,8 +13,9 @@ use dockfw_policy::ruleset::Ruleset;
 
 use crate::host::{docker, helpers};
 use crate::lock::Lock;
+use crate::message::Message;
 use crate::nftables::{Nftables, foreign};
-use crate::talk::say;
+use crate::output::{note, warning};
 use facts::Survey;
 
 /// The native engine's name.
@@ -94,9 +95,10 @@ impl Chosen {
             return Ok(chosen);
         }
         let (name, missing) = (chosen.engine.name(), missing.join("; "));
-        say(format_args!(
-            "the {name} engine, which had the policy in force, can't be used any more: {missing}"
-        ));
+        warning(
+            Message::new(format!("the {name} engine no longer works on this host: {missing}"))
+                .meaning("the policy was in force by it; dockfw chooses another engine"),
+        );
         Ok(Self::of(by_name(decided()?, false)))
     }
 
@@ -153,7 +155,7 @@ impl Chosen {
         let [engine, other] = [self.engine.name(), self.other.name()];
         self.other.remove().map_err(|error| not_removed(engine, other, error))?;
         if self.left == Presence::Rules {
-            say(format_args!("moved from the {other} engine to {engine}"));
+            note(format_args!("moved from the {other} engine to {engine}"));
         }
         Ok(self.foreign())
     }
@@ -161,7 +163,7 @@ impl Chosen {
 
 fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
     let doing = format!(
-        "the policy is in force by {engine}, but not all of {other} could be taken out; dockfw boot tries again"
+        "the policy is in force by {engine}, but rules of {other} could not be removed, and filter packets too; dockfw boot tries again"
     );
     error.after_the_fact(doing)
 }
@@ -311,11 +313,12 @@ fn presence(engine: &dyn Engine) -> Result<Presence, EngineError> {
 /// decide, which shuts more out, and lets nothing more in.
 fn presence_beside(engine: &dyn Engine) -> Presence {
     presence(engine).unwrap_or_else(|error| {
-        say(format_args!(
-            "can't tell whether rules of the {} engine are on this host, which would decide too: {}",
+        let what = format!(
+            "unknown whether rules of the {} engine are on this host: {}",
             engine.name(),
             error.in_full()
-        ));
+        );
+        warning(Message::new(what).meaning("if they are, they filter packets too"));
         Presence::Nothing
     })
 }

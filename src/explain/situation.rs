@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::{Asks, Question};
 use crate::host::links::Link;
 use crate::host::routes::AddressType;
+use crate::message::Message;
 
 /// Who sends to whom, and how the packet comes to the host.
 #[derive(Clone, Debug)]
@@ -23,11 +24,10 @@ pub(crate) struct Situation {
     pub(crate) onward: Option<Link>,
 }
 
-/// Why it can't be told what is meant.
-#[derive(Debug, thiserror::Error)]
+/// Why it is unknown what is meant.
+#[derive(Debug)]
 pub(crate) enum Unclear {
     /// There is no such interface.
-    #[error("this host has no interface `{name}`; it has {}", known.join(", "))]
     NoInterface {
         /// The name.
         name: String,
@@ -35,9 +35,6 @@ pub(crate) enum Unclear {
         known: Vec<String>,
     },
     /// An interface that no packet is seen to come in by.
-    #[error(
-        "`{name}` is a port of `{controller}`, which is the interface that rules see; write --in {controller}"
-    )]
     Port {
         /// The interface.
         name: String,
@@ -45,21 +42,14 @@ pub(crate) enum Unclear {
         controller: String,
     },
     /// A link-local address without its link.
-    #[error("{0} is link-local: say by which interface it comes in, with --in")]
     LinkLocal(IpAddr),
     /// No way to the sender.
-    #[error("this host has no way to {0}; say by which interface it comes in, with --in")]
     NoWayTo(IpAddr),
     /// No address of the host's towards the sender.
-    #[error("this host has no address towards {0}; say which address is dialled, with --to")]
     NoAddress(IpAddr),
     /// No way on.
-    #[error("this host has no way to {0}: it answers that there is none, whatever the policy says")]
     NoWayOn(IpAddr),
     /// A container whose packets the host never sees.
-    #[error(
-        "{container} has the address {address} on the {driver} network {network}: what is sent there never meets the host's rules"
-    )]
     Beside {
         /// The container.
         container: String,
@@ -71,13 +61,48 @@ pub(crate) enum Unclear {
         network: String,
     },
     /// Addresses of both families.
-    #[error("a packet from {from} to {to} can't be: one is an IPv4 address, the other an IPv6 address")]
     Families {
         /// The sender.
         from: IpAddr,
         /// The address that is dialled.
         to: IpAddr,
     },
+}
+
+impl Unclear {
+    /// What the operator is told.
+    pub(crate) fn message(&self) -> Message {
+        match self {
+            Self::NoInterface { name, known } => {
+                Message::new(format!("this host has no interface `{name}`; it has: {}", known.join(", ")))
+            }
+            Self::Port { name, controller } => Message::new(format!(
+                "`{name}` is a port of `{controller}`, and rules see `{controller}` alone"
+            ))
+            .help(format!("use: --in {controller}")),
+            Self::LinkLocal(from) => {
+                Message::new(format!("{from} is link-local, so the incoming interface is unknown"))
+                    .help("name the interface: --in INTERFACE")
+            }
+            Self::NoWayTo(from) => {
+                Message::new(format!("no route to {from}, so the incoming interface is unknown"))
+                    .help("name the interface: --in INTERFACE")
+            }
+            Self::NoAddress(from) => Message::new(format!(
+                "this host has no address towards {from}, so the destination is unknown"
+            ))
+            .help("name the destination: --to ADDRESS"),
+            Self::NoWayOn(to) => Message::new(format!("this host has no route to {to}"))
+                .meaning("it answers that the network is unreachable, whatever the policy is"),
+            Self::Beside { container, address, driver, network } => Message::new(format!(
+                "{container} has the address {address} on the {driver} network {network}"
+            ))
+            .meaning("packets to it bypass the host, and so all of its rules"),
+            Self::Families { from, to } => Message::new(format!(
+                "no packet goes from {from} to {to}: one is an IPv4 address, the other an IPv6 address"
+            )),
+        }
+    }
 }
 
 /// Fills in what was not named: the interface by which the host would answer, and its own address there.

@@ -5,6 +5,7 @@ use std::path::Path;
 use dockfw_system::files;
 
 use super::programs::ask;
+use crate::message::Message;
 
 /// Firewalls that drop by default.
 const FIREWALLS: [&str; 2] = ["firewalld", "ufw"];
@@ -25,13 +26,14 @@ pub(crate) fn running() -> Vec<&'static str> {
     FIREWALLS.into_iter().filter(|firewall| is_active(firewall)).collect()
 }
 
-/// What they mean for the policy, in words.
-pub(crate) fn notes() -> Vec<String> {
+/// What they mean for the policy.
+pub(crate) fn notes() -> Vec<Message> {
     let running = running();
     let mut notes: Vec<_> = running
         .iter()
         .map(|firewall| {
-            format!("{firewall} is running: what it drops stays dropped, for trusted sources too")
+            Message::new(format!("{firewall} is running too"))
+                .meaning("what it drops stays dropped, from trusted sources too")
         })
         .collect();
     if running.contains(&"firewalld") {
@@ -42,19 +44,20 @@ pub(crate) fn notes() -> Vec<String> {
 }
 
 /// What its files mean.
-fn of_firewalld(conf: &str, direct: &str) -> Vec<String> {
-    let strict =
-        "firewalld's StrictForwardPorts is on: it rejects published ports that it has no forward-port for";
-    let flushes = "firewalld has direct rules, or uses iptables: when it reloads, it empties all tables of iptables, and \
-                   with them Docker's chains and those of dockfw's iptables engine; run dockfw apply after each reload, \
-                   or give up direct rules for policies of firewalld's";
+fn of_firewalld(conf: &str, direct: &str) -> Vec<Message> {
+    let strict = Message::new("firewalld's StrictForwardPorts is on")
+        .meaning("it rejects published ports for which it has no forward-port");
+    let flushes = Message::new("firewalld has direct rules, or uses iptables")
+        .meaning(
+            "when it reloads, it flushes all tables of iptables: Docker's chains, and those of dockfw's iptables engine",
+        )
+        .help("run `dockfw apply` after each reload; or replace the direct rules with firewalld's policies");
     let is_strict =
         setting(conf, "StrictForwardPorts").is_some_and(|value| ["yes", "true"].contains(&value.as_str()));
     let on_iptables = setting(conf, "FirewallBackend").is_some_and(|value| value == "iptables");
     [is_strict.then_some(strict), (on_iptables || has_rules(direct)).then_some(flushes)]
         .into_iter()
         .flatten()
-        .map(str::to_owned)
         .collect()
 }
 
@@ -85,8 +88,8 @@ mod tests {
     fn what_makes_firewalld_empty_all_tables_is_read() {
         let rule = "<direct>\n  <rule priority=\"0\" table=\"filter\" ipv=\"ipv4\" chain=\"INPUT\">-j DROP</rule>\n</direct>";
         let notes = of_firewalld("", rule);
-        assert!(notes.len() == 1 && notes[0].contains("direct rules"), "{notes:?}");
+        assert!(notes.len() == 1 && notes[0].what().contains("direct rules"), "{notes:?}");
         assert_eq!(of_firewalld("FirewallBackend=iptables\n", "").len(), 1);
-        assert_eq!(of_firewalld("FirewallBackend=nftables\n", "<direct>\n</direct>"), [""; 0]);
+        assert_eq!(of_firewalld("FirewallBackend=nftables\n", "<direct>\n</direct>"), []);
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use dockfw_system::files;
 
 use super::programs::ask;
+use crate::message::Message;
 
 /// A service, and the files that it loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +49,12 @@ pub(crate) fn find() -> Vec<Persistent> {
     loading.filter(|found| is_enabled(found.unit)).collect()
 }
 
-/// What they mean, in words.
-pub(crate) fn notes() -> Vec<String> {
+/// What they mean.
+pub(crate) fn notes() -> Vec<Message> {
     let notes = find().into_iter().map(|Persistent { unit, file }| {
-        format!(
-            "{unit} brings the old rules back at boot, from {file}; to end that: systemctl disable {unit} \
-             (do not stop it: that may empty tables or sets that are in use)"
-        )
+        Message::new(format!("{unit} will load the old rules at the next boot, from {file}")).help(format!(
+            "systemctl disable {unit} (do not stop it: that may flush tables or sets that are in use)"
+        ))
     });
     notes.collect()
 }

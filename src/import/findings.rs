@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use crate::message::Message;
 use crate::text::printable;
 
 /// How many faults are kept, and how many notes; the rest are counted.
@@ -69,9 +70,10 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}\n    {}", self.place, self.what, self.help)
+impl Fault {
+    /// What the operator is told.
+    fn message(&self) -> Message {
+        Message::new(format!("{}: {}", self.place, self.what)).help(&self.help)
     }
 }
 
@@ -123,22 +125,18 @@ impl Findings {
         }
     }
 
+    /// What is wrong, as the operator is told.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message> {
+        let rest =
+            (self.omitted > 0).then(|| Message::new(format!("{} more mistakes are not shown", self.omitted)));
+        self.faults.iter().map(Fault::message).chain(rest)
+    }
+
     /// The notes.
     pub(super) fn into_notes(self) -> Vec<String> {
-        let rest = (self.omitted_notes > 0).then(|| format!("and {} more", self.omitted_notes));
+        let rest =
+            (self.omitted_notes > 0).then(|| format!("{} more notes are not shown", self.omitted_notes));
         self.notes.into_iter().chain(rest).collect()
-    }
-}
-
-impl fmt::Display for Findings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for fault in &self.faults {
-            writeln!(f, "  {fault}")?;
-        }
-        if self.omitted > 0 {
-            writeln!(f, "  and {} more", self.omitted)?;
-        }
-        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ fn done(texts: &[(&str, &str)], lenient: bool) -> Result<Imported, Findings> {
 
 /// The policy, and all notes as one text.
 fn imported(texts: &[(&str, &str)]) -> (Policy, String) {
-    let imported = done(texts, false).unwrap_or_else(|findings| panic!("{findings}"));
+    let imported = done(texts, false).unwrap_or_else(|findings| panic!("{}", words(&findings)));
     (policy(&imported.written.policy), imported.notes.join("\n"))
 }
 
@@ -30,11 +30,15 @@ fn policy(text: &str) -> Policy {
         .unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+fn words(findings: &Findings) -> String {
+    findings.messages().map(|message| format!("{message}\n")).collect()
+}
+
 /// All that is wrong, as one text.
 fn refused(texts: &[(&str, &str)], lenient: bool) -> String {
     match done(texts, lenient) {
         Ok(imported) => panic!("imported: {imported:?}"),
-        Err(findings) => findings.to_string(),
+        Err(findings) => words(&findings),
     }
 }
 

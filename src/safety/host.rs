@@ -9,6 +9,7 @@ use crate::exposure::{Facts, beside_the_host};
 use crate::foreign::{Closing, Hook};
 use crate::host::docker::Driver;
 use crate::host::links::Link;
+use crate::message::Message;
 
 /// What is known of the host.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +24,9 @@ pub(crate) struct Host<'a> {
     pub(crate) reverse_path: &'a BTreeMap<String, u8>,
 }
 
-/// All of it, in words.
-pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<String> {
-    let beside = beside_the_host(host.facts).map(|one| format!("{}: {}", one.what, one.why));
+/// All of it.
+pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
+    let beside = beside_the_host(host.facts).map(|one| Message::new(format!("{}: {}", one.what, one.why)));
     beside
         .chain(on_the_hosts_network(host.facts))
         .chain(at_input(host.facts))
@@ -37,7 +38,7 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<String> {
 }
 
 /// Containers on the host's network are processes of the host.
-fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = String> {
+fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = Message> {
     let own = facts.containers.iter().filter(|container| container.on_host_network);
     own.filter_map(|container| {
         let held = facts.listeners.iter().filter(|listener| {
@@ -47,18 +48,19 @@ fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = String> {
         let ports: BTreeSet<_> = held.map(|listener| (listener.port, listener.transport.name())).collect();
         let ports: Vec<_> = ports.iter().map(|(port, transport)| format!("{port}/{transport}")).collect();
         (!ports.is_empty()).then(|| {
-            format!(
-                "container {} is on the host's network and listens on {}: rules open that as a process of the host, \
-                 not as a published port",
+            Message::new(format!(
+                "container {} is on the host's network and listens on {}",
                 container.name,
                 ports.join(", ")
-            )
+            ))
+            .meaning("it counts as a process of the host, and its ports as ports of the host")
+            .help("to open them, use a rule with `to = \"host\"`")
         })
     })
 }
 
 /// Containers to which packets come by the host's input hook, though they have addresses of their own.
-fn at_input(facts: &Facts) -> impl Iterator<Item = String> {
+fn at_input(facts: &Facts) -> impl Iterator<Item = Message> {
     let pairs = facts
         .containers
         .iter()
@@ -66,10 +68,13 @@ fn at_input(facts: &Facts) -> impl Iterator<Item = String> {
     pairs.filter_map(|(container, (name, address))| {
         let network = facts.networks.iter().find(|network| network.name == *name)?;
         matches!(network.driver, Driver::Beside { is_at_input: true, .. }).then(|| {
-            format!(
-                "container {} at {address} is on {name}, an ipvlan network of mode l3s: packets to it are judged as those to processes \
-                 of the host, and a rule that opens a port of the host opens that port of the container",
+            Message::new(format!(
+                "container {} at {address} is on {name}, an ipvlan network of mode l3s",
                 container.name
+            ))
+            .meaning(
+                "packets to it count as packets to the host: a rule that opens a port of the host opens that port of the \
+                 container too",
             )
         })
     })
@@ -91,66 +96,67 @@ fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a
 }
 
 /// Whoever drops by default closes what the policy opens.
-fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<String> {
+fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
     let Closing { hook, place, chain: name, of_iptables } = chain;
     let how = match &place.rule {
-        Some(rule) => format!("drops what its other rules do not accept ({rule})"),
+        Some(rule) => format!("drops what its other rules do not accept: {rule}"),
         None => "drops by default".into(),
     };
-    let what = format!("chain {name} of {} {how}", place.table);
+    let message = Message::new(format!("chain {name} of {} {how}", place.table));
     match (hook, of_iptables.is_some(), host.docker_uses_nftables) {
         // Docker's own doing, whose rules accept what it publishes.
         (Hook::Forward, true, false) => None,
-        (Hook::Forward, true, true) => Some(format!(
-            "{what}, and Docker, which uses nftables now, has no rules there any more that accept what it publishes: \
-             set the policy to ACCEPT"
-        )),
-        (Hook::Forward, false, _) | (Hook::Postrouting, ..) => Some(format!(
-            "{what}: published ports stay closed that it does not accept, for trusted sources too; accept them there"
-        )),
-        (Hook::Prerouting | Hook::Input, ..) => Some(format!(
-            "{what}: what it does not accept stays closed, for trusted sources too; accept it there as well"
-        )),
+        (Hook::Forward, true, true) => Some(
+            message
+                .meaning("published ports stay closed: Docker uses nftables, and accepts nothing in that chain any more")
+                .help(format!("set the chain's policy to ACCEPT: iptables -P {name} ACCEPT")),
+        ),
+        (Hook::Forward, false, _) | (Hook::Postrouting, ..) => Some(
+            message
+                .meaning("published ports that it does not accept stay closed, to trusted sources too")
+                .help("accept the ports in that chain too"),
+        ),
+        (Hook::Prerouting | Hook::Input, ..) => Some(
+            message
+                .meaning("ports of the host that it does not accept stay closed, to trusted sources too")
+                .help("accept the ports in that chain too"),
+        ),
     }
 }
 
 /// Docker looks after one variant; what it left in the other one still judges packets.
-fn split_brain(variants: &[&str]) -> Option<String> {
+fn split_brain(variants: &[&str]) -> Option<Message> {
     let [_, .., other] = variants else { return None };
-    Some(format!(
-        "Docker's chains are in iptables-{}: it looks after one of them alone, and packets meet both; restart the host, \
-         or take out those that iptables-{other}-save shows if they are the stale ones",
-        variants.join(" and iptables-")
-    ))
+    let message = Message::new(format!("Docker's chains are in iptables-{}", variants.join(" and iptables-")))
+        .meaning("Docker maintains one of them alone, but packets pass both: stale rules drop what Docker lets through")
+        .help(format!("restart the host; or, if the chains in iptables-{other} are the stale ones, delete them"));
+    Some(message)
 }
 
 /// Packets that are not tracked are never part of a known connection, nor of a translated one.
-fn untracked(facts: &Facts) -> Option<String> {
+fn untracked(facts: &Facts) -> Option<Message> {
     let tables: Vec<_> = facts.others.tables.untracking().into_iter().collect();
     (!tables.is_empty()).then(|| {
-        format!(
-            "{} takes packets out of connection tracking (notrack): answers to what this host asks are dropped there, and \
-             rules open nothing, for both need it; trust the sources, or let those packets be tracked",
-            tables.join(", ")
-        )
+        Message::new(format!("{} excludes packets from connection tracking (notrack)", tables.join(", ")))
+            .meaning("such packets are let in from trusted sources alone: rules and answers need connection tracking")
+            .help("remove the `notrack` rules, or add the sources to `trusted`")
     })
 }
 
 /// Interfaces of the outside by which any source address is believed.
-fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<String> {
+fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let unchecked = outside(policy, host.facts).filter(|link| host.reverse_path.get(&link.name) == Some(&0));
     let names: Vec<_> = unchecked.map(|link| link.name.as_str()).collect();
     let first = names.first()?;
-    Some(format!(
-        "rp_filter is off for {}: forged source addresses, trusted ones among them, are taken for what they say; set \
-         net.ipv4.conf.{first}.rp_filter to 1 (2 believes every source that there is any way to)",
-        names.join(", ")
-    ))
+    let message = Message::new(format!("rp_filter is off for {}", names.join(", ")))
+        .meaning("the kernel does not check source addresses there: a packet with the forged address of a trusted source gets in")
+        .help(format!("sysctl -w net.ipv4.conf.{first}.rp_filter=1 (2 checks less: it accepts every source that has a route)"));
+    Some(message)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{docker_host, link, policy};
+    use super::super::tests::{docker_host, link, policy, texts};
     use super::*;
     use crate::foreign::{Tables, iptables};
     use crate::host::docker::{Container, Network};
@@ -169,7 +175,7 @@ mod tests {
         let reverse_path = reverse_path.collect();
         let host =
             Host { facts, docker_uses_nftables: nftables, docker_chains: &[], reverse_path: &reverse_path };
-        notes(&policy("trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg*\"]"), host)
+        texts(notes(&policy("trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg*\"]"), host))
     }
 
     fn usual() -> Facts {
@@ -230,7 +236,7 @@ mod tests {
         };
         let notes = said(&with(&["0.0.0.0", "::"]), false, &[]);
         assert_eq!(notes.len(), 1, "{notes:?}");
-        assert!(notes[0].contains("container exporter") && notes[0].contains("listens on 9100/tcp:"));
+        assert!(notes[0].contains("container exporter") && notes[0].contains("listens on 9100/tcp\n"));
         assert_eq!(said(&with(&["127.0.0.1"]), false, &[]), [""; 0]);
     }
 
@@ -271,7 +277,7 @@ mod tests {
         );
         let forward = ":INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]";
         assert_eq!(of(forward, false), [""; 0]);
-        assert!(of(forward, true)[0].contains("set the policy to ACCEPT"), "{:?}", of(forward, true));
+        assert!(of(forward, true)[0].contains("iptables -P FORWARD ACCEPT"), "{:?}", of(forward, true));
     }
 
     /// As images of Oracle's cloud and CentOS 7 have it.
@@ -283,7 +289,7 @@ mod tests {
         let notes = said(&filter(last), false, &[]);
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(
-            notes[0].contains("drops what its other rules do not accept (-A INPUT -j REJECT"),
+            notes[0].contains("drops what its other rules do not accept: -A INPUT -j REJECT"),
             "{notes:?}"
         );
         for closes in [
@@ -314,7 +320,9 @@ mod tests {
     #[test]
     fn chains_of_dockers_in_both_variants_are_named() {
         assert_eq!([split_brain(&[]), split_brain(&["nft"])], [None, None]);
-        assert!(split_brain(&["nft", "legacy"]).unwrap().contains("in iptables-nft and iptables-legacy:"));
+        assert!(
+            split_brain(&["nft", "legacy"]).unwrap().what().ends_with("in iptables-nft and iptables-legacy")
+        );
     }
 
     #[test]
@@ -324,7 +332,7 @@ mod tests {
             false,
             &[],
         );
-        assert!(notes[0].starts_with("table raw of iptables-legacy takes packets out"), "{notes:?}");
+        assert!(notes[0].starts_with("table raw of iptables-legacy excludes packets"), "{notes:?}");
     }
 
     #[test]
@@ -333,6 +341,6 @@ mod tests {
         facts.links.push(link(8, "wg0", "wireguard"));
         let notes = said(&facts, false, &["eth0", "docker0", "lo", "wg0", "veth1a2b3c4"]);
         assert_eq!(notes.len(), 1, "{notes:?}");
-        assert!(notes[0].contains("off for eth0:") && notes[0].contains("net.ipv4.conf.eth0.rp_filter"));
+        assert!(notes[0].contains("off for eth0\n") && notes[0].contains("net.ipv4.conf.eth0.rp_filter"));
     }
 }

@@ -11,7 +11,7 @@ use dockfw_policy::walk::{
     explain_path,
 };
 
-use super::Objection;
+use crate::message::Message;
 
 /// The operator's connection, and the way that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,19 +27,18 @@ pub(crate) struct Arrival {
 }
 
 /// Why the operator, who is connected so, could not connect again, with the rule to add; nothing where that goes.
-pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Objection> {
+pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Message> {
     let packet = opening(arrival);
     let decisions = explain_path(ruleset, &packet);
     let drop = decisions.last().filter(|decision| decision.verdict == Verdict::Drop)?;
     let client = arrival.client.ip();
     let rule = drop.by.map_or("", |by| by.rule.origin.what.as_str());
-    Some(format!(
-        "you are connected from {client} to port {}/tcp, and could not connect again: it would be dropped \
-         ({rule}, hook {})\n  {}",
+    let message = Message::new(format!(
+        "you are connected from {client} to port {}/tcp, and could not connect again",
         arrival.dialled.port(),
-        drop.hook,
-        advice(drop, arrival)
     ))
+    .meaning(format!("a new connection would be dropped at hook {} ({rule})", drop.hook));
+    Some(with_help(message, drop, arrival))
 }
 
 /// The packet that opens the operator's next connection.
@@ -70,33 +69,30 @@ fn opening(arrival: &Arrival) -> Packet {
     }
 }
 
-fn advice(drop: &Decision<'_>, arrival: &Arrival) -> String {
+fn with_help(message: Message, drop: &Decision<'_>, arrival: &Arrival) -> Message {
     let what = drop.by.map_or("", |by| by.rule.origin.what.as_str());
     let client = arrival.client.ip();
     let allow = |from: &str| {
         format!(
-            "    [[allow]]\n    name  = \"ssh\"\n    from  = [\"{from}\"]\n    ports = [\"{}/tcp\"]\n    to    = \"host\"",
+            "[[allow]]\nname  = \"ssh\"\nfrom  = [\"{from}\"]\nports = [\"{}/tcp\"]\nto    = \"host\"",
             arrival.dialled.port()
         )
     };
     match (drop.hook, what) {
-        (_, "blocked") => format!("take {client} out of `blocked`"),
-        (Hook::Input, "containers to the host") => {
-            format!(
-                "it comes from Docker's network {}; a rule that lets it in:\n{}",
-                arrival.interface.name,
-                allow("containers")
-            )
-        }
-        _ => format!(
-            "a rule that lets it in:\n{}\n  or, for all ports:\n    trusted = [\"{client}\"]",
-            allow(&client.to_string())
-        ),
+        (_, "blocked") => message.help(format!("remove {client} from `blocked`")),
+        (Hook::Input, "containers to the host") => message.help(format!(
+            "your address is in Docker's network {}; add a rule for containers:\n{}",
+            arrival.interface.name,
+            allow("containers")
+        )),
+        _ => message
+            .help(format!("add a rule for this port:\n{}", allow(&client.to_string())))
+            .help(format!("or trust the address, for all ports:\ntrusted = [\"{client}\"]")),
     }
 }
 
 /// Why nobody at all could connect to the host, if so: the policy is likely to be unfinished.
-pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Objection> {
+pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
     let has_inside = !policy.interfaces.inside.is_empty();
     let is_open = policy.allow.iter().any(|rule| match &rule.from {
         Source::Everyone => true,
@@ -105,9 +101,9 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Objection> {
     let filters_all = policy.interfaces.filtered.iter().any(|pattern| pattern.is_any());
     let has_way_in = is_open || !policy.trusted.is_empty() || !policy.interfaces.exempt.is_empty();
     (filters_all && !has_way_in).then(|| {
-        "the policy trusts nobody and opens no port: nobody could connect to this host; name your own address in \
-         `trusted`, or add an [[allow]] rule"
-            .into()
+        Message::new("the policy trusts nobody and opens no port")
+            .meaning("nobody could connect to this host")
+            .help("add your own address to `trusted`, or add an [[allow]] rule")
     })
 }
 
@@ -125,7 +121,7 @@ mod tests {
     }
 
     fn objects(text: &str, client: &str, interface: &str) -> Option<String> {
-        objection(&compile(&policy(text)), &arrival(client, interface))
+        objection(&compile(&policy(text)), &arrival(client, interface)).map(|message| message.to_string())
     }
 
     /// Nobody is let in.
@@ -147,7 +143,7 @@ mod tests {
     fn the_rule_to_add_lets_the_operator_in() {
         for client in [CLIENT, "[2001:db8::7]:50000"] {
             let said = objects("trusted = [\"192.0.2.10\"]", client, "eth0").unwrap();
-            let rule = said.split_once("[[allow]]").unwrap().1.split_once("or, for all").unwrap().0;
+            let rule = said.split_once("[[allow]]").unwrap().1.split_once("\n  help:").unwrap().0;
             assert_eq!(objects(&format!("[[allow]]{rule}"), client, "eth0"), None);
         }
         let said = objects("trusted = [\"192.0.2.10\"]", "172.17.0.2:50000", "docker0").unwrap();
@@ -181,7 +177,7 @@ mod tests {
             let open = format!("[[allow]]\nname = \"ssh\"\nports = [\"{port}/tcp\"]\nto = \"host\"");
             objection(&compile(&policy(&open)), &redirected)
         };
-        assert!(objects(22).unwrap().contains("from 203.0.113.7 to port 2222/tcp"));
+        assert!(objects(22).unwrap().what().contains("from 203.0.113.7 to port 2222/tcp"));
         assert_eq!(objects(2222), None);
     }
 
@@ -189,7 +185,7 @@ mod tests {
     fn a_blocked_operator_is_told_so_whatever_lets_in() {
         let both = "trusted = [\"203.0.113.7\"]\nblocked = [\"203.0.113.0/24\"]";
         let said = objects(both, CLIENT, "eth0").unwrap();
-        assert!(said.contains("take 203.0.113.7 out of `blocked`"), "{said}");
+        assert!(said.contains("remove 203.0.113.7 from `blocked`"), "{said}");
     }
 
     #[test]

@@ -7,10 +7,42 @@ use dockfw_policy::address::AddressRange;
 use dockfw_policy::service::Transport;
 use dockfw_policy::{Files, Strictness, load};
 
-use super::interfaces::{false_bridges, routed_crossings, unnamed, wide_exemptions};
 use super::usage::Usage;
-use super::*;
+use super::{interfaces as by_interfaces, *};
 use crate::host::docker::{Driver, Network};
+
+/// Messages as the operator reads them.
+pub(crate) fn texts(messages: impl IntoIterator<Item = Message>) -> Vec<String> {
+    messages.into_iter().map(|message| message.to_string()).collect()
+}
+
+fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<String> {
+    texts(by_interfaces::false_bridges(policy, links))
+}
+
+fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<String> {
+    texts(by_interfaces::wide_exemptions(policy, links))
+}
+
+fn routed_crossings(policy: &Policy, links: &[Link]) -> Vec<String> {
+    texts(by_interfaces::routed_crossings(policy, links))
+}
+
+fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<String> {
+    texts(by_interfaces::unnamed(policy, links, usage)).pop()
+}
+
+fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<String> {
+    texts(super::notes(policy, links, held))
+}
+
+fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> Option<String> {
+    texts(super::lost_to_containers(policy, published, by)).pop()
+}
+
+fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<String> {
+    texts(super::missing_peers(policy, swarm, nodes)).pop()
+}
 
 /// The one file of a policy.
 struct Text<'a>(&'a str);
@@ -128,7 +160,7 @@ fn an_interface_that_only_bears_a_bridges_name_is_refused() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_parts(
             &found[0],
-            &["br-ex: ", "no bridge", &format!("({shown})"), "[interfaces] docker", "rename"],
+            &["br-ex matches `docker` in [interfaces]", "is not a bridge", &format!("({shown})"), "rename"],
         );
     }
 }
@@ -148,7 +180,10 @@ fn a_bridge_with_a_port_to_the_outside_is_refused() {
             host_with([link(8, "br-lan", "bridge"), port(9, "veth9", "veth", 8), port(10, "eth1", kind, 8)]);
         let found = false_bridges(&by_default(), &links);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_parts(&found[0], &["br-lan: ", "eth1 in it is no container's port", "more narrowly"]);
+        assert_parts(
+            &found[0],
+            &["br-lan matches", "its port eth1 does not lead to a container", "narrower patterns"],
+        );
     }
 }
 
@@ -161,7 +196,7 @@ fn ports_of_another_bridge_do_not_count() {
 #[test]
 fn each_false_bridge_is_named() {
     let found = false_bridges(&by_default(), &host_with([link(8, "br-a", ""), link(9, "br-b", "vlan")]));
-    let names: Vec<_> = found.iter().filter_map(|objection| objection.split(':').next()).collect();
+    let names: Vec<_> = found.iter().filter_map(|objection| objection.split(' ').next()).collect();
     assert_eq!(names, ["br-a", "br-b"]);
 }
 
@@ -175,7 +210,7 @@ fn a_narrower_pattern_settles_a_false_bridge() {
 fn a_foreign_bridge_is_to_be_named() {
     let objection =
         unnamed(&by_default(), &host_with([link(8, "virbr0", "bridge")]), &Usage::default()).unwrap();
-    assert_parts(&objection, &["virbr0: a bridge that does not look like Docker's", "cut off"]);
+    assert_parts(&objection, &["virbr0 is a bridge that does not look like Docker's", "cut off"]);
     assert_parts(&objection, &["inside   = [\"virbr0\"]", "filtered = [\"*\", \"virbr0\"]", "\"67/udp\""]);
 }
 
@@ -188,7 +223,7 @@ fn links_to_guests_and_of_routed_networks_are_to_be_named() {
     let links = host_with([link(8, "eth1", "")]);
     let usage = Usage { routed: [8].into(), ..Usage::default() };
     let objection = unnamed(&by_default(), &links, &usage).unwrap();
-    assert_parts(&objection, &["eth1: this host passes on", "inside   = [\"eth1\"]"]);
+    assert_parts(&objection, &["eth1 is a network that this host routes for", "inside   = [\"eth1\"]"]);
     assert!(!objection.contains("exempt"), "{objection}");
     assert_eq!(unnamed(&interfaces("inside = [\"eth1\"]"), &links, &usage), None);
     assert_eq!(unnamed(&by_default(), &links, &Usage::default()), None);
@@ -200,7 +235,7 @@ fn tunnels_are_to_be_named() {
     for kind in ["wireguard", "tun", "vxlan", "ipip", "gre", "sit", "ppp"] {
         let objection =
             unnamed(&by_default(), &host_with([link(8, "vpn", kind)]), &Usage::default()).unwrap();
-        assert_parts(&objection, &["vpn: a tunnel or VPN", "exempt   = [\"vpn\"]"]);
+        assert_parts(&objection, &["vpn is a tunnel or VPN", "exempt   = [\"vpn\"]"]);
     }
 }
 
@@ -208,7 +243,10 @@ fn tunnels_are_to_be_named() {
 fn all_unnamed_interfaces_are_listed_together() {
     let links = host_with([link(8, "virbr0", "bridge"), link(9, "wg0", "wireguard")]);
     let objection = unnamed(&by_default(), &links, &Usage::default()).unwrap();
-    assert_parts(&objection, &["virbr0: ", "wg0: ", "exempt   = [\"virbr0\", \"wg0\"]"]);
+    assert_parts(
+        &objection,
+        &["does not list virbr0, wg0", "virbr0 is ", "wg0 is ", "exempt   = [\"virbr0\", \"wg0\"]"],
+    );
 }
 
 #[test]
@@ -256,7 +294,7 @@ fn a_bridge_of_dockers_by_another_name_is_called_that() {
     let links = host_with([link(8, "hassio", "bridge")]);
     let objection =
         unnamed(&by_default(), &links, &Usage { networks: vec![network], ..Usage::default() }).unwrap();
-    assert_parts(&objection, &["hassio: the bridge of Docker's network hassio", "\"br-*\", \"hassio\"]"]);
+    assert_parts(&objection, &["hassio is the bridge of Docker's network hassio", "\"br-*\", \"hassio\"]"]);
     assert!(!objection.contains("does not look like"), "{objection}");
 }
 
@@ -277,11 +315,19 @@ fn a_bridge_with_a_network_card_is_not_to_be_exempt_or_inside() {
 fn what_leads_to_the_rest_of_the_world_is_not_exempt_without_more() {
     let by_default_route = Link { has_default_route: true, ..link(8, "wg0", "wireguard") };
     for (links, exempt, words) in [
-        (with_uplink(), "vmbr0", "vmbr0: is exempt, and eno1, a network card, is a port of it"),
-        (with_uplink(), "vm*", "vmbr0: is exempt"),
-        (docker_host(), "eth0", "eth0: is exempt, and is a network card"),
-        (docker_host(), "e*", "eth0: is exempt"),
-        (host_with([by_default_route]), "wg0", "wg0: is exempt, and the default route leads out by it"),
+        (
+            with_uplink(),
+            "vmbr0",
+            "vmbr0 matches `exempt` in [interfaces], but the network card eno1 is a port of it",
+        ),
+        (with_uplink(), "vm*", "vmbr0 matches `exempt`"),
+        (docker_host(), "eth0", "eth0 matches `exempt` in [interfaces], but it is a network card"),
+        (docker_host(), "e*", "eth0 matches `exempt`"),
+        (
+            host_with([by_default_route]),
+            "wg0",
+            "wg0 matches `exempt` in [interfaces], but the default route uses it",
+        ),
     ] {
         let found = wide_exemptions(&interfaces(&format!("exempt = [\"{exempt}\"]")), &links);
         assert_eq!(found.len(), 1, "{found:?}");
@@ -301,7 +347,7 @@ fn bridges_between_which_the_host_routes_are_named_in_full() {
     ]);
     let found = routed_crossings(&interfaces("crossing = [\"vmbr*\", \"fwbr*\"]"), &links);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_parts(&found[0], &["vmbr0: fits `vmbr*`", "has addresses of this host"]);
+    assert_parts(&found[0], &["vmbr0 matches `vmbr*`", "has addresses of this host"]);
     assert_eq!(routed_crossings(&interfaces("crossing = [\"vmbr0\", \"fwbr*\"]"), &links), [""; 0]);
 }
 
@@ -328,9 +374,9 @@ fn a_trusted_network_over_dockers_is_named_for_each_family() {
     assert_eq!(notes.len(), 3, "{notes:?}");
     assert_parts(
         &notes[0],
-        &["trusted 172.16.0.0/12 overlaps 172.17.0.0/16", "(docker0)", "as trusted sources"],
+        &["172.16.0.0/12 in `trusted` overlaps 172.17.0.0/16", "(docker0)", "as trusted sources"],
     );
-    assert_parts(&notes[1], &["trusted fd00::/8 overlaps fd00:d0c::/64", "(docker0)"]);
+    assert_parts(&notes[1], &["fd00::/8 in `trusted` overlaps fd00:d0c::/64", "(docker0)"]);
     assert_parts(&notes[2], &["overlaps 172.18.0.0/16", "(br-4f5e6d7c8b9a)"]);
 }
 
@@ -338,7 +384,7 @@ fn a_trusted_network_over_dockers_is_named_for_each_family() {
 fn even_one_trusted_address_in_a_docker_network_is_named() {
     let notes = notes(&policy("trusted = [\"172.18.0.9\"]"), &docker_host(), &[]);
     assert_eq!(notes.len(), 1, "{notes:?}");
-    assert_parts(&notes[0], &["trusted 172.18.0.9 overlaps 172.18.0.0/16"]);
+    assert_parts(&notes[0], &["172.18.0.9 in `trusted` overlaps 172.18.0.0/16"]);
 }
 
 #[test]
@@ -355,7 +401,7 @@ fn interfaces_that_no_class_covers_are_named() {
     let links = host_with([link(8, "eth1", ""), link(9, "wg0", "wireguard"), port(10, "tap0", "tun", 3)]);
     let some = interfaces("filtered = [\"eth0\"]\nexempt = [\"wg*\"]");
     let notes = notes(&some, &links, &[]);
-    assert_eq!(notes, ["eth1 is not filtered: nothing in [interfaces] names it"]);
+    assert_eq!(notes, ["eth1 is not filtered: no pattern in [interfaces] matches it"]);
 }
 
 #[test]
@@ -458,7 +504,7 @@ fn node(name: &str, address: &str) -> Node {
 #[test]
 fn a_swarm_node_without_peers_is_told() {
     let note = missing_peers(&by_default(), &swarm(&[]), &[]).unwrap();
-    assert_parts(&note, &["[swarm] peers names no other node"]);
+    assert_parts(&note, &["`peers` in [swarm] is empty"]);
 }
 
 #[test]
@@ -472,7 +518,7 @@ fn nodes_that_the_policy_does_not_let_in_are_named() {
         node("unknown", ""),
     ];
     let note = missing_peers(&peers, &swarm(&["192.0.2.1", "192.0.2.11", "192.0.2.12"]), &nodes).unwrap();
-    assert_parts(&note, &["does not name: new (192.0.2.12);"]);
+    assert_parts(&note, &["does not list these nodes: new (192.0.2.12)\n"]);
     assert_eq!(missing_peers(&peers, &swarm(&["192.0.2.11"]), &nodes[..3]), None);
     // A worker knows the managers only.
     let worker = missing_peers(&peers, &swarm(&["192.0.2.13"]), &[]).unwrap();

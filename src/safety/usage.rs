@@ -14,11 +14,12 @@ use dockfw_policy::walk::{
     Connection, Interface, Packet, Path, Payload, Sender, USUAL_HOP_LIMIT, Verdict, explain,
 };
 
-use super::{Objection, fits, open_to_containers, opens_host};
+use super::{fits, open_to_containers, opens_host, rule};
 use crate::host::conntrack::Flow;
 use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
+use crate::message::Message;
 
 /// The ports of DHCP's servers and clients (RFC 2131), and of DHCPv6's servers (RFC 8415).
 const DHCP_SERVER: u16 = 67;
@@ -199,23 +200,28 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// What containers, neighbours and the host itself would lose, with the lines to write.
-pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<String> {
+pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<Message> {
     let lost = lost_to_containers(policy, usage).into_iter().chain(lost_to_neighbours(policy, usage));
     lost.chain(needed_and_blocked(policy, usage)).collect()
 }
 
-fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<String> {
+fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<Message> {
     let lost = usage.by_containers.iter().filter(|(service, _)| !open_to_containers(policy, **service));
     let (names, services) = listed(lost)?;
-    Some(format!(
-        "containers use these ports of this host, and can't reach them under this policy: {names}\n  \
-         a rule that lets them:\n    [[allow]]\n    name  = \"this host for containers\"\n    \
-         from  = [\"containers\"]\n    ports = [{services}]\n    to    = \"host\""
-    ))
+    let message =
+        Message::new(format!("containers use ports of this host that the policy closes to them: {names}"))
+            .help(rule(
+                "to open them to containers",
+                "this host for containers",
+                "\"containers\"",
+                &services,
+                "host",
+            ));
+    Some(message)
 }
 
 /// Their networks are trusted, and these addresses are none of those.
-fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<String> {
+fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     let all = AddressRange::network_of(LINK_LOCAL.into(), 10);
     let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
     let lets = |from: &Source| match from {
@@ -224,11 +230,18 @@ fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<String> {
     };
     let is_lost = |service: Service| !holds(&policy.trusted) && !opens_host(policy, service, lets);
     let (names, services) = listed(usage.by_neighbours.iter().filter(|(service, _)| is_lost(**service)))?;
-    Some(format!(
-        "neighbours on a trusted network use these ports of this host by IPv6 link-local addresses, which are in no list: {names}\n  \
-         a rule that lets them, and every other neighbour and container:\n    [[allow]]\n    name  = \"this host for neighbours\"\n    \
-         from  = [\"fe80::/10\"]\n    ports = [{services}]\n    to    = \"host\""
+    let message = Message::new(format!(
+        "neighbours on a trusted network use ports of this host that the policy closes to them: {names}"
     ))
+    .meaning("they use IPv6 link-local addresses, which are not in `trusted`")
+    .help(rule(
+        "to open them to every neighbour, and to containers",
+        "this host for neighbours",
+        "\"fe80::/10\"",
+        &services,
+        "host",
+    ));
+    Some(message)
 }
 
 /// Services as people name them, with the process if it is known, and as a policy has them. Nothing where there are none.
@@ -243,16 +256,18 @@ fn listed<'u>(services: impl Iterator<Item = (&'u Service, &'u Option<String>)>)
 }
 
 /// Nothing comes in from a blocked address, answers included.
-fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<String> {
+fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<Message> {
     let blocked = usage.needed.iter().filter(|(address, _)| policy.blocked.contains(**address));
     let told = blocked.map(|(address, what)| {
-        format!("{address}, {what} of this host, is in `blocked`: no answer comes from it; take it out of the list")
+        Message::new(format!("{address} is in `blocked`, but is {what} of this host"))
+            .meaning("its answers would be dropped")
+            .help(format!("remove {address} from `blocked`"))
     });
     told.collect()
 }
 
 /// What machines that get their addresses from this host would lose.
-pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Objection> {
+pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Message> {
     let ruleset = compile(policy);
     let serves = |link: &&Link| match usage.dhcp.contains(&Some(link.index)) {
         true => true,
@@ -272,11 +287,12 @@ pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) ->
             true => "\"inside\"".to_owned(),
             false => addresses_of_clients(link),
         };
-        format!(
-            "{}: a DHCP server of this host answers there, and clients that have no address yet are in no list; a rule that \
-             lets them:\n    [[allow]]\n    name  = \"DHCP\"\n    from  = [{from}]\n    ports = [\"67/udp\", \"547/udp\"]\n    to    = \"host\"",
+        Message::new(format!(
+            "a DHCP server of this host serves {}, but the policy drops what its clients send",
             link.name
-        )
+        ))
+        .meaning("machines there would get no address")
+        .help(rule("to let them ask", "DHCP", &from, "\"67/udp\", \"547/udp\"", "host"))
     });
     told.collect()
 }
@@ -318,10 +334,14 @@ fn discover(link: &Link) -> Packet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{docker_host, link, policy, with_networks};
+    use super::super::tests::{docker_host, link, policy, texts, with_networks};
     use super::*;
     use crate::host::conntrack::Ends;
     use crate::host::processes::Holder;
+
+    fn notes(policy: &Policy, usage: &Usage) -> Vec<String> {
+        texts(super::notes(policy, usage))
+    }
 
     fn ends(source: &str, destination: &str) -> Ends {
         Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
@@ -462,7 +482,7 @@ mod tests {
         let text = "blocked = [\"198.51.100.0/24\"]\n";
         let said = notes(&policy(text), &found(text, &[time], &[]));
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].starts_with("198.51.100.7, a time server of this host, is in `blocked`"));
+        assert!(said[0].starts_with("198.51.100.7 is in `blocked`, but is a time server of this host"));
         assert_eq!(notes(&policy(TRUSTED), &found(TRUSTED, &[time], &[])), [""; 0]);
     }
 
@@ -470,12 +490,14 @@ mod tests {
     fn clients_of_a_dhcp_server_are_cut_off_where_no_rule_lets_them_in() {
         let of = |text: &str, interface| {
             let usage = found(text, &[], &[listener(Transport::Udp, "0.0.0.0", 67, interface)]);
-            cut_off_clients(&policy(text), &router(), &usage)
+            texts(cut_off_clients(&policy(text), &router(), &usage))
         };
         for interface in [None, Some(20)] {
             let said = of(TRUSTED, interface);
             assert_eq!(said.len(), 1, "{said:?}");
-            assert!(said[0].starts_with("eth1: a DHCP server") && !said[0].contains("inside"));
+            assert!(
+                said[0].starts_with("a DHCP server of this host serves eth1") && !said[0].contains("inside")
+            );
         }
         let inside = format!("{TRUSTED}[interfaces]\ninside = [\"eth1\"]\n");
         // The rule holds by itself, and lets in nobody else.

@@ -20,8 +20,9 @@ use crate::enact::{self, Candidate};
 use crate::engines::Chosen;
 use crate::exit::{Exit, Stop};
 use crate::lock::{self, Lock};
+use crate::message::Message;
+use crate::output;
 use crate::records::{Now, Pending, Sealed, State, Store};
-use crate::talk::say;
 use vigil::Vigil;
 use watcher::Watcher;
 
@@ -30,9 +31,11 @@ pub(crate) use watcher::run as watch;
 /// Why a policy is taken back when its time is over.
 pub(crate) const TIME_OUT: &str = "nobody confirmed it in time";
 
-/// Why `--confirm` is refused where dockfw did not record what is in force.
-const NO_WAY_BACK: &str = "not applied: dockfw's rules are in force, but there is no record of their policy, so there would be no way \
-                           back; apply what is in force now without --confirm first";
+/// Why `--confirm` is refused if dockfw did not record what is in force.
+const UNRECORDED: &str = "not applied: the policy in force was not recorded, so a trial could not return to it; nothing was changed";
+
+/// Why it is refused if that is recorded, and of no use.
+const UNUSABLE: &str = "not applied: the policy in force can't be loaded again, so a trial could not return to it; nothing was changed";
 
 /// A trial that has begun.
 pub(crate) struct Trial {
@@ -101,7 +104,9 @@ pub(crate) fn begin(
                 Ok(()) => watcher.detach(),
                 // It is on trial still; the watcher, which is dropped here, does not leave off.
                 Err(error) => {
-                    say(format_args!("can't undo the failed apply yet, but will try again: {error:#}"));
+                    output::error(format_args!(
+                        "the failed apply can't be undone yet; the watcher tries again: {error:#}"
+                    ));
                 }
             }
             return Err(error.into());
@@ -118,18 +123,21 @@ pub(crate) fn begin(
 fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
     match &state.confirmed {
         // It is not the one that is in force.
-        Some(_) if state.unrecorded => return Err(Stop::new(Exit::Unsafe, NO_WAY_BACK).into()),
-        Some(confirmed) => {
-            enact::recorded(store, confirmed).context(
-                "not applied: the way back is broken; apply what is in force now without --confirm first",
-            )?;
-        }
+        Some(_) if state.unrecorded => Err(no_way_back(UNRECORDED.into()).into()),
+        Some(confirmed) => match enact::recorded(store, confirmed) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(no_way_back(format!("{UNUSABLE}: {error:#}")).into()),
+        },
         None if state.pending.is_none() && chosen.is_any_there()? => {
-            return Err(Stop::new(Exit::Unsafe, NO_WAY_BACK).into());
+            Err(no_way_back(UNRECORDED.into()).into())
         }
-        None => {}
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn no_way_back(why: String) -> Stop {
+    let message = Message::new(why).help("apply the policy that is in force now once without `--confirm`");
+    Stop::new(Exit::Unsafe, message)
 }
 
 /// What was before a trial.

@@ -13,8 +13,9 @@ use nix::unistd::{getpgrp, read, tcgetpgrp};
 use super::vigil::Event;
 use super::{Outcome, Trial, confirm, ended, roll_back, time_out};
 use crate::exit::{Exit, Stop};
+use crate::message::Message;
+use crate::output;
 use crate::records::Now;
-use crate::talk;
 
 /// How often a terminal is told how much time is left.
 const TICK: Duration = Duration::from_secs(1);
@@ -76,7 +77,7 @@ impl Trial {
     /// Waits until the policy is kept or taken back.
     pub(crate) fn wait(self) -> anyhow::Result<Exit> {
         let mut keyboard = Keyboard::find();
-        let is_terminal = talk::stderr_is_terminal();
+        let is_terminal = output::stderr_is_terminal();
         let tick = if is_terminal { PollTimeout::try_from(TICK)? } else { PollTimeout::NONE };
         let outcome = loop {
             let state = self.store.read()?;
@@ -86,7 +87,7 @@ impl Trial {
                 show(pending.time_left(&Now::read()?), keyboard.is_some());
             }
             let stdin = io::stdin();
-            let stderr = talk::stderr();
+            let stderr = output::stderr();
             let input = keyboard.as_ref().map(|_| stdin.as_fd());
             let event = self.vigil.next(input, Some(stderr.as_fd()), tick)?;
             if let Some(outcome) = self.answer(event, &mut keyboard)? {
@@ -131,28 +132,28 @@ fn cause(signal: Signal) -> &'static str {
 }
 
 fn end(outcome: Outcome) -> anyhow::Result<Exit> {
-    let stop = |message: String| Err(Stop::new(Exit::NotInForce, message).into());
-    match outcome {
+    let what = match outcome {
         Outcome::Confirmed => {
-            talk::tell("confirmed");
-            Ok(Exit::Done)
+            output::result("confirmed");
+            return Ok(Exit::Done);
         }
-        Outcome::RolledBack(why) => stop(format!("rolled back: {why}")),
+        Outcome::RolledBack(why) => format!("rolled back: {why}"),
         Outcome::Replaced => {
-            stop("no longer on trial: another dockfw took it over, or its record is gone".into())
+            "the trial is over: another dockfw replaced the policy, or its record is gone".into()
         }
-    }
+    };
+    Err(Stop::new(Exit::NotInForce, Message::new(what).help("to see what is in force: dockfw status")).into())
 }
 
 /// On a terminal, one line that counts down.
 fn show(left: Option<Duration>, has_keyboard: bool) {
     let left = left.unwrap_or_default().as_secs();
     let keeps = if has_keyboard { "Enter" } else { "dockfw confirm" };
-    talk::say_as_it_is(format_args!(
+    output::say(format_args!(
         "\r\x1b[Kdockfw: {left} s left: {keeps} keeps the policy, Ctrl-C takes it back "
     ));
 }
 
 fn clear() {
-    talk::say_as_it_is("\r\x1b[K");
+    output::say("\r\x1b[K");
 }

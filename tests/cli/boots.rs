@@ -32,7 +32,7 @@ fn a_boot_takes_back_what_was_on_trial() {
                 .exits(7)
                 .says("was rolled back")
                 .says("before it was confirmed")
-                .says("in its place, the policy confirmed at");
+                .says("the policy that was confirmed at");
             assert_eq!(host.in_force(), ["443"]);
         }
         host.wait_for("! pgrep -x dockfw");
@@ -97,7 +97,7 @@ fn what_was_confirmed_comes_up_again_whatever_is_refused_since() {
     let exempt_uplink = format!("{GOOD}\n[interfaces]\nexempt = [\"eth0\"]\n");
     for (test, policy, code, refusal) in [
         ("boot-everyone", nearly_everyone, 2, "more than half of all IPv4 addresses"),
-        ("boot-uplink", exempt_uplink, 6, "the default route leads out by it"),
+        ("boot-uplink", exempt_uplink, 6, "the default route uses it"),
     ] {
         let host = Host::raise(test);
         host.script("ip route add default via 198.51.100.2").exits(0);
@@ -112,7 +112,7 @@ fn what_was_confirmed_comes_up_again_whatever_is_refused_since() {
         // The file is not the confirmed policy now, and broken: that one comes up.
         host.script(&format!("echo '[' >dockfw.toml; {RESTART} dockfw boot"))
             .exits(2)
-            .says("in its place, the policy confirmed at");
+            .says("the policy that was confirmed at");
     }
 }
 
@@ -123,7 +123,7 @@ fn a_broken_file_leaves_the_confirmed_policy_in_force() {
     host.script("echo '[' >dockfw.toml; nft flush ruleset; dockfw boot")
         .exits(2)
         .says("dockfw.toml:1:")
-        .says("in its place, the policy confirmed at");
+        .says("the policy that was confirmed at");
     assert_eq!(host.in_force(), ["443"]);
 }
 
@@ -189,7 +189,7 @@ fn damaged_records_are_told_and_keep_nobody_from_applying() {
     host.script("dockfw boot").exits(1).says("is damaged");
     assert_eq!(host.in_force(), ["444"], "it is in force all the same");
     host.script("dockfw boot").exits(1).says("is damaged");
-    host.script(&format!("echo x >{state}; dockfw apply")).exits(0).says("is damaged").says("written anew");
+    host.script(&format!("echo x >{state}; dockfw apply")).exits(0).says("is damaged").says("it is replaced");
     host.script("dockfw confirm").exits(0);
 }
 

@@ -64,7 +64,9 @@ fn over_a_policy_without_a_record_there_is_no_trial() {
     // One that is new, and the one that is recorded.
     for port in ["445", "443"] {
         host.write_policy(port);
-        host.script("dockfw apply --confirm 1h --detach").exits(6).says("no record of their policy");
+        host.script("dockfw apply --confirm 1h --detach")
+            .exits(6)
+            .says("the policy in force was not recorded");
         assert_eq!(host.in_force(), ["444"]);
     }
     host.script("dockfw apply").exits(0);
@@ -102,7 +104,9 @@ fn a_boot_or_a_removal_that_can_not_be_recorded_is_not_overwritten_by_the_watche
     nobody_watches(&host);
     assert_eq!(host.in_force(), ["445"]);
     let host = trial("removal-overwritten", "3s");
-    host.script("mount -o remount,ro /var/lib; dockfw remove").exits(1).says("its records are still there");
+    host.script("mount -o remount,ro /var/lib; dockfw remove")
+        .exits(1)
+        .says("its records could not be deleted");
     nobody_watches(&host);
     assert!(host.in_force().is_empty());
 }

@@ -181,9 +181,9 @@ fn what_can_not_be_is_refused_with_advice() {
         ("--from nobody --port 80/tcp", "not an address"),
         ("--from 192.0.2.20 --to 2001:db8:1::1 --port 80/tcp", "the other an IPv6 address"),
         ("--from 192.0.2.20 --in eth7 --port 80/tcp", "no interface `eth7`"),
-        ("--from 203.0.113.9 --port 80/tcp", "with --in"),
+        ("--from 203.0.113.9 --port 80/tcp", "--in INTERFACE"),
         ("--from fe80::9 --port 80/tcp", "link-local"),
-        ("--from 192.0.2.20 --to 198.51.100.1 --port 80/tcp", "no way to 198.51.100.1"),
+        ("--from 192.0.2.20 --to 198.51.100.1 --port 80/tcp", "no route to 198.51.100.1"),
     ] {
         explain(&desk, "", arguments).exits(2).is_silent().says(advice);
     }

@@ -117,7 +117,7 @@ fn what_changes_is_said_and_data_stays_alone_on_stdout() {
     let done = import(&desk, "default.rules default.centos.set");
     done.exits(0).says("note: IPv6 was not filtered").says("172.17.0.0/16, 172.18.0.0/16");
     assert!(
-        done.stdout.starts_with("# What the rules before dockfw let in") && !done.stdout.contains("dockfw: "),
+        done.stdout.starts_with("# What the rules before dockfw let in") && !done.stdout.contains("note: "),
         "{done}"
     );
 }
@@ -132,7 +132,13 @@ fn files_that_are_none_of_it_are_refused_with_advice() {
         ("list", ["list:1: can't tell what this is", "import what `ipset save` prints"]),
         ("empty", ["empty:1: the file is empty", "can be imported"]),
         ("missing", ["can't read missing", ""]),
-        ("junk.set", ["junk.set:3: \"hello\" is not a line of a set", "--lenient leaves out lines"]),
+        (
+            "junk.set",
+            [
+                "junk.set:3: \"hello\" is not a line of a set",
+                "to leave out lines that can't be read: --lenient",
+            ],
+        ),
         (".", ["can't read .", ""]),
     ] {
         let done = import(&desk, arguments);
@@ -193,7 +199,7 @@ fn the_rules_of_this_host_are_imported_with_live() {
         );
         let done = desk.script(&script);
         done.exits(0)
-            .says("no rule of this host asks a set")
+            .says("no rule of this host uses a set")
             .says("the set \"f2b\" is not asked by the old layout");
     }
 }

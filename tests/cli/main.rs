@@ -21,6 +21,7 @@ mod host;
 mod import;
 mod kernel;
 mod locks;
+mod messages;
 mod moves;
 mod old_kernels;
 mod output;

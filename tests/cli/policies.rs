@@ -14,7 +14,7 @@ fn rejects((test, files, parts): &Wrong<'_>) {
     }
     for verb in ["check", "apply", "show", "status"] {
         let done = desk.dockfw_unchanged(&[verb]);
-        done.exits(2).is_silent().says("the policy is wrong; nothing was changed");
+        done.exits(2).is_silent().says("the policy is not valid");
         assert!(done.stderr.len() < 4000, "{} bytes of talk\n{done}", done.stderr.len());
         for part in *parts {
             done.says(part);

@@ -97,7 +97,7 @@ fn where_the_old_rules_can_not_be_kept_nothing_changes() {
              saved | cmp before - >&2"
         );
         on_all("read-only", &script, |done| {
-            done.exits(0).says("not applied: the old rules could not be kept");
+            done.exits(0).says("not applied: the old rules could not be saved");
         });
     }
 }
@@ -209,7 +209,7 @@ fn where_ipset_fails_remove_changes_nothing_and_without_it_the_old_rules_come_ba
         umount /usr/sbin/ipset
         saved | cmp before - >&2";
     let done = run("no-answer", "nft", script);
-    done.exits(0).prints("table inet dockfw").prints("are in force again").says("can't tell whether the set");
+    done.exits(0).prints("table inet dockfw").prints("are in force again").says("unknown whether the set");
 }
 
 #[test]

@@ -295,8 +295,8 @@ fn the_watcher_keeps_nothing_open() {
 fn a_second_apply_keeps_the_first_ones_way_back() {
     let (host, waiter) = trial("second");
     host.write_policy("445");
-    host.script("dockfw apply").exits(0).says("still waits to be confirmed");
-    assert!(waiter.ends(7).contains("another dockfw took it over"));
+    host.script("dockfw apply").exits(0).says("the policy is on trial, as the one before it was");
+    assert!(waiter.ends(7).contains("another dockfw replaced the policy"));
     assert_eq!(host.in_force(), ["445"]);
     let left = |host: &Host| {
         let status = host.script("dockfw status --json").json();
@@ -368,7 +368,7 @@ fn nothing_is_retired_while_a_policy_is_on_trial() {
     let host = Host::with_two_policies("retire");
     host.script("dockfw apply --confirm 1h --detach; dockfw apply --retire-old")
         .exits(6)
-        .says("nothing retired: a policy is on trial");
+        .says("a rollback may need the old rules");
     host.script("dockfw confirm; dockfw apply --retire-old").exits(0);
     nobody_watches(&host);
 }

@@ -59,7 +59,7 @@ fn cut_session_is_refused(bench: &Bench) -> Result<()> {
     let said = is_refused(&mut session, &bench.apply(""), "192.0.2.20", 22)?;
     is_refused(&mut session, &bench.apply("--dry-run"), "192.0.2.20", 22)?;
     // The rule that is to be added lets the session's successor in, and no one else.
-    let rule = said.split_once("[[allow]]").and_then(|(_, rest)| rest.split_once("or, for all"));
+    let rule = said.split_once("[[allow]]").and_then(|(_, rest)| rest.split_once("help:"));
     let rule = rule.map(|(rule, _)| rule).unwrap_or_default();
     bench.policy(&format!("{CLOSED}[[allow]]{rule}"))?;
     session.run(&bench.apply(""))?.exits(0)?;

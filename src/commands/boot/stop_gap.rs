@@ -12,7 +12,8 @@ use crate::enact::InForce;
 use crate::engines::{self, Chosen};
 use crate::exit::Exit;
 use crate::lock::Lock;
-use crate::talk::say;
+use crate::message::Message;
+use crate::output::{error, warning};
 
 /// For so long, a boot may have nothing in force. To put the fail-safe there may take the time of two programs that hang more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,8 +43,8 @@ impl StopGap {
             Ok(Event::Failed) => fill(failsafe, "the fail-safe is in force"),
             Ok(Event::Done) | Err(RecvTimeoutError::Disconnected) => false,
             Err(RecvTimeoutError::Timeout) => {
-                say(format_args!(
-                    "the policy is not in force after {} s, but will be when it can",
+                warning(format_args!(
+                    "the policy is not in force after {} s; dockfw goes on trying",
                     PATIENCE.as_secs()
                 ));
                 let is_filled = fill(failsafe, "until then the fail-safe is in force");
@@ -85,11 +86,11 @@ fn fill(failsafe: Failsafe, what: &str) -> bool {
     }
     match failsafe::put_in_force(failsafe, None) {
         Ok((_, words)) => {
-            say(format_args!("{what}: {words}"));
+            warning(format_args!("{what}: {words}"));
             true
         }
-        Err(error) => {
-            say(format_args!("NOTHING IS IN FORCE: {error:#}"));
+        Err(reason) => {
+            error(format_args!("NOTHING IS IN FORCE: {reason:#}"));
             // Part of it may be.
             true
         }
@@ -98,8 +99,9 @@ fn fill(failsafe: Failsafe, what: &str) -> bool {
 
 fn give_up() -> ! {
     let seconds = (PATIENCE + END).as_secs();
-    say(format_args!(
-        "given up after {seconds} s; what is in force stays. See what this host waits for, and then: dockfw boot"
-    ));
+    error(
+        Message::new(format!("given up after {seconds} s; what is in force stays"))
+            .help("see what this host waits for, and then run: dockfw boot"),
+    );
     process::exit(Exit::Failed as i32)
 }

@@ -30,7 +30,7 @@ pub(super) fn text(report: &Report, counters: &[String]) -> String {
     section(&mut text, heading(report), &exposed(&report.exposed));
     let uncovered: Vec<_> = report.uncovered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
     section(&mut text, "out of reach of every rule:", &uncovered);
-    section(&mut text, "can't be told:", &report.unknown);
+    section(&mut text, "unknown:", &report.unknown);
     text
 }
 

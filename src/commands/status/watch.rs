@@ -12,7 +12,7 @@ use nix::sys::signalfd::SignalFd;
 
 use super::{Report, text};
 use crate::exit::Exit;
-use crate::talk::write;
+use crate::output::write;
 
 /// From one look to the next.
 const PERIOD: Duration = Duration::from_secs(1);

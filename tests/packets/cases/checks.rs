@@ -36,7 +36,7 @@ const ODDITIES: [Oddity; 10] = [
     (
         "iptables -P INPUT DROP",
         "iptables -P INPUT ACCEPT",
-        "drops by default: what it does not accept stays closed",
+        "drops by default",
     ),
     (
         "iptables -A INPUT -m mark --mark 0x0/0x0 -j ACCEPT; iptables -A INPUT -j REJECT",
@@ -46,7 +46,7 @@ const ODDITIES: [Oddity; 10] = [
     (
         "iptables -A INPUT -m limit --limit 5000/second --limit-burst 5000 -j ACCEPT; iptables -A INPUT -j REJECT",
         "iptables -D INPUT -j REJECT; iptables -D INPUT -m limit --limit 5000/second --limit-burst 5000 -j ACCEPT",
-        "drops what its other rules do not accept (-A INPUT -j REJECT",
+        "drops what its other rules do not accept: -A INPUT -j REJECT",
     ),
     (
         "iptables -t raw -A PREROUTING -p udp --dport 5353 -j CT --notrack",
@@ -123,7 +123,7 @@ pub(super) fn names_what_is_in_use(world: &World<'_>, setting: Setting) -> Resul
         is_refused(world, setting, SOURCES, &words)?;
         let policy = format!("{SOURCES}\n[interfaces]\ninside = [\"lan1\"]\n");
         let said = String::from_utf8_lossy(&world.apply(setting, &policy)?.stderr).into_owned();
-        let named = said.contains("containers use these ports of this host") && said.contains("9000/tcp");
+        let named = said.contains("containers use ports of this host") && said.contains("9000/tcp");
         ensure!(named && !said.contains("lan1"), "it said {said}");
         Expectations::default().answers(&lan, world.lab.untrusted.at(80), "untrusted").verify()
     };
@@ -156,8 +156,8 @@ pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {
     let found = found?;
     for words in [
         "chain incoming of table inet strict drops by default",
-        "chain through of table inet strict drops what its other rules do not accept (reject)",
-        "table inet strict takes",
+        "chain through of table inet strict drops what its other rules do not accept: reject",
+        "table inet strict excludes",
     ] {
         ensure!(found.iter().filter(|note| note.contains(words)).count() == 1, "no {words:?} in {found:#?}");
     }
@@ -174,7 +174,7 @@ fn new_notes(world: &World<'_>, before: &[String]) -> Result<Vec<String>> {
 fn notes(world: &World<'_>) -> Result<Vec<String>> {
     let output = world.lab.dockfw(&["check"])?;
     let said = String::from_utf8(output.stderr)?;
-    Ok(said.lines().filter_map(|line| line.strip_prefix("dockfw: note: ")).map(str::to_owned).collect())
+    Ok(said.lines().filter_map(|line| line.strip_prefix("note: ")).map(str::to_owned).collect())
 }
 
 fn run(world: &World<'_>, script: &str) -> Result<()> {

@@ -94,7 +94,7 @@ pub(super) fn trusted_overlap_is_named(world: &World<'_>, setting: Setting) -> R
     let output = world.try_apply(setting, "trusted = [\"172.16.0.0/12\", \"192.0.2.10\"]", &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        output.status.success() && said.contains("trusted 172.16.0.0/12 overlaps 172.17.0.0/16"),
+        output.status.success() && said.contains("172.16.0.0/12 in `trusted` overlaps 172.17.0.0/16"),
         "it said {said}"
     );
     let output = world.apply(setting, SOURCES)?;

@@ -42,7 +42,7 @@ pub(super) fn no_bridge(world: &World<'_>, setting: Setting) -> Result<()> {
     let mut expect = Expectations::default();
     world.direct(&mut expect, &machine, at(&world.quiet.addresses, 80), "quiet");
     expect.verify()?;
-    is_refused(world, setting, SOURCES, &["br-ex", "is no bridge"])?;
+    is_refused(world, setting, SOURCES, &["br-ex", "is not a bridge"])?;
     apply_by_force(world, setting, SOURCES)?;
     let outcome = is_shut_out(world, &machine);
     // At once, and not when the kernel gets round to it: the next case would be refused for it.

@@ -314,7 +314,7 @@ pub(super) fn knows_published_ports_without_docker(world: &World<'_>, setting: S
     let is_said = look
         .list("unknown")
         .iter()
-        .any(|one| text(one).contains("Docker is stopped, and containers live on"));
+        .any(|one| text(one).contains("Docker is stopped, but containers are running"));
     ensure!(is_said, "{:#}", look.report["unknown"]);
     let listed = look.exposed("8080/tcp", "ipv4");
     let one = listed.first().with_context(|| format!("not listed: {:#}", look.report["exposed"]))?;

@@ -49,7 +49,7 @@ fn refusal(bench: &mut Bench, engine: &str) -> Result<String> {
     bench.run("dockfw diff")?;
     ensure!(bench.engine()? == bench.row.engine, "{} is in force", bench.engine()?);
     // What comes before is about the policy.
-    let reason = said.rsplit("dockfw: ").next().unwrap_or_default();
+    let reason = said.rsplit("error: ").next().unwrap_or_default();
     Ok(format!("--backend {engine}: {}", reason.trim().replace('\n', " ")))
 }
 

@@ -1,0 +1,72 @@
+//! A message to the operator, in up to three parts: what happened, what it means, and what to do.
+//!
+//! Invariant: words alone. [`output`](crate::output) is who writes them.
+
+use std::fmt;
+
+/// How far what follows the first line is indented.
+const INDENT: &str = "  ";
+
+/// A message. Each part is a sentence or two without a full stop; a part may have several lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    what: String,
+    meaning: Option<String>,
+    help: Vec<String>,
+}
+
+impl Message {
+    /// What happened. It stands alone: it names the file, port, chain or container, and holds no advice.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), meaning: None, help: Vec::new() }
+    }
+
+    /// What that means for the operator.
+    pub(crate) fn meaning(self, meaning: impl Into<String>) -> Self {
+        Self { meaning: Some(meaning.into()), ..self }
+    }
+
+    /// What to do: a command or lines of a policy, behind a few words. One of several, if it is called again.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// The same with another first part.
+    pub(crate) fn with_what(self, what: impl Into<String>) -> Self {
+        Self { what: what.into(), ..self }
+    }
+
+    /// What happened, for where there is one line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(meaning) = &self.meaning {
+            write!(f, "\n{INDENT}{}", meaning.replace('\n', &format!("\n{INDENT}")))?;
+        }
+        let lines = format!("\n{INDENT}{INDENT}");
+        self.help.iter().try_for_each(|help| write!(f, "\n{INDENT}help: {}", help.replace('\n', &lines)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_has_its_line() {
+        let message =
+            Message::new("`docker0` is no bridge").meaning("it would let others in").help("rename it");
+        assert_eq!(
+            message.to_string(),
+            "`docker0` is no bridge\n  it would let others in\n  help: rename it"
+        );
+        let lines = Message::new("closed").help("open it:\ntrusted = []").help("or leave it");
+        assert_eq!(lines.to_string(), "closed\n  help: open it:\n    trusted = []\n  help: or leave it");
+    }
+}

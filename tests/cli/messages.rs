@@ -1,0 +1,129 @@
+//! Every word that the program writes to stderr in common situations, as it is written: a change of a message is read as a diff.
+//!
+//! `UPDATE_GOLDEN=1` rewrites what is expected.
+
+use std::fs;
+use std::path::Path;
+
+use crate::desk::GOOD;
+use crate::host::Host;
+
+/// Situations, each on a host of its own: a name, how it comes about, and the command whose messages are meant.
+const SITUATIONS: &[(&str, &str, &str)] = &[
+    ("no-rights", "", "setpriv --bounding-set=-all --inh-caps=-all \"$DOCKFW\" --config dockfw.toml apply"),
+    ("no-policy", "rm dockfw.toml", "dockfw apply"),
+    ("wrong-policy", "echo 'trustd = [\"192.0.2.300\"]' >dockfw.toml", "dockfw apply"),
+    ("everyone-shut-out", "echo 'trusted = []' >dockfw.toml", "dockfw apply"),
+    ("checked", "echo 'trusted = []' >dockfw.toml", "dockfw check"),
+    ("forced", "echo 'trusted = []' >dockfw.toml", "dockfw apply --force"),
+    ("false-bridge", "ip link add br-x type veth peer name other", "dockfw apply"),
+    (
+        "unnamed",
+        "ip link add virbr0 up type bridge; ip link add ve-db up type veth peer name in-db",
+        "dockfw apply",
+    ),
+    (
+        "exempt-uplink",
+        "ip route add default dev eth0; echo 'interfaces.exempt = [\"eth*\"]' >dockfw.toml",
+        "dockfw apply",
+    ),
+    (
+        "crossing",
+        "ip link add vmbr9 type bridge; ip address add 203.0.113.1/24 dev vmbr9; \
+                  echo 'trusted = [\"198.51.100.2\"]' >dockfw.toml; echo 'interfaces.crossing = [\"vmbr*\"]' >>dockfw.toml",
+        "dockfw apply",
+    ),
+    (
+        "needed-and-blocked",
+        "mkdir -p /run/systemd/resolve; echo nameserver 203.0.113.53 >/run/systemd/resolve/resolv.conf; \
+                            echo 'blocked = [\"203.0.113.0/24\"]' >dockfw.toml; \
+                            echo 'trusted = [\"198.51.100.2\"]' >>dockfw.toml",
+        "dockfw apply",
+    ),
+    ("trial", "dockfw apply", "edit; dockfw apply --confirm 1h --detach"),
+    ("trial-over-a-trial", "dockfw apply; edit; dockfw apply --confirm 1h --detach", "edit; dockfw apply"),
+    ("trial-without-a-record", "dockfw apply; rm -r /var/lib/dockfw", "edit; dockfw apply --confirm 1h"),
+    ("trial-without-the-old-rules", "", "dockfw apply --confirm 1h --detach --retire-old"),
+    ("nothing-on-trial", "", "dockfw confirm"),
+    ("too-late", "dockfw apply; edit; dockfw apply --confirm 1h --detach; dockfw rollback", "dockfw confirm"),
+    ("apply-after-rollback", "dockfw apply; edit; dockfw apply; dockfw rollback", "dockfw apply"),
+    ("nothing-to-go-back-to", "", "dockfw rollback"),
+    ("boot-without-a-policy", "rm dockfw.toml", "dockfw boot"),
+    ("boot-with-a-wrong-policy", "dockfw apply; echo '[' >dockfw.toml", "dockfw boot"),
+    ("boot-after-rollback", "dockfw apply; edit; dockfw apply; dockfw rollback", "dockfw boot"),
+    ("boot-of-a-policy-that-trusts-nobody", "echo 'trusted = []' >dockfw.toml", "dockfw boot"),
+    ("damaged-records", "dockfw apply; echo x >/var/lib/dockfw/state.json", "dockfw apply"),
+    (
+        "damaged-records-on-trial",
+        "dockfw apply; echo x >/var/lib/dockfw/state.json",
+        "edit; dockfw apply --confirm 1h",
+    ),
+    ("no-ipset", "mount --bind /dev/null /usr/sbin/ipset", "dockfw apply --backend iptables"),
+    ("moved", "dockfw apply --backend iptables", "dockfw apply --backend nftables"),
+    ("full-disk", "", "dockfw show >/dev/full"),
+    ("watch-without-a-terminal", "", "dockfw status --watch"),
+    ("unknown-page", "", "dockfw man nowhere"),
+    ("import-of-nothing", "", "dockfw import --live"),
+    ("import-of-junk", "echo hello >junk.set", "dockfw import junk.set"),
+    (
+        "import-over-a-file",
+        "echo 'create ip_allow hash:net' >old.set; echo 'add ip_allow 192.0.2.10' >>old.set; \
+                            mkdir there; echo >there/dockfw.toml",
+        "dockfw import --output there old.set",
+    ),
+    ("explain-no-interface", "", "dockfw explain --from 192.0.2.20 --in eth9 --port 80/tcp"),
+    ("explain-link-local", "", "dockfw explain --from fe80::7 --port 80/tcp"),
+    ("explain-no-route-back", "", "dockfw explain --from 203.0.113.9 --port 80/tcp"),
+    ("explain-no-route-on", "", "dockfw explain --from 198.51.100.2 --to 203.0.113.9 --port 80/tcp"),
+    ("explain-families", "", "dockfw explain --from 198.51.100.2 --to 2001:db8::1 --port 80/tcp"),
+    ("explain-not-in-force", "", "dockfw explain --from 198.51.100.2 --port 80/tcp"),
+    ("unknown-option", "", "dockfw apply --fource"),
+];
+
+/// `edit` makes the policy another one.
+const PREPARED: &str =
+    "edit() { echo '# changed' >>dockfw.toml; }; sysctl -qw net.ipv4.conf.eth0.rp_filter=1";
+
+#[test]
+#[ignore = "needs root"]
+fn messages_are_as_written() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/messages");
+    let mut wrong = Vec::new();
+    for (name, before, command) in SITUATIONS {
+        let host = Host::raise(&format!("say-{name}"));
+        host.desk.write("dockfw.toml", GOOD);
+        host.script(&format!("{PREPARED}; {{\n{before}\n:; }} >before 2>&1")).exits(0);
+        let done = host.script(&format!("{PREPARED}; {command}"));
+        let actual =
+            format!("$ {command}\n{}exit code {}\n", timeless(&done.stderr), done.code().unwrap_or(-1));
+        let path = directory.join(format!("{name}.txt"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &actual).unwrap();
+        }
+        if fs::read_to_string(&path).unwrap_or_default() != actual {
+            wrong.push(format!("{} differs; now it is\n{actual}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every file is of a situation.
+#[test]
+fn no_messages_are_left_over() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/messages");
+    for entry in fs::read_dir(directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_known = SITUATIONS.iter().any(|(known, ..)| name == format!("{known}.txt"));
+        assert!(is_known, "{name} is of no situation");
+    }
+}
+
+/// A text in which moments are all the same.
+fn timeless(text: &str) -> String {
+    let words = text.split_inclusive([' ', '\n', ')']);
+    let words = words.map(|word| {
+        let is_moment = word.len() > 19 && word.as_bytes()[10] == b'T' && word.starts_with("20");
+        if is_moment { format!("MOMENT{}", &word[word.len() - 1..]) } else { word.to_owned() }
+    });
+    words.collect()
+}
