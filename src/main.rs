@@ -10,6 +10,8 @@ mod exit;
 mod explain;
 mod exposure;
 mod files;
+#[cfg(test)]
+mod fixtures;
 mod foreign;
 mod host;
 mod import;

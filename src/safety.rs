@@ -12,18 +12,13 @@ pub(crate) mod lockout;
 pub(crate) mod usage;
 
 use dockfw_policy::address::AddressRange;
-use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::{Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};
 
-use crate::exposure::Held;
+use crate::exposure::{Held, unfiltered};
 use crate::host::docker::{Node, Proxied, Published, Swarm};
 use crate::host::links::Link;
 use crate::message::Message;
-
-fn fits(patterns: &[IfPattern], name: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(name))
-}
 
 /// What an operator may not expect of the policy on this host.
 pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<Message> {
@@ -41,7 +36,7 @@ fn docker_networks<'a>(
     policy: &Policy,
     links: &'a [Link],
 ) -> impl Iterator<Item = (&'a Link, &'a AddressRange)> {
-    let bridges = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name) && link.is_bridge());
+    let bridges = links.iter().filter(|link| policy.interfaces.is_docker(&link.name) && link.is_bridge());
     bridges.flat_map(|link| link.networks.iter().map(move |network| (link, network)))
 }
 
@@ -66,17 +61,6 @@ fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
         Some(message.meaning("its containers reach the host as trusted sources"))
     });
     overlaps.collect()
-}
-
-/// Interfaces that fall through all classes, which can only be where `filtered` is not `["*"]`.
-pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterator<Item = &'a Link> {
-    let filtered = &policy.interfaces.filtered;
-    links.iter().filter(move |link| {
-        link.name != "lo"
-            && link.controller.is_none()
-            && !interfaces::is_named(policy, &link.name)
-            && !fits(filtered, &link.name)
-    })
 }
 
 /// A Swarm falls apart where its nodes can't reach each other. `nodes`: those that are known.

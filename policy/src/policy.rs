@@ -92,6 +92,42 @@ pub struct Interfaces {
     pub crossing: Vec<IfPattern>,
 }
 
+impl Interfaces {
+    /// Whether `docker` matches an interface of this name.
+    pub fn is_docker(&self, name: &str) -> bool {
+        any_matches(&self.docker, name)
+    }
+
+    /// Whether `exempt` matches an interface of this name.
+    pub fn is_exempt(&self, name: &str) -> bool {
+        any_matches(&self.exempt, name)
+    }
+
+    /// Whether `inside` matches an interface of this name.
+    pub fn is_inside(&self, name: &str) -> bool {
+        any_matches(&self.inside, name)
+    }
+
+    /// Whether a pattern of any class matches an interface of this name. Without one, it is not filtered.
+    pub fn covers(&self, name: &str) -> bool {
+        self.patterns().any(|pattern| pattern.matches(name))
+    }
+
+    /// The same, but for `*`: whether whoever wrote the policy had such an interface in mind.
+    pub fn lists(&self, name: &str) -> bool {
+        self.patterns().any(|pattern| !pattern.is_any() && pattern.matches(name))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &IfPattern> {
+        let Self { filtered, exempt, docker, inside, crossing } = self;
+        [filtered, exempt, docker, inside, crossing].into_iter().flatten()
+    }
+}
+
+fn any_matches(patterns: &[IfPattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
+}
+
 /// Who may ping the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -25,7 +25,7 @@ use crate::host::others::Others;
 
 pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};
-pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered};
+pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered, unfiltered};
 
 /// Stands for any port that a client sends from: one of those that Linux itself chooses (net.ipv4.ip_local_port_range),
 /// none that a policy speaks of, and none of DHCP's and its kin (below 1024).

@@ -4,12 +4,12 @@ use dockfw_policy::policy::Policy;
 
 use super::*;
 use crate::engines::{NFTABLES, compile_for};
+use crate::fixtures::{docker_host, link, policy, with_networks};
 use crate::foreign::{Tables, iptables};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Proxied, Published};
 use crate::host::listeners::Listener;
 use crate::host::others::Others;
 use crate::host::processes::Holder;
-use crate::safety::tests::{docker_host, link, policy, with_networks};
 
 const SOURCES: &str = "trusted = [\"192.0.2.10\"]\n";
 

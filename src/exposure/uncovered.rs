@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Facts;
 use crate::host::docker::Driver;
-use crate::safety;
+use crate::host::links::Link;
 
 /// Something that others can reach and no rule covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,11 +20,18 @@ pub(crate) struct Uncovered {
 
 /// All of it.
 pub(crate) fn uncovered(policy: &Policy, facts: &Facts) -> Vec<Uncovered> {
-    let unfiltered = safety::unfiltered(policy, &facts.links).map(|link| Uncovered {
+    let unfiltered = unfiltered(policy, &facts.links).map(|link| Uncovered {
         what: format!("everything that is reached by {}", link.name),
-        why: "nothing in [interfaces] names it, and `filtered` is not [\"*\"]: name it there".into(),
+        why: "no pattern in [interfaces] matches it; list it there".into(),
     });
     beside_the_host(facts).chain(unfiltered).collect()
+}
+
+/// Interfaces that match no class, which can only be if `filtered` is not `["*"]`.
+pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterator<Item = &'a Link> {
+    links.iter().filter(|link| {
+        link.name != "lo" && link.controller.is_none() && !policy.interfaces.covers(&link.name)
+    })
 }
 
 /// Containers that no policy can cover.
@@ -44,7 +51,7 @@ fn beside(container: &str, network: &str, address: IpAddr, facts: &Facts) -> Opt
     Some(Uncovered {
         what: format!("container {container} at {address}, on {driver} network {} ({parent})", network.name),
         why: format!(
-            "{driver} passes the host's firewall by: filter in the container or in the network, or use a bridge"
+            "{driver} bypasses the host's firewall: filter in the container or in the network, or use a bridge"
         ),
     })
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::policy::Policy;
 
-use super::fits;
 use crate::exposure::{Facts, beside_the_host};
 use crate::foreign::{Closing, Hook};
 use crate::host::docker::Driver;
@@ -90,7 +89,7 @@ fn closing(policy: &Policy, host: Host<'_>) -> Vec<Closing> {
 fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a Link> {
     let interfaces = &policy.interfaces;
     facts.links.iter().filter(|link| {
-        let is_of_others = fits(&interfaces.docker, &link.name) || fits(&interfaces.exempt, &link.name);
+        let is_of_others = interfaces.is_docker(&link.name) || interfaces.is_exempt(&link.name);
         link.is_up && link.name != "lo" && link.controller.is_none() && !is_of_others
     })
 }
@@ -156,8 +155,9 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{docker_host, link, policy, texts};
+    use super::super::tests::texts;
     use super::*;
+    use crate::fixtures::{docker_host, link, policy};
     use crate::foreign::{Tables, iptables};
     use crate::host::docker::{Container, Network};
     use crate::host::listeners::Listener;
@@ -264,7 +264,7 @@ mod tests {
                 && notes[0].contains("camera at 192.0.2.77 is on lan, an ipvlan network of mode l3s"),
             "{notes:?}"
         );
-        assert!(said(&facts(false), false, &[])[0].contains("ipvlan passes the host's firewall by"));
+        assert!(said(&facts(false), false, &[])[0].contains("ipvlan bypasses the host's firewall"));
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::interface::IfPattern;
-use dockfw_policy::policy::{Interfaces, Policy};
+use dockfw_policy::policy::Policy;
 
-use super::fits;
 use super::usage::Usage;
 use crate::host::docker::{Driver, Network};
 use crate::host::links::Link;
@@ -40,7 +39,7 @@ const GUEST_NAMES: [&str; 3] = ["ve-", "veth", "cali"];
 
 /// Interfaces that the policy takes for Docker's bridges, and that are none: who is behind them would be inside.
 pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Message> {
-    let taken = links.iter().filter(|link| fits(&policy.interfaces.docker, &link.name));
+    let taken = links.iter().filter(|link| policy.interfaces.is_docker(&link.name));
     let false_ones = taken.filter_map(|link| {
         let why = why_not_dockers(link, links)?;
         let message = Message::new(format!("{} matches `docker` in [interfaces], but {why}", link.name))
@@ -65,9 +64,8 @@ fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
 /// Interfaces that the policy lets everything through by, and that lead to the rest of the world.
 pub(crate) fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<Message> {
     let exempt = links.iter().filter(|link| link.name != "lo" && link.controller.is_none());
-    let exempt = exempt.filter(|link| {
-        fits(&policy.interfaces.exempt, &link.name) && !fits(&policy.interfaces.docker, &link.name)
-    });
+    let exempt = exempt
+        .filter(|link| policy.interfaces.is_exempt(&link.name) && !policy.interfaces.is_docker(&link.name));
     let wide = exempt.filter_map(|link| {
         let way_out = way_out(link, links)?;
         let message = Message::new(format!("{} matches `exempt` in [interfaces], but {way_out}", link.name))
@@ -120,7 +118,7 @@ fn has_routed_network(link: &Link) -> bool {
 /// Interfaces that filtering is likely to hurt and that the policy names nowhere, with the lines to choose from.
 pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<Message> {
     let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
-    let at_risk = candidates.filter(|link| !is_named(policy, &link.name));
+    let at_risk = candidates.filter(|link| !policy.interfaces.lists(&link.name));
     let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link, what_is_hurt(link, usage)?))).collect();
     if at_risk.is_empty() {
         return None;
@@ -210,12 +208,4 @@ fn is_of_guest(link: &Link) -> bool {
         Some(kind) => SHIMS.contains(&kind) && !link.has_default_route,
         None => false,
     }
-}
-
-/// Whether a pattern other than `*` names the interface.
-pub(super) fn is_named(policy: &Policy, name: &str) -> bool {
-    let interfaces = &policy.interfaces;
-    let Interfaces { filtered, exempt, docker, inside, crossing } = interfaces;
-    let all = [filtered, exempt, docker, inside, crossing].into_iter().flatten();
-    all.filter(|pattern| !pattern.is_any()).any(|pattern| pattern.matches(name))
 }

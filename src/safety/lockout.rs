@@ -110,7 +110,7 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::safety::tests::policy;
+    use crate::fixtures::policy;
     use dockfw_policy::compile::compile;
 
     fn arrival(client: &str, interface: &str) -> Arrival {

@@ -1,14 +1,10 @@
-//! Policies, read from text in memory, against hosts that are only described.
+//! Policies against hosts that are only described.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
-use dockfw_policy::address::AddressRange;
 use dockfw_policy::service::Transport;
-use dockfw_policy::{Files, Strictness, load};
 
 use super::usage::Usage;
 use super::{interfaces as by_interfaces, *};
+use crate::fixtures::{docker_host, link, policy, port, with_networks};
 use crate::host::docker::{Driver, Network};
 
 /// Messages as the operator reads them.
@@ -44,24 +40,6 @@ fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Strin
     texts(super::missing_peers(policy, swarm, nodes)).pop()
 }
 
-/// The one file of a policy.
-struct Text<'a>(&'a str);
-
-impl Files for Text<'_> {
-    fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
-        Ok(self.0.as_bytes().to_vec())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-pub(crate) fn policy(text: &str) -> Policy {
-    let loaded = load(Path::new("dockfw.toml"), &Text(text), Strictness::Strict);
-    loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy
-}
-
 /// A policy in which only this is said of interfaces.
 fn interfaces(text: &str) -> Policy {
     policy(&format!("trusted = [\"192.0.2.10\"]\n[interfaces]\n{text}\n"))
@@ -69,53 +47,6 @@ fn interfaces(text: &str) -> Policy {
 
 fn by_default() -> Policy {
     interfaces("")
-}
-
-/// An interface that is up, with its index after its name: `link(3, "eth0", "")` is hardware.
-pub(crate) fn link(index: u32, name: &str, kind: &str) -> Link {
-    let kind = (!kind.is_empty()).then(|| kind.to_owned());
-    Link {
-        index,
-        name: name.to_owned(),
-        kind,
-        controller: None,
-        is_up: true,
-        addresses: Vec::new(),
-        networks: Vec::new(),
-        has_default_route: false,
-    }
-}
-
-/// The same as a port of a bridge.
-pub(crate) fn port(index: u32, name: &str, kind: &str, bridge: u32) -> Link {
-    Link { controller: Some(bridge), ..link(index, name, kind) }
-}
-
-pub(crate) fn with_networks(link: Link, networks: &[&str]) -> Link {
-    let networks: Vec<_> = networks.iter().map(|network| network.parse::<AddressRange>().unwrap()).collect();
-    // The first address of each network is the host's.
-    let addresses = networks.iter().map(|network| first_host(*network)).collect();
-    Link { addresses, networks, ..link }
-}
-
-fn first_host(network: AddressRange) -> IpAddr {
-    match network {
-        AddressRange::V4(network) => (u32::from(network.first()) + 1).to_be_bytes().into(),
-        AddressRange::V6(network) => (u128::from(network.first()) + 1).to_be_bytes().into(),
-    }
-}
-
-/// What every Docker host has: `lo`, a network card, and Docker's bridges with containers on them.
-pub(crate) fn docker_host() -> Vec<Link> {
-    vec![
-        link(1, "lo", ""),
-        with_networks(link(2, "eth0", ""), &["192.0.2.0/24", "2001:db8:1::/64"]),
-        with_networks(link(3, "docker0", "bridge"), &["172.17.0.0/16", "fd00:d0c::/64"]),
-        with_networks(link(4, "br-4f5e6d7c8b9a", "bridge"), &["172.18.0.0/16"]),
-        port(5, "veth1a2b3c4", "veth", 3),
-        port(6, "veth5d6e7f8", "veth", 4),
-        link(7, "docker_gwbridge", "bridge"),
-    ]
 }
 
 /// The usual host and one more interface.

@@ -14,7 +14,7 @@ use dockfw_policy::walk::{
     Connection, Interface, Packet, Path, Payload, Sender, USUAL_HOP_LIMIT, Verdict, explain,
 };
 
-use super::{fits, open_to_containers, opens_host, rule};
+use super::{open_to_containers, opens_host, rule};
 use crate::host::conntrack::Flow;
 use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
@@ -188,7 +188,7 @@ impl<'a> Survey<'a> {
 }
 
 fn is_dockers(policy: &Policy, link: &Link) -> bool {
-    link.is_bridge() && fits(&policy.interfaces.docker, &link.name)
+    link.is_bridge() && policy.interfaces.is_docker(&link.name)
 }
 
 fn single(port: u16) -> PortRange {
@@ -283,7 +283,7 @@ pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) ->
             .any(|hook| explain(&ruleset, hook, &packet).verdict == Verdict::Drop)
     });
     let told = cut_off.map(|link| {
-        let from = match fits(&policy.interfaces.inside, &link.name) {
+        let from = match policy.interfaces.is_inside(&link.name) {
             true => "\"inside\"".to_owned(),
             false => addresses_of_clients(link),
         };
@@ -334,8 +334,9 @@ fn discover(link: &Link) -> Packet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{docker_host, link, policy, texts, with_networks};
+    use super::super::tests::texts;
     use super::*;
+    use crate::fixtures::{docker_host, link, policy, with_networks};
     use crate::host::conntrack::Ends;
     use crate::host::processes::Holder;
 

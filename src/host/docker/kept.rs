@@ -17,7 +17,7 @@ impl<T> Kept<T> {
     /// The answer that counts `now`, or a new one. No answer is not kept.
     pub(super) fn get(&self, now: Instant, ask: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.as_ref().is_some_and(|(given, _)| now.duration_since(*given) < COUNTS_FOR) {
+        if kept.as_ref().is_none_or(|(given, _)| now.duration_since(*given) >= COUNTS_FOR) {
             *kept = ask().map(|answer| (now, Arc::new(answer)));
         }
         kept.as_ref().map(|(_, answer)| Arc::clone(answer))
