@@ -174,7 +174,7 @@ fn on_trial(
         ),
         Some(time) => warning(
             Message::new(format!(
-                "the policy is on trial: it is rolled back after {}",
+                "the policy is on trial for {}; then it is rolled back",
                 humantime::format_duration(time)
             ))
             .help("to keep it: dockfw confirm"),

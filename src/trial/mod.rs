@@ -123,21 +123,21 @@ pub(crate) fn begin(
 fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
     match &state.confirmed {
         // It is not the one that is in force.
-        Some(_) if state.unrecorded => Err(no_way_back(UNRECORDED.into()).into()),
+        Some(_) if state.unrecorded => Err(no_way_back(Exit::Unsafe, UNRECORDED.into()).into()),
         Some(confirmed) => match enact::recorded(store, confirmed) {
             Ok(_) => Ok(()),
-            Err(error) => Err(no_way_back(format!("{UNUSABLE}: {error:#}")).into()),
+            Err(error) => Err(no_way_back(Exit::Failed, format!("{UNUSABLE}: {error:#}")).into()),
         },
         None if state.pending.is_none() && chosen.is_any_there()? => {
-            Err(no_way_back(UNRECORDED.into()).into())
+            Err(no_way_back(Exit::Unsafe, UNRECORDED.into()).into())
         }
         None => Ok(()),
     }
 }
 
-fn no_way_back(why: String) -> Stop {
+fn no_way_back(exit: Exit, why: String) -> Stop {
     let message = Message::new(why).help("apply the policy that is in force now once without `--confirm`");
-    Stop::new(Exit::Unsafe, message)
+    Stop::new(exit, message)
 }
 
 /// What was before a trial.

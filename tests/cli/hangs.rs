@@ -109,7 +109,7 @@ fn what_a_program_prints_that_fails_counts_for_nothing() {
     let desk = Desk::new("lie-about-compat");
     for (verb, complaint) in [
         ("apply --backend iptables", "iptables: an answer that dockfw does not understand"),
-        ("apply --backend nftables", "not all of iptables could be taken out"),
+        ("apply --backend nftables", "rules of iptables could not be removed"),
         ("remove", "iptables: an answer that dockfw does not understand"),
         ("status", "iptables: an answer that dockfw does not understand"),
     ] {
@@ -176,7 +176,7 @@ fn without_nf_tables_a_boot_needs_no_ipset_for_the_fail_safe() {
         )
     };
     let done = thread::scope(|scope| scope.spawn(boot).join().unwrap());
-    done.exits(0).says("ipset list -n: it hung").says("the fail-safe is");
+    done.exits(0).says("ipset list -n: it hung").says("but the fail-safe:");
 }
 
 /// Waits until the fail-safe is in force, which a boot has promised within a minute.

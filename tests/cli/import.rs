@@ -174,7 +174,7 @@ fn sixty_thousand_entries_are_written_as_a_list_beside_the_policy() {
     // Once more: what is there is not overwritten, and nothing else is written.
     fs::remove_file(desk.0.join("new/etc/dockfw.toml")).unwrap();
     let again = import(&desk, "--output new/etc default.rules many.set");
-    again.exits(1).says("new/etc/lists/trusted.txt is there already; nothing was written");
+    again.exits(1).says("new/etc/lists/trusted.txt exists already; nothing was written");
     assert!(!desk.0.join("new/etc/dockfw.toml").exists());
 }
 

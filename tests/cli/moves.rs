@@ -16,7 +16,7 @@ rules() { iptables-save; ip6tables-save; }
 /// Whoever has the lock of iptables keeps its rules as they are.
 const LOCKED: &str = "exec 9>/run/xtables.lock; flock 9;";
 /// What a move says then.
-const STAY: &str = "by nftables, but not all of iptables could be taken out";
+const STAY: &str = "by nftables, but rules of iptables could not be removed";
 
 /// What is run after [`LEGACY`].
 fn on_legacy(host: &Host, script: &str) -> Done {

@@ -1,5 +1,6 @@
 //! Where nobody reads what dockfw writes: a closed pipe is no error, a full disk is one, and no verb ends by a panic.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::desk::{Desk, Done};
@@ -45,8 +46,9 @@ const PIPE: &str = "rm -f pipe; mkfifo pipe; exec 5<>pipe; exec 6>pipe; exec 5>&
 const PANIC: &str = "panicked";
 
 fn scripted(verb: &str, redirection: &str) -> Done {
-    let desk =
-        Desk::new(&format!("output-{verb}-{redirection}").replace([' ', '/', '<', '>', '&', '"'], "-"));
+    // Two tests may ask for the same at once.
+    static DESKS: AtomicUsize = AtomicUsize::new(0);
+    let desk = Desk::new(&format!("output-{}", DESKS.fetch_add(1, Ordering::Relaxed)));
     desk.write("old.rules", include_str!("../old-layout/default.rules"));
     let address = "ip link add eth0 type veth peer name eth1; ip address add 198.51.100.1/24 dev eth0; ip link set eth0 up";
     let policy = "dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml";

@@ -68,7 +68,7 @@ fn the_old_rules_go_and_those_of_others_stay() {
     on_all("apply", script, |done| {
         done.exits(0).prints("- IPv4 filter: old rules of chain FILTERS (iptables-");
         done.prints("    - -A DOCKER-USER -s 172.17.0.0/16 -j RETURN").prints("    - -A INPUT -j FILTERS");
-        done.says("note: the set ip_allow is left; dockfw apply --retire-old destroys it");
+        done.says("note: the set ip_allow is kept, for a rollback to the old rules");
         assert!(!done.stderr.contains("match-set"), "{done}");
     });
 }
@@ -217,7 +217,9 @@ fn where_ipset_fails_remove_changes_nothing_and_without_it_the_old_rules_come_ba
 fn where_the_old_set_is_gone_remove_says_so() {
     let done =
         run("no-set", "nft", "dockfw apply --backend nftables >&2; ipset destroy ip_allow; dockfw remove");
-    done.exits(0).prints("removed").says("the old rules do not come back: their set ip_allow is not there");
+    done.exits(0)
+        .prints("removed")
+        .says("the old rules are not restored: their set ip_allow does not exist any more");
 }
 
 /// Everything that a host of the old role restores at boot, and a systemd that notes what it is told.
@@ -243,8 +245,8 @@ fn what_would_bring_the_old_rules_back_is_named_and_left_alone() {
     );
     let done = run("persistence", "nft", &script);
     done.exits(0).prints("ip_allow\n0\n");
-    let note = "netfilter-persistent.service brings the old rules back at boot, from /etc/iptables/rules.v4; \
-                to end that: systemctl disable netfilter-persistent.service";
+    let note =
+        "netfilter-persistent.service will load the old rules at the next boot, from /etc/iptables/rules.v4";
     assert_eq!(done.stderr.matches(note).count(), 2, "{done}");
     assert!(!done.stderr.contains("/etc/sysconfig/iptables"), "{done}");
 }
