@@ -2,8 +2,9 @@
 //!
 //! A policy goes through three forms, none of which is ever skipped: [`config::Config`] is what was typed,
 //! [`policy::Policy`] what it means, and [`ruleset::Ruleset`] the small common form that every engine lowers.
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
-#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod address;
 pub mod compile;
