@@ -23,7 +23,6 @@ mod output;
 mod records;
 mod safety;
 mod takeover;
-mod text;
 mod trial;
 
 use std::io::Write;

@@ -17,6 +17,7 @@ pub mod interface;
 pub mod load;
 pub mod nft;
 pub mod policy;
+mod printable;
 pub mod reference;
 pub mod resolve;
 pub mod reverse_path;
@@ -27,3 +28,4 @@ mod text;
 pub mod walk;
 
 pub use load::{Files, Loaded, Rejected, Strictness, load};
+pub use printable::printable;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::text::printable;
+use dockfw_policy::printable;
 
 /// The length of a container's identity: a SHA-256 in hexadecimal digits.
 const IDENTITY: usize = 64;

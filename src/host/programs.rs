@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use dockfw_policy::printable;
 use dockfw_system::programs::{Answer, Limits, find, run};
-
-use crate::text::printable;
 
 /// What a program prints on stdout; nothing if it is not there, fails or gives no answer.
 pub(crate) fn said(name: &str, arguments: &[&str]) -> Option<String> {

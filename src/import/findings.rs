@@ -3,8 +3,9 @@
 use std::fmt;
 use std::rc::Rc;
 
+use dockfw_policy::printable;
+
 use crate::message::Message;
-use crate::text::printable;
 
 /// How many faults are kept, and how many notes; the rest are counted.
 const MAX_KEPT: usize = 100;

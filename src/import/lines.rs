@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use dockfw_policy::printable;
+
 use super::Input;
 use super::findings::{Fault, Findings, Place, quoted};
-use crate::text::printable;
 
 /// The longest line: a rule with the fifteen ports that multiport takes is far shorter.
 const MAX_LINE: usize = 4096;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use dockfw_policy::printable;
 use serde::Serialize;
 
 use super::{Now, Pending, Record, RolledBack, State};
-use crate::text::printable;
 
 /// What `status` shows of the records; a contract with programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -6,14 +6,13 @@ mod target;
 
 use dockfw_compat::words;
 use dockfw_policy::address::Family;
+use dockfw_policy::printable;
 
 use super::{
     Answer, Chain, Hook, Hooked, Rule as AnyRule, Step, Table, Tracking, Verdict, View, translation,
 };
 use condition::Asked;
 use target::Target;
-
-use crate::text::printable;
 
 /// The chains that the kernel itself has, with their hooks and priorities (`enum nf_ip_hook_priorities`,
 /// linux/netfilter_ipv4.h), by their tables.

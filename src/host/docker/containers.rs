@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use dockfw_policy::printable;
 use dockfw_policy::service::{PortRange, Service, Transport};
 use serde::Deserialize;
-
-use crate::text::printable;
 
 /// A running container.
 #[derive(Clone, Debug, PartialEq, Eq)]

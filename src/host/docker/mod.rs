@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dockfw_policy::address::Family;
+use dockfw_policy::printable;
 use serde::Deserialize;
 
 use crate::nftables::foreign;
-use crate::text::printable;
 use kept::Kept;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use dockfw_policy::address::Family;
+use dockfw_policy::printable;
 use serde::Deserialize;
-
-use crate::text::printable;
 
 /// The option that names a bridge.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use dockfw_policy::printable;
 use dockfw_policy::service::Transport;
 use serde::Deserialize;
 
 use super::Published;
-use crate::text::printable;
 
 /// This host's part in a Swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]

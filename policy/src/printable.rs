@@ -4,7 +4,7 @@
 const LONGEST: usize = 200;
 
 /// A text from others, without what a terminal would obey or show in another order than it is.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !reorders(*c)).take(LONGEST).collect()
 }
 
