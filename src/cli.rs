@@ -18,10 +18,10 @@ use dockfw_policy::service::Service;
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// The policy file; conf.d/*.toml beside it is merged in.
+    /// The policy file. The files of conf.d/*.toml beside it are merged into it.
     #[arg(long, global = true, value_name = "FILE", default_value = "/etc/dockfw/dockfw.toml")]
     pub(crate) config: PathBuf,
-    /// Say more; twice: everything.
+    /// Print more messages; with -vv, all of them.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// What to do.
@@ -34,34 +34,33 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  failed
-  2  the command line or the policy is wrong
+  2  the command line or the policy is not valid
   3  the kernel refused
   4  not permitted
   5  not supported on this host
   6  not done, for the operator's safety
-  7  the policy is not in force: never applied, rolled back, or changed behind dockfw's back";
+  7  the policy is not in force: never applied, rolled back, or changed by another program";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Put the policy in force.
     ///
-    /// All or nothing, and without a gap: until the new policy is in force, the one before is. Live connections stay
-    /// up. Where the policy is in force already, nothing is touched.
+    /// All or nothing, and without a gap: until the new policy is in force, the previous one is. Live connections stay
+    /// up. If the policy is in force already, nothing changes.
     Apply(Apply),
     /// Keep the policy that `apply --confirm` put in force.
     Confirm,
     /// Go back by one apply.
     ///
-    /// From a policy that waits to be confirmed to the confirmed one, or from the confirmed one to the one before it. Where
-    /// that was done already, nothing changes. The policy file stays as it is; a boot does not put it in force until it
-    /// changes or `apply` is called.
+    /// From a policy on trial to the confirmed one, or from the confirmed one to the previous one. If that was done already,
+    /// nothing changes. The policy file stays as it is, but no boot puts it in force until it is edited or applied by hand.
     Rollback,
-    /// Put a policy in force when the host comes up. For units; by hand, use `apply`.
+    /// Put a policy in force when the host boots. For systemd units; by hand, use `apply`.
     ///
-    /// Whatever happens, something is in force at the end: the policy file's, or else the policy that was confirmed last,
-    /// or else the fail-safe. Only the first is a success, and only with records that can be read, and
-    /// nothing left of the other engine.
+    /// Something is always in force at the end: the policy of the file, or else the policy that was confirmed last, or else
+    /// the fail-safe. It succeeds only with the policy of the file, with readable records, and with no rules left of the
+    /// other engine.
     Boot(Boot),
     /// Take a policy back when its time is over: what `apply --confirm` starts.
     #[command(hide = true)]
@@ -69,72 +68,73 @@ pub(crate) enum Verb {
         /// Which apply's.
         id: String,
     },
-    /// Check the policy file, and what this host makes of it. Changes nothing.
+    /// Check the policy file, and whether it is safe on this host. Changes nothing.
     Check(Check),
-    /// Compare the policy with what is live in the kernel, and exit with 7 where they differ. Changes nothing.
+    /// Compare the policy with the rules in the kernel. Changes nothing.
     ///
-    /// What an apply would add is marked with a `+`, what it would take out with a `-`, and what it would replace with a `~`.
+    /// Exits with 7 if they differ. A `+` marks what an apply would add, a `-` what it would remove, and a `~` what it would
+    /// replace.
     Diff(Diff),
-    /// Tell what becomes of a connection, which rule decides, and why. Changes nothing.
+    /// Explain what happens to a connection, which rule decides, and why. Changes nothing.
     ///
-    /// The rules are those of the policy file. The host is asked where its routing leads, what answers at the port, and,
-    /// where dockfw lets the connection through, whether Docker's own rules do too. With root's rights it knows more: who
-    /// listens, which engine is in force, what Docker says.
+    /// The rules are those of the policy file. dockfw looks up the host's routes, what answers at the port, and, if dockfw
+    /// accepts the connection, whether Docker's own rules and those of others accept it too. As root it knows more: which
+    /// process listens, which engine is in force, and what Docker answers.
     Explain(Explain),
     /// Print the compiled rules. Needs no privileges.
     Show(Show),
-    /// Tell whether the policy is in force, and what this host exposes to whom.
+    /// Show whether the policy is in force, and what this host exposes to whom.
     Status(Status),
-    /// Write a policy of what the rules before dockfw let in.
+    /// Convert the rules before dockfw into a policy.
     ///
-    /// Those are the rules of the Ansible role iptables_docker, or of its manual method: the set ip_allow, the chain FILTERS,
-    /// and lines in DOCKER-USER. What each file is, is told by its content: an ip_allow.set or /etc/iptables/ipsets, a rules file
-    /// or what iptables-save prints, or Ansible variables. Name all that a host has: the set and the rules, or the
-    /// variables and the set. What is not carried over, and what changes, is said.
+    /// It reads the rules of the Ansible role iptables_docker or of its manual method: the set ip_allow, the chain FILTERS,
+    /// and lines in DOCKER-USER. A file may be an ip_allow.set or /etc/iptables/ipsets, a rules file or the output of
+    /// iptables-save, or Ansible variables; dockfw finds out which. Pass all files of a host: the set and the rules, or the
+    /// variables and the set. Notes report what is left out, and what changes.
     Import(Import),
-    /// Take everything back out, as if dockfw had never run.
+    /// Remove all rules, sets and records of dockfw.
     ///
-    /// Where dockfw.service is enabled, it puts the policy in force again at the next boot, or when another service loads
-    /// rules: `systemctl disable dockfw dockfw-again` first.
+    /// If dockfw.service is enabled, it puts the policy in force again at the next boot, or when another service loads
+    /// rules. To prevent that, run `systemctl disable dockfw dockfw-again` first.
     Remove,
-    /// Tell what this host has of what dockfw needs, and which engine it would choose.
+    /// Show what dockfw needs, what of it this host has, and which engine dockfw would choose.
     Probe(Probe),
     /// Print a page of the manual, for `man -l -`.
     Man(Man),
-    /// Print the script by which a shell completes the command line of dockfw.
+    /// Print a completion script for a shell.
     Completions(Completions),
 }
 
 /// Options of `apply`.
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
-    /// Which engine; the policy's `[engine] backend` unless given.
+    /// The engine. By default, that of `[engine] backend` in the policy.
     #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
-    /// Say what would change, and change nothing.
+    /// Print what would change, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// With --dry-run: exit with 7 where something would change.
+    /// With --dry-run: exit with 7 if something would change.
     #[arg(long, requires = "dry_run")]
     pub(crate) exit_code: bool,
-    /// Take the policy back unless somebody confirms it within this time, as in 60s, 5m or 1h30m.
+    /// Apply on trial: roll the policy back unless it is confirmed within this time, as in 60s, 5m or 1h30m.
     ///
-    /// Enter keeps the policy, or `dockfw confirm` in another session. Ctrl-C, a closed terminal or a lost session take
-    /// it back at once. Exits with 7 where the policy was taken back.
+    /// Enter keeps the policy, or `dockfw confirm` in another session. Ctrl-C, a closed terminal or a lost session roll it
+    /// back at once. Exits with 7 if the policy was rolled back.
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "dry_run")]
     pub(crate) confirm: Option<Duration>,
-    /// With --confirm: do not wait; only `dockfw confirm` keeps the policy.
+    /// With --confirm: do not wait. Then `dockfw confirm` alone keeps the policy.
     #[arg(long, requires = "confirm")]
     pub(crate) detach: bool,
-    /// Apply even where dockfw would refuse for your safety.
+    /// Apply even if dockfw would refuse for your safety.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Compare every address with what is in force, also in sets of more than 100,000, where a digest has to do
+    /// Compare every address with the kernel's, also in sets of more than 100,000, of which only a digest is compared
     /// otherwise. That may take a minute.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Once the old rules (FILTERS, DOCKER-USER and the set ip_allow) are out: destroy the set, and disable the services
-    /// that would bring the rules back at boot.
+    /// After the old rules (FILTERS, DOCKER-USER and the set ip_allow) are removed: destroy the set, and disable the services
+    /// that would load the rules at boot.
     #[arg(long, conflicts_with_all = ["confirm", "dry_run"])]
     pub(crate) retire_old: bool,
 }
@@ -142,7 +142,7 @@ pub(crate) struct Apply {
 /// Options of `boot`.
 #[derive(Args, Debug)]
 pub(crate) struct Boot {
-    /// What is in force where neither the policy file nor a confirmed policy can be.
+    /// What to put in force if neither the policy of the file nor a confirmed policy can be.
     #[arg(long, value_enum, default_value_t = Failsafe::Ssh)]
     pub(crate) failsafe: Failsafe,
 }
@@ -150,7 +150,7 @@ pub(crate) struct Boot {
 /// The fail-safes of `boot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Failsafe {
-    /// Everyone reaches SSH on the host, and nothing else.
+    /// Everyone reaches SSH of the host, and nothing else.
     Ssh,
     /// Nobody reaches anything.
     Closed,
@@ -159,7 +159,7 @@ pub(crate) enum Failsafe {
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// Accept what `apply --force` would.
+    /// Accept what `apply --force` would accept.
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -167,11 +167,11 @@ pub(crate) struct Check {
 /// Options of `diff`.
 #[derive(Args, Debug)]
 pub(crate) struct Diff {
-    /// Which engine; the policy's `[engine] backend` unless given.
+    /// The engine. By default, that of `[engine] backend` in the policy.
     #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
-    /// Compare every address, also in sets of more than 100,000, where a digest has to do otherwise. That may take a
-    /// minute.
+    /// Compare every address, also in sets of more than 100,000, of which only a digest is compared otherwise. That may take
+    /// a minute.
     #[arg(long)]
     pub(crate) verify: bool,
     /// Write JSON.
@@ -182,19 +182,19 @@ pub(crate) struct Diff {
 /// Options of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
-    /// Who connects.
+    /// The address of who connects.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(crate) from: IpAddr,
     /// The port that is dialled, as in 8080/tcp, or a protocol without ports, as in esp.
     #[arg(long, value_name = "PORT", value_parser = parse_port)]
     pub(crate) port: Service,
-    /// The interface that the packet comes in by; the one by which the host would answer unless given.
+    /// The incoming interface. By default, the one by which the host would answer.
     #[arg(long = "in", value_name = "INTERFACE")]
     pub(crate) incoming: Option<String>,
-    /// The address that is dialled; the host's own towards the sender unless given.
+    /// The address that is dialled. By default, the host's own address towards the sender.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(crate) to: Option<IpAddr>,
-    /// Which engine; the one that `apply` would use unless given.
+    /// The engine. By default, the one that `apply` would use.
     #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
     /// Write JSON.
@@ -205,7 +205,7 @@ pub(crate) struct Explain {
 /// Options of `show`.
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// The form.
+    /// The format.
     #[arg(long, value_enum, default_value_t = Format::Nft)]
     pub(crate) format: Format,
 }
@@ -213,10 +213,9 @@ pub(crate) struct Show {
 /// The forms that `show` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For `nft -f`: what the native engine puts in force, on a kernel that has all that it can use.
+    /// For `nft -f`: what the native engine puts in force, on a kernel with all that it can use.
     Nft,
-    /// For `ipset restore` and `iptables-restore --noflush`: what the compat engine puts in force on a host that has
-    /// nothing yet.
+    /// For `ipset restore` and `iptables-restore --noflush`: what the compat engine puts in force on a host without any of it.
     Iptables,
     /// The ruleset that all engines start from.
     Json,
@@ -231,10 +230,10 @@ pub(crate) struct Status {
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with 7 also where something can be reached that no rule covers, or where that can't be told.
+    /// Exit with 7 also if something can be reached that no rule covers, or if that is unknown.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Show it again each second, with the rates of the counters, until Ctrl-C.
+    /// Show it again every second, with the rates of the counters, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
 }
@@ -245,14 +244,13 @@ pub(crate) struct Import {
     /// The files.
     #[arg(required_unless_present = "live", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Read the rules and sets of this host instead, as iptables-save and ipset save print them.
+    /// Read the rules and sets of this host instead of files.
     #[arg(long, conflicts_with = "files")]
     pub(crate) live: bool,
-    /// Leave out lines that can't be read, and say so, instead of importing nothing.
+    /// Leave out lines that can't be read, with a note, instead of importing nothing.
     #[arg(long)]
     pub(crate) lenient: bool,
-    /// Write dockfw.toml, and long lists in files of their own, to this directory, and not to stdout. No file is
-    /// overwritten.
+    /// Write dockfw.toml, and a file for each long list, into this directory instead of stdout. No file is overwritten.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) output: Option<PathBuf>,
     /// Write JSON, with the keys of the policy file.
@@ -271,7 +269,7 @@ pub(crate) struct Probe {
 /// Options of `man`.
 #[derive(Args, Debug)]
 pub(crate) struct Man {
-    /// The page, or its verb.
+    /// The page, or the verb that it is about.
     #[arg(value_name = "PAGE", default_value = "dockfw")]
     pub(crate) page: String,
     /// Write all pages into this directory instead.
@@ -316,7 +314,7 @@ fn parse_address(text: &str) -> Result<IpAddr, String> {
         AddressRange::V4(range) => range.is_single().then(|| IpAddr::from(range.first())),
         AddressRange::V6(range) => range.is_single().then(|| IpAddr::from(range.first())),
     };
-    let sender = single.ok_or("a packet has one address: write it alone, as in 203.0.113.7")?;
+    let sender = single.ok_or("this is more than one address: write a single one, as in 203.0.113.7")?;
     if sender.is_unspecified() || sender.is_multicast() {
         return Err("no single machine has this address".into());
     }
@@ -329,7 +327,7 @@ fn parse_port(text: &str) -> Result<Service, String> {
         text.parse::<Service>().map_err(|error| format!("{error}; {}", advice::service(text, &error)))?;
     match service {
         Service::Ports(_, range) if !range.is_single() => {
-            Err("a packet has one port: write it alone, as in 80/tcp".into())
+            Err("this is more than one port: write a single one, as in 80/tcp".into())
         }
         service => Ok(service),
     }

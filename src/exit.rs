@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     Unsupported = 5,
     /// Not done, for the operator's safety.
     Unsafe = 6,
-    /// The policy is not in force, or was changed behind our back.
+    /// The policy is not in force, or another program changed it.
     NotInForce = 7,
 }
 

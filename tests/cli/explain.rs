@@ -172,9 +172,9 @@ fn what_can_not_be_is_refused_with_advice() {
     let desk = Desk::new("explain-wrong");
     for (arguments, advice) in [
         ("--from 192.0.2.20 --port 8080", "write \"8080/tcp\", \"8080/udp\", or both"),
-        ("--from 192.0.2.20 --port 80-81/tcp", "a packet has one port"),
+        ("--from 192.0.2.20 --port 80-81/tcp", "this is more than one port"),
         ("--from 192.0.2.20 --port 70000/tcp", "from 1 to 65535"),
-        ("--from 192.0.2.0/24 --port 80/tcp", "a packet has one address"),
+        ("--from 192.0.2.0/24 --port 80/tcp", "this is more than one address"),
         ("--from 192.0.2.7/24 --port 80/tcp", "host bits"),
         ("--from ::ffff:192.0.2.7 --port 80/tcp", "write \"192.0.2.7\""),
         ("--from 0.0.0.0 --port 80/tcp", "no single machine"),

@@ -13,7 +13,7 @@ use super::last_lines;
 use crate::machine::{KERNEL_LINE, QEMU, accelerator};
 
 /// A machine that is done takes some minutes where nothing is accelerated, and longer where something else runs.
-const LONGEST: Duration = Duration::from_secs(20 * 60);
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// Two, however many others there are: what a packet meets in the middle of an apply is seen only where both happen at once.
 const PROCESSORS: &str = "2";
 /// Half of it is for the archive and what is unpacked of it.
