@@ -49,7 +49,7 @@ fn text(report: &Report) -> String {
     if !report.differs {
         return format!("no differences ({})", report.engine);
     }
-    let unfit = report.unfit.iter().map(|reason| format!("packets pass by what is there: {reason}"));
+    let unfit = report.unfit.iter().map(|reason| format!("packets bypass the rules: {reason}"));
     let differences =
         Some(&report.differences).filter(|found| !found.is_empty()).map(|found| differences::text(found));
     unfit.chain(differences).collect::<Vec<_>>().join("\n")

@@ -110,8 +110,8 @@ fn say_limits(report: &Report) {
 fn print(report: &Report) {
     let Explanation { packet, target, hooks, ways, others, verdict, is_certain } = &report.explanation;
     let Asked { from, to, port, incoming, outgoing, .. } = packet;
-    result(format_args!("{port} at {to} from {from}, in by {incoming}{}", way_out(outgoing.as_deref())));
-    result(format_args!("there: {}", there(target)));
+    result(format_args!("{port} at {to} from {from}, in {incoming}{}", way_out(outgoing.as_deref())));
+    result(format_args!("target: {}", there(target)));
     if let [only] = ways.as_slice() {
         say_way(only);
     }
@@ -127,29 +127,29 @@ fn print(report: &Report) {
 
 fn say_way(way: &Way) {
     match way.to {
-        Some(to) => result(format_args!("led to {to} by: {}", by(way))),
+        Some(to) => result(format_args!("translated to {to} by: {}", by(way))),
         None if way.is_tracked => {}
-        None => result(format_args!("taken out of connection tracking by: {}", by(way))),
+        None => result(format_args!("excluded from connection tracking by: {}", by(way))),
     }
 }
 
 /// The rule of others that leads a packet, with its table.
 fn by(way: &Way) -> String {
-    let rule = way.rule.as_deref().unwrap_or("what Docker says of its ports");
+    let rule = way.rule.as_deref().unwrap_or("Docker's list of its ports");
     way.table.as_ref().map_or_else(|| rule.to_owned(), |table| format!("{rule} [{table}]"))
 }
 
 /// Where a way leads, in words.
 fn led(way: &Way) -> String {
     match way.to {
-        Some(to) => format!("it is led to {to} by: {}", by(way)),
-        None if way.is_tracked => "it stays as it was dialled".into(),
-        None => format!("it is taken out of connection tracking by: {}", by(way)),
+        Some(to) => format!("translated to {to} by: {}", by(way)),
+        None if way.is_tracked => "not translated".into(),
+        None => format!("excluded from connection tracking by: {}", by(way)),
     }
 }
 
 fn way_out(outgoing: Option<&str>) -> String {
-    outgoing.map_or_else(|| ", for this host itself".into(), |name| format!(", out by {name}"))
+    outgoing.map_or_else(|| ", to this host itself".into(), |name| format!(", out {name}"))
 }
 
 /// What is there, in words.
@@ -166,17 +166,17 @@ fn there(target: &Target) -> String {
         }
         Kind::Published => {
             let by = process.map(|name| format!("; {name} answers for it")).unwrap_or_default();
-            format!("a port published by container {container}{port}{address}{by}")
+            format!("a port that container {container} publishes{port}{address}{by}")
         }
-        Kind::Mesh => format!("a port that Swarm's mesh publishes for service {container}{port}"),
+        Kind::Mesh => format!("a port that service {container} publishes by Swarm's routing mesh{port}"),
         Kind::Translated => {
             let own = target.container.as_ref().map(|name| format!(", of container {name}"));
             let port = target.container_port.map(|port| format!(", port {port}")).unwrap_or_default();
-            format!("what a rule of translation leads to{address}{port}{}", own.unwrap_or_default())
+            format!("the destination of a translation{address}{port}{}", own.unwrap_or_default())
         }
         Kind::Container => format!("container {container}, by its own address"),
-        Kind::Elsewhere => "neither this host nor a container that is known".into(),
-        Kind::Nothing => "nothing that is known to answer".into(),
+        Kind::Elsewhere => "another machine, or an unknown container".into(),
+        Kind::Nothing => "nothing known that answers".into(),
     }
 }
 
@@ -188,13 +188,13 @@ fn print_hook(decided: &HookVerdict) {
     };
     let verdict = name(decided.verdict);
     let Some(rule) = &decided.rule else {
-        result(format_args!("{hook:<10} {verdict}  no rule has anything against it"));
+        result(format_args!("{hook:<10} {verdict}  no rule matches"));
         return;
     };
     let place = rule.origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
     result(format_args!("{hook:<10} {verdict}  {}{place}", rule.origin.what));
     let reasons =
-        if rule.because.is_empty() { "no rule before it decided".into() } else { rule.because.join("; ") };
+        if rule.because.is_empty() { "no earlier rule matches".into() } else { rule.because.join("; ") };
     result(format_args!("{:<16} because {reasons}", ""));
 }
 

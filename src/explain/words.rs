@@ -14,48 +14,56 @@ const SHOWN: usize = 8;
 pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> String {
     let path = &packet.path;
     match condition {
-        Match::Loopback => "it comes in by lo".into(),
-        Match::In(list) => format!("it comes in by {}", interface(ruleset, list, Some(&path.incoming))),
-        Match::NotIn(list) => {
-            format!("it comes in by {}, which is none of {}", path.incoming.name, patterns(ruleset, list))
+        Match::Loopback => "the incoming interface is lo".into(),
+        Match::In(list) => {
+            format!("the incoming interface {}", interface(ruleset, list, Some(&path.incoming)))
         }
-        Match::Out(list) => format!("it goes out by {}", interface(ruleset, list, path.outgoing.as_ref())),
-        Match::Crosses(pattern) => format!("it comes in and goes out by {pattern}"),
+        Match::NotIn(list) => {
+            format!(
+                "the incoming interface {} matches none of {}",
+                path.incoming.name,
+                patterns(ruleset, list)
+            )
+        }
+        Match::Out(list) => {
+            format!("the outgoing interface {}", interface(ruleset, list, path.outgoing.as_ref()))
+        }
+        Match::Crosses(pattern) => format!("the incoming and the outgoing interface match {pattern}"),
         Match::Source(list) => {
-            format!("its source is in {}", entry(ruleset, list, packet.sender.address))
+            format!("the source is in {}", entry(ruleset, list, packet.sender.address))
         }
         Match::Destination(list) => {
-            format!("its destination is in {}", entry(ruleset, list, path.destination))
+            format!("the destination is in {}", entry(ruleset, list, path.destination))
         }
-        Match::SourceNetwork(network) => format!("its source is in {network}"),
-        Match::DestinationNetwork(network) => format!("its destination is in {network}"),
-        Match::DialledNetwork(network) => format!("the address dialled is in {network}"),
-        Match::SourceIsOwn => "its source is an address of this host".into(),
+        Match::SourceNetwork(network) => format!("the source is in {network}"),
+        Match::DestinationNetwork(network) => format!("the destination is in {network}"),
+        Match::DialledNetwork(network) => format!("the dialled address is in {network}"),
+        Match::SourceIsOwn => "the source is an address of this host".into(),
         Match::ReversePathFails => {
-            format!("this host has no way back to its source by {}", path.incoming.name)
+            format!("this host has no route to the source by {}", path.incoming.name)
         }
-        Match::BoundFor(hook) => format!("it is for the hook {hook}"),
+        Match::BoundFor(hook) => format!("it goes to hook {hook}"),
         Match::Established => "it belongs to a live connection".into(),
-        Match::Translated => "its destination is translated".into(),
+        Match::Translated => "the destination is translated".into(),
         Match::Ports { transport, port, ranges } => ports(*transport, *port, ranges),
-        Match::Protocol(number) => format!("its protocol is {}", Service::Protocol(*number)),
-        Match::Family(Family::Ipv4) => "it is of IPv4".into(),
-        Match::Family(Family::Ipv6) => "it is of IPv6".into(),
+        Match::Protocol(number) => format!("the protocol is {}", Service::Protocol(*number)),
+        Match::Family(Family::Ipv4) => "it is an IPv4 packet".into(),
+        Match::Family(Family::Ipv6) => "it is an IPv6 packet".into(),
         Match::Icmp { types, .. } if types.start() == types.end() => {
-            format!("its ICMP type is {}", types.start())
+            format!("the ICMP type is {}", types.start())
         }
         Match::Icmp { types, .. } => {
-            format!("its ICMP type is one of {} to {}", types.start(), types.end())
+            format!("the ICMP type is one of {} to {}", types.start(), types.end())
         }
-        Match::HopLimit { limit, .. } => format!("its hop limit is {limit}"),
-        Match::NotOpening => "it is no SYN of TCP".into(),
+        Match::HopLimit { limit, .. } => format!("the hop limit is {limit}"),
+        Match::NotOpening => "it does not open a TCP connection".into(),
     }
 }
 
-/// The interface, and the patterns that it fits.
+/// The interface, and the patterns of which it matches one.
 fn interface(ruleset: &Ruleset, list: &SetName, found: Option<&Interface>) -> String {
-    let name = found.map_or("an interface", |interface| interface.name.as_str());
-    format!("{name}, of {}", patterns(ruleset, list))
+    let name = found.map_or("", |interface| interface.name.as_str());
+    format!("{name} matches one of {}", patterns(ruleset, list))
 }
 
 fn patterns(ruleset: &Ruleset, list: &SetName) -> String {
@@ -68,19 +76,19 @@ fn entry(ruleset: &Ruleset, name: &SetName, address: IpAddr) -> String {
     let own = AddressRange::single(address);
     let entry = ruleset.address_list(name).and_then(|list| {
         let range = list.addresses.first_overlap(&own)?;
-        Some(format!("{range}, of {}", list.comment))
+        Some(format!("{range}, in the list of {}", list.comment))
     });
     entry.unwrap_or_else(|| name.to_string())
 }
 
 fn ports(transport: Transport, field: PortField, ranges: &[PortRange]) -> String {
     let what = match field {
-        PortField::Source => "its source port is",
-        PortField::Destination => "its port is",
-        PortField::Dialled => "the port dialled is",
+        PortField::Source => "the source port is",
+        PortField::Destination => "the port is",
+        PortField::Dialled => "the dialled port is",
     };
     let ranges = ranges.iter().map(|range| Service::Ports(transport, *range).to_string());
-    format!("{what} of {}", shortened(ranges))
+    format!("{what} one of {}", shortened(ranges))
 }
 
 /// The first of many.

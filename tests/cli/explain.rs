@@ -60,11 +60,11 @@ fn decision(explained: &Value) -> (&str, &str, Option<&str>) {
 fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
     let desk = Desk::new("explain-rule");
     let opened = explain(&desk, "", "--from 192.0.2.20 --port 443/tcp");
-    opened.exits(0).prints("443/tcp at 192.0.2.1 from 192.0.2.20, in by eth0, for this host itself");
+    opened.exits(0).prints("443/tcp at 192.0.2.1 from 192.0.2.20, in eth0, to this host itself");
     opened.prints("input      pass  allow 'web' at dockfw.toml:5");
-    opened.prints("because the port dialled is of 80/tcp, 443/tcp").prints("verdict    pass");
+    opened.prints("because the dialled port is one of 80/tcp, 443/tcp").prints("verdict    pass");
     let trusted = explain(&desk, "", "--from 192.0.2.9 --port 22/udp").exits(0).stdout.clone();
-    assert!(trusted.contains("its source is in 192.0.2.8/29, of trusted"), "{trusted}");
+    assert!(trusted.contains("the source is in 192.0.2.8/29, in the list of trusted"), "{trusted}");
     let dropped = explain(&desk, "", "--from 192.0.2.20 --port 22/udp");
     dropped.exits(0).prints("input      drop  the rest").prints("verdict    drop");
 }
