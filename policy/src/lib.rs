@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod difference;
 pub mod digest;
 pub mod engine;
+mod files;
 pub mod interface;
 pub mod load;
 pub mod nft;
@@ -27,5 +28,6 @@ mod suggest;
 mod text;
 pub mod walk;
 
-pub use load::{Files, Loaded, Rejected, Strictness, load};
+pub use files::{Files, Strictness};
+pub use load::{Loaded, Rejected, load};
 pub use printable::printable;

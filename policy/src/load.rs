@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, Findings};
 use crate::diagnostic::{Diagnostic, Diagnostics, Report, Sources, Span};
+use crate::files::{Files, Strictness, Unread, read};
 use crate::policy::Policy;
 use crate::resolve::Resolver;
 
@@ -16,35 +17,6 @@ const MAX_SIZE: u64 = 16 * 1024 * 1024;
 
 /// The directory beside the main file whose `.toml` files add to it.
 const DIRECTORY: &str = "conf.d";
-
-/// What a policy is read from.
-pub trait Files {
-    /// The first `limit` bytes of a file, or all where it has no more.
-    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
-
-    /// The full paths of what lies in a directory, in any order.
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
-}
-
-/// What becomes of what is refused for the operator's safety, such as to trust everyone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strictness {
-    /// It is an error.
-    #[default]
-    Strict,
-    /// The operator asks for it, and nothing is said.
-    Forced,
-    /// The policy was confirmed once, maybe when less was refused: it is a warning, and a name that is built in since means what it
-    /// meant then.
-    Confirmed,
-}
-
-impl Strictness {
-    /// That of a policy which an operator forces, or does not.
-    pub fn forced(is_forced: bool) -> Self {
-        if is_forced { Self::Forced } else { Self::Strict }
-    }
-}
 
 /// A policy that may be put in force.
 #[derive(Clone, Debug)]
@@ -147,44 +119,4 @@ fn empty(path: &Path, sources: &mut Sources) -> Diagnostic {
         "the least there can be is one line with an address of yours, trusted = [\"203.0.113.7\"], \
          or an [[allow]] with a name and ports",
     )
-}
-
-/// Why a file was not read.
-#[derive(Debug)]
-pub(crate) enum Unread {
-    /// It has more than so many bytes.
-    TooBig(u64),
-    /// The system's reason.
-    Failed(io::Error),
-}
-
-impl Unread {
-    /// What happened to the file of this name.
-    pub(crate) fn message(&self, path: &Path) -> String {
-        let path = path.display();
-        match self {
-            Self::TooBig(limit) => format!("{path} has more than {} MiB", limit >> 20),
-            Self::Failed(error) => format!("can't read {path}: {error}"),
-        }
-    }
-
-    /// What to do about it, for a policy file.
-    fn help(&self) -> &'static str {
-        match self {
-            Self::TooBig(_) => "put long lists into files of their own: \"file:lists/vpn.txt\"",
-            Self::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
-                "write the policy there, or name another file with --config"
-            }
-            Self::Failed(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                "name a file, not a directory"
-            }
-            Self::Failed(_) => "the file must be readable for whoever runs dockfw",
-        }
-    }
-}
-
-/// The whole of a file that is not too big.
-pub(crate) fn read(files: &dyn Files, path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
-    let bytes = files.read(path, limit + 1).map_err(Unread::Failed)?;
-    if bytes.len() as u64 > limit { Err(Unread::TooBig(limit)) } else { Ok(bytes) }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::address::AddressSet;
 use crate::config::{Config, List};
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources, is_printable, quoted};
-use crate::load::{Files, Strictness};
+use crate::files::{Files, Strictness};
 use crate::policy::Policy;
 use addresses::{Members, Use};
 

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 
-use super::reach::Origins;
 use super::{Answers, Facts, Kind, Port, family_of, is_outward};
 use crate::host::docker::Published;
 use crate::host::links::Link;
@@ -33,8 +32,9 @@ pub(super) struct Door<'a> {
     pub(super) target: Option<(IpAddr, u16)>,
 }
 
-/// All doors that others than the host itself could come to, and in words what rules of others lead elsewhere beside them.
-pub(super) fn all<'a>(facts: &'a Facts, from: &Origins<'a>) -> (Vec<Door<'a>>, Vec<String>) {
+/// All doors that others than the host itself could come to, and in words what rules of others lead elsewhere beside them. `is_led`
+/// tells whether rules of others lead what comes to a door that they name.
+pub(super) fn all<'a>(facts: &'a Facts, is_led: impl Fn(&Door<'_>) -> bool) -> (Vec<Door<'a>>, Vec<String>) {
     let names: BTreeMap<_, _> =
         facts.containers.iter().map(|container| (container.id.as_str(), container.name.as_str())).collect();
     let published = facts.published.iter().filter(|published| is_outward(published.address));
@@ -46,7 +46,7 @@ pub(super) fn all<'a>(facts: &'a Facts, from: &Origins<'a>) -> (Vec<Door<'a>>, V
     let mut untold = too_many(facts);
     for family in Family::BOTH {
         let mut named = of_rules(facts, family).filter(|door| !known.contains(&(door.port, door.address)));
-        doors.extend(named.by_ref().take(MOST_TRIED).filter(|door| from.is_led(door)));
+        doors.extend(named.by_ref().take(MOST_TRIED).filter(|door| is_led(door)));
         untold.extend(named.next().map(|door| untried(&door)));
     }
     (doors, untold)

@@ -149,7 +149,7 @@ pub(crate) struct Answers {
 /// All that is open, in the order of ports, and in words what of it can't be told.
 pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let from = reach::Origins::of(rules, facts);
-    let (doors, untold) = doors::all(facts, &from);
+    let (doors, untold) = doors::all(facts, |door| from.is_led(door));
     let (mut exposed, mut unknown) = (Vec::new(), BTreeSet::from_iter(untold));
     for door in doors {
         let (one, open_questions) = from.judge(door);

@@ -7,13 +7,15 @@
 //! [lock](crate::lock).
 
 mod clock;
+mod error;
 mod sources;
 mod state;
 mod store;
 mod summary;
 
 pub(crate) use clock::{Now, new_id, unix_seconds};
+pub(crate) use error::RecordError;
 pub(crate) use sources::{Recorder, Sealed, Sources};
 pub(crate) use state::{Pending, Record, RolledBack, State};
-pub(crate) use store::{RecordError, Store};
+pub(crate) use store::Store;
 pub(crate) use summary::{Summary, wall_time};

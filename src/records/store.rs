@@ -17,7 +17,7 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::sources::digest;
-use super::{Record, Sealed, Sources, State};
+use super::{Record, RecordError, Sealed, Sources, State};
 
 /// Where the records lie (FHS 3.0, 5.8: what a program keeps of its state between runs).
 const DIRECTORY: &str = "/var/lib/dockfw";
@@ -35,33 +35,6 @@ const MAX_STATE: u64 = 1024 * 1024;
 const MAX_RULES: u64 = 16 * 1024 * 1024;
 /// The biggest sources that are kept: four of the biggest lists that a policy may have.
 const MAX_SOURCES: u64 = 1024 * 1024 * 1024;
-
-/// Why there is no record.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordError {
-    /// The system's reason.
-    #[error("can't {doing} {}", path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// With which file or directory.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// Not what dockfw writes.
-    #[error("the record {} is damaged: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Not what dockfw could write.
-    #[error("the policy can't be recorded: {0}")]
-    Unrecordable(String),
-}
 
 type Result<T> = std::result::Result<T, RecordError>;
 

@@ -3,7 +3,6 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-mod conversation;
 pub mod files;
 pub mod programs;
 mod signals;

@@ -1,5 +1,7 @@
 //! Running programs of the host: found by an absolute path, without a shell, with limits.
 
+mod conversation;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -12,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::conversation::Conversation;
 use crate::signals::Watch;
+use conversation::Conversation;
 
 /// Where programs lie that are not in the PATH of every session.
 const FALLBACK: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];

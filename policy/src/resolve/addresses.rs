@@ -8,7 +8,7 @@ use super::{Resolver, advice};
 use crate::address::{Address, AddressError, AddressRange, AddressSet, Family, Range};
 use crate::config::List;
 use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
-use crate::load::Strictness;
+use crate::files::Strictness;
 use crate::suggest::closest;
 
 /// The name that is built in for what comes in by Docker's bridges.

@@ -7,7 +7,7 @@ use super::list::BadLines;
 use super::{Resolver, name_fault};
 use crate::address::AddressRange;
 use crate::diagnostic::{Diagnostic, Span, quoted};
-use crate::load::Strictness;
+use crate::files::Strictness;
 
 /// How many groups of a circle are shown.
 const SHOWN: usize = 8;

@@ -11,7 +11,7 @@ use super::Resolver;
 use super::lines::{self, BadLine};
 use crate::address::AddressSet;
 use crate::diagnostic::{Diagnostic, Span, quoted};
-use crate::load::{Unread, read};
+use crate::files::{Unread, read};
 use crate::text::without_mark;
 
 /// The biggest list.

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::programs::{Cause, Limits};
+use super::{Cause, Limits};
 use crate::signals::Watch;
 
 /// How long to wait for streams before looking whether the program has ended, and whether a signal has come.
