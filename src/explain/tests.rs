@@ -7,7 +7,7 @@ use dockfw_policy::{Files, Strictness};
 use dockfw_policy::address::Family;
 
 use super::*;
-use crate::foreign::{Tables, iptables};
+use crate::foreign::{Tables, listing};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
@@ -120,7 +120,7 @@ fn facts() -> Facts {
 
 /// The rules of others, as iptables writes them down.
 fn with_rules(facts: Facts, saved: &str) -> Facts {
-    let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-nft"));
+    let tables = Tables::new(listing::tables(saved, Family::Ipv4, "iptables-nft"));
     Facts { others: Others { tables, ..Others::default() }, ..facts }
 }
 

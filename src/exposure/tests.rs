@@ -5,7 +5,7 @@ use dockfw_policy::policy::Policy;
 use super::*;
 use crate::engines::{NFTABLES, compile_for};
 use crate::fixtures::{docker_host, link, policy, with_networks};
-use crate::foreign::{Tables, iptables};
+use crate::foreign::{Tables, listing};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Proxied, Published};
 use crate::host::listeners::Listener;
 use crate::host::others::Others;
@@ -64,7 +64,7 @@ fn rule(published: &Published) -> Option<String> {
 /// These rules of address translation.
 fn with_rules(facts: Facts, rules: &str) -> Facts {
     let saved = format!("*nat\n:PREROUTING ACCEPT [0:0]\n{rules}COMMIT\n");
-    let tables = Tables::new(iptables::tables(&saved, Family::Ipv4, "iptables-nft"));
+    let tables = Tables::new(listing::tables(&saved, Family::Ipv4, "iptables-nft"));
     Facts { others: Others { tables, ..Others::default() }, ..facts }
 }
 
@@ -330,7 +330,7 @@ fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
     let open = rules_of("[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"");
     let exposed = |rule: &str| {
         let saved = format!("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {rule} -j NOTRACK\nCOMMIT\n");
-        let tables = Tables::new(iptables::tables(&saved, Family::Ipv4, "iptables-nft"));
+        let tables = Tables::new(listing::tables(&saved, Family::Ipv4, "iptables-nft"));
         let others = Others { tables, ..Others::default() };
         let facts = Facts { others, ..facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]) };
         let (all, unknown) =

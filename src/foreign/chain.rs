@@ -5,8 +5,8 @@
 
 use dockfw_policy::walk::Translation;
 
-use super::table::{Chain, Hooked, Place, Rule, Step, Table, Verdict};
 use super::{Answer, View};
+use super::{Chain, Hooked, Place, Rule, Step, Table, Verdict};
 
 /// No packet goes through more chains at once (`NFT_JUMP_STACK_SIZE`, net/netfilter/nf_tables.h, is 16; iptables has no such limit).
 const DEPTH: usize = 64;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 
 use super::nft::{Asked, Field, address};
-use super::table::{Chain, Hook, Rule, Table, Tables};
+use super::{Chain, Hook, Rule, Table, Tables};
 
 /// Of a range of more ports, none is tried.
 const MOST: u16 = 1_000;

@@ -8,17 +8,22 @@
 mod answer;
 mod chain;
 mod doors;
-pub(crate) mod iptables;
+mod hook;
+mod iptables;
+pub(crate) mod listing;
 pub(crate) mod nft;
 mod stance;
 mod table;
 mod translation;
+mod verdict;
 mod view;
 mod walk;
 
 pub(crate) use answer::Answer;
+pub(crate) use hook::{Hook, Hooked};
 pub(crate) use stance::Closing;
-pub(crate) use table::{Chain, Hook, Hooked, Place, Rule, Step, Table, Tables, Verdict};
+pub(crate) use table::{Chain, Place, Rule, Table, Tables};
+pub(crate) use verdict::{Step, Verdict};
 pub(crate) use view::{Host, Packet, Tracking, View};
 pub(crate) use walk::{Arrival, Objection, Way};
 

@@ -8,7 +8,7 @@ use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::Payload;
 
-use super::table::{Chain, Hooked, Place, Table, Tables};
+use super::{Chain, Hooked, Place, Table, Tables};
 use super::{Hook, Host, Packet};
 use crate::host::links::Link;
 use crate::host::routes::AddressType;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::walk::Translation;
 
-use super::{Answer, View, iptables, nft};
+use super::hook::Hooked;
+use super::verdict::Step;
+use super::{View, iptables, nft};
 
 /// All tables of others that are hooked in where packets come in, or are passed on.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +47,8 @@ pub(crate) struct Table {
     pub(crate) family: Option<Family>,
     /// Its chains, by their names.
     pub(crate) chains: BTreeMap<String, Chain>,
-    /// What its sets hold, by their names; one that could not be read is not there.
-    pub(crate) sets: BTreeMap<String, nft::Set>,
+    /// What its sets hold.
+    pub(crate) sets: nft::Sets,
 }
 
 /// A chain.
@@ -59,32 +60,6 @@ pub(crate) struct Chain {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// Where chains of others are hooked in that packets meet which come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
-    /// Before routing.
-    Prerouting,
-    /// On the way to the host itself.
-    Input,
-    /// On the way to elsewhere.
-    Forward,
-    /// On the way out of the host.
-    Postrouting,
-}
-
-/// Where a chain is hooked in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hooked {
-    /// The hook.
-    pub(crate) hook: Hook,
-    /// Its place among the chains of the hook: the lowest is first.
-    pub(crate) priority: i32,
-    /// Whether it translates addresses, and filters nothing.
-    pub(crate) translates: bool,
-    /// Whether it drops what no rule decides about.
-    pub(crate) drops: bool,
-}
-
 /// A rule.
 #[derive(Clone, Debug)]
 pub(crate) enum Rule {
@@ -94,46 +69,12 @@ pub(crate) enum Rule {
     Nft(nft::Rule),
 }
 
-/// What a rule does with a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// Whether the packet meets its conditions.
-    pub(crate) holds: Answer,
-    /// Whether it takes the packet out of connection tracking.
-    pub(crate) untracks: Answer,
-    /// What becomes of the packet if it meets them: one of these.
-    pub(crate) verdicts: Vec<Verdict>,
-}
-
-/// What becomes of a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The next rule decides.
-    Continue,
-    /// It is let through by this chain.
-    Accept,
-    /// It is gone, with or without an answer.
-    Drop,
-    /// The chain that led here decides.
-    Return,
-    /// The rules of another chain decide, and then the next rule.
-    Jump(String),
-    /// The rules of another chain decide, and then the chain that led here.
-    Goto(String),
-    /// Its destination is translated.
-    Translate(Translation),
-    /// Its destination is translated, nobody knows here to what.
-    TranslateSomewhere,
-    /// Someone else decides: a program, or a target that is not known here.
-    Unknown,
-}
-
 impl Rule {
     /// What it does with a packet.
     pub(super) fn step(&self, table: &Table, view: &View<'_>) -> Step {
         match self {
             Self::Iptables(rule) => rule.step(view),
-            Self::Nft(rule) => rule.step(table, view),
+            Self::Nft(rule) => rule.step(&table.sets, view),
         }
     }
 

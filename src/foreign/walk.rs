@@ -4,8 +4,8 @@
 use dockfw_policy::walk::{Connection, Translation};
 
 use super::chain::{Based, Outcome, Untracked};
-use super::table::{Hooked, Place, Table, Tables};
 use super::{Answer, Hook, Packet, Tracking, View};
+use super::{Hooked, Place, Table, Tables};
 use crate::host::links::Link;
 
 /// Connection tracking comes here (`NF_IP_PRI_CONNTRACK`, linux/netfilter_ipv4.h).

@@ -9,7 +9,7 @@ use dockfw_policy::engine::EngineError;
 
 use super::programs;
 use super::saved::{self, Saved};
-use crate::foreign::{Table, Tables, iptables};
+use crate::foreign::{Table, Tables, listing};
 use crate::nftables::foreign;
 
 /// What `ipset test` says where a set has no such element (`ipset_cmd`, lib/ipset.c): it ends with 1 then, and after all errors too.
@@ -69,7 +69,7 @@ pub(crate) fn read() -> Others {
 fn tables_of(saved: Saved) -> Result<Vec<Table>, String> {
     let Saved { family, variant, text } = saved;
     let text = text.map_err(|reason| format!("the rules of {variant}: {reason}"))?;
-    Ok(iptables::tables(&text, family, &variant))
+    Ok(listing::tables(&text, family, &variant))
 }
 
 /// What nft calls a table of iptables-nft's.

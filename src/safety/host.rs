@@ -158,7 +158,7 @@ mod tests {
     use super::super::tests::texts;
     use super::*;
     use crate::fixtures::{docker_host, link, policy};
-    use crate::foreign::{Tables, iptables};
+    use crate::foreign::{Tables, listing};
     use crate::host::docker::{Container, Network};
     use crate::host::listeners::Listener;
     use crate::host::others::Others;
@@ -195,7 +195,7 @@ mod tests {
 
     /// A host with these rules, as iptables writes them down.
     fn with(saved: &str) -> Facts {
-        let tables = Tables::new(iptables::tables(saved, Family::Ipv4, "iptables-legacy"));
+        let tables = Tables::new(listing::tables(saved, Family::Ipv4, "iptables-legacy"));
         Facts { others: Others { tables, ..Others::default() }, ..usual() }
     }
 

@@ -6,14 +6,15 @@ use dockfw_policy::address::Family;
 use nix::libc;
 
 use super::super::translation::{between, redirected};
-use super::super::{Answer, Step, Table, Verdict, View};
+use super::super::{Answer, Step, Verdict, View};
+use super::Sets;
 use super::decode::{Expression, Load, To, Translated, address};
 use super::packet;
 use super::registers::{Bytes, Registers};
 
 /// What a rule does with a packet.
-pub(super) fn run(expressions: &[Expression], table: &Table, view: &View<'_>) -> Step {
-    let mut machine = Machine::new(table, view);
+pub(super) fn run(expressions: &[Expression], sets: &Sets, view: &View<'_>) -> Step {
+    let mut machine = Machine::new(sets, view);
     for expression in expressions {
         if let Some(verdicts) = machine.execute(expression) {
             return machine.step(verdicts);
@@ -31,13 +32,13 @@ struct Machine<'a> {
     holds: Answer,
     /// Whether connection tracking leaves it alone from here on.
     untracks: Answer,
-    table: &'a Table,
+    sets: &'a Sets,
     view: &'a View<'a>,
 }
 
 impl<'a> Machine<'a> {
-    fn new(table: &'a Table, view: &'a View<'a>) -> Self {
-        Self { registers: Registers::new(), holds: Answer::Yes, untracks: Answer::No, table, view }
+    fn new(sets: &'a Sets, view: &'a View<'a>) -> Self {
+        Self { registers: Registers::new(), holds: Answer::Yes, untracks: Answer::No, sets, view }
     }
 
     fn step(&self, verdicts: Vec<Verdict>) -> Step {
@@ -119,7 +120,7 @@ impl<'a> Machine<'a> {
         to: Option<u32>,
         is_negated: bool,
     ) -> Option<Vec<Verdict>> {
-        let Some(set) = self.table.sets.get(name) else {
+        let Some(set) = self.sets.get(name) else {
             // It could not be read.
             self.ask(Answer::Unknown);
             if let Some(register) = to.filter(|register| *register != 0) {

@@ -10,17 +10,21 @@ mod packet;
 mod registers;
 mod set;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
 
-use super::{Step, Table, View};
+use super::{Step, View};
 pub(super) use asked::{Asked, Field};
 pub(super) use decode::address;
 use decode::{Expression, Translated};
 pub(crate) use decode::{elements, rule};
 pub(crate) use set::{Element, Set};
+
+/// What the sets of a table hold, by their names; one that could not be read is not there.
+pub(crate) type Sets = BTreeMap<String, Set>;
 
 /// A rule.
 #[derive(Clone, Debug)]
@@ -32,8 +36,8 @@ pub(crate) struct Rule {
 
 impl Rule {
     /// What it does with a packet.
-    pub(super) fn step(&self, table: &Table, view: &View<'_>) -> Step {
-        machine::run(&self.expressions, table, view)
+    pub(super) fn step(&self, sets: &Sets, view: &View<'_>) -> Step {
+        machine::run(&self.expressions, sets, view)
     }
 
     /// Whether it gives packets a mark.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::iptables;
+use super::super::listing;
 use super::*;
 
 /// A table of IPv4 with these lines.
@@ -14,7 +14,7 @@ fn of(family: Family, name: &str, lines: &str) -> Tables {
     let builtin =
         "PREROUTING INPUT FORWARD POSTROUTING".split(' ').map(|chain| format!(":{chain} ACCEPT [0:0]\n"));
     let saved = format!("*{name}\n{}{lines}\nCOMMIT\n", builtin.collect::<String>());
-    Tables::new(iptables::tables(&saved, family, "iptables-legacy"))
+    Tables::new(listing::tables(&saved, family, "iptables-legacy"))
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn tables(raw: &str, mangle: &str, nat: &str, filter: &str) -> Tables {
     let saved = all.map(|(name, lines)| {
         format!("*{name}\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n{lines}\nCOMMIT\n")
     });
-    Tables::new(iptables::tables(&saved.concat(), Family::Ipv4, "iptables-nft"))
+    Tables::new(listing::tables(&saved.concat(), Family::Ipv4, "iptables-nft"))
 }
 
 #[test]
@@ -361,7 +361,7 @@ proptest! {
         lines in "(\\*nat\n|\\*filter\n|:[A-C] (- \\[0:0\\]|DROP \\[0:0\\])\n|-A [A-C] |-j [A-C]\n|! |-p (tcp|x) |--dport |[0-9]{1,6}|[:,/\\-]|\"|\\\\|\n|\\PC){0,80}",
     ) {
         let lines = lines.replace("-A A", "-A PREROUTING").replace("-A B", "-A INPUT");
-        let tables = Tables::new(iptables::tables(&lines, Family::Ipv4, "x"));
+        let tables = Tables::new(listing::tables(&lines, Family::Ipv4, "x"));
         led(&tables, "* eth0 192.0.2.1:80 tcp");
         objections(&tables, "192.0.2.9 eth0 192.0.2.1:80 tcp", None);
         tables.doors(Family::Ipv4);
