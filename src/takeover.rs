@@ -7,19 +7,17 @@
 //! [retired](retire).
 
 use anyhow::Context;
-use dockfw_compat::old::{self, OldPart, OldRules};
 use dockfw_policy::address::Family;
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
 use dockfw_policy::engine::EngineError;
+use dockfw_xtables::old::{self, OldPart, OldRules};
+use dockfw_xtables::tools::Variant;
 
 use crate::host::{persistence, programs};
 use crate::lock::Lock;
 use crate::message::Message;
 use crate::output::{note, warning};
 use crate::records::Store;
-
-/// The variants of iptables.
-const VARIANTS: [&str; 2] = ["legacy", "nft"];
 
 /// Why nothing is applied where the old rules can't be kept.
 const UNKEPT: &str = "not applied: the old rules could not be saved for a later rollback";
@@ -72,17 +70,17 @@ impl Takeover {
 
 /// What was kept before stays: after a take-over that was cut short, part of it may be nowhere else.
 fn keep(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
-    let text = match store.old_rules(rules.variant)? {
+    let text = match store.old_rules(rules.variant.name())? {
         Some(before) => old::merge(&rules.put_back, &before),
         None => rules.put_back.clone(),
     };
-    let place = store.keep_old_rules(rules.variant, &text)?;
+    let place = store.keep_old_rules(rules.variant.name(), &text)?;
     log::info!("the old rules of iptables-{} are kept in {}", rules.variant, place.display());
     Ok(())
 }
 
-fn difference(variant: &'static str, part: &OldPart) -> Difference {
-    let old = Part::Old { chain: part.chain.clone(), variant };
+fn difference(variant: Variant, part: &OldPart) -> Difference {
+    let old = Part::Old { chain: part.chain.clone(), variant: variant.name() };
     let shown = |rule: &String| rule.replace(|c: char| c.is_control(), " ");
     Difference {
         family: Some(Family::Ipv4),
@@ -93,17 +91,17 @@ fn difference(variant: &'static str, part: &OldPart) -> Difference {
 }
 
 /// What was taken out, by its variant of iptables.
-pub(crate) type Kept = Vec<(&'static str, String)>;
+pub(crate) type Kept = Vec<(Variant, String)>;
 
 /// What was taken out and is kept.
 pub(crate) fn kept(store: &Store) -> anyhow::Result<Kept> {
-    let of = |variant| Ok(store.old_rules(variant)?.map(|text| (variant, text)));
-    VARIANTS.into_iter().filter_map(|variant| of(variant).transpose()).collect()
+    let of = |variant: Variant| Ok(store.old_rules(variant.name())?.map(|text| (variant, text)));
+    Variant::ALL.into_iter().filter_map(|variant| of(variant).transpose()).collect()
 }
 
 /// Keeps again what was kept once, and may be lost.
 pub(crate) fn keep_again(store: &Store, kept: &Kept) -> anyhow::Result<()> {
-    kept.iter().try_for_each(|(variant, text)| store.keep_old_rules(variant, text).map(drop))?;
+    kept.iter().try_for_each(|(variant, text)| store.keep_old_rules(variant.name(), text).map(drop))?;
     Ok(())
 }
 
@@ -119,7 +117,7 @@ pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
         kept.clear();
     }
     for (variant, saved) in &kept {
-        old::put_back(variant, saved)
+        old::put_back(*variant, saved)
             .with_context(|| format!("can't restore the old rules of iptables-{variant}"))?;
     }
     store.forget_old_rules()?;

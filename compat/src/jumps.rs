@@ -6,13 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::normal::{clauses, option};
-use crate::saved::{Rule, Table};
-use crate::text;
-use crate::wanted::{DOCKER_USER, FORWARD, INPUT, PREROUTING, TableName, is_own_chain};
-
-/// What marks a jump that Docker itself would have made, had it been there.
-const STAND_IN: &str = "dockfw, until Docker comes";
+use dockfw_xtables::jumps::{Target, deletions, target};
+use dockfw_xtables::names::{DOCKER_USER, FORWARD, INPUT, PREROUTING, stand_in_for_docker};
+use dockfw_xtables::saved::{Rule, Table, TableName};
+use dockfw_xtables::words;
 
 /// Targets that end no packet's way, or end it for good.
 const HARMLESS: [&str; 27] = [
@@ -84,8 +81,8 @@ impl Jump {
         }
         if !self.is_fine(table) {
             let kept = self.kept(table);
-            lines.extend(vec![self.delete(&kept); self.count(table, &kept)]);
-            lines.push(format!("-I {} 1 {}", self.from, text::line(&kept)));
+            lines.extend(deletions(table, self.from, &kept));
+            lines.push(format!("-I {} 1 {}", self.from, words::line(&kept)));
         }
         lines
     }
@@ -101,9 +98,8 @@ impl Jump {
     }
 
     /// The lines that take out what stood in for Docker's jump.
-    pub(crate) fn removal_of_stand_ins(&self, table: &Table) -> Vec<String> {
-        let lines = |words: Vec<String>| vec![self.delete(&words); self.count(table, &words)];
-        self.stand_in().map(lines).unwrap_or_default()
+    fn removal_of_stand_ins(&self, table: &Table) -> Vec<String> {
+        self.stand_in().map(|words| deletions(table, self.from, &words)).unwrap_or_default()
     }
 
     fn plain(&self) -> Vec<String> {
@@ -111,17 +107,11 @@ impl Jump {
     }
 
     fn stand_in(&self) -> Option<Vec<String>> {
-        let words = || ["-m", "comment", "--comment", STAND_IN, "-j", self.to].map(String::from).to_vec();
-        (self.to == DOCKER_USER).then(words)
+        (self.to == DOCKER_USER).then(stand_in_for_docker)
     }
 
     fn count(&self, table: &Table, words: &[String]) -> usize {
         table.rules(self.from).iter().filter(|rule| rule.words == words).count()
-    }
-
-    /// By specification, since a number may mean another rule by now; these have no ports, which old versions overlook.
-    fn delete(&self, words: &[String]) -> String {
-        format!("-D {} {}", self.from, text::line(words))
     }
 
     /// Whether every packet gets to the first of these jumps, unless it is dropped before.
@@ -165,42 +155,10 @@ impl Paths<'_> {
     }
 }
 
-/// What a rule does with what it matches.
-enum Target<'a> {
-    Jump(&'a str),
-    Goto(&'a str),
-}
-
-fn target(rule: &Rule) -> Option<Target<'_>> {
-    let clauses = clauses(&rule.words);
-    let found = clauses.iter().find(|clause| matches!(option(clause), "-j" | "-g"))?;
-    let name = found.get(1)?;
-    // Borrowed from the rule, not from its copy.
-    let name = rule.words.iter().find(|word| *word == name)?;
-    Some(if option(found) == "-g" { Target::Goto(name) } else { Target::Jump(name) })
-}
-
-/// The rules outside of the engine's chains that lead into some of them, as lines that delete these rules.
-pub(crate) fn foreign_ways_in(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
-    let into = jumps_into(table, is_meant);
-    into.iter().map(|(chain, rule)| format!("-D {chain} {}", text::line(&rule.words))).collect()
-}
-
-/// The rules outside of the engine's chains that lead into some chains, with the chains that they are in.
-pub(crate) fn jumps_into(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<(String, Rule)> {
-    let foreign = table.chains.iter().filter(|(name, _)| !is_own_chain(name));
-    let rules = foreign.flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)));
-    let into = rules.filter(|(_, rule)| match target(rule) {
-        Some(Target::Jump(name) | Target::Goto(name)) => is_meant(name),
-        None => false,
-    });
-    into.map(|(chain, rule)| (chain.clone(), rule.clone())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saved::Tables;
+    use dockfw_xtables::saved::Tables;
 
     fn table(name: TableName, rules: &str) -> Table {
         let text = format!("*{}\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n{rules}COMMIT\n", name.as_str());

@@ -5,49 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dockfw_policy::address::Family;
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
-use dockfw_policy::engine::Presence;
 use dockfw_policy::ruleset::Origin;
+use dockfw_xtables::clauses::{Clause, Protocols, comment, normal};
+use dockfw_xtables::jumps::foreign_ways_in;
+use dockfw_xtables::names::{DOCKER_USER, INPUT, is_filling_set};
+use dockfw_xtables::old::is_old_filters;
+use dockfw_xtables::ownership::own_chains;
+use dockfw_xtables::restore::{Line, Restore};
+use dockfw_xtables::saved::{Table, TableName};
+use dockfw_xtables::words;
 use ipnetwork::IpNetwork;
 
-use crate::jumps::{self, JUMPS, Jump};
-use crate::normal::{Clause, Protocols, comment, normal};
-use crate::old::is_old_filters;
-use crate::presence::presence_of;
-use crate::saved::{self, Table, Tables};
-use crate::sets;
-use crate::text;
-use crate::wanted::{
-    Chain, DOCKER_USER, FamilyChains, INPUT, Rule, Set, TableName, Wanted, hook_of, is_own_chain,
-};
-
-/// What is on the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Live {
-    /// The tables of each family that the host has.
-    pub(crate) families: BTreeMap<Family, Tables>,
-    /// The engine's own sets, with their elements where they can be the right ones.
-    pub(crate) sets: BTreeMap<String, Option<Vec<IpNetwork>>>,
-}
-
-impl Live {
-    /// The family and the table in which FILTERS is someone else's, if it is in one.
-    pub(crate) fn foreign_filters(&self) -> Option<(Family, &'static str)> {
-        let families = self.families.iter();
-        let mut places =
-            families.flat_map(|(family, tables)| TableName::ALL.map(|name| (*family, tables, name)));
-        let found = places
-            .find(|(_, tables, name)| *name != TableName::Raw && tables.table(*name).has_foreign_filters());
-        found.map(|(family, _, name)| (family, name.as_str()))
-    }
-
-    /// How much of the engine is there.
-    pub(crate) fn presence(&self) -> Presence {
-        presence_of(self.families.values().any(Tables::have_own), !self.sets.is_empty())
-    }
-}
+use crate::jumps::{JUMPS, Jump};
+use crate::live::Live;
+use crate::set_lines;
+use crate::wanted::{Chain, FamilyChains, Rule, Set, Wanted, hook_of};
 
 /// What differs, and what is to be done about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,38 +44,6 @@ impl Plan {
     /// Whether packets meet what is wanted, whatever else there is to do.
     pub(crate) fn is_in_force(&self) -> bool {
         self.differences.iter().all(Difference::is_harmless)
-    }
-}
-
-/// One run of `iptables-restore`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Restore {
-    /// The family.
-    pub(crate) family: Family,
-    /// The lines.
-    pub(crate) lines: Vec<Line>,
-}
-
-/// One line of a restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    /// The line.
-    pub(crate) text: String,
-    /// The part of the policy that it is for.
-    pub(crate) origin: Option<Origin>,
-}
-
-impl Restore {
-    /// One that changes nothing, and needs the tables all the same.
-    pub(crate) fn of_nothing(family: Family) -> Self {
-        let lines = ["*mangle", "COMMIT", "*filter", "COMMIT"];
-        let lines = lines.map(|text| Line { text: text.into(), origin: None });
-        Self { family, lines: lines.into() }
-    }
-
-    /// The text.
-    pub(crate) fn text(&self) -> String {
-        self.lines.iter().map(|line| format!("{}\n", line.text)).collect()
     }
 }
 
@@ -136,7 +78,7 @@ fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
         wanted.sets.iter().filter(|set| live.families.contains_key(&set.family)).collect();
     let names: BTreeSet<_> = wanted_sets.iter().map(|set| &set.name).collect();
     let (unfinished, obsolete): (Vec<_>, Vec<_>) =
-        live.sets.keys().filter(|name| !names.contains(name)).partition(|name| sets::is_filling(name));
+        live.sets.keys().filter(|name| !names.contains(name)).partition(|name| is_filling_set(name));
     plan.obsolete = obsolete.iter().map(ToString::to_string).collect();
     let mut older = Older::of(obsolete);
     let mut renamed = BTreeMap::new();
@@ -150,10 +92,10 @@ fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
         renamed.extend(before.map(|before| (before.as_str(), set.name.as_str())));
         differences.push(set_difference(live, set, before));
         if in_place.is_none() {
-            text::create(&mut plan.stand_ins, &set.name, set.family, 0);
+            set_lines::create(&mut plan.stand_ins, &set.name, set.family, 0);
             plan.new_sets.push(set.name.clone());
         }
-        text::replace(&mut plan.fills, set);
+        set_lines::replace(&mut plan.fills, set);
     }
     plan.differences.retain(|difference| !compare::only_renames(difference, &renamed));
     plan.differences.append(&mut differences);
@@ -290,7 +232,7 @@ impl Comparison<'_> {
     /// Chains of the engine's own that are of no use any more.
     fn stale(&self) -> impl Iterator<Item = &str> {
         let wanted = self.wanted();
-        let own = self.live.own_chains().into_iter().map(String::as_str);
+        let own = own_chains(&self.live).into_iter().map(String::as_str);
         own.filter(|name| wanted.iter().all(|chain| chain.name != *name))
     }
 
@@ -302,77 +244,38 @@ impl Comparison<'_> {
     /// The table's part of a restore: all of the engine's chains anew, and nothing of others but the jumps.
     fn lines(&self) -> Vec<Line> {
         let wanted = self.wanted();
-        let plain = |text: String| Line { text, origin: None };
-        let mut lines = vec![plain(format!("*{}", self.table.as_str()))];
+        let mut lines = vec![Line::plain(format!("*{}", self.table.as_str()))];
         // Naming a chain so empties it.
-        lines.extend(wanted.iter().map(|chain| plain(format!(":{} - [0:0]", chain.name))));
+        lines.extend(wanted.iter().map(|chain| Line::plain(format!(":{} - [0:0]", chain.name))));
         if self.table == TableName::Filter && !self.live.chains.contains_key(DOCKER_USER) {
             // Fails where Docker was faster, instead of emptying its chain.
-            lines.push(plain(format!("-N {DOCKER_USER}")));
+            lines.push(Line::plain(format!("-N {DOCKER_USER}")));
         }
         for chain in wanted {
             lines.extend(chain.rules.iter().map(|rule| rule_line(chain, rule)));
         }
-        lines.extend(self.jumps().flat_map(|jump| jump.repair(&self.live)).map(plain));
+        lines.extend(self.jumps().flat_map(|jump| jump.repair(&self.live)).map(Line::plain));
         let stale: Vec<_> = self.stale().collect();
-        lines.extend(jumps::foreign_ways_in(&self.live, |name| stale.contains(&name)).into_iter().map(plain));
-        lines.extend(stale.iter().map(|name| plain(format!("-F {name}"))));
-        lines.extend(stale.iter().map(|name| plain(format!("-X {name}"))));
-        lines.push(plain("COMMIT".into()));
+        lines.extend(foreign_ways_in(&self.live, |name| stale.contains(&name)).into_iter().map(Line::plain));
+        lines.extend(stale.iter().map(|name| Line::plain(format!("-F {name}"))));
+        lines.extend(stale.iter().map(|name| Line::plain(format!("-X {name}"))));
+        lines.push(Line::plain("COMMIT"));
         lines
     }
 }
 
 fn rule_line(chain: &Chain, rule: &Rule) -> Line {
-    Line { text: format!("-A {} {}", chain.name, text::line(&rule.words)), origin: rule.origin.clone() }
+    Line { text: words::rule_line(&chain.name, &rule.words), origin: rule.origin.clone() }
 }
 
 /// A rule as it is shown. Others may have put anything into theirs.
 fn rule_text(words: &[String], origin: Option<Origin>) -> RuleText {
     let shown = |text: &str| text.replace(|c: char| c.is_control(), " ");
-    RuleText { origin, comment: comment(words).map(shown), text: shown(&text::line(words)) }
+    RuleText { origin, comment: comment(words).map(shown), text: shown(&words::line(words)) }
 }
 
 fn jump_difference(jump: &Jump, table: &Table) -> Difference {
     let is_there = table.rules(jump.from).iter().any(|rule| rule.words == ["-j", jump.to]);
     let kind = if is_there { DifferenceKind::Changed } else { DifferenceKind::Missing };
     Difference::new(kind, Part::Jump { from: jump.from, to: jump.to })
-}
-
-/// What takes everything of the engine out of the tables of one family again.
-pub(crate) fn removal(family: Family, tables: &Tables) -> Option<Restore> {
-    let mut lines = Vec::new();
-    for name in TableName::ALL {
-        let table = tables.table(name);
-        let own = table.own_chains();
-        let mut found = jumps::foreign_ways_in(&table, |name| own.iter().any(|chain| *chain == name));
-        found.extend(own.iter().map(|chain| format!("-F {chain}")));
-        found.extend(own.iter().map(|chain| format!("-X {chain}")));
-        if name == TableName::Filter {
-            found.extend(removal_of_stand_in(&table));
-        }
-        if !found.is_empty() {
-            lines.push(format!("*{}", name.as_str()));
-            lines.extend(found);
-            lines.push("COMMIT".into());
-        }
-    }
-    let lines: Vec<_> = lines.into_iter().map(|text| Line { text, origin: None }).collect();
-    (!lines.is_empty()).then_some(Restore { family, lines })
-}
-
-/// The jump that stood in for Docker's, and Docker's chain where nobody else has anything in it or leads to it.
-fn removal_of_stand_in(table: &Table) -> Vec<String> {
-    let Some(jump) = JUMPS.iter().find(|jump| jump.to == DOCKER_USER) else { return vec![] };
-    let mut lines = jump.removal_of_stand_ins(table);
-    let is_unused = table.rules(DOCKER_USER).iter().all(is_own_jump);
-    let ways_in = jumps::foreign_ways_in(table, |name| name == DOCKER_USER).len();
-    if !lines.is_empty() && is_unused && ways_in == lines.len() {
-        lines.push(format!("-X {DOCKER_USER}"));
-    }
-    lines
-}
-
-fn is_own_jump(rule: &saved::Rule) -> bool {
-    matches!(rule.words.as_slice(), [jump, to] if jump == "-j" && is_own_chain(to))
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use dockfw_policy::address::{Address, Family, Range};
 use dockfw_policy::digest::Digest;
 use dockfw_policy::ruleset::AddressList;
+use dockfw_xtables::names::set_prefix;
 use ipnetwork::IpNetwork;
 
 use crate::wanted::Set;
@@ -16,36 +17,6 @@ use crate::wanted::Set;
 const MAX_NAME: usize = 31;
 /// How much of a list's own name is kept: what a prefix of 8, a hyphen and the digest leave.
 const MAX_TITLE: usize = MAX_NAME - 8 - 1 - Digest::LETTERS;
-/// What names of sets that are being filled begin with, before the digest.
-const FILLING: &str = "dockfw-new";
-
-/// The beginning of the names of a family's sets.
-fn prefix(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "dockfw4-",
-        Family::Ipv6 => "dockfw6-",
-    }
-}
-
-/// Whether a set is the engine's own, finished or not.
-pub(crate) fn is_own(name: &str) -> bool {
-    let known =
-        [prefix(Family::Ipv4), prefix(Family::Ipv6), FILLING].iter().any(|start| name.starts_with(start));
-    known && name.rsplit_once('-').is_some_and(|(_, digest)| Digest::is_letters(digest))
-}
-
-/// Whether a set is one that was never finished.
-pub(crate) fn is_filling(name: &str) -> bool {
-    is_own(name) && name.starts_with(FILLING)
-}
-
-/// The name under which a set is filled.
-pub(crate) fn filling_name(set: &Set) -> String {
-    let digest = set.name.rsplit_once('-').map_or("", |(_, digest)| digest);
-    let family = if set.family == Family::Ipv4 { '4' } else { '6' };
-    format!("{FILLING}{family}-{digest}")
-}
-
 /// The sets that a list of addresses becomes: one for each family that it has.
 pub(crate) fn of_list(list: &AddressList) -> Vec<Set> {
     let title = list.name.as_str();
@@ -57,12 +28,12 @@ pub(crate) fn of_list(list: &AddressList) -> Vec<Set> {
 fn set(title: &str, networks: Vec<IpNetwork>, family: Family) -> Option<Set> {
     let digest = digest(title, family, &networks);
     let kept: String = title.chars().take(MAX_TITLE).collect();
-    let name = format!("{}{kept}-{digest}", prefix(family));
+    let name = format!("{}{kept}-{digest}", set_prefix(family));
     (!networks.is_empty()).then(|| Set { name, title: title.into(), family, networks })
 }
 
 fn digest(title: &str, family: Family, networks: &[IpNetwork]) -> String {
-    let mut content = [title.as_bytes(), prefix(family).as_bytes()].concat();
+    let mut content = [title.as_bytes(), set_prefix(family).as_bytes()].concat();
     for network in networks {
         match network.ip() {
             IpAddr::V4(address) => content.extend_from_slice(&address.octets()),
@@ -102,6 +73,7 @@ fn cut(mut first: u128, last: u128, bits: u8, mut found: impl FnMut(u128, u8)) {
 mod tests {
     use dockfw_policy::address::{AddressRange, AddressSet};
     use dockfw_policy::ruleset::SetName;
+    use dockfw_xtables::names::{filling_set, is_filling_set, is_own_set};
     use proptest::prelude::*;
 
     use super::*;
@@ -136,14 +108,17 @@ mod tests {
         let long = list("allow_postgres_for_the_o", &["10.0.0.0/8", "::1"]);
         for set in of_list(&long) {
             assert!(
-                set.name.len() <= MAX_NAME && is_own(&set.name) && !is_filling(&set.name),
+                set.name.len() <= MAX_NAME && is_own_set(&set.name) && !is_filling_set(&set.name),
                 "{}",
                 set.name
             );
-            let filling = filling_name(&set);
-            assert!(filling.len() <= MAX_NAME && is_own(&filling) && is_filling(&filling), "{filling}");
+            let filling = filling_set(&set.name, set.family);
+            assert!(
+                filling.len() <= MAX_NAME && is_own_set(&filling) && is_filling_set(&filling),
+                "{filling}"
+            );
         }
-        assert!(!is_own("dockfw4-trusted") && !is_own("f2b-sshd") && !is_own("dockfw"));
+        assert!(!is_own_set("dockfw4-trusted") && !is_own_set("f2b-sshd") && !is_own_set("dockfw"));
     }
 
     proptest! {

@@ -2,68 +2,18 @@
 
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::{Hook, Origin};
+use dockfw_xtables::names::{FORWARD, INPUT, PREROUTING};
+use dockfw_xtables::saved::TableName;
 use ipnetwork::IpNetwork;
-
-/// The chain of the Prerouting hook.
-pub(crate) const PREROUTING: &str = "DOCKFW-PRE";
-/// The chain to which what comes in by some interfaces goes from there: the only hook at which iptables can ask for the way
-/// back to a source.
-pub(crate) const SOURCES: &str = "DOCKFW-SOURCES";
-/// The chain of the Input hook.
-pub(crate) const INPUT: &str = "FILTERS";
-/// The chain of the Forward hook.
-pub(crate) const FORWARD: &str = "DOCKFW-USER";
-/// The chain that dockfw had in table raw, before all that depends on the policy stood in one table.
-const RAW: &str = "DOCKFW-RAW";
-/// Docker's chain for the operator's rules.
-pub(crate) const DOCKER_USER: &str = "DOCKER-USER";
 
 /// The chains in table mangle, each with its hook.
 pub(crate) const HOOKS: [(Hook, &str); 3] =
     [(Hook::Prerouting, PREROUTING), (Hook::Input, INPUT), (Hook::Forward, FORWARD)];
 
-/// Whether a chain is the engine's own: one of these, or a continuation of one.
-pub(crate) fn is_own_chain(name: &str) -> bool {
-    [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
-        Some("") => true,
-        Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
-        None => false,
-    })
-}
-
 /// The hook that a chain of the engine's own belongs to.
 pub(crate) fn hook_of(chain: &str) -> Hook {
     let found = HOOKS.into_iter().find(|(_, name)| chain.starts_with(name));
     found.map_or(Hook::Prerouting, |(hook, _)| hook)
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// A table of iptables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum TableName {
-    /// Where packets are judged: behind connection tracking, in front of translation and of the table filter.
-    Mangle,
-    /// Where Docker filters, and whoever looks for rules looks first.
-    Filter,
-    /// Where dockfw once had rules.
-    Raw,
-}
-
-impl TableName {
-    /// All of them, in the order in which they are restored: what judges is there before what judged goes.
-    pub(crate) const ALL: [Self; 3] = [Self::Mangle, Self::Filter, Self::Raw];
-
-    /// The table's name.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Mangle => "mangle",
-            Self::Filter => "filter",
-            Self::Raw => "raw",
-        }
-    }
 }
 
 /// Everything that is to be in force.

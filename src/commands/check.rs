@@ -6,6 +6,8 @@ use anyhow::Context;
 use dockfw_policy::Strictness;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
+use dockfw_xtables::tools::Variant;
+use dockfw_xtables::variants::with_docker;
 
 use super::facts::{Gathered, gather};
 use super::{Novelty, judge, load};
@@ -57,10 +59,11 @@ fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<Message>> {
     let names = facts.links.iter().map(|link| &link.name);
     let reverse_path =
         names.filter_map(|name| Some((name.clone(), reverse_path::reverse_path_filter(name)?)));
+    let docker_chains: Vec<_> = with_docker().unwrap_or_default().into_iter().map(Variant::name).collect();
     let host = Host {
         facts: &facts,
         docker_uses_nftables: docker::uses_nftables(),
-        docker_chains: &dockfw_compat::docker_chains().unwrap_or_default(),
+        docker_chains: &docker_chains,
         reverse_path: &reverse_path.collect(),
     };
     Ok(safety::host::notes(policy, host))

@@ -7,8 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use dockfw_compat::old;
 use dockfw_policy::{Files, Loaded, Strictness, load};
+use dockfw_xtables::old;
 
 use crate::cli::Import;
 use crate::exit::{Exit, Stop};

@@ -1,6 +1,8 @@
 //! `dockfw probe`
 
 use dockfw_policy::engine::Requirement;
+use dockfw_xtables::tools::Variant;
+use dockfw_xtables::variants::with_docker;
 use serde::Serialize;
 
 use crate::cli::Probe;
@@ -43,7 +45,7 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
         Err(missing) => (None, missing.join("; ")),
     };
     let docker = Docker {
-        chains: dockfw_compat::docker_chains().ok(),
+        chains: with_docker().ok().map(|variants| variants.into_iter().map(Variant::name).collect()),
         tables: docker::tables(),
         backend: docker::firewall_backend(),
     };

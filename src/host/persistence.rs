@@ -74,8 +74,8 @@ fn holds_old_layout(path: &Path) -> bool {
 /// Whether a line makes the set `ip_allow`, or a rule that asks it.
 fn is_of_old_layout(line: &str) -> bool {
     let words: Vec<_> = line.split_whitespace().collect();
-    let makes_set = words.first() == Some(&"create") && words.contains(&dockfw_compat::old::SET);
-    let asks_set = words.windows(2).any(|pair| pair == ["--match-set", dockfw_compat::old::SET]);
+    let makes_set = words.first() == Some(&"create") && words.contains(&dockfw_xtables::old::SET);
+    let asks_set = words.windows(2).any(|pair| pair == ["--match-set", dockfw_xtables::old::SET]);
     makes_set || (asks_set && !line.starts_with('#'))
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dockfw_compat::{missing_saver, savers};
 use dockfw_policy::address::Family;
 use dockfw_system::programs::at_once;
+use dockfw_xtables::savers::{missing_saver, savers};
 
 use super::programs::answer;
 use crate::nftables::foreign;

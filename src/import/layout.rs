@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use dockfw_compat::old::SET;
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::service::Service;
+use dockfw_xtables::old::SET;
 use ipnetwork::Ipv4Network;
 
 use super::Read;

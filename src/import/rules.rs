@@ -1,9 +1,9 @@
 //! Rules of iptables, as `iptables-restore` reads and `iptables-save` or `iptables -S` write them.
 
-use dockfw_compat::old::{CHAINS, OldRule};
-use dockfw_compat::words;
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::service::Service;
+use dockfw_xtables::old::{CHAINS, OldRule};
+use dockfw_xtables::words::words;
 use ipnetwork::Ipv4Network;
 
 use super::Input;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dockfw_compat::words;
 use dockfw_policy::address::{AddressError, AddressRange};
 use dockfw_policy::resolve::advice;
+use dockfw_xtables::words::words;
 
 use super::Input;
 use super::findings::{Fault, Findings, Place, Placed, quoted};

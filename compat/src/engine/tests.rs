@@ -12,12 +12,13 @@ use dockfw_policy::compile::compile;
 use dockfw_policy::{Files, Strictness, load};
 use nix::sched::{CloneFlags, unshare};
 
-use super::*;
+use dockfw_policy::address::Family;
 use dockfw_policy::engine::Presence;
+use dockfw_xtables::clauses::Protocols;
+use dockfw_xtables::savers::base_name;
+use dockfw_xtables::tools::{Tools, Variant};
 
-use crate::normal::Protocols;
-use crate::tools::{Tools, Variant, base_name};
-use dockfw_system::programs::find;
+use super::*;
 
 /// One policy file in memory.
 struct OneFile(String);
@@ -42,7 +43,7 @@ fn ruleset(policy: &str) -> Ruleset {
 }
 
 fn wanted(policy: &str) -> Wanted {
-    lowered(&ruleset(policy)).unwrap()
+    lower(&ruleset(policy)).unwrap()
 }
 
 /// A policy that has some of everything.
@@ -69,10 +70,13 @@ impl Bench {
             |variant: Variant| Tools::find(variant, &format!("-{}", variant.name())).expect("both variants");
         let protocols = Protocols::parse(&std::fs::read_to_string("/etc/protocols").unwrap_or_default());
         let host = Host {
-            tools: tools(variant),
-            other: Some(tools(variant.other())),
+            variants: Variants {
+                used: tools(variant),
+                other: Some(tools(variant.other())),
+                is_docker_in_both: false,
+            },
             protocols,
-            ipset: find("ipset"),
+            ipset: Ipset::find(),
             unfit: None,
         };
         Self { host }
@@ -80,6 +84,10 @@ impl Bench {
 
     fn apply(&self, wanted: &Wanted) -> Vec<String> {
         texts(&apply(&self.host, wanted).expect("applied"))
+    }
+
+    fn remove(&self) -> Result<bool, EngineError> {
+        remove(&self.host.variants, self.host.ipset.as_ref())
     }
 
     fn differences(&self, wanted: &Wanted) -> Vec<String> {
@@ -94,19 +102,19 @@ impl Bench {
 
     fn family(&self, family: Family, arguments: &str) {
         let base = base_name(family);
-        sh(&format!("{base}-{} {arguments}", self.host.tools.variant.name()));
+        sh(&format!("{base}-{} {arguments}", self.host.tools().variant.name()));
     }
 
     /// The rules of a chain of table filter, in IPv4.
     fn chain(&self, chain: &str) -> Vec<String> {
-        let rules = sh(&format!("iptables-{}-save -t filter", self.host.tools.variant.name()));
+        let rules = sh(&format!("iptables-{}-save -t filter", self.host.tools().variant.name()));
         let prefix = format!("-A {chain} ");
         rules.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
     }
 
     /// Everything on the host, but for counters, empty tables and the seeds of sets' hashes.
     fn everything(&self) -> String {
-        let name = self.host.tools.variant.name();
+        let name = self.host.tools().variant.name();
         let text = sh(&format!("iptables-{name}-save; ip6tables-{name}-save; ipset save"));
         let is_said =
             |line: &&str| !line.starts_with(['#', '*']) && !line.contains(" ACCEPT [") && *line != "COMMIT";

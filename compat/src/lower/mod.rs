@@ -7,10 +7,12 @@ mod conditions;
 mod row;
 
 use dockfw_policy::address::Family;
+use dockfw_policy::engine::EngineError;
 use dockfw_policy::interface::{IfPattern, reduced};
 use dockfw_policy::policy::Rate;
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName};
+use dockfw_xtables::names::SOURCES;
 
 use crate::sets;
 use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
@@ -32,6 +34,12 @@ pub(crate) struct Inexpressible {
     origin: Origin,
 }
 
+impl From<Inexpressible> for EngineError {
+    fn from(error: Inexpressible) -> Self {
+        Self::Unsupported(error.to_string())
+    }
+}
+
 /// Writes a ruleset as sets and chains.
 pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
     let sets: Vec<Set> = ruleset.addresses.iter().flat_map(sets::of_list).collect();
@@ -50,7 +58,7 @@ pub(crate) struct Lowering<'a> {
 impl Lowering<'_> {
     fn chains(&self) -> Result<FamilyChains, Inexpressible> {
         let checks = reverse_path::before_routing(self.ruleset);
-        let mut mangle = self.chain(wanted::SOURCES, &self.excepting(checks.iter()))?;
+        let mut mangle = self.chain(SOURCES, &self.excepting(checks.iter()))?;
         mangle.retain(|chain| !chain.rules.is_empty());
         for (hook, name) in wanted::HOOKS {
             let rules = self.ruleset.rules(hook).filter(|rule| !reverse_path::asks(rule));
@@ -182,7 +190,7 @@ fn effects(rule: &ruleset::Rule, goes_on: bool) -> Vec<String> {
     }
     words.extend(["-m".into(), "comment".into(), "--comment".into(), comment(rule)]);
     match &rule.action {
-        Action::Pass if goes_on => words.extend(["-g".into(), wanted::SOURCES.into()]),
+        Action::Pass if goes_on => words.extend(["-g".into(), SOURCES.into()]),
         Action::Pass => words.extend(["-j".into(), "RETURN".into()]),
         Action::Drop => words.extend(["-j".into(), "DROP".into()]),
         Action::Log { prefix, .. } => {

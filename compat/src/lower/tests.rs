@@ -4,6 +4,7 @@ use dockfw_policy::address::{AddressRange, Range};
 use dockfw_policy::policy::RateUnit;
 use dockfw_policy::ruleset::{AddressList, HookRules, InterfaceList, PortField};
 use dockfw_policy::service::{PortRange, Transport};
+use dockfw_xtables::names::{INPUT, PREROUTING};
 
 use super::*;
 
@@ -237,20 +238,19 @@ fn sources_are_checked_before_routing_behind_what_passes_in_their_hook() {
     ];
     let wanted = lower(&Ruleset { hooks, ..ruleset(Hook::Input, vec![]) }).unwrap();
     let [v4, v6] = wanted.families.map(|family| family.mangle);
-    assert_eq!(begun(&v4, wanted::PREROUTING), ["-i eth0 -g DOCKFW-SOURCES"]);
+    assert_eq!(begun(&v4, PREROUTING), ["-i eth0 -g DOCKFW-SOURCES"]);
     let group = "-m addrtype --dst-type LOCAL,BROADCAST,MULTICAST";
     let expected = [
         "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN".into(),
         format!("-p 2 {group} -j RETURN"),
         format!("-i eth0 ! -s 0.0.0.0 -m rpfilter --invert {group} -j DROP"),
     ];
-    assert_eq!(begun(&v4, wanted::SOURCES), expected);
-    let drops: Vec<_> =
-        begun(&v6, wanted::SOURCES).into_iter().filter(|words| words.ends_with("DROP")).collect();
+    assert_eq!(begun(&v4, SOURCES), expected);
+    let drops: Vec<_> = begun(&v6, SOURCES).into_iter().filter(|words| words.ends_with("DROP")).collect();
     let expected = ["LOCAL,ANYCAST", "MULTICAST"]
         .map(|kinds| format!("-i eth0 -m rpfilter --invert -m addrtype --dst-type {kinds} -j DROP"));
     assert_eq!(drops, expected);
-    assert_eq!(begun(&v4, wanted::INPUT).len(), 4, "nothing of it is asked at the input hook");
+    assert_eq!(begun(&v4, INPUT).len(), 4, "nothing of it is asked at the input hook");
 }
 
 #[test]

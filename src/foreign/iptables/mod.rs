@@ -4,8 +4,8 @@ mod condition;
 mod parse;
 mod target;
 
-use dockfw_compat::words;
 use dockfw_policy::printable;
+use dockfw_xtables::words::words;
 
 use super::{Answer, Step, Tracking, Verdict, View, translation};
 use condition::Asked;

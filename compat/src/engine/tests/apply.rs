@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::Facts;
 
 #[test]
 #[ignore = "needs root"]
@@ -40,7 +39,7 @@ fn nothing_to_do_touches_nothing() {
         let first = "-i lo -m comment --comment loopback -j RETURN";
         bench.family(Family::Ipv4, &format!("-t mangle -R FILTERS 1 {counted} {first}"));
         assert_eq!(bench.apply(&full()), [""; 0]);
-        let rules = sh(&format!("iptables-{}-save -c", bench.host.tools.variant.name()));
+        let rules = sh(&format!("iptables-{}-save -c", bench.host.tools().variant.name()));
         assert!(rules.contains("[7:77] -A FILTERS -i lo "), "{rules}");
     });
 }
@@ -104,15 +103,14 @@ fn from_one_policy_to_another_a_single_table_changes() {
 #[ignore = "needs root"]
 fn sets_without_rules_are_left_over() {
     on_both(|bench| {
-        let facts = Facts::default();
-        let found = || [presence(&facts).unwrap(), bench.host.read().unwrap().presence()];
+        let found = || [presence(None).unwrap(), bench.host.read().unwrap().presence()];
         assert_eq!(found(), [Presence::Nothing; 2]);
         let filled = Step::ALL.iter().position(|step| *step == Step::FillAndJudge).unwrap() + 1;
         bench.apply_partly(&full(), filled);
         assert_eq!(found(), [Presence::Leftovers; 2]);
         bench.apply_partly(&full(), Step::ALL.len());
         assert_eq!(found(), [Presence::Rules; 2]);
-        remove(&bench.host).unwrap();
+        bench.remove().unwrap();
         assert_eq!(found(), [Presence::Nothing; 2]);
     });
 }
@@ -121,14 +119,14 @@ fn sets_without_rules_are_left_over() {
 #[ignore = "needs root"]
 fn where_chains_of_nf_tables_are_known_iptables_nft_is_not_asked() {
     fn found(chains: fn() -> Option<BTreeSet<String>>) -> Presence {
-        presence(&Facts { chains_of_iptables_nft: Some(chains), ..Facts::default() }).unwrap()
+        presence(chains()).unwrap()
     }
     on_both(|bench| {
         assert_eq!(found(|| Some(["DOCKER-USER".into(), "DOCKFW-USER".into()].into())), Presence::Rules);
         assert_eq!(found(|| Some(["DOCKER-USER".into(), "FILTERS".into()].into())), Presence::Nothing);
         bench.apply(&full());
         let unless_asked =
-            if bench.host.tools.variant == Variant::Nft { Presence::Leftovers } else { Presence::Rules };
+            if bench.host.tools().variant == Variant::Nft { Presence::Leftovers } else { Presence::Rules };
         assert_eq!([found(|| Some(BTreeSet::new())), found(|| None)], [unless_asked, Presence::Rules]);
     });
 }
@@ -146,7 +144,7 @@ fn a_half_filled_set_is_never_taken_for_a_full_one() {
             bench.apply(&wanted);
             assert_eq!(bench.differences(&wanted), [""; 0]);
             assert_eq!(sh("ipset list -n").lines().count(), 2);
-            remove(&bench.host).unwrap();
+            bench.remove().unwrap();
         }
     });
 }

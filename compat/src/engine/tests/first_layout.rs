@@ -8,7 +8,7 @@ const RULES6: &str = include_str!("first-layout/everything.ip6tables");
 
 /// Lays that layout of [`full`], and rules of others beside it.
 fn lay(bench: &Bench) {
-    let variant = bench.host.tools.variant.name();
+    let variant = bench.host.tools().variant.name();
     sh(&format!(
         "ipset restore <<'END'\n{SETS}END
          iptables-{variant}-restore --noflush <<'END'\n{RULES}END
@@ -36,7 +36,7 @@ fn an_apply_replaces_it_and_nothing_of_others() {
         assert_eq!(bench.differences(&full()), [""; 0]);
         let upgraded = everything(bench);
         assert!(!upgraded.iter().any(|line| line.contains("DOCKFW-RAW")), "{upgraded:?}");
-        assert!(remove(&bench.host).unwrap());
+        assert!(bench.remove().unwrap());
         bench.apply(&full());
         assert_eq!(upgraded, everything(bench));
         let others = ["-A PREROUTING -s 192.0.2.66/32 -j DROP", "-A INPUT -s 192.0.2.67/32 -j DROP"];
@@ -57,7 +57,7 @@ fn an_apply_that_stops_halfway_leaves_both() {
         for mut restore in plan.restores {
             let end = restore.lines.iter().position(|line| line.text == "COMMIT").unwrap();
             restore.lines.truncate(end + 1);
-            bench.host.tools.restore(&restore, false).unwrap();
+            bench.host.tools().restore(&restore, false).unwrap();
         }
         assert_eq!(bench.chain("FILTERS"), filter);
         let left = bench.differences(&wanted);
@@ -72,7 +72,7 @@ fn an_apply_that_stops_halfway_leaves_both() {
 fn remove_takes_it_out() {
     on_both(|bench| {
         lay(bench);
-        assert!(remove(&bench.host).unwrap());
+        assert!(bench.remove().unwrap());
         let others = ["-A INPUT -s 192.0.2.67/32 -j DROP", "-A PREROUTING -s 192.0.2.66/32 -j DROP"];
         assert_eq!(everything(bench), others);
     });

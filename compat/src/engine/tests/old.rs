@@ -1,7 +1,7 @@
 //! The layout that this engine has in common with its predecessors, and theirs.
 
 use super::*;
-use crate::old;
+use dockfw_xtables::old;
 
 /// The old layout as it is put on hosts by hand, with a rule of others among its lines.
 const OLD: &str = "ipset create ip_allow hash:ip
@@ -36,8 +36,8 @@ fn put_old(bench: &Bench, set: &str) {
     sh(&script.replace("ip_allow", set));
 }
 
-fn variant(bench: &Bench) -> &'static str {
-    bench.host.tools.variant.name()
+fn variant(bench: &Bench) -> Variant {
+    bench.host.tools().variant
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn an_apply_replaces_the_old_chain_and_a_way_leads_back() {
         assert_eq!(bench.differences(&full()), [""; 0]);
         old::put_back(variant(bench), &found[0].put_back).unwrap();
         assert_eq!(bench.chain("FILTERS").len(), 7);
-        assert!(remove(&bench.host).unwrap());
+        assert!(bench.remove().unwrap());
         assert_eq!(bench.everything(), before);
     });
 }
@@ -88,7 +88,7 @@ fn remove_leaves_the_old_layout_alone() {
     on_both(|bench| {
         put_old(bench, "ip_allow");
         let before = bench.everything();
-        assert!(!remove(&bench.host).unwrap());
+        assert!(!bench.remove().unwrap());
         assert_eq!(bench.everything(), before);
     });
 }
@@ -108,7 +108,7 @@ fn a_chain_of_others_that_shares_the_name_is_never_touched() {
                 "{reason}"
             );
         }
-        assert!(!remove(&bench.host).unwrap());
+        assert!(!bench.remove().unwrap());
         assert_eq!(bench.everything(), before);
     });
 }
@@ -126,7 +126,7 @@ fn a_chain_of_others_in_table_mangle_is_never_touched() {
             panic!("not refused")
         };
         assert!(reason.contains("IPv6 table mangle has a chain FILTERS that is not dockfw's"), "{reason}");
-        assert!(!remove(&bench.host).unwrap());
+        assert!(!bench.remove().unwrap());
         assert_eq!(bench.everything(), before);
     });
 }

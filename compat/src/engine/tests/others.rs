@@ -29,9 +29,9 @@ fn remove_leaves_everything_as_it_was() {
         bench.apply(&full());
         bench.apply(&trusting("198.51.100.1"));
         assert_ne!(bench.everything(), before);
-        assert!(remove(&bench.host).unwrap());
+        assert!(bench.remove().unwrap());
         assert_eq!(bench.everything(), before);
-        assert!(!remove(&bench.host).unwrap());
+        assert!(!bench.remove().unwrap());
     });
 }
 
@@ -41,7 +41,7 @@ fn remove_leaves_an_empty_host_empty() {
     on_both(|bench| {
         let before = bench.everything();
         bench.apply(&full());
-        remove(&bench.host).unwrap();
+        bench.remove().unwrap();
         assert_eq!(bench.everything(), before);
     });
 }
@@ -72,7 +72,7 @@ fn a_rule_that_accepts_before_the_jump_is_overtaken() {
             assert_eq!(bench.differences(&full()).len(), 1, "{chain}");
             assert_eq!(bench.apply(&full()).len(), 1, "{chain}");
         }
-        let rules = sh(&format!("iptables-{}-save -t mangle", bench.host.tools.variant.name()));
+        let rules = sh(&format!("iptables-{}-save -t mangle", bench.host.tools().variant.name()));
         for jump in ["PREROUTING -j DOCKFW-PRE", "INPUT -j FILTERS", "FORWARD -j DOCKFW-USER"] {
             let chain = jump.split(' ').next().unwrap();
             assert!(rules.contains(&format!("-A {jump}\n-A {chain} -i eth0 -j ACCEPT\n")), "{rules}");
@@ -123,7 +123,7 @@ fn docker_takes_over_what_stood_in_for_its_jump() {
         assert!(!bench.apply(&trusting("198.51.100.1")).is_empty());
         assert_eq!(bench.chain("FORWARD"), ["-j DOCKER-USER"]);
         assert_eq!(bench.chain("DOCKER-USER"), ["-j DOCKFW-USER", "-j RETURN"]);
-        remove(&bench.host).unwrap();
+        bench.remove().unwrap();
         assert_eq!(bench.chain("FORWARD"), ["-j DOCKER-USER"]);
         assert_eq!(bench.chain("DOCKER-USER"), ["-j RETURN"]);
     });
@@ -137,7 +137,7 @@ fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
     on_both(|bench| {
         bench.apply(&full());
         bench.family(Family::Ipv6, "-I FORWARD -o br-1 -j ACCEPT");
-        let rules = sh(&format!("ip6tables-{}-save -t mangle", bench.host.tools.variant.name()));
+        let rules = sh(&format!("ip6tables-{}-save -t mangle", bench.host.tools().variant.name()));
         assert!(rules.contains("-A FORWARD -j DOCKFW-USER\n"), "{rules}");
         assert!(rules.contains("-m comment --comment \"drop_forward: the rest\" -j DROP\n"), "{rules}");
         assert_eq!(bench.apply(&full()), [""; 0]);
@@ -150,7 +150,7 @@ fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
 #[ignore = "needs root"]
 fn what_is_left_in_the_other_variant_is_taken_out() {
     on_both(|bench| {
-        let other = Bench::of(bench.host.tools.variant.other());
+        let other = Bench::of(bench.host.tools().variant.other());
         other.apply(&full());
         let changes = bench.apply(&full());
         assert!(changes.iter().any(|line| line.contains("what was left in")), "{changes:?}");

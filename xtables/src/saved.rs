@@ -5,49 +5,78 @@ use std::collections::BTreeMap;
 
 use ipnetwork::IpNetwork;
 
-use crate::old::is_old_filters;
-use crate::sets;
-use crate::wanted::{INPUT, TableName, is_own_chain};
+use crate::names;
+use crate::words::words;
+
+/// A table of iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableName {
+    /// Where packets are judged: behind connection tracking, in front of translation and of the table filter.
+    Mangle,
+    /// Where Docker filters, and whoever looks for rules looks first.
+    Filter,
+    /// Where dockfw once had rules.
+    Raw,
+}
+
+impl TableName {
+    /// All of them, in the order in which they are restored: what judges is there before what judged goes.
+    pub const ALL: [Self; 3] = [Self::Mangle, Self::Filter, Self::Raw];
+
+    /// The table's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mangle => "mangle",
+            Self::Filter => "filter",
+            Self::Raw => "raw",
+        }
+    }
+}
 
 /// The tables of one family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tables {
+pub struct Tables {
     tables: BTreeMap<String, Table>,
     /// Tables that hold what iptables can't write down.
-    pub(crate) unreadable: Vec<String>,
+    pub unreadable: Vec<String>,
 }
 
 /// One table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Table {
+pub struct Table {
     /// The table's name; empty for one that is not there.
-    pub(crate) name: String,
+    pub name: String,
     /// The chains, by name.
-    pub(crate) chains: BTreeMap<String, Chain>,
+    pub chains: BTreeMap<String, Chain>,
 }
 
 /// One chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Chain {
+pub struct Chain {
     /// The rules, in order.
-    pub(crate) rules: Vec<Rule>,
+    pub rules: Vec<Rule>,
 }
 
 /// One rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// Packets that it matched.
-    pub(crate) packets: u64,
+    pub packets: u64,
     /// Their bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// The words behind the chain's name, unquoted.
-    pub(crate) words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 impl Tables {
     /// The table of this name; one that is not there is empty.
-    pub(crate) fn table(&self, name: TableName) -> Table {
+    pub fn table(&self, name: TableName) -> Table {
         self.tables.get(name.as_str()).cloned().unwrap_or_default()
+    }
+
+    /// The tables that there are.
+    pub fn all(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
     }
 
     /// Whether any table has a chain of Docker's: not DOCKER-USER, which others make as well.
@@ -56,13 +85,8 @@ impl Tables {
         self.tables.values().any(|table| DOCKERS.iter().any(|name| table.chains.contains_key(*name)))
     }
 
-    /// Whether any table has a chain of the engine's. Others have chains called FILTERS too.
-    pub(crate) fn have_own(&self) -> bool {
-        self.tables.values().any(|table| table.chains.keys().any(|name| is_unmistakable(name)))
-    }
-
     /// Reads what `iptables-save` printed.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut tables = Self::default();
         let mut current = String::new();
         for line in text.lines() {
@@ -78,11 +102,6 @@ impl Tables {
         }
         tables
     }
-}
-
-/// Whether only the engine has chains of this name.
-pub(crate) fn is_unmistakable(name: &str) -> bool {
-    name.starts_with("DOCKFW-") && is_own_chain(name)
 }
 
 /// The table of ``# Table `filter' is incompatible, use 'nft' tool.``
@@ -109,25 +128,8 @@ impl Table {
         }
     }
 
-    /// The engine's own chains. Others have chains called FILTERS too: it is the engine's where its other chains are,
-    /// unless the old layout has it.
-    pub(crate) fn own_chains(&self) -> Vec<&String> {
-        let has_others = self.chains.keys().any(|name| is_unmistakable(name));
-        let is_own = |name: &&String| match name.as_str() {
-            INPUT => has_others && !is_old_filters(self),
-            name => is_own_chain(name),
-        };
-        self.chains.keys().filter(is_own).collect()
-    }
-
-    /// Whether FILTERS is someone else's, neither the engine's nor the old layout's, and in use.
-    pub(crate) fn has_foreign_filters(&self) -> bool {
-        let is_own = self.own_chains().iter().any(|name| *name == INPUT);
-        !self.rules(INPUT).is_empty() && !is_own && !is_old_filters(self)
-    }
-
     /// The rules of a chain; one that is not there has none.
-    pub(crate) fn rules(&self, chain: &str) -> &[Rule] {
+    pub fn rules(&self, chain: &str) -> &[Rule] {
         self.chains.get(chain).map_or(&[], |chain| &chain.rules)
     }
 }
@@ -142,30 +144,9 @@ fn counters(line: &str) -> (u64, u64, &str) {
     split().unwrap_or((0, 0, line))
 }
 
-/// The words of a line: quotes hold one together, and a backslash within them takes the next character as it is.
-pub fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quoted = false;
-    let mut characters = line.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            '\\' if quoted => word.get_or_insert_default().extend(characters.next()),
-            ' ' | '\t' if !quoted => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
 /// The engine's own sets among those that `ipset save` printed, with their elements sorted. A set that is not of the
 /// type that the engine makes has no elements that could be the right ones: nothing.
-pub(crate) fn own_sets(text: &str) -> BTreeMap<String, Option<Vec<IpNetwork>>> {
+pub fn own_sets(text: &str) -> BTreeMap<String, Option<Vec<IpNetwork>>> {
     let mut found: BTreeMap<String, Option<Vec<IpNetwork>>> = BTreeMap::new();
     let mut current: Option<(&str, Vec<IpNetwork>)> = None;
     for line in text.lines() {
@@ -173,7 +154,7 @@ pub(crate) fn own_sets(text: &str) -> BTreeMap<String, Option<Vec<IpNetwork>>> {
         match (words.next(), words.next(), words.next()) {
             (Some("create"), Some(name), kind) => {
                 finish(&mut found, current.take());
-                if sets::is_own(name) {
+                if names::is_own_set(name) {
                     found.insert(name.into(), None);
                     current = (kind == Some("hash:net")).then(|| (name, Vec::new()));
                 }
@@ -244,12 +225,6 @@ mod tests {
         fn nothing_makes_reading_panic(text in "(\\*filter\n|:A - \\[0:0\\]\n|\\[|-A |A |\"|\\\\|create |add |\\PC|\n){0,60}") {
             Tables::parse(&text);
             own_sets(&text);
-        }
-
-        #[test]
-        fn what_is_quoted_reads_back(text in "[^\"\\\\\n]{1,40}") {
-            let line = crate::text::line(&["-A".into(), text.clone()]);
-            prop_assert_eq!(words(&line), ["-A".to_owned(), text]);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Protocols by name, as in /etc/protocols: iptables-save writes names where that file has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Protocols(BTreeMap<String, u8>);
+pub struct Protocols(BTreeMap<String, u8>);
 
 /// What iptables calls protocols by itself (xtables_chain_protos, libxtables/xtables.c).
 const OWN_NAMES: [(&str, u8); 14] = [
@@ -29,7 +29,7 @@ const OWN_NAMES: [(&str, u8); 14] = [
 
 impl Protocols {
     /// Reads the text of /etc/protocols.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut names: BTreeMap<_, _> = OWN_NAMES.map(|(name, number)| (name.to_owned(), number)).into();
         for line in text.lines() {
             let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
@@ -47,7 +47,7 @@ impl Protocols {
 }
 
 /// One option with its values.
-pub(crate) type Clause = Vec<String>;
+pub type Clause = Vec<String>;
 
 /// The modules of which an option says that they are there: protocols' own, and those that the engine's rules use.
 /// Any other may ask for something without an option, as `-m socket` does.
@@ -70,7 +70,7 @@ const SAID_BY_OPTIONS: [&str; 15] = [
 ];
 
 /// The options of a rule, sorted; without the `-m` that say nothing that they don't.
-pub(crate) fn normal(words: &[String], protocols: &Protocols) -> Vec<Clause> {
+pub fn normal(words: &[String], protocols: &Protocols) -> Vec<Clause> {
     let mut clauses = clauses(words);
     clauses.retain(|clause| !is_said_by_options(clause));
     for clause in &mut clauses {
@@ -85,13 +85,13 @@ fn is_said_by_options(clause: &Clause) -> bool {
 }
 
 /// The comment of a rule.
-pub(crate) fn comment(words: &[String]) -> Option<&str> {
+pub fn comment(words: &[String]) -> Option<&str> {
     let at = words.iter().position(|word| word == "--comment")?;
     words.get(at + 1).map(String::as_str)
 }
 
 /// Cuts words into options with their values; a `!` belongs to the option behind it.
-pub(crate) fn clauses(words: &[String]) -> Vec<Clause> {
+pub fn clauses(words: &[String]) -> Vec<Clause> {
     let mut clauses: Vec<Clause> = Vec::new();
     let mut is_value = false;
     let mut negated = false;
@@ -116,7 +116,7 @@ pub(crate) fn clauses(words: &[String]) -> Vec<Clause> {
 }
 
 /// The option of a clause.
-pub(crate) fn option(clause: &Clause) -> &str {
+pub fn option(clause: &Clause) -> &str {
     clause.iter().map(String::as_str).find(|word| *word != "!").unwrap_or_default()
 }
 

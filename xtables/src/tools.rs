@@ -1,6 +1,7 @@
 //! The programs of one variant of iptables, and talking to them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -8,13 +9,15 @@ use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Refusal};
 use dockfw_system::programs::{Answer, Limits, at_once, find};
 
-use crate::plan::Restore;
+use crate::kernel::{families, may_have_legacy_tables};
+use crate::restore::Restore;
 use crate::run::{LOAD, LOCK_WAIT, failed, line_number, patiently, permission_or, run};
 use crate::saved::Tables;
+use crate::savers::base_name;
 
 /// A variant of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Variant {
+pub enum Variant {
     /// The kernel's own iptables.
     Legacy,
     /// iptables' syntax on nf_tables.
@@ -22,21 +25,24 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Legacy, Self::Nft];
+
     /// The variant that `iptables --version` names; before 1.8 there was but one.
     pub(crate) fn of_version(text: &str) -> Self {
         if text.contains("nf_tables") { Self::Nft } else { Self::Legacy }
     }
 
     /// The other one.
-    pub(crate) fn other(self) -> Self {
+    pub fn other(self) -> Self {
         match self {
             Self::Legacy => Self::Nft,
             Self::Nft => Self::Legacy,
         }
     }
 
-    /// The variant's part of programs' names.
-    pub(crate) fn name(self) -> &'static str {
+    /// The variant's part of programs' names: `legacy` or `nft`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Legacy => "legacy",
             Self::Nft => "nft",
@@ -44,11 +50,17 @@ impl Variant {
     }
 }
 
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The programs of one variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tools {
+pub struct Tools {
     /// The variant.
-    pub(crate) variant: Variant,
+    pub variant: Variant,
     programs: BTreeMap<Family, [PathBuf; 2]>,
     /// Whether a restore can wait for the lock by itself.
     knows_wait: OnceLock<bool>,
@@ -56,7 +68,7 @@ pub(crate) struct Tools {
 
 impl Tools {
     /// The programs with this infix in their names, for the families that the kernel has. Nothing where one is missing.
-    pub(crate) fn find(variant: Variant, infix: &str) -> Option<Self> {
+    pub fn find(variant: Variant, infix: &str) -> Option<Self> {
         let mut programs = BTreeMap::new();
         for family in families() {
             let base = base_name(family);
@@ -67,7 +79,7 @@ impl Tools {
     }
 
     /// The tables of each family.
-    pub(crate) fn read(&self) -> Result<BTreeMap<Family, Tables>, EngineError> {
+    pub fn read(&self) -> Result<BTreeMap<Family, Tables>, EngineError> {
         let read =
             |(family, [save, _]): (&Family, &[PathBuf; 2])| Ok((*family, self.read_family(*family, save)?));
         at_once(&self.programs, read).into_iter().collect()
@@ -86,7 +98,7 @@ impl Tools {
     }
 
     /// An error where the kernel has no tables for these programs. To ask for one loads its module.
-    pub(crate) fn must_have_tables(&self) -> Result<(), EngineError> {
+    pub fn must_have_tables(&self) -> Result<(), EngineError> {
         let mut without = self.programs.keys().filter(|family| self.has_none(**family));
         without.try_for_each(|family| {
             match self.restore_within(Limits::QUESTION, &Restore::of_nothing(*family), true) {
@@ -117,7 +129,7 @@ impl Tools {
     }
 
     /// Puts lines in force, or only has them judged.
-    pub(crate) fn restore(&self, restore: &Restore, test: bool) -> Result<(), EngineError> {
+    pub fn restore(&self, restore: &Restore, test: bool) -> Result<(), EngineError> {
         self.restore_within(LOAD, restore, test)
     }
 
@@ -148,73 +160,6 @@ fn no_tables(family: Family, refusals: &[Refusal]) -> EngineError {
 /// That a program is not there.
 pub(crate) fn missing(program: &str) -> EngineError {
     EngineError::Unsupported(format!("the program {program} is not there"))
-}
-
-/// What the names of a family's programs begin with.
-pub(crate) fn base_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "iptables",
-        Family::Ipv6 => "ip6tables",
-    }
-}
-
-/// The programs that list rules of a family: of each variant that may have any, or the only one that there is.
-pub fn savers(family: Family) -> Vec<PathBuf> {
-    legacy_saver(family).into_iter().chain(nft_saver(family)).collect()
-}
-
-/// The program that lists a family's rules of iptables-legacy, if there may be any; or the only one that there is.
-pub(crate) fn legacy_saver(family: Family) -> Option<PathBuf> {
-    only_saver(family).or_else(|| own_legacy_saver(family).filter(|_| may_have_legacy_tables(family)))
-}
-
-/// The name of the program that would list a family's tables of iptables-legacy, where the kernel may have some and no program is
-/// here that does: a container on the host's network may have brought its own.
-pub fn missing_saver(family: Family) -> Option<String> {
-    let is_listed = only_saver(family).or_else(|| own_legacy_saver(family)).is_some();
-    (!is_listed && may_have_legacy_tables(family)).then(|| legacy_name(family))
-}
-
-fn own_legacy_saver(family: Family) -> Option<PathBuf> {
-    find(&legacy_name(family))
-}
-
-fn legacy_name(family: Family) -> String {
-    format!("{}-legacy-save", base_name(family))
-}
-
-/// The one that is named after no variant, where there is none that is: iptables before 1.8.
-fn only_saver(family: Family) -> Option<PathBuf> {
-    let is_alone = own_legacy_saver(family).is_none() && nft_saver(family).is_none();
-    is_alone.then(|| find(&format!("{}-save", base_name(family)))).flatten()
-}
-
-fn nft_saver(family: Family) -> Option<PathBuf> {
-    find(&format!("{}-nft-save", base_name(family)))
-}
-
-/// The families that the kernel has: IPv6 may be disabled at boot.
-fn families() -> Vec<Family> {
-    let has = |family: &Family| *family == Family::Ipv4 || proc_net().join("if_inet6").exists();
-    Family::BOTH.into_iter().filter(has).collect()
-}
-
-/// Whether the kernel may have tables of iptables-legacy. Where it says that there are none, there is nothing to list.
-fn may_have_legacy_tables(family: Family) -> bool {
-    let names = match family {
-        Family::Ipv4 => "ip_tables_names",
-        Family::Ipv6 => "ip6_tables_names",
-    };
-    match std::fs::read_to_string(proc_net().join(names)) {
-        Ok(names) => !names.trim().is_empty(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
-}
-
-/// What the kernel tells of the thread's network namespace; before Linux 3.17, of the process's.
-fn proc_net() -> &'static Path {
-    let of_thread = Path::new("/proc/thread-self/net");
-    if of_thread.exists() { of_thread } else { Path::new("/proc/net") }
 }
 
 /// What is said if the kernel has no tables: by iptables-nft (`mnl_genid_get` in nft.c; netlink knows nobody then who could be meant),

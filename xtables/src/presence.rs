@@ -1,21 +1,23 @@
 //! How much of the engine is on the host, asked of as few programs as can be: every apply of the other engine
 //! asks it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{EngineError, Presence};
 use dockfw_system::programs::at_once;
 
-use crate::Facts;
-use crate::host::set_names;
-use crate::saved::{Tables, is_unmistakable};
-use crate::sets;
-use crate::tools::{legacy_saver, saved_text, savers};
+use crate::ipset;
+use crate::names::{is_own_set, is_unmistakable};
+use crate::ownership::have_own;
+use crate::saved::Tables;
+use crate::savers::{legacy_saver, savers};
+use crate::tools::saved_text;
 
-/// Looks in both variants of iptables, and for sets: all at once. An error if one of them can't be read, and no rules are elsewhere.
-pub(crate) fn presence(facts: &Facts) -> Result<Presence, EngineError> {
-    let chains = facts.chains_of_iptables_nft.and_then(|list| list());
+/// Looks in both variants of iptables, and for sets: all at once. `chains` are the names of all chains that iptables-nft could have,
+/// as the kernel lists them; without these, iptables-nft is asked, which takes the longer the more rules there are. An error if one of them can't be read, and no rules are elsewhere.
+pub fn presence(chains: Option<BTreeSet<String>>) -> Result<Presence, EngineError> {
     let saves = Family::BOTH.into_iter().flat_map(|family| match chains {
         Some(_) => Vec::from_iter(legacy_saver(family)),
         None => savers(family),
@@ -31,7 +33,7 @@ pub(crate) fn presence(facts: &Facts) -> Result<Presence, EngineError> {
 }
 
 /// Sets alone judge no packet.
-pub(crate) fn presence_of(rules: bool, sets: bool) -> Presence {
+pub fn presence_of(rules: bool, sets: bool) -> Presence {
     match (rules, sets) {
         (true, _) => Presence::Rules,
         (false, true) => Presence::Leftovers,
@@ -50,8 +52,8 @@ enum Question {
 impl Question {
     fn answer(&self) -> Result<Presence, EngineError> {
         match self {
-            Self::Rules(save) => Ok(presence_of(Tables::parse(&saved_text(save)?).have_own(), false)),
-            Self::Sets => Ok(presence_of(false, set_names()?.iter().any(|name| sets::is_own(name)))),
+            Self::Rules(save) => Ok(presence_of(have_own(&Tables::parse(&saved_text(save)?)), false)),
+            Self::Sets => Ok(presence_of(false, ipset::names()?.iter().any(|name| is_own_set(name)))),
         }
     }
 }

@@ -1,15 +1,25 @@
 //! The lines of the old layout in table filter. Pure code.
 
-use super::{OldPart, OldRule, SET, rule_line};
 use std::collections::BTreeMap;
 
+use super::filters::{asks_the_set, is_old_filters};
+use super::rule::OldRule;
 use crate::jumps::jumps_into;
-use crate::saved::{Rule, Table, words};
-use crate::text;
-use crate::wanted::{DOCKER_USER, INPUT, TableName, is_own_chain};
+use crate::names::{DOCKER_USER, INPUT, is_own_chain};
+use crate::saved::{Rule, Table};
+use crate::words::{self, rule_line, words};
 
 /// The chains that the old layout has rules in; the first is its own, the second Docker's.
 pub const CHAINS: [&str; 2] = [INPUT, DOCKER_USER];
+
+/// Rules of the old layout in one chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldPart {
+    /// The chain.
+    pub chain: String,
+    /// The rules, as `iptables-save` writes them.
+    pub rules: Vec<String>,
+}
 
 /// Where the old layout's rules are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,18 +31,6 @@ pub(super) struct Layout {
     /// Those in DOCKER-USER, with their places in it, from 1. This engine's own jump has no place: it goes before they
     /// come back, or makes room.
     user: Vec<(usize, Rule)>,
-}
-
-/// Whether FILTERS is the old layout's: it is in table filter and asks the set `ip_allow`.
-pub(crate) fn is_old_filters(table: &Table) -> bool {
-    table.name == TableName::Filter.as_str() && asks_the_set(table, INPUT)
-}
-
-fn asks_the_set(table: &Table, chain: &str) -> bool {
-    table
-        .rules(chain)
-        .iter()
-        .any(|rule| OldRule::read(&rule.words).is_some_and(|old| old.gate() == Some(SET)))
 }
 
 impl Layout {
@@ -69,7 +67,7 @@ impl Layout {
 
     /// The lines of a restore that take it out. By specification, since a number may mean another rule by now.
     pub(super) fn removal(&self) -> Vec<String> {
-        let delete = |chain: &str, rule: &Rule| format!("-D {chain} {}", text::line(&rule.words));
+        let delete = |chain: &str, rule: &Rule| format!("-D {chain} {}", words::line(&rule.words));
         let mut lines = vec!["*filter".to_owned()];
         lines.extend(self.jumps.iter().map(|(chain, rule)| delete(chain, rule)));
         if !self.filters.is_empty() {
@@ -109,7 +107,7 @@ fn is_old_user_rule(rule: &Rule) -> bool {
 }
 
 fn insertion(chain: &str, place: usize, words: &[String]) -> String {
-    format!("-I {chain} {place} {}", text::line(words))
+    format!("-I {chain} {place} {}", words::line(words))
 }
 
 /// What brings back all that two texts of [`Layout::put_back`] do. Where both have rules of a part, the newer ones count;
@@ -190,7 +188,7 @@ fn leads_to_own(rule: &Rule) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saved::Tables;
+    use crate::saved::{TableName, Tables};
 
     const OLD: &str = "*filter\n:INPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n:FILTERS - [0:0]\n\
         -A INPUT -s 192.0.2.66/32 -j DROP\n-A INPUT -j FILTERS\n\

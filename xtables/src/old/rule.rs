@@ -3,7 +3,7 @@
 use dockfw_policy::service::{PortRange, Service, Transport};
 use ipnetwork::Ipv4Network;
 
-use crate::normal::{Clause, clauses, option};
+use crate::clauses::{Clause, clauses, option};
 
 /// A rule of the old layout. Where it passes a packet, it does so by ACCEPT in FILTERS and by RETURN in DOCKER-USER.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::saved::words;
+    use crate::words::words;
 
     fn read(text: &str) -> Option<OldRule> {
         OldRule::read(&words(text))

@@ -1,10 +1,10 @@
-//! What is given to `ipset restore` and `iptables-restore`.
+//! The lines that `ipset restore` is given. Pure code.
 
 use std::fmt::Write;
 
 use dockfw_policy::address::Family;
+use dockfw_xtables::names::filling_set;
 
-use crate::sets;
 use crate::wanted::Set;
 
 /// The smallest number of buckets that is asked for: ipset's own default.
@@ -13,20 +13,6 @@ const MIN_BUCKETS: usize = 1024;
 const BUCKET: usize = 4;
 /// The most elements that a set takes unless more is needed: ipset's own default.
 const MIN_ELEMENTS: usize = 65_536;
-
-/// Words as one line, each in quotes where it needs them.
-pub(crate) fn line(words: &[String]) -> String {
-    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-    words.join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_./:,+@".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.into();
-    }
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
-}
 
 /// Makes an empty set for so many elements.
 pub(crate) fn create(out: &mut String, name: &str, family: Family, count: usize) {
@@ -45,7 +31,7 @@ pub(crate) fn whole(out: &mut String, set: &Set) {
 
 /// Fills a set beside the one of the final name, and puts it in that one's place at once.
 pub(crate) fn replace(out: &mut String, set: &Set) {
-    let name = sets::filling_name(set);
+    let name = filling_set(&set.name, set.family);
     create(out, &name, set.family, set.networks.len());
     add(out, &name, set);
     let _ = writeln!(out, "swap {name} {}\ndestroy {name}", set.name);

@@ -1,0 +1,74 @@
+//! The names by which dockfw's chains and sets are known among those of others.
+
+use dockfw_policy::address::Family;
+use dockfw_policy::digest::Digest;
+
+/// The chain of the Prerouting hook.
+pub const PREROUTING: &str = "DOCKFW-PRE";
+/// The chain to which what comes in by some interfaces goes from there: the only hook at which iptables can ask for the way
+/// back to a source.
+pub const SOURCES: &str = "DOCKFW-SOURCES";
+/// The chain of the Input hook.
+pub const INPUT: &str = "FILTERS";
+/// The chain of the Forward hook.
+pub const FORWARD: &str = "DOCKFW-USER";
+/// The chain that dockfw had in table raw, before all that depends on the policy stood in one table.
+const RAW: &str = "DOCKFW-RAW";
+/// Docker's chain for the operator's rules.
+pub const DOCKER_USER: &str = "DOCKER-USER";
+
+/// What marks a jump that Docker itself would have made, had it been there.
+const STAND_IN: &str = "dockfw, until Docker comes";
+
+/// Whether a chain is the engine's own: one of these, or a continuation of one.
+pub fn is_own_chain(name: &str) -> bool {
+    [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
+        None => false,
+    })
+}
+
+/// Whether only the engine has chains of this name: others have chains called FILTERS too.
+pub fn is_unmistakable(name: &str) -> bool {
+    name.starts_with("DOCKFW-") && is_own_chain(name)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The words of the jump to DOCKER-USER that stands in for Docker's until Docker makes its own.
+pub fn stand_in_for_docker() -> Vec<String> {
+    ["-m", "comment", "--comment", STAND_IN, "-j", DOCKER_USER].map(String::from).to_vec()
+}
+
+/// What names of sets that are being filled begin with, before the family and the digest.
+const FILLING: &str = "dockfw-new";
+
+/// The beginning of the names of a family's sets.
+pub fn set_prefix(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "dockfw4-",
+        Family::Ipv6 => "dockfw6-",
+    }
+}
+
+/// The name under which a set is filled. `name` is its final name, which ends in a digest.
+pub fn filling_set(name: &str, family: Family) -> String {
+    let digest = name.rsplit_once('-').map_or("", |(_, digest)| digest);
+    let family = if family == Family::Ipv4 { '4' } else { '6' };
+    format!("{FILLING}{family}-{digest}")
+}
+
+/// Whether a set is the engine's own, finished or not.
+pub fn is_own_set(name: &str) -> bool {
+    let beginnings = [set_prefix(Family::Ipv4), set_prefix(Family::Ipv6), FILLING];
+    let is_known = beginnings.iter().any(|beginning| name.starts_with(beginning));
+    is_known && name.rsplit_once('-').is_some_and(|(_, digest)| Digest::is_letters(digest))
+}
+
+/// Whether a set is one that was never finished.
+pub fn is_filling_set(name: &str) -> bool {
+    is_own_set(name) && name.starts_with(FILLING)
+}

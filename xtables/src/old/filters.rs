@@ -1,0 +1,41 @@
+//! Whose the chain FILTERS is: the old layout and the engine both have one. Pure code.
+
+use super::rule::OldRule;
+use crate::names::{INPUT, is_unmistakable};
+use crate::saved::{Table, TableName};
+
+/// The set that the old layout lets in.
+pub const SET: &str = "ip_allow";
+
+/// Whose the chain FILTERS of a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FiltersOwner {
+    /// The old layout's: it is in table filter and asks the set `ip_allow`.
+    OldLayout,
+    /// The engine's: its other chains are there.
+    Engine,
+    /// Someone else's, or nobody's.
+    Other,
+}
+
+/// Whose the chain FILTERS of this table is.
+pub fn owner_of_filters(table: &Table) -> FiltersOwner {
+    if table.name == TableName::Filter.as_str() && asks_the_set(table, INPUT) {
+        FiltersOwner::OldLayout
+    } else if table.chains.keys().any(|name| is_unmistakable(name)) {
+        FiltersOwner::Engine
+    } else {
+        FiltersOwner::Other
+    }
+}
+
+/// Whether FILTERS is the old layout's.
+pub fn is_old_filters(table: &Table) -> bool {
+    owner_of_filters(table) == FiltersOwner::OldLayout
+}
+
+/// Whether a chain has the old layout's rule that asks the set.
+pub(super) fn asks_the_set(table: &Table, chain: &str) -> bool {
+    let asks = |old: OldRule| old.gate() == Some(SET);
+    table.rules(chain).iter().any(|rule| OldRule::read(&rule.words).is_some_and(asks))
+}
