@@ -50,7 +50,7 @@ impl Candidate<'_> {
             id: new_id()?,
             config: std::path::absolute(self.config)?,
             digest: sources.digest().to_owned(),
-            engine: self.chosen.backend(),
+            engine: self.chosen.engine.name(),
             force: self.force,
             applied_at: unix_seconds(),
         };
@@ -120,7 +120,7 @@ pub(crate) fn say_left(error: EngineError) {
 /// Takes out what is left of the other engine after a trial that moved between the two, where the confirmed policy is in force as
 /// recorded.
 pub(crate) fn finish_move(confirmed: &Record, lock: &Lock) -> Result<(), EngineError> {
-    let chosen = Chosen::by(confirmed.engine, false)?;
+    let chosen = Chosen::named(confirmed.engine);
     if engines::has_rules(chosen.engine.as_ref())? {
         chosen.clear_other(lock)?;
     }
@@ -159,7 +159,7 @@ impl TakenBack {
         chosen: Option<&Chosen>,
         lock: &Lock,
     ) -> anyhow::Result<Self> {
-        let state = state.in_force_by(chosen.map(Chosen::backend));
+        let state = state.in_force_by(chosen.map(|chosen| chosen.engine.name()));
         let noted = store
             .note(&state)
             .context("the previous policy is in force again, but that could not be recorded");

@@ -61,6 +61,9 @@ pub(crate) fn message_of(error: &anyhow::Error) -> Message {
         Some(EngineError::Unsupported(_)) => {
             Message::new(chain).help("to see what each engine needs: dockfw probe")
         }
+        Some(EngineError::NotBuiltIn(engine)) => Message::new(chain)
+            .help(format!("use the other engine: --backend {}", engine.other()))
+            .help("install a dockfw that has the engine, as its packages do"),
         Some(EngineError::Refused(refusals)) => {
             let list: Vec<_> = refusals.iter().map(ToString::to_string).collect();
             Message::new(chain).meaning(list.join("\n"))
@@ -78,7 +81,7 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     match error.downcast_ref::<EngineError>() {
         Some(EngineError::NotPermitted) => Exit::NotPermitted,
         Some(EngineError::Refused(_)) => Exit::Refused,
-        Some(EngineError::Unsupported(_)) => Exit::Unsupported,
+        Some(EngineError::Unsupported(_) | EngineError::NotBuiltIn(_)) => Exit::Unsupported,
         Some(EngineError::Raced | EngineError::Io { .. } | EngineError::Protocol { .. }) | None => {
             Exit::Failed
         }

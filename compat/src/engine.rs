@@ -1,7 +1,7 @@
 //! The engine: what [`plan`](mod@crate::plan) says is done step by step, and read back.
 
 use dockfw_policy::difference::Difference;
-use dockfw_policy::engine::{Engine, EngineError, Requirement, State};
+use dockfw_policy::engine::{Engine, EngineError, EngineName, Requirement, State};
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_xtables::ipset::Ipset;
 use dockfw_xtables::names::INPUT;
@@ -31,8 +31,8 @@ pub struct Iptables {
 }
 
 impl Engine for Iptables {
-    fn name(&self) -> &'static str {
-        "iptables"
+    fn name(&self) -> EngineName {
+        EngineName::Iptables
     }
 
     fn probe(&self) -> Result<Vec<Requirement>, EngineError> {

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::address::Family;
+use crate::engine::name::EngineName;
 use crate::ruleset::{Hook, Origin};
 
 /// The most elements of a set that are named one by one; of more there is only the sum.
@@ -54,8 +55,8 @@ pub enum DifferenceKind {
 pub enum Part {
     /// Everything that another engine has on the host.
     Engine {
-        /// The engine's name, as in `--backend`.
-        name: String,
+        /// Which engine.
+        name: EngineName,
     },
     /// A table of the engine's own, with everything in it.
     Table {

@@ -1,14 +1,20 @@
 //! What an engine is to the rest of the program: it puts a [`Ruleset`] in force, and never decides policy.
 
+pub(crate) mod name;
+
+use std::fmt;
+
 use serde::Serialize;
 
-use crate::difference::Difference;
+use crate::difference::{Difference, DifferenceKind, Part};
 use crate::ruleset::{Origin, Ruleset};
+
+pub use name::EngineName;
 
 /// Puts rulesets in force on this host, in the network namespace of the process.
 pub trait Engine {
-    /// The engine's name, as in `--backend`.
-    fn name(&self) -> &'static str;
+    /// Which engine it is.
+    fn name(&self) -> EngineName;
 
     /// What the engine needs of this host, and whether it is there. Changes nothing.
     fn probe(&self) -> Result<Vec<Requirement>, EngineError>;
@@ -84,6 +90,18 @@ pub enum Presence {
     Rules,
 }
 
+impl Presence {
+    /// All of an engine as one difference, if anything of it is there: where another engine is wanted, none of it is.
+    pub fn as_difference(self, engine: EngineName) -> Option<Difference> {
+        let kind = match self {
+            Self::Nothing => return None,
+            Self::Leftovers => DifferenceKind::Leftover,
+            Self::Rules => DifferenceKind::Foreign,
+        };
+        Some(Difference::new(kind, Part::Engine { name: engine }))
+    }
+}
+
 /// A counter's value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
@@ -116,6 +134,9 @@ pub enum EngineError {
     /// The engine, or something it needs, is not to be had on this host.
     #[error("not supported on this host: {0}")]
     Unsupported(String),
+    /// This program was built without the engine.
+    #[error("this dockfw was built without the {0} engine")]
+    NotBuiltIn(EngineName),
     /// The kernel's ruleset was changed by others faster than dockfw could read it.
     #[error("the host's ruleset kept changing while dockfw read it; try again")]
     Raced,
@@ -174,8 +195,8 @@ pub struct Refusal {
     pub reason: String,
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.operation, self.reason)?;
         self.origin.as_ref().map_or(Ok(()), |origin| write!(f, "; from {origin}"))
     }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::address::AddressSet;
+use crate::engine::name::EngineName;
 use crate::interface::IfPattern;
 use crate::service::Services;
 
@@ -166,28 +167,25 @@ pub struct EngineOptions {
 }
 
 /// The engine that a policy or an operator asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// Whichever fits the host.
     #[default]
     Auto,
-    /// The native one.
-    Nftables,
-    /// The compat one.
-    Iptables,
+    /// This one.
+    Named(EngineName),
 }
 
 impl Backend {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Nftables, Self::Iptables];
+    pub const ALL: [Self; 3] =
+        [Self::Auto, Self::Named(EngineName::Nftables), Self::Named(EngineName::Iptables)];
 
     /// The name as typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
-            Self::Nftables => "nftables",
-            Self::Iptables => "iptables",
+            Self::Named(engine) => engine.as_str(),
         }
     }
 }

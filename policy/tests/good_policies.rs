@@ -7,6 +7,7 @@ mod common;
 use common::Memory;
 use dockfw_policy::Strictness;
 use dockfw_policy::address::AddressSet;
+use dockfw_policy::engine::EngineName;
 use dockfw_policy::policy::{AllowRule, Backend, Echo, Policy, Source, Target};
 use dockfw_policy::service::Services;
 
@@ -105,7 +106,10 @@ fn every_key_is_understood() {
     assert_eq!(policy.echo, Echo::Trusted);
     assert_eq!((shown(&policy.swarm.peers).len(), policy.swarm.data_path_port), (2, 7789));
     assert_eq!((policy.log.drops, policy.log.rate.to_string().as_str()), (true, "5/minute"));
-    assert_eq!((policy.engine.backend, policy.engine.prefilter), (Backend::Iptables, false));
+    assert_eq!(
+        (policy.engine.backend, policy.engine.prefilter),
+        (Backend::Named(EngineName::Iptables), false)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dockfw_policy::Strictness;
 use dockfw_policy::difference::Difference;
-use dockfw_policy::engine::EngineError;
+use dockfw_policy::engine::{EngineError, EngineName};
 use serde::Serialize;
 
 use super::{differences, fit_to_host, load};
@@ -19,7 +19,7 @@ use crate::takeover::Takeover;
 #[derive(Serialize)]
 struct Report {
     /// The engine whose rules were compared: the one that `apply` would use.
-    engine: &'static str,
+    engine: EngineName,
     /// Whether there is any difference.
     differs: bool,
     differences: Vec<Difference>,

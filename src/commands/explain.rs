@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use dockfw_policy::Strictness;
+use dockfw_policy::engine::EngineName;
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::Verdict;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::facts::{Gathered, gather};
 use super::load;
 use crate::cli::Explain;
-use crate::engines::{self, Chosen, IPTABLES, NFTABLES, fit_to_host};
+use crate::engines::{self, Chosen, fit_to_host, goes_by_names_alone};
 use crate::exit::{Exit, Stop};
 use crate::explain::{
     Asked, Asks, Explanation, HookVerdict, Kind, Objection, Question, Target, Way, explain,
@@ -28,7 +29,7 @@ use crate::output::{note, result};
 #[derive(Serialize)]
 struct Report {
     /// The engine whose rules are walked.
-    engine: &'static str,
+    engine: EngineName,
     /// Whether the policy is in force; nothing where that can't be read.
     in_force: Option<bool>,
     /// What could not be read.
@@ -42,7 +43,7 @@ pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     // What is only explained shuts nobody out.
     let policy = fit_to_host(load(config, Strictness::Confirmed)?);
     let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
-    let rules = Rules { ruleset: &ruleset, by_name_alone: engine == IPTABLES };
+    let rules = Rules { ruleset: &ruleset, by_name_alone: goes_by_names_alone(engine) };
     let question = Question {
         from: options.from,
         service: options.port,
@@ -64,13 +65,13 @@ pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
 
 /// The policy as its engine has it, and whether it is in force. Without rights the engine is the one that is asked for,
 /// or else the native one.
-fn compiled(
-    asked: Option<Backend>,
-    policy: &Policy,
-) -> anyhow::Result<(&'static str, Ruleset, Option<bool>)> {
+fn compiled(asked: Option<Backend>, policy: &Policy) -> anyhow::Result<(EngineName, Ruleset, Option<bool>)> {
     let backend = asked.unwrap_or(policy.engine.backend);
     if !capabilities::has_net_admin() {
-        let engine = if backend == Backend::Iptables { IPTABLES } else { NFTABLES };
+        let engine = match backend {
+            Backend::Named(engine) => engine,
+            Backend::Auto => EngineName::Nftables,
+        };
         return Ok((engine, engines::compile_for(engine, policy), None));
     }
     let chosen = Chosen::by(backend, false)?;

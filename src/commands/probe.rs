@@ -1,6 +1,6 @@
 //! `dockfw probe`
 
-use dockfw_policy::engine::Requirement;
+use dockfw_policy::engine::{EngineName, Requirement};
 use dockfw_xtables::tools::Variant;
 use dockfw_xtables::variants::with_docker;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::Probe;
 use crate::engines::decide::{Decision, decide};
 use crate::engines::facts::{Program, Survey};
-use crate::engines::{IPTABLES, NFTABLES, survey};
+use crate::engines::survey;
 use crate::exit::Exit;
 use crate::host::{docker, firewalls};
 use crate::output::result;
@@ -17,7 +17,7 @@ use crate::output::result;
 #[derive(Serialize)]
 struct Report<'a> {
     /// The engine that `auto` chooses, if any.
-    engine: Option<&'static str>,
+    engine: Option<EngineName>,
     /// Why; or what is missing.
     reason: String,
     facts: &'a Survey,
@@ -60,8 +60,8 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
 
 fn print(report: &Report<'_>) {
     let facts = report.facts;
-    print_requirements(NFTABLES, &facts.nftables);
-    print_requirements(IPTABLES, &facts.iptables);
+    print_requirements(EngineName::Nftables, &facts.nftables);
+    print_requirements(EngineName::Iptables, &facts.iptables);
     match &facts.program {
         Some(Program { version, variant }) => {
             result(format_args!("iptables: {version}, {variant} [iptables --version]"))
@@ -70,7 +70,7 @@ fn print(report: &Report<'_>) {
     }
     print_docker(&report.docker);
     let in_force = if facts.unknown.is_empty() { "nothing" } else { "not known" };
-    result(format_args!("in force: {} [the kernel]", facts.in_force.unwrap_or(in_force)));
+    result(format_args!("in force: {} [the kernel]", facts.in_force.map_or(in_force, EngineName::as_str)));
     facts.unknown.iter().for_each(|what| result(format_args!("unknown: {what}")));
     let firewalls = if report.firewalls.is_empty() { "none".into() } else { report.firewalls.join(", ") };
     result(format_args!("other firewalls running: {firewalls} [systemctl is-active]"));
@@ -93,7 +93,7 @@ fn print_docker(docker: &Docker) {
     result(format_args!("Docker's firewall backend: {backend} [Docker's socket, /info]"));
 }
 
-fn print_requirements(engine: &str, requirements: &[Requirement]) {
+fn print_requirements(engine: EngineName, requirements: &[Requirement]) {
     for Requirement { what, source, missing, optional } in requirements {
         let found = match (missing, optional) {
             (None, _) => "yes".into(),

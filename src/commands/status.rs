@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use dockfw_policy::Strictness;
-use dockfw_policy::engine::{Count, Engine, EngineError, SetState, State};
+use dockfw_policy::engine::{Count, Engine, EngineError, EngineName, SetState, State};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::ruleset::Ruleset;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::facts::{Gathered, gather};
 use super::load_recorded;
 use crate::cli::Status;
-use crate::engines::{self, IPTABLES, fit_to_host};
+use crate::engines::{self, fit_to_host, goes_by_names_alone};
 use crate::exit::{Exit, Stop};
 use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
 use crate::host::capabilities;
@@ -28,7 +28,7 @@ use crate::safety;
 #[derive(Default, Serialize)]
 struct Report {
     /// The engine that is there, if any.
-    engine: Option<&'static str>,
+    engine: Option<EngineName>,
     /// Whether the policy of the file is in force, to the letter.
     in_force: bool,
     /// Since when, in seconds since 1970; nothing where nobody remembers.
@@ -142,15 +142,18 @@ fn remember(report: &mut Report, sources: &Sources) {
 }
 
 fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
-    let is_right = backend == Backend::Auto || backend.name() == engine.name();
-    (!is_right).then(|| format!("the policy asks for the {backend} engine"))
+    let is_wrong = match backend {
+        Backend::Auto => false,
+        Backend::Named(name) => name != engine.name(),
+    };
+    is_wrong.then(|| format!("the policy asks for the {backend} engine"))
 }
 
 /// Where nothing of dockfw is there, no rule objects to anything.
-fn exposed_by(engine: Option<&str>, policy: &Policy, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
+fn exposed_by(engine: Option<EngineName>, policy: &Policy, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let ruleset = match engine {
         Some(engine) => engines::compile_for(engine, policy),
         None => Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] },
     };
-    exposed(Rules { ruleset: &ruleset, by_name_alone: engine == Some(IPTABLES) }, facts)
+    exposed(Rules { ruleset: &ruleset, by_name_alone: engine.is_some_and(goes_by_names_alone) }, facts)
 }

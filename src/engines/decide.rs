@@ -1,9 +1,8 @@
 //! Which engine `auto` means. Pure: facts in, decision out.
 
-use dockfw_policy::engine::Requirement;
+use dockfw_policy::engine::{EngineName, Requirement};
 
 use super::facts::{Survey, Version};
-use super::{IPTABLES, NFTABLES};
 
 /// From here on, iptables can be a front end of nf_tables, and platforms that ship it have a kernel whose nf_tables is
 /// more than a preview (CentOS 7: 1.4.21, Ubuntu 18.04: 1.6.1).
@@ -12,8 +11,8 @@ const NF_TABLES_ERA: Version = Version(1, 8, 0);
 /// The engine to use, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
-    /// The engine's name.
-    pub(crate) engine: &'static str,
+    /// The engine.
+    pub(crate) engine: EngineName,
     /// Why this one.
     pub(crate) reason: String,
 }
@@ -21,7 +20,10 @@ pub(crate) struct Decision {
 /// Decides, or says all that is missing.
 pub(crate) fn decide(facts: &Survey) -> Result<Decision, Vec<String>> {
     let (native, compat) = (missing(&facts.nftables), missing(&facts.iptables));
-    let is_usable = |engine: &&str| if *engine == NFTABLES { native.is_empty() } else { compat.is_empty() };
+    let is_usable = |engine: &EngineName| match engine {
+        EngineName::Nftables => native.is_empty(),
+        EngineName::Iptables => compat.is_empty(),
+    };
     if let Some(engine) = facts.in_force.filter(|engine| is_usable(engine)) {
         return Ok(Decision { engine, reason: "it is in force, and works".into() });
     }
@@ -29,17 +31,18 @@ pub(crate) fn decide(facts: &Survey) -> Result<Decision, Vec<String>> {
         Some(program) if compat.is_empty() => {
             let version = program.version;
             Ok(Decision {
-                engine: IPTABLES,
+                engine: EngineName::Iptables,
                 reason: format!("iptables {version} is older than {NF_TABLES_ERA}"),
             })
         }
         Some(_) => Err(compat),
-        None if native.is_empty() => {
-            Ok(Decision { engine: NFTABLES, reason: "the kernel takes all that the engine needs".into() })
-        }
+        None if native.is_empty() => Ok(Decision {
+            engine: EngineName::Nftables,
+            reason: "the kernel takes all that the engine needs".into(),
+        }),
         None if compat.is_empty() => {
             let reason = format!("the native engine can't be used: {}", native.join("; "));
-            Ok(Decision { engine: IPTABLES, reason })
+            Ok(Decision { engine: EngineName::Iptables, reason })
         }
         None => Err([native, compat].concat()),
     }
@@ -73,7 +76,7 @@ mod tests {
         }
     }
 
-    fn engine(facts: &Survey) -> Option<&'static str> {
+    fn engine(facts: &Survey) -> Option<EngineName> {
         decide(facts).ok().map(|decision| decision.engine)
     }
 
@@ -82,16 +85,16 @@ mod tests {
 
     #[test]
     fn old_iptables_means_compat_whatever_the_kernel_takes() {
-        assert_eq!(engine(&facts(OLD, None, None)), Some(IPTABLES));
+        assert_eq!(engine(&facts(OLD, None, None)), Some(EngineName::Iptables));
         assert_eq!(engine(&facts(OLD, None, Some("no ipset"))), None);
     }
 
     #[test]
     fn otherwise_native_is_first_and_compat_second() {
         for version in [NEW, None] {
-            assert_eq!(engine(&facts(version, None, None)), Some(NFTABLES));
-            assert_eq!(engine(&facts(version, None, Some("no ipset"))), Some(NFTABLES));
-            assert_eq!(engine(&facts(version, Some("no nf_tables"), None)), Some(IPTABLES));
+            assert_eq!(engine(&facts(version, None, None)), Some(EngineName::Nftables));
+            assert_eq!(engine(&facts(version, None, Some("no ipset"))), Some(EngineName::Nftables));
+            assert_eq!(engine(&facts(version, Some("no nf_tables"), None)), Some(EngineName::Iptables));
         }
     }
 
@@ -105,11 +108,11 @@ mod tests {
 
     #[test]
     fn what_is_in_force_stays_while_it_works() {
-        let compat = Survey { in_force: Some(IPTABLES), ..facts(NEW, None, None) };
-        assert_eq!(engine(&compat), Some(IPTABLES));
-        let broken = Survey { in_force: Some(IPTABLES), ..facts(NEW, None, Some("no ipset")) };
-        assert_eq!(engine(&broken), Some(NFTABLES));
-        let native = Survey { in_force: Some(NFTABLES), ..facts(OLD, None, None) };
-        assert_eq!(engine(&native), Some(NFTABLES));
+        let compat = Survey { in_force: Some(EngineName::Iptables), ..facts(NEW, None, None) };
+        assert_eq!(engine(&compat), Some(EngineName::Iptables));
+        let broken = Survey { in_force: Some(EngineName::Iptables), ..facts(NEW, None, Some("no ipset")) };
+        assert_eq!(engine(&broken), Some(EngineName::Nftables));
+        let native = Survey { in_force: Some(EngineName::Nftables), ..facts(OLD, None, None) };
+        assert_eq!(engine(&native), Some(EngineName::Nftables));
     }
 }

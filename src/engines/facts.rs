@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dockfw_policy::engine::Requirement;
+use dockfw_policy::engine::{EngineName, Requirement};
 use serde::{Serialize, Serializer};
 
 use crate::host::programs::said;
@@ -18,7 +18,7 @@ pub(crate) struct Survey {
     /// The iptables that dockerd would find.
     pub(crate) program: Option<Program>,
     /// The engine whose rules are on the host.
-    pub(crate) in_force: Option<&'static str>,
+    pub(crate) in_force: Option<EngineName>,
     /// What could not be told of that, and why.
     pub(crate) unknown: Vec<String>,
 }

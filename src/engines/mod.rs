@@ -1,53 +1,52 @@
 //! The two engines, and which one puts the policy in force.
 
+#[cfg(not(feature = "compat"))]
+mod absent;
+#[cfg(feature = "compat")]
+mod compat;
 pub(crate) mod decide;
 pub(crate) mod facts;
 
-use dockfw_compat::{Facts, Iptables};
 use dockfw_policy::compile::{self, compile};
-use dockfw_policy::difference::{Difference, DifferenceKind, Part};
-use dockfw_policy::engine::{Engine, EngineError, Presence, Requirement, State};
+use dockfw_policy::difference::Difference;
+use dockfw_policy::engine::{Engine, EngineError, EngineName, Presence, Requirement, State};
 use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::Ruleset;
 
-use crate::host::{docker, helpers};
+use crate::host::helpers;
 use crate::lock::Lock;
 use crate::message::Message;
-use crate::nftables::{Nftables, foreign};
+use crate::nftables::Nftables;
 use crate::output::{note, warning};
+#[cfg(not(feature = "compat"))]
+use absent as compat;
 use facts::Survey;
 
-/// The native engine's name.
-pub(crate) const NFTABLES: &str = "nftables";
-/// The compat engine's name.
-pub(crate) const IPTABLES: &str = "iptables";
-
 /// The engine of this name, to be put to work. With `verify`, it compares every element of every set.
-fn by_name(name: &str, verify: bool) -> Box<dyn Engine> {
+fn by_name(name: EngineName, verify: bool) -> Box<dyn Engine> {
     match name {
-        IPTABLES => Box::new(iptables()),
-        _ => Box::new(Nftables::new(verify)),
+        EngineName::Nftables => Box::new(Nftables::new(verify)),
+        EngineName::Iptables => Box::new(compat::engine()),
     }
 }
 
-fn iptables() -> Iptables {
-    let chains = || foreign::chains_of_iptables().ok();
-    Iptables::new(Facts {
-        docker_uses_nftables: Some(docker::uses_nftables),
-        chains_of_iptables_nft: Some(chains),
-    })
+/// An error where this program was built without the engine.
+fn must_be_built_in(name: EngineName) -> Result<(), EngineError> {
+    match name {
+        EngineName::Nftables => Ok(()),
+        EngineName::Iptables => compat::must_be_built_in(),
+    }
 }
 
 /// The engines, each of which may have left something on the host.
 pub(crate) fn all(verify: bool) -> [Box<dyn Engine>; 2] {
-    [NFTABLES, IPTABLES].map(|name| by_name(name, verify))
+    EngineName::ALL.map(|name| by_name(name, verify))
 }
 
 /// The engine that is not this one.
 fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
-    let [native, compat] = all(false);
-    if engine.name() == NFTABLES { compat } else { native }
+    by_name(engine.name().other(), false)
 }
 
 /// What is on the host beside a policy that should be in force.
@@ -81,6 +80,11 @@ impl Chosen {
         Ok(Self::of(choose(backend, verify)?))
     }
 
+    /// This engine, which had a policy in force once, whether it can do so here and now or not.
+    pub(crate) fn named(engine: EngineName) -> Self {
+        Self::of(by_name(engine, false))
+    }
+
     fn of(engine: Box<dyn Engine>) -> Self {
         let other = other_than(engine.as_ref());
         let left = presence_beside(other.as_ref());
@@ -88,8 +92,8 @@ impl Chosen {
     }
 
     /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
-    pub(crate) fn preferring(last: Backend) -> Result<Self, EngineError> {
-        let chosen = Self::by(last, false)?;
+    pub(crate) fn preferring(last: EngineName) -> Result<Self, EngineError> {
+        let chosen = Self::named(last);
         let missing = decide::missing(&requirements(chosen.engine.as_ref())?);
         if missing.is_empty() {
             return Ok(chosen);
@@ -99,17 +103,12 @@ impl Chosen {
             Message::new(format!("the {name} engine no longer works on this host: {missing}"))
                 .meaning("the policy was in force by it; dockfw chooses another engine"),
         );
-        Ok(Self::of(by_name(decided()?, false)))
+        Ok(Self::named(decided()?))
     }
 
     /// Whether rules of dockfw are on the host, of either engine.
     pub(crate) fn is_any_there(&self) -> Result<bool, EngineError> {
         Ok(self.left == Presence::Rules || has_rules(self.engine.as_ref())?)
-    }
-
-    /// The engine as `--backend` names it.
-    pub(crate) fn backend(&self) -> Backend {
-        if self.engine.name() == NFTABLES { Backend::Nftables } else { Backend::Iptables }
     }
 
     /// How what is on the host differs from a policy that is in force, by this engine alone.
@@ -120,18 +119,13 @@ impl Chosen {
     /// The same, and whether packets meet what is there.
     pub(crate) fn compare(&self, ruleset: &Ruleset) -> Result<Compared, EngineError> {
         let State { mut differences, unfit, .. } = self.engine.read(Some(ruleset))?;
-        differences.extend(self.foreign());
+        differences.extend(self.left_of_other());
         Ok(Compared { differences, unfit })
     }
 
     /// Everything that the other engine has on the host: never what is wanted.
-    fn foreign(&self) -> Option<Difference> {
-        let kind = match self.left {
-            Presence::Nothing => return None,
-            Presence::Leftovers => DifferenceKind::Leftover,
-            Presence::Rules => DifferenceKind::Foreign,
-        };
-        Some(Difference::new(kind, Part::Engine { name: self.other.name().into() }))
+    fn left_of_other(&self) -> Option<Difference> {
+        self.left.as_difference(self.other.name())
     }
 
     /// Puts a policy in force. Returns the differences that are no more. Rules of the other engine stay beside it, until
@@ -157,11 +151,11 @@ impl Chosen {
         if self.left == Presence::Rules {
             note(format_args!("moved from the {other} engine to {engine}"));
         }
-        Ok(self.foreign())
+        Ok(self.left_of_other())
     }
 }
 
-fn not_removed(engine: &str, other: &str, error: EngineError) -> EngineError {
+fn not_removed(engine: EngineName, other: EngineName, error: EngineError) -> EngineError {
     let doing = format!(
         "the policy is in force by {engine}, but rules of {other} could not be removed, and filter packets too; dockfw boot tries again"
     );
@@ -202,15 +196,14 @@ fn remove_all_of(engine: &dyn Engine) -> Result<bool, EngineError> {
 /// fallback.
 fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError> {
     let name = match backend {
-        Backend::Nftables => NFTABLES,
-        Backend::Iptables => IPTABLES,
+        Backend::Named(name) => must_be_built_in(name).map(|()| name)?,
         Backend::Auto => choose_by_facts()?,
     };
     Ok(by_name(name, verify))
 }
 
 /// What is in force stays while its engine can work here.
-fn choose_by_facts() -> Result<&'static str, EngineError> {
+fn choose_by_facts() -> Result<EngineName, EngineError> {
     if let Some(name) = in_force(&all(false)).engine {
         match why_unfit(by_name(name, false).as_ref())? {
             None => return Ok(name),
@@ -221,7 +214,7 @@ fn choose_by_facts() -> Result<&'static str, EngineError> {
 }
 
 /// The engine that all facts speak for.
-fn decided() -> Result<&'static str, EngineError> {
+fn decided() -> Result<EngineName, EngineError> {
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
 }
@@ -230,7 +223,7 @@ fn decided() -> Result<&'static str, EngineError> {
 pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, EngineError> {
     let name = match backend {
         Backend::Auto => in_force(&all(false)).engine,
-        by_name => Some(by_name.name()),
+        Backend::Named(name) => Some(name),
     };
     let Some(name) = name else { return Ok(None) };
     let reason = why_unfit(by_name(name, false).as_ref())?;
@@ -241,6 +234,7 @@ pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, 
 fn why_unfit(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
     match engine.must_be_fit() {
         Err(EngineError::Unsupported(reason)) => Ok(Some(reason)),
+        Err(error @ EngineError::NotBuiltIn(_)) => Ok(Some(error.to_string())),
         fit => fit.map(|()| None),
     }
 }
@@ -269,7 +263,7 @@ fn requirements(engine: &dyn Engine) -> Result<Vec<Requirement>, EngineError> {
 /// Which engine has rules on the host.
 struct InForce {
     /// The first one that has.
-    engine: Option<&'static str>,
+    engine: Option<EngineName>,
     /// What could not be told, and why.
     unknown: Vec<String>,
 }
@@ -337,11 +331,29 @@ pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
     policy
 }
 
-/// Compiles a policy for the engine of this name. The early drop is the native one's alone: the other one's table comes after
-/// connection tracking, which an early drop is there to spare. That one checks sources before destinations are translated.
-pub(crate) fn compile_for(engine: &str, policy: &Policy) -> Ruleset {
-    let mut policy = policy.clone();
-    policy.engine.prefilter &= engine == NFTABLES;
-    let ruleset = compile(&policy);
-    if engine == IPTABLES { reverse_path::before_translation(ruleset) } else { ruleset }
+/// Compiles a policy for an engine. The early drop is the native one's alone: the other one's table comes after connection
+/// tracking, which an early drop is there to spare. That one checks sources before destinations are translated.
+pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
+    match engine {
+        EngineName::Nftables => compile(policy),
+        EngineName::Iptables => {
+            let mut policy = policy.clone();
+            policy.engine.prefilter = false;
+            reverse_path::before_translation(compile(&policy))
+        }
+    }
+}
+
+/// Whether an engine goes by the names of interfaces alone, and not by their kind.
+pub(crate) fn goes_by_names_alone(engine: EngineName) -> bool {
+    match engine {
+        EngineName::Nftables => false,
+        EngineName::Iptables => true,
+    }
+}
+
+/// What the programs of ipset and iptables are given of a policy on a host where nothing is yet: the texts one after the other, each
+/// behind a line that says which program reads it.
+pub(crate) fn listing_of_iptables(policy: &Policy) -> Result<String, EngineError> {
+    compat::listing(&compile_for(EngineName::Iptables, policy))
 }

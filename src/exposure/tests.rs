@@ -1,9 +1,10 @@
 //! Hosts that are only described, under policies read from text.
 
+use dockfw_policy::engine::EngineName;
 use dockfw_policy::policy::Policy;
 
 use super::*;
-use crate::engines::{NFTABLES, compile_for};
+use crate::engines::compile_for;
 use crate::fixtures::{docker_host, link, policy, with_networks};
 use crate::foreign::{Tables, listing};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Proxied, Published};
@@ -69,7 +70,7 @@ fn with_rules(facts: Facts, rules: &str) -> Facts {
 }
 
 fn exposed_by(policy: &Policy, facts: &Facts) -> Vec<Exposed> {
-    exposed(Rules { ruleset: &compile_for(NFTABLES, policy), by_name_alone: false }, facts).0
+    exposed(Rules { ruleset: &compile_for(EngineName::Nftables, policy), by_name_alone: false }, facts).0
 }
 
 /// `22/tcp ipv4: everyone by allow 'ssh'`, and so on.
@@ -317,7 +318,7 @@ fn what_can_not_be_told_is_said_where_it_makes_a_difference() {
     let half = "-A PREROUTING -p tcp -m tcp --dport 22 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 203.0.113.9\n";
     let open = |policy: &Policy| {
         let facts = with_rules(facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]), half);
-        exposed(Rules { ruleset: &compile_for(NFTABLES, policy), by_name_alone: false }, &facts).1
+        exposed(Rules { ruleset: &compile_for(EngineName::Nftables, policy), by_name_alone: false }, &facts).1
     };
     let host = rules_of("[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"");
     assert!(open(&host)[0].contains("who reaches 22/tcp by eth0"), "{:?}", open(&host));
@@ -333,8 +334,10 @@ fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
         let tables = Tables::new(listing::tables(&saved, Family::Ipv4, "iptables-nft"));
         let others = Others { tables, ..Others::default() };
         let facts = Facts { others, ..facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]) };
-        let (all, unknown) =
-            super::exposed(Rules { ruleset: &compile_for(NFTABLES, &open), by_name_alone: false }, &facts);
+        let (all, unknown) = super::exposed(
+            Rules { ruleset: &compile_for(EngineName::Nftables, &open), by_name_alone: false },
+            &facts,
+        );
         (all.iter().map(line).collect::<Vec<_>>(), unknown)
     };
     let everyone = "22/tcp v4 eth0: everyone by allow 'ssh'; containers";
@@ -365,7 +368,7 @@ fn of_very_many_ports_that_rules_name_the_rest_is_said_to_be_unknown() {
         })
         .collect();
     let facts = with_rules(facts(vec![], vec![]), &rules);
-    let policy = compile_for(NFTABLES, &rules_of(""));
+    let policy = compile_for(EngineName::Nftables, &rules_of(""));
     let (found, unknown) = exposed(Rules { ruleset: &policy, by_name_alone: false }, &facts);
     assert_eq!(found.len(), 1_334, "of each of 4,000 ports of three protocols, TCP's alone is led");
     let [said] = &unknown[..] else { panic!("{unknown:?}") };

@@ -29,7 +29,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use dockfw_policy::difference::Difference;
-use dockfw_policy::engine::{Count, Engine, EngineError, Presence, Requirement, SetState, State};
+use dockfw_policy::engine::{Count, Engine, EngineError, EngineName, Presence, Requirement, SetState, State};
 use dockfw_policy::nft::{Features, Table, lower};
 use dockfw_policy::ruleset::Ruleset;
 
@@ -160,8 +160,8 @@ impl Nftables {
 }
 
 impl Engine for Nftables {
-    fn name(&self) -> &'static str {
-        "nftables"
+    fn name(&self) -> EngineName {
+        EngineName::Nftables
     }
 
     fn probe(&self) -> Result<Vec<Requirement>, EngineError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dockfw_policy::policy::Backend;
+use dockfw_policy::engine::EngineName;
 use serde::{Deserialize, Serialize};
 
 use super::Now;
@@ -34,8 +34,8 @@ pub(crate) struct Record {
     pub(crate) config: PathBuf,
     /// What tells its sources from others, and names them in the store.
     pub(crate) digest: String,
-    /// The engine that put it in force; never `auto`.
-    pub(crate) engine: Backend,
+    /// The engine that put it in force.
+    pub(crate) engine: EngineName,
     /// Whether what would have been refused for the operator's safety was accepted.
     pub(crate) force: bool,
     /// When, in seconds since 1970.
@@ -84,9 +84,9 @@ pub(crate) struct RolledBack {
 impl State {
     /// Since when the policy of these sources has been in force by this engine, in seconds since 1970; nothing where that
     /// is not remembered. The boot, at `booted`, put it in force anew.
-    pub(crate) fn in_force_since(&self, engine: &str, digest: &str, booted: u64) -> Option<u64> {
+    pub(crate) fn in_force_since(&self, engine: EngineName, digest: &str, booted: u64) -> Option<u64> {
         let last = self.pending.as_ref().map(|pending| &pending.policy).or(self.confirmed.as_ref())?;
-        let is_it = last.digest == digest && last.engine.name() == engine;
+        let is_it = last.digest == digest && last.engine == engine;
         is_it.then(|| last.applied_at.max(booted))
     }
 
@@ -153,7 +153,7 @@ impl State {
     }
 
     /// What is confirmed is in force by this engine, where it is by any.
-    pub(crate) fn in_force_by(mut self, engine: Option<Backend>) -> Self {
+    pub(crate) fn in_force_by(mut self, engine: Option<EngineName>) -> Self {
         if let (Some(confirmed), Some(engine)) = (&mut self.confirmed, engine) {
             confirmed.engine = engine;
         }
@@ -182,7 +182,7 @@ mod tests {
             id: name.to_uppercase(),
             config: "/etc/dockfw/dockfw.toml".into(),
             digest: name.into(),
-            engine: Backend::Nftables,
+            engine: EngineName::Nftables,
             force: false,
             applied_at: 1,
         }
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(state.clone().apply(Record { id: "new".into(), applied_at: 9, ..record("b") }), state);
         let marked = state.clone().await_confirmation(pending("c")).roll_back("", 1);
         assert_eq!(marked.apply(record("b")), state);
-        let other_engine = Record { engine: Backend::Iptables, ..record("b") };
+        let other_engine = Record { engine: EngineName::Iptables, ..record("b") };
         assert_eq!(roles(&state.apply(other_engine)), [Some("b"), Some("b"), None, None]);
     }
 
@@ -251,12 +251,12 @@ mod tests {
     fn what_is_in_force_is_so_since_its_apply_or_the_boot() {
         let at = |seconds| Record { applied_at: seconds, ..record("a") };
         let confirmed = State { confirmed: Some(at(100)), ..State::default() };
-        assert_eq!(confirmed.in_force_since("nftables", "a", 50), Some(100));
-        assert_eq!(confirmed.in_force_since("nftables", "a", 200), Some(200));
-        assert_eq!(confirmed.in_force_since("nftables", "b", 50), None, "another policy");
-        assert_eq!(confirmed.in_force_since("iptables", "a", 50), None, "another engine");
+        assert_eq!(confirmed.in_force_since(EngineName::Nftables, "a", 50), Some(100));
+        assert_eq!(confirmed.in_force_since(EngineName::Nftables, "a", 200), Some(200));
+        assert_eq!(confirmed.in_force_since(EngineName::Nftables, "b", 50), None, "another policy");
+        assert_eq!(confirmed.in_force_since(EngineName::Iptables, "a", 50), None, "another engine");
         let on_trial = confirmed.await_confirmation(pending("b"));
-        assert_eq!(on_trial.in_force_since("nftables", "a", 50), None);
-        assert_eq!(on_trial.in_force_since("nftables", "b", 0), Some(1));
+        assert_eq!(on_trial.in_force_since(EngineName::Nftables, "a", 50), None);
+        assert_eq!(on_trial.in_force_since(EngineName::Nftables, "b", 0), Some(1));
     }
 }

@@ -274,7 +274,7 @@ mod tests {
     use nix::unistd::mkfifo;
     use std::time::Duration;
 
-    use dockfw_policy::policy::Backend;
+    use dockfw_policy::engine::EngineName;
 
     use super::*;
     use crate::records::{Now, Pending, Summary};
@@ -293,7 +293,7 @@ mod tests {
         let sources = Sources::of_file(&config, text).seal().unwrap();
         store.keep(&sources).unwrap();
         let digest = sources.digest().to_owned();
-        Record { id: text.into(), config, digest, engine: Backend::Nftables, force: false, applied_at: 1 }
+        Record { id: text.into(), config, digest, engine: EngineName::Nftables, force: false, applied_at: 1 }
     }
 
     fn kept(store: &Store) -> usize {

@@ -33,3 +33,4 @@ mod status;
 mod takeover;
 mod trials;
 mod unfit;
+mod without_compat;

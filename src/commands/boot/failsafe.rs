@@ -17,9 +17,6 @@ use crate::records::Sources;
 /// The port of SSH if sshd does not say its own (RFC 4253, 4).
 const SSH: u16 = 22;
 
-/// Whom to ask, in this order: who hangs keeps one engine, and not both.
-const BACKENDS: [Backend; 3] = [Backend::Auto, Backend::Nftables, Backend::Iptables];
-
 /// Puts the fail-safe in force, by the first engine that can. Programs that are started hold the lock, if there is one. Returns also
 /// what it does, in words.
 pub(super) fn put_in_force(failsafe: Failsafe, lock: Option<&Lock>) -> anyhow::Result<(InForce, String)> {
@@ -27,7 +24,8 @@ pub(super) fn put_in_force(failsafe: Failsafe, lock: Option<&Lock>) -> anyhow::R
     let policy = fit_to_host(load(&text)?);
     lock.map(Lock::share).transpose()?;
     let mut failures = Vec::new();
-    for backend in BACKENDS {
+    // Who hangs keeps one engine, and not both.
+    for backend in Backend::ALL {
         match put_in_force_by(backend, &policy) {
             Ok(in_force) => return Ok((in_force, words)),
             Err(error) => failures.push(format!("{backend}: {error:#}")),

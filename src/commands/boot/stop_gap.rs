@@ -67,7 +67,7 @@ impl StopGap {
         if !self.end(Event::Done) {
             return Ok(in_force.chosen);
         }
-        let chosen = Chosen::by(in_force.chosen.backend(), false)?;
+        let chosen = Chosen::named(in_force.chosen.engine.name());
         chosen.put_in_force(&in_force.ruleset, lock)?;
         Ok(chosen)
     }

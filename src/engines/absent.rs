@@ -1,0 +1,74 @@
+//! What stands in for the compat engine in a program that was built without it: it puts nothing in force, and knows, and takes out, what
+//! another dockfw left.
+
+use dockfw_policy::difference::Difference;
+use dockfw_policy::engine::{Engine, EngineError, EngineName, Requirement, State};
+use dockfw_policy::ruleset::Ruleset;
+use dockfw_xtables::ipset::Ipset;
+use dockfw_xtables::presence::presence;
+use dockfw_xtables::remove::remove;
+use dockfw_xtables::variants::Variants;
+
+use crate::nftables::foreign;
+
+/// The engine that is not there.
+const NAME: EngineName = EngineName::Iptables;
+
+/// In the place of the engine.
+pub(super) struct Absent;
+
+/// What stands in for the engine.
+pub(super) fn engine() -> Absent {
+    Absent
+}
+
+/// It is not there.
+pub(super) fn must_be_built_in() -> Result<(), EngineError> {
+    Err(EngineError::NotBuiltIn(NAME))
+}
+
+/// Who could write a ruleset as the engine's programs read it is not there.
+pub(super) fn listing(_: &Ruleset) -> Result<String, EngineError> {
+    Err(EngineError::NotBuiltIn(NAME))
+}
+
+impl Engine for Absent {
+    fn name(&self) -> EngineName {
+        NAME
+    }
+
+    fn probe(&self) -> Result<Vec<Requirement>, EngineError> {
+        Ok(vec![Requirement {
+            what: format!("the {NAME} engine"),
+            source: "this program".into(),
+            missing: Some(format!(
+                "this dockfw was built without it; use {}, or install a dockfw that has it",
+                NAME.other()
+            )),
+            optional: false,
+        }])
+    }
+
+    fn must_be_fit(&self) -> Result<(), EngineError> {
+        must_be_built_in()
+    }
+
+    fn check(&self, _: &Ruleset) -> Result<(), EngineError> {
+        must_be_built_in()
+    }
+
+    fn apply(&self, _: &Ruleset) -> Result<Vec<Difference>, EngineError> {
+        Err(EngineError::NotBuiltIn(NAME))
+    }
+
+    /// Nothing of what is there can be what is wanted.
+    fn read(&self, _: Option<&Ruleset>) -> Result<State, EngineError> {
+        let presence = presence(foreign::chains_of_iptables().ok())?;
+        let differences = presence.as_difference(NAME).into_iter().collect();
+        Ok(State { presence, differences, ..State::default() })
+    }
+
+    fn remove(&self) -> Result<bool, EngineError> {
+        remove(&Variants::find()?, Ipset::find().as_ref())
+    }
+}

@@ -1,0 +1,29 @@
+//! The compat engine, in a program that was built with it.
+
+use dockfw_compat::{Facts, Iptables, Rendering, render};
+use dockfw_policy::engine::EngineError;
+use dockfw_policy::ruleset::Ruleset;
+
+use crate::host::docker;
+use crate::nftables::foreign;
+
+/// The engine.
+pub(super) fn engine() -> Iptables {
+    Iptables::new(Facts {
+        docker_uses_nftables: Some(docker::uses_nftables),
+        chains_of_iptables_nft: Some(|| foreign::chains_of_iptables().ok()),
+    })
+}
+
+/// It is there.
+pub(super) fn must_be_built_in() -> Result<(), EngineError> {
+    Ok(())
+}
+
+/// A ruleset as the engine's programs read it.
+pub(super) fn listing(ruleset: &Ruleset) -> Result<String, EngineError> {
+    let Rendering { ipset, iptables, ip6tables } = render(ruleset)?;
+    Ok(format!(
+        "# ipset restore\n{ipset}\n# iptables-restore --noflush\n{iptables}\n# ip6tables-restore --noflush\n{ip6tables}"
+    ))
+}
