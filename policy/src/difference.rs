@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::address::Family;
-use crate::engine::name::EngineName;
+use crate::engine_name::EngineName;
 use crate::ruleset::{Hook, Origin};
 
 /// The most elements of a set that are named one by one; of more there is only the sum.

@@ -1,7 +1,5 @@
 //! What an engine is to the rest of the program: it puts a [`Ruleset`] in force, and never decides policy.
 
-pub(crate) mod name;
-
 use std::fmt;
 
 use serde::Serialize;
@@ -9,7 +7,7 @@ use serde::Serialize;
 use crate::difference::{Difference, DifferenceKind, Part};
 use crate::ruleset::{Origin, Ruleset};
 
-pub use name::EngineName;
+pub use crate::engine_name::EngineName;
 
 /// Puts rulesets in force on this host, in the network namespace of the process.
 pub trait Engine {

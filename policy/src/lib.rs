@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod difference;
 pub mod digest;
 pub mod engine;
+mod engine_name;
 mod files;
 pub mod interface;
 pub mod load;

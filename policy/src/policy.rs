@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::address::AddressSet;
-use crate::engine::name::EngineName;
+use crate::engine_name::EngineName;
 use crate::interface::IfPattern;
 use crate::service::Services;
 
