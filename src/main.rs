@@ -9,6 +9,7 @@ mod engines;
 mod exit;
 mod explain;
 mod exposure;
+mod ffi;
 mod files;
 #[cfg(test)]
 mod fixtures;
@@ -18,6 +19,7 @@ mod import;
 mod lock;
 mod manual;
 mod message;
+mod netlink;
 mod nftables;
 mod output;
 mod records;

@@ -1,17 +1,12 @@
 //! The TCP sockets of this network namespace that are connected or listen, from the kernel by sock_diag(7).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::inet::StateFlags;
-use netlink_packet_sock_diag::{AF_INET, AF_INET6};
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-
+use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 
-use super::listeners::request;
-use super::netlink::dump;
+use crate::netlink::sock_diag::{Socket, State, sockets};
 
 /// A TCP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,31 +24,27 @@ pub(crate) struct TcpSocket {
 /// All that are connected, and all that listen.
 pub(crate) fn read() -> io::Result<Vec<TcpSocket>> {
     let mut found = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        for states in [StateFlags::LISTEN, StateFlags::ESTABLISHED] {
-            let is_connected = states == StateFlags::ESTABLISHED;
-            let answers = dump(NETLINK_SOCK_DIAG, &request(Transport::Tcp, family, states))?;
-            found.extend(answers.into_iter().filter_map(|answer| socket(answer, is_connected)));
+    for family in [Family::Ipv4, Family::Ipv6] {
+        for state in [State::Listen, State::Established] {
+            let answers = sockets(Transport::Tcp.number(), family, state)?;
+            found.extend(answers.into_iter().map(|socket| tcp_socket(socket, state)));
         }
     }
     Ok(found)
 }
 
-fn socket(answer: SockDiagMessage, is_connected: bool) -> Option<TcpSocket> {
-    let SockDiagMessage::InetResponse(answer) = answer else { return None };
-    let ends = &answer.header.socket_id;
-    let remote = SocketAddr::new(canonical(ends.destination_address), ends.destination_port);
-    Some(TcpSocket {
-        inode: answer.header.inode.into(),
-        local: SocketAddr::new(canonical(ends.source_address), ends.source_port),
-        remote: is_connected.then_some(remote),
-        interface: Some(ends.interface_id).filter(|index| *index != 0),
-    })
+fn tcp_socket(socket: Socket, state: State) -> TcpSocket {
+    TcpSocket {
+        inode: socket.inode,
+        local: canonical(socket.local),
+        remote: (state == State::Established).then(|| canonical(socket.remote)),
+        interface: socket.interface,
+    }
 }
 
 /// An IPv6 socket says `::ffff:192.0.2.1` where IPv4 is spoken.
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
+fn canonical(end: SocketAddr) -> SocketAddr {
+    SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
 #[cfg(test)]
@@ -61,18 +52,6 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-
-    /// As TCP is where the kernel has no tcp_diag. 253 is for experiments (RFC 3692).
-    #[test]
-    fn what_the_kernel_can_not_list_is_an_error() {
-        let SockDiagMessage::InetRequest(mut question) = request(Transport::Tcp, AF_INET, StateFlags::LISTEN)
-        else {
-            panic!("no request")
-        };
-        question.protocol = 253;
-        let error = dump(NETLINK_SOCK_DIAG, &SockDiagMessage::InetRequest(question)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    }
 
     #[test]
     fn a_connection_is_found_with_both_its_ends() {

@@ -8,9 +8,9 @@ use dockfw_policy::service::Transport;
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::nftables::attributes::{Attributes, NESTED, put};
-use crate::nftables::message::{DUMP, REQUEST};
-use crate::nftables::socket::{RequestError, Socket, io_error};
+use crate::netlink::attributes::{Attributes, NESTED, put};
+use crate::netlink::message::{DUMP, REQUEST};
+use crate::netlink::netfilter::{RequestError, Socket, io_error};
 
 /// `IPCTNL_MSG_CT_GET`, of its subsystem.
 const GET: u16 = ((libc::NFNL_SUBSYS_CTNETLINK as u16) << 8) | 1;
@@ -64,7 +64,7 @@ fn unless_absent(asked: Result<(), RequestError>) -> Result<(), EngineError> {
         Ok(()) => Ok(()),
         Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
             Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(()),
-            errno => Err(io_error("ask connection tracking", errno)),
+            errno => Err(io_error("ask connection tracking", errno.into())),
         },
         Err(RequestError::Interrupted) => Err(EngineError::Raced),
         Err(RequestError::Engine(error)) => Err(error),

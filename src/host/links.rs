@@ -8,8 +8,8 @@ use dockfw_policy::address::AddressRange;
 use nix::libc;
 
 use super::routes;
-use super::rtnetlink::{Message, dump, number};
-use crate::nftables::attributes::{Attribute, Attributes};
+use crate::netlink::attributes::{Attribute, Attributes};
+use crate::netlink::route::{Message, dump, number};
 
 /// The size of `struct ifinfomsg` (linux/rtnetlink.h), before the attributes of an interface.
 const LINK_HEAD: usize = 16;
@@ -61,12 +61,12 @@ pub(crate) fn read() -> io::Result<Vec<Link>> {
 }
 
 fn all(kind: u16, head: usize) -> io::Result<Vec<Message>> {
-    dump(&Message { kind, body: vec![0; head] })
+    dump(&Message::asking(kind, vec![0; head]))
 }
 
 /// An interface. Where its name is not UTF-8, which the kernel takes, it is none that a policy can have.
 fn link(message: &Message) -> Option<Link> {
-    let (head, attributes) = message.parts(LINK_HEAD)?;
+    let (head, attributes) = (&message.head, message.attributes());
     let kind = Attributes(attributes.value(libc::IFLA_LINKINFO)).find(libc::IFLA_INFO_KIND);
     Some(Link {
         index: number(head.get(4..8)?)?,
@@ -89,8 +89,8 @@ struct Assigned {
 
 /// On a point-to-point link, `IFA_ADDRESS` is the other end's, and `IFA_LOCAL` the own one.
 fn assigned(message: &Message) -> Option<Assigned> {
-    let (head, attributes) = message.parts(ADDRESS_HEAD)?;
-    let [_, prefix, _, _, index @ ..] = head else { return None };
+    let [_, prefix, _, _, index @ ..] = message.head.as_slice() else { return None };
+    let attributes = message.attributes();
     let other = attributes.find(libc::IFA_ADDRESS)?.address()?;
     let own = attributes.find(libc::IFA_LOCAL).and_then(|own| own.address());
     let network = AddressRange::network_of(other, *prefix);

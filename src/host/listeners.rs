@@ -7,14 +7,11 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
-use netlink_packet_sock_diag::inet::nlas::Nla;
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
-use netlink_packet_sock_diag::{AF_INET, AF_INET6, SockDiagMessage};
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
-use super::netlink::dump;
 use super::processes::{Holder, holders};
+use crate::netlink::sock_diag::{Socket, State, sockets};
 
 /// A socket that waits for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +46,11 @@ impl Listener {
 pub(crate) fn read() -> io::Result<Vec<Listener>> {
     let mut found = Vec::new();
     for transport in [Transport::Tcp, Transport::Udp] {
-        for family in [AF_INET, AF_INET6] {
+        for family in [Family::Ipv4, Family::Ipv6] {
             // UDP sockets that are not connected are in the state "close".
-            let states = if transport == Transport::Tcp { StateFlags::LISTEN } else { StateFlags::CLOSE };
-            let answers = dump(NETLINK_SOCK_DIAG, &request(transport, family, states))?;
-            found.extend(answers.into_iter().filter_map(|answer| listener(transport, answer)));
+            let state = if transport == Transport::Tcp { State::Listen } else { State::Close };
+            let answers = sockets(transport.number(), family, state)?;
+            found.extend(answers.into_iter().filter_map(|socket| listener(transport, socket)));
         }
     }
     let holders = holders(found.iter().map(|(inode, _)| *inode).filter(|inode| *inode != 0).collect());
@@ -67,39 +64,20 @@ pub(crate) fn read() -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// Asks for the sockets in these states.
-pub(super) fn request(transport: Transport, family: u8, states: StateFlags) -> SockDiagMessage {
-    let socket_id = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
-    let extensions = ExtensionFlags::empty();
-    SockDiagMessage::InetRequest(InetRequest {
-        family,
-        protocol: transport.number(),
-        extensions,
-        states,
-        socket_id,
-    })
-}
-
 /// A socket's inode, and what it waits for.
-fn listener(transport: Transport, answer: SockDiagMessage) -> Option<(u64, Listener)> {
-    let SockDiagMessage::InetResponse(answer) = answer else { return None };
-    let socket = &answer.header.socket_id;
-    let (address, takes_ipv4) = unmapped(socket.source_address, is_v6_only(&answer));
+fn listener(transport: Transport, socket: Socket) -> Option<(u64, Listener)> {
+    // Kernels before 4.7 don't say: then an IPv6 socket is taken for one that takes IPv4 too, as most do.
+    let (address, takes_ipv4) = unmapped(socket.local.ip(), socket.is_v6_only);
     let listener = Listener {
         transport,
         address,
-        port: socket.source_port,
+        port: socket.local.port(),
         takes_ipv4,
-        interface: Some(socket.interface_id).filter(|index| *index != 0),
+        interface: socket.interface,
         holder: None,
     };
     // A UDP socket that was never bound has no port.
-    (listener.port != 0).then_some((u64::from(answer.header.inode), listener))
-}
-
-/// Kernels before 4.7 don't say: then an IPv6 socket is taken for one that takes IPv4 too, as most do.
-fn is_v6_only(answer: &InetResponse) -> bool {
-    answer.nlas.iter().any(|nla| matches!(nla, Nla::SkV6Only(true)))
+    (listener.port != 0).then_some((socket.inode, listener))
 }
 
 /// An IPv6 socket bound to `::ffff:192.0.2.1` is one for 192.0.2.1 alone.

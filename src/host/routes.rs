@@ -6,8 +6,7 @@ use std::net::IpAddr;
 
 use nix::libc;
 
-use super::rtnetlink::{Message, ask, dump, number};
-use crate::nftables::attributes::put;
+use crate::netlink::route::{Message, ask, dump, number};
 
 /// The size of `struct rtmsg` (linux/rtnetlink.h), before the attributes of a route.
 const HEAD: usize = 12;
@@ -57,9 +56,7 @@ pub(crate) fn towards(destination: IpAddr, source: Option<IpAddr>) -> io::Result
 
 /// The way to an address out by the interface of this index. Nothing: there is none.
 pub(crate) fn out_by(destination: IpAddr, interface: u32) -> io::Result<Option<Route>> {
-    let mut question = question(destination, None);
-    put(&mut question.body, libc::RTA_OIF, &interface.to_ne_bytes());
-    answer(question)
+    answer(question(destination, None).with(libc::RTA_OIF, &interface.to_ne_bytes()))
 }
 
 /// The interfaces out by which default routes lead, of both families and of all tables.
@@ -71,8 +68,8 @@ pub(crate) fn by_default() -> io::Result<BTreeSet<u32>> {
 pub(crate) fn routers() -> io::Result<BTreeSet<IpAddr>> {
     let routes = all()?;
     let gateway = |route: &Message| {
-        let (_, attributes) = route.parts(HEAD).filter(|(head, _)| is_default(head))?;
-        attributes.find(libc::RTA_GATEWAY)?.address()
+        let gateway = route.attributes().find(libc::RTA_GATEWAY).filter(|_| is_default(&route.head))?;
+        gateway.address()
     };
     Ok(routes.iter().filter_map(gateway).collect())
 }
@@ -81,9 +78,9 @@ pub(crate) fn routers() -> io::Result<BTreeSet<IpAddr>> {
 fn all() -> io::Result<Vec<Message>> {
     let mut routes = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let mut body = vec![family as u8];
-        body.resize(HEAD, 0);
-        routes.extend(dump(&Message { kind: libc::RTM_GETROUTE, body })?);
+        let mut head = vec![family as u8];
+        head.resize(HEAD, 0);
+        routes.extend(dump(&Message::asking(libc::RTM_GETROUTE, head))?);
     }
     Ok(routes)
 }
@@ -95,7 +92,10 @@ fn is_default(head: &[u8]) -> bool {
 
 /// The interfaces of a route, if it leads everywhere: the one that it names, or those of its several ways.
 fn ways_out_by_default(route: &Message) -> Vec<u32> {
-    let Some((_, attributes)) = route.parts(HEAD).filter(|(head, _)| is_default(head)) else { return vec![] };
+    if !is_default(&route.head) {
+        return vec![];
+    }
+    let attributes = route.attributes();
     let several = next_hops(attributes.value(libc::RTA_MULTIPATH));
     number(attributes.value(libc::RTA_OIF)).into_iter().chain(several).collect()
 }
@@ -117,13 +117,13 @@ fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
 fn question(destination: IpAddr, source: Option<IpAddr>) -> Message {
     let (family, bits) = if destination.is_ipv4() { (libc::AF_INET, 32) } else { (libc::AF_INET6, 128) };
     // rtm_family, rtm_dst_len, rtm_src_len; the rest is 0.
-    let mut body = vec![family as u8, bits, if source.is_some() { bits } else { 0 }];
-    body.resize(HEAD, 0);
-    put(&mut body, libc::RTA_DST, &octets(destination));
-    if let Some(source) = source {
-        put(&mut body, libc::RTA_SRC, &octets(source));
+    let mut head = vec![family as u8, bits, if source.is_some() { bits } else { 0 }];
+    head.resize(HEAD, 0);
+    let question = Message::asking(libc::RTM_GETROUTE, head).with(libc::RTA_DST, &octets(destination));
+    match source {
+        Some(source) => question.with(libc::RTA_SRC, &octets(source)),
+        None => question,
     }
-    Message { kind: libc::RTM_GETROUTE, body }
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -134,7 +134,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 fn answer(question: Message) -> io::Result<Option<Route>> {
-    match ask(question) {
+    match ask(&question) {
         Ok(answer) => Ok(route(&answer)),
         Err(error) if is_no_route(&error) => Ok(None),
         Err(error) => Err(error),
@@ -154,9 +154,9 @@ fn is_no_route(error: &io::Error) -> bool {
 }
 
 fn route(answer: &Message) -> Option<Route> {
-    let (head, attributes) = answer.parts(HEAD)?;
+    let attributes = answer.attributes();
     // rtm_type.
-    let leads_to = match *head.get(7)? {
+    let leads_to = match *answer.head.get(7)? {
         libc::RTN_LOCAL => AddressType::Local,
         libc::RTN_BROADCAST => AddressType::Broadcast,
         libc::RTN_ANYCAST => AddressType::Anycast,

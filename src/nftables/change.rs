@@ -6,12 +6,12 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::Table;
 
-use super::message::Reply;
 use super::plan::{Operation, Plan, leftovers, plan};
-use super::socket::Socket;
 use super::transaction::{Failure, Generation, Label, Transaction, reason};
 use super::wanted::Wanted;
 use super::{Compared, MAX_NAMED_BY_APPLY, Nftables, encode, retry};
+use crate::netlink::message::Reply;
+use crate::netlink::netfilter::Socket;
 
 /// A change in progress.
 pub(super) struct Change<'a> {

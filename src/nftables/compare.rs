@@ -6,12 +6,12 @@ use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
 use dockfw_policy::nft::{TABLE, title};
 
-use super::attributes::same_expressions;
 use super::dump::{self, Live};
-use super::uapi::{self, object};
+use super::expressions::same_expressions;
 use super::userdata::{rule_comment, set_entries};
 use super::wanted::{self, BASE_POLICY, BASE_TYPE, Wanted};
 use super::words;
+use crate::netlink::uapi::{self, object};
 
 /// Whether the elements of a set in the kernel can be compared with those that are wanted.
 pub(crate) fn is_of_same_type(live: &dump::Set, wanted: &wanted::Set) -> bool {

@@ -6,12 +6,12 @@ use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::{TABLE, title};
 use nix::errno::Errno;
 
-use super::attributes::{Attribute, Attributes, put_text};
 use super::elements::Keys;
-use super::message::{DUMP, Message, REQUEST};
-use super::socket::{RequestError, Socket};
 use super::transaction::{Generation, reason};
-use super::uapi::{
+use crate::netlink::attributes::{Attribute, Attributes, put_text};
+use crate::netlink::message::{DUMP, Message, REQUEST};
+use crate::netlink::netfilter::{RequestError, Socket};
+use crate::netlink::uapi::{
     NFTA_FLOWTABLE_NAME, NFTA_GEN_ID, NFTA_OBJECT_TABLE, SET_OF_EXPRESSION, chain, element, expr, msg,
     object, rule, set, table,
 };
@@ -283,7 +283,7 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<Generation, RequestError
 }
 
 /// An error of reading that is not a race with someone else.
-pub(crate) fn refused(reply: &super::message::Reply) -> EngineError {
+pub(crate) fn refused(reply: &crate::netlink::message::Reply) -> EngineError {
     match Errno::from_raw(reply.errno) {
         Errno::EPERM => EngineError::NotPermitted,
         // Nothing of the kernel's answers to a message for nf_tables.

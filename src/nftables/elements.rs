@@ -7,9 +7,9 @@ use dockfw_policy::interface::IfPattern;
 use dockfw_policy::nft::{Elements, Set};
 use dockfw_policy::service::PortRange;
 
-use super::attributes::{Attributes, NESTED, align, put, put_number};
 use super::encode::{NAME_WIDTH, padded};
-use super::uapi::element;
+use crate::netlink::attributes::{Attributes, NESTED, align, put, put_number};
+use crate::netlink::uapi::element;
 
 /// The most bytes of elements in one message. Their length is a `u16` in an attribute's head.
 const MAX_MESSAGE: usize = 60_000;

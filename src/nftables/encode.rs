@@ -12,8 +12,8 @@ use dockfw_policy::service::{PortRange, Transport};
 use ipnetwork::IpNetwork;
 use nix::libc;
 
-use super::ffi::{BuildError, Expression, Value};
-use super::uapi;
+use crate::ffi::{BuildError, Expression, Value};
+use crate::netlink::uapi;
 
 /// The register that every expression loads into and compares: `NFT_REG_1`.
 const REGISTER: Value<'_> = Value::Number(libc::NFT_REG_1 as u32);
@@ -97,7 +97,7 @@ impl Encoder {
         }
     }
 
-    fn push(&mut self, name: &CStr, attributes: &[(super::ffi::Key<Expression>, Value<'_>)]) -> Done {
+    fn push(&mut self, name: &CStr, attributes: &[(crate::ffi::Key<Expression>, Value<'_>)]) -> Done {
         self.expressions.push(Expression::new(name, attributes)?);
         Ok(())
     }

@@ -4,23 +4,19 @@
 //! says what to do, [`change`], [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet dockfw` is
 //! touched, and no program is run.
 
-pub(crate) mod attributes;
 mod change;
 mod compare;
 mod dump;
 mod elements;
 mod encode;
-mod ffi;
+mod expressions;
 pub(crate) mod foreign;
-pub(crate) mod message;
 mod operation;
 mod plan;
 mod probe;
-pub(crate) mod socket;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transaction;
-mod uapi;
 mod userdata;
 mod wanted;
 pub(crate) mod words;
@@ -33,10 +29,11 @@ use dockfw_policy::engine::{Count, Engine, EngineError, EngineName, Presence, Re
 use dockfw_policy::nft::{Features, Table, lower};
 use dockfw_policy::ruleset::Ruleset;
 
+use crate::netlink::netfilter::{RequestError, Socket};
+use crate::netlink::uapi;
 use change::Change;
 use dump::Live;
 use plan::{Limits, Operation, plan};
-use socket::{RequestError, Socket};
 use transaction::{Failure, Generation, Transaction};
 use wanted::Wanted;
 

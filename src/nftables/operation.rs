@@ -3,13 +3,13 @@
 use dockfw_policy::nft::TABLE;
 use dockfw_policy::ruleset::Origin;
 
-use super::attributes::{NESTED, put, put_number, put_text};
 use super::dump::Name;
-use super::message::{APPEND, CREATE, REQUEST};
 use super::plan::Operation;
-use super::socket::Socket;
 use super::transaction::Transaction;
-use super::uapi::{self, NFTA_FLOWTABLE_NAME, NFTA_OBJECT_TABLE, element, msg};
+use crate::netlink::attributes::{NESTED, put, put_number, put_text};
+use crate::netlink::message::{APPEND, CREATE, REQUEST};
+use crate::netlink::netfilter::Socket;
+use crate::netlink::uapi::{self, NFTA_FLOWTABLE_NAME, NFTA_OBJECT_TABLE, element, msg};
 
 /// `NFT_MSG_DELFLOWTABLE`.
 const DELFLOWTABLE: u16 = 24;

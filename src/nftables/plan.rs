@@ -263,9 +263,9 @@ mod tests {
     use nix::libc;
 
     use super::*;
-    use crate::nftables::attributes::{NESTED, put, put_text};
+    use crate::netlink::attributes::{NESTED, put, put_text};
+    use crate::netlink::uapi::{self, expr, object};
     use crate::nftables::elements::Keys;
-    use crate::nftables::uapi::{self, expr, object};
     use crate::nftables::userdata;
 
     /// A list of expressions that ask a set.

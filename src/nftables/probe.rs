@@ -14,11 +14,11 @@ use dockfw_policy::ruleset::{Hook, Origin, PortField, SetName};
 use dockfw_policy::service::{PortRange, Transport};
 use nix::errno::Errno;
 
-use super::message::Reply;
 use super::plan::Operation;
-use super::socket::Socket;
 use super::transaction::{Failure, Label, Transaction, reason};
 use super::wanted::Wanted;
+use crate::netlink::message::Reply;
+use crate::netlink::netfilter::Socket;
 
 /// What the engine can do without.
 const INTERFACE_KIND: &str = "the kind of an interface (meta iifkind)";

@@ -5,10 +5,10 @@ use dockfw_policy::ruleset::Origin;
 use nix::errno::Errno;
 use nix::libc;
 
-use super::attributes::put_number;
-use super::message::{self, Head, Reply};
-use super::socket::{Replies, Socket};
-use super::uapi::{NFNL_BATCH_GENID, msg};
+use crate::netlink::attributes::put_number;
+use crate::netlink::message::{self, Reply};
+use crate::netlink::netfilter::{self, Head, Replies, Socket};
+use crate::netlink::uapi::{NFNL_BATCH_GENID, msg};
 
 /// The size at which a page of messages is full; with the largest message, 64 KiB, it ends below 256 KiB.
 const FULL_PAGE: usize = 192 * 1024;
@@ -110,7 +110,7 @@ impl Transaction {
             self.pages.push(Vec::with_capacity(PAGE));
         }
         if let Some(page) = self.pages.last_mut() {
-            message::write(page, head, fill);
+            netfilter::write(page, head, fill);
         }
     }
 
@@ -126,8 +126,8 @@ impl Transaction {
         let sequence = socket.next_sequence();
         let (operation, origin) = label;
         self.labels.push(Label { sequence, kind, operation, origin });
-        let kind = message::NFTABLES | kind;
-        self.write(Head { kind, flags, sequence, family: message::INET, resource: 0 }, fill);
+        let message = message::Head { kind: netfilter::NFTABLES | kind, flags, sequence };
+        self.write(Head { message, family: netfilter::INET, resource: 0 }, fill);
     }
 
     /// Whether there is room for one more message in what the kernel takes at once.
@@ -197,7 +197,8 @@ fn whole(sequence: u32) -> Label {
 
 fn batch(kind: i32, sequence: u32) -> Head {
     let resource = libc::NFNL_SUBSYS_NFTABLES as u16;
-    Head { kind: kind as u16, flags: message::REQUEST, sequence, family: 0, resource }
+    let message = message::Head { kind: kind as u16, flags: message::REQUEST, sequence };
+    Head { message, family: 0, resource }
 }
 
 /// An error about the transaction's beginning is one about all of it.

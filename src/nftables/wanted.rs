@@ -7,12 +7,12 @@ use dockfw_policy::nft::{self, Elements, TABLE};
 use dockfw_policy::ruleset::{Hook, Origin};
 use nix::libc;
 
-use super::attributes::Attributes;
 use super::elements::{Keys, NotSingle, key_length};
 use super::encode::expressions;
-use super::ffi::{self, BuildError, Value};
-use super::uapi::{self, datatype};
 use super::userdata::{self, ByteOrder};
+use crate::ffi::{self, BuildError, Value};
+use crate::netlink::attributes::Attributes;
+use crate::netlink::uapi::{self, datatype};
 
 /// Why a table can't be put into the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

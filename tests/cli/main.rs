@@ -19,6 +19,7 @@ mod explain;
 mod hangs;
 mod host;
 mod import;
+mod inherited;
 mod kernel;
 mod locks;
 mod messages;

@@ -9,17 +9,14 @@ use super::super::Verdict;
 use super::Rule;
 use super::fib::Fib;
 use super::set::Element;
-use crate::nftables::attributes::{Attribute, Attributes};
+use crate::netlink::attributes::{Attribute, Attributes};
+use crate::netlink::uapi::expression::{
+    bitwise, byteorder, cmp, ct, data, fib, hash, immediate, lookup, meta, nat, objref, payload, range,
+    redir, socket, verdict,
+};
+use crate::netlink::uapi::{element, expr};
 use crate::nftables::words;
 
-/// `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA`.
-const NAME: u16 = 1;
-const DATA: u16 = 2;
-/// `NFTA_DATA_VALUE` and `NFTA_DATA_VERDICT`; `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`.
-const VALUE: u16 = 1;
-const VERDICT: u16 = 2;
-const CODE: u16 = 1;
-const CHAIN: u16 = 2;
 /// `NFT_NAT_SNAT`.
 const SNAT: u32 = 0;
 /// `NF_NAT_RANGE_NETMAP` (linux/netfilter/nf_nat.h).
@@ -118,8 +115,8 @@ pub(crate) fn rule(family: Option<Family>, expressions: &[u8], comment: Option<&
 
 fn expression(item: Attribute<'_>) -> Expression {
     let expression = Attributes(item.value);
-    let name = expression.find(NAME).map(|name| name.text()).unwrap_or_default();
-    let data = Attributes(expression.value(DATA));
+    let name = expression.find(expr::NAME).map(|name| name.text()).unwrap_or_default();
+    let data = Attributes(expression.value(expr::DATA));
     decoded(name, data).unwrap_or(Expression::Unknown)
 }
 
@@ -134,13 +131,15 @@ fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
 /// What writes to the packet or to what belongs to it: it has a register to take that from.
 fn written(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     match name {
-        b"meta" if data.number(3).is_some() && data.number(2) == Some(MARK_KEY) => Some(Expression::Mark),
-        b"meta" if data.number(3).is_some() => Some(Expression::Harmless),
-        b"ct" if data.number(4).is_some() && data.number(2) == Some(CONNECTION_MARK) => {
-            Some(Expression::Mark)
+        b"meta" => {
+            let is_mark = data.number(meta::KEY) == Some(MARK_KEY);
+            data.number(meta::SREG).map(|_| if is_mark { Expression::Mark } else { Expression::Harmless })
         }
-        b"ct" if data.number(4).is_some() => Some(Expression::Harmless),
-        b"payload" if data.number(5).is_some() => Some(Expression::Harmless),
+        b"ct" => {
+            let is_mark = data.number(ct::KEY) == Some(CONNECTION_MARK);
+            data.number(ct::SREG).map(|_| if is_mark { Expression::Mark } else { Expression::Harmless })
+        }
+        b"payload" => data.number(payload::SREG).map(|_| Expression::Harmless),
         _ => None,
     }
 }
@@ -149,20 +148,21 @@ fn written(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
 fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
     let (what, register, size) = match name {
-        b"meta" => (Load::Meta(number(2)?), number(1)?, 4),
+        b"meta" => (Load::Meta(number(meta::KEY)?), number(meta::DREG)?, 4),
         // Answers have the addresses and ports that the first packet was translated to.
-        b"ct" if data.value(3) == [REPLY] => (Load::Unknown, number(1)?, 4),
-        b"ct" => (Load::Ct(number(2)?), number(1)?, 4),
+        b"ct" if data.value(ct::DIRECTION) == [REPLY] => (Load::Unknown, number(ct::DREG)?, 4),
+        b"ct" => (Load::Ct(number(ct::KEY)?), number(ct::DREG)?, 4),
         b"payload" => {
-            let what = Load::Payload { base: number(2)?, offset: size_of(data, 3)? };
-            (what, number(1)?, size_of(data, 4)?)
+            let what =
+                Load::Payload { base: number(payload::BASE)?, offset: size_of(data, payload::OFFSET)? };
+            (what, number(payload::DREG)?, size_of(data, payload::LEN)?)
         }
-        b"fib" => (Load::Fib(Fib::decoded(data)?), number(1)?, 4),
+        b"fib" => (Load::Fib(Fib::decoded(data)?), number(fib::DREG)?, 4),
         b"rt" | b"socket" | b"osf" | b"xfrm" | b"tunnel" | b"numgen" | b"hash" | b"exthdr" => {
             (Load::Unknown, register_of(name, data)?, 4)
         }
-        b"bitwise" if number(6).unwrap_or(MASK_XOR) != MASK_XOR => {
-            (Load::Unknown, number(2)?, size_of(data, 3)?)
+        b"bitwise" if number(bitwise::OP).unwrap_or(MASK_XOR) != MASK_XOR => {
+            (Load::Unknown, number(bitwise::DREG)?, size_of(data, bitwise::LEN)?)
         }
         _ => return None,
     };
@@ -172,28 +172,37 @@ fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
 /// What works on registers: compares them, changes them, looks them up.
 fn computed(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
-    let value = |kind| Attributes(data.value(kind)).find(VALUE).map(|value| value.value.to_vec());
+    let value = |kind| value_in(data, kind);
     Some(match name {
-        b"cmp" => Expression::Compare { register: number(1)?, how: number(2)?, data: value(3)? },
+        b"cmp" => Expression::Compare {
+            register: number(cmp::SREG)?,
+            how: number(cmp::OP)?,
+            data: value(cmp::DATA)?,
+        },
         b"range" => Expression::Range {
-            register: number(1)?,
-            is_negated: number(2) == Some(NOT_IN_RANGE),
-            first: value(3)?,
-            last: value(4)?,
+            register: number(range::SREG)?,
+            is_negated: number(range::OP) == Some(NOT_IN_RANGE),
+            first: value(range::FROM_DATA)?,
+            last: value(range::TO_DATA)?,
         },
-        b"bitwise" => Expression::Mask { from: number(1)?, to: number(2)?, mask: value(4)?, xor: value(5)? },
+        b"bitwise" => Expression::Mask {
+            from: number(bitwise::SREG)?,
+            to: number(bitwise::DREG)?,
+            mask: value(bitwise::MASK)?,
+            xor: value(bitwise::XOR)?,
+        },
         b"byteorder" => Expression::Swap {
-            from: number(1)?,
-            to: number(2)?,
-            length: size_of(data, 4)?,
-            size: size_of(data, 5)?,
+            from: number(byteorder::SREG)?,
+            to: number(byteorder::DREG)?,
+            length: size_of(data, byteorder::LEN)?,
+            size: size_of(data, byteorder::SIZE)?,
         },
-        b"immediate" => immediate(number(1)?, Attributes(data.value(2)))?,
+        b"immediate" => immediate(number(immediate::DREG)?, Attributes(data.value(immediate::DATA)))?,
         b"lookup" => Expression::Lookup {
-            set: text(data, 1)?,
-            register: number(2)?,
-            to: number(3),
-            is_negated: number(5).unwrap_or(0) & INVERTED != 0,
+            set: text(data, lookup::SET)?,
+            register: number(lookup::SREG)?,
+            to: number(lookup::DREG),
+            is_negated: number(lookup::FLAGS).unwrap_or(0) & INVERTED != 0,
         },
         _ => return None,
     })
@@ -203,18 +212,21 @@ fn translated(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
     let translated = match name {
         b"nat" => Translated {
-            is_source: number(1) == Some(SNAT),
-            family: number(2),
-            to: match ends(number(3), number(4)) {
-                _ if number(7).unwrap_or(0) & NETMAP != 0 => To::Somewhere,
+            is_source: number(nat::TYPE) == Some(SNAT),
+            family: number(nat::FAMILY),
+            to: match ends(number(nat::REG_ADDR_MIN), number(nat::REG_ADDR_MAX)) {
+                _ if number(nat::FLAGS).unwrap_or(0) & NETMAP != 0 => To::Somewhere,
                 None => To::Same,
                 Some(registers) => To::Between(registers),
             },
-            ports: ends(number(5), number(6)),
+            ports: ends(number(nat::REG_PROTO_MIN), number(nat::REG_PROTO_MAX)),
         },
-        b"redir" => {
-            Translated { is_source: false, family: None, to: To::Own, ports: ends(number(1), number(2)) }
-        }
+        b"redir" => Translated {
+            is_source: false,
+            family: None,
+            to: To::Own,
+            ports: ends(number(redir::REG_PROTO_MIN), number(redir::REG_PROTO_MAX)),
+        },
         _ => return None,
     };
     Some(Expression::Translate(translated))
@@ -222,7 +234,7 @@ fn translated(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
 
 /// What decides about the packet, and what is known to change nothing in that.
 fn decisive(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
-    let object = || data.number(1);
+    let object = || data.number(objref::IMM_TYPE);
     match name {
         b"objref" if object() == Some(HELPER) => Some(Expression::Helper),
         b"objref" if object().is_some_and(|kind| HARMLESS_OBJECTS.contains(&kind)) => {
@@ -250,9 +262,10 @@ const CONNECTION_MARK: u32 = 3;
 
 /// The register that is loaded: not every expression names it first.
 fn register_of(name: &[u8], data: Attributes<'_>) -> Option<u32> {
-    // NFTA_SOCKET_DREG, NFTA_HASH_DREG
     let kind = match name {
-        b"socket" | b"hash" => 2,
+        b"socket" => socket::DREG,
+        b"hash" => hash::DREG,
+        // NFTA_RT_DREG, NFTA_OSF_DREG, NFTA_XFRM_DREG, NFTA_TUNNEL_KEY, NFTA_NG_DREG, NFTA_EXTHDR_DREG
         _ => 1,
     };
     data.number(kind)
@@ -271,16 +284,16 @@ fn text(data: Attributes<'_>, kind: u16) -> Option<String> {
 }
 
 fn immediate(register: u32, data: Attributes<'_>) -> Option<Expression> {
-    match data.find(VALUE) {
+    match data.find(data::VALUE) {
         Some(value) => Some(Expression::Value { register, value: value.value.to_vec() }),
-        None => verdict(Attributes(data.value(VERDICT))).map(Expression::Verdict),
+        None => verdict(Attributes(data.value(data::VERDICT))).map(Expression::Verdict),
     }
 }
 
 /// `enum nft_verdicts`, and netfilter's own (linux/netfilter.h).
 fn verdict(data: Attributes<'_>) -> Option<Verdict> {
-    let chain = || text(data, CHAIN);
-    Some(match data.number(CODE)?.cast_signed() {
+    let chain = || text(data, verdict::CHAIN);
+    Some(match data.number(verdict::CODE)?.cast_signed() {
         libc::NF_DROP => Verdict::Drop,
         libc::NF_ACCEPT => Verdict::Accept,
         libc::NFT_CONTINUE | libc::NFT_BREAK => Verdict::Continue,
@@ -291,31 +304,24 @@ fn verdict(data: Attributes<'_>) -> Option<Verdict> {
     })
 }
 
-/// Numbers of an element's attributes: `enum nft_set_elem_attributes`.
-mod element {
-    pub(super) const KEY: u16 = 1;
-    pub(super) const DATA: u16 = 2;
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const KEY_END: u16 = 10;
-    /// `NFT_SET_ELEM_INTERVAL_END`, `NFT_SET_ELEM_CATCHALL`.
-    pub(super) const ENDS: u32 = 1;
-    pub(super) const CATCH_ALL: u32 = 2;
+/// The value in an attribute.
+fn value_in(attributes: Attributes<'_>, kind: u16) -> Option<Vec<u8>> {
+    Attributes(attributes.value(kind)).find(data::VALUE).map(|value| value.value.to_vec())
 }
 
 /// The elements of a list of the kernel's. `fields`: the lengths of the fields of each key, where it has several.
 pub(crate) fn elements(list: &[u8], fields: &[usize]) -> impl Iterator<Item = Element> {
     Attributes(list).map(|item| {
         let item = Attributes(item.value);
-        let value = |kind| Attributes(item.value(kind)).find(VALUE).map(|value| value.value.to_vec());
         let flags = item.number(element::FLAGS).unwrap_or(0);
         let data = Attributes(item.value(element::DATA));
         Element {
-            key: value(element::KEY).unwrap_or_default(),
-            last: value(element::KEY_END),
-            ends: flags & element::ENDS != 0,
-            is_catch_all: flags & element::CATCH_ALL != 0,
-            verdict: data.find(VERDICT).and_then(|data| verdict(Attributes(data.value))),
-            value: data.find(VALUE).map(|value| value.value.to_vec()),
+            key: value_in(item, element::KEY).unwrap_or_default(),
+            last: value_in(item, element::KEY_END),
+            ends: flags & element::FLAG_INTERVAL_END != 0,
+            is_catch_all: flags & element::FLAG_CATCH_ALL != 0,
+            verdict: data.find(data::VERDICT).and_then(|data| verdict(Attributes(data.value))),
+            value: value_in(item, element::DATA),
             fields: fields.to_vec(),
         }
     })

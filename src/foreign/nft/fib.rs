@@ -6,11 +6,9 @@ use super::super::{Answer, View};
 use super::packet::interface_name;
 use super::registers::Bytes;
 use crate::host::routes::AddressType;
-use crate::nftables::attributes::Attributes;
+use crate::netlink::attributes::Attributes;
+use crate::netlink::uapi::expression::fib;
 
-/// `NFTA_FIB_RESULT`, `NFTA_FIB_FLAGS`.
-const RESULT: u16 = 2;
-const FLAGS: u16 = 3;
 /// `enum nft_fib_result`.
 const INDEX: u32 = 1;
 const NAME: u32 = 2;
@@ -35,7 +33,7 @@ pub(super) struct Fib {
 impl Fib {
     /// The question in an expression's attributes.
     pub(super) fn decoded(data: Attributes<'_>) -> Option<Self> {
-        Some(Self { result: data.number(RESULT)?, flags: data.number(FLAGS)? })
+        Some(Self { result: data.number(fib::RESULT)?, flags: data.number(fib::FLAGS)? })
     }
 
     /// What it loads.

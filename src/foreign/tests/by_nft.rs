@@ -410,7 +410,7 @@ proptest! {
         numbers in prop::collection::vec(any::<u32>(), 8),
         value in prop::collection::vec(any::<u8>(), 0..80),
     ) {
-        use crate::nftables::attributes::{put, put_number, put_text};
+        use crate::netlink::attributes::{put, put_number, put_text};
         let (mut data, mut expression, mut list, mut nested) = (vec![], vec![], vec![], vec![]);
         for (kind, number) in numbers.iter().enumerate() {
             put_number(&mut data, u16::try_from(kind + 1).unwrap(), *number);

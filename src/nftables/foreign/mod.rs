@@ -9,11 +9,11 @@ use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::TABLE;
 use nix::libc;
 
-use super::attributes::Attributes;
 use super::dump::{Name, refused};
-use super::message::{DUMP, Message, NFTABLES};
-use super::socket::{RequestError, Socket};
-use super::uapi::{NFTA_OBJECT_TABLE, chain, msg};
+use crate::netlink::attributes::Attributes;
+use crate::netlink::message::{DUMP, Message};
+use crate::netlink::netfilter::{NFTABLES, RequestError, Socket};
+use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, msg};
 
 pub(crate) use tables::read_tables;
 pub(crate) use unseen::unseen;

@@ -6,15 +6,15 @@ use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 use nix::libc;
 
-use super::super::attributes::{Attributes, put_text};
 use super::super::dump::{generation, refused};
-use super::super::message::{DUMP, Message, NFTABLES};
-use super::super::socket::{RequestError, Socket};
-use super::super::uapi::{NFTA_OBJECT_TABLE, chain, element, msg, rule, set, table};
 use super::super::userdata::rule_comment;
 use super::{ATTEMPTS, foreign_table, name};
 use crate::foreign::nft::{self, Element, Set};
 use crate::foreign::{Chain, Hook, Hooked, Rule, Table};
+use crate::netlink::attributes::{Attributes, put_text};
+use crate::netlink::message::{DUMP, Message};
+use crate::netlink::netfilter::{NFTABLES, RequestError, Socket};
+use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, element, msg, rule, set, table};
 
 /// Of a larger set, the elements are not read: the kernel's listing of an interval set takes time that grows with the square of its
 /// size, and to list bans is not what it is read for.

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use dockfw_policy::engine::EngineError;
 use nix::libc;
 
-use super::super::attributes::Attributes;
 use super::super::dump::Name;
-use super::super::message::Message;
-use super::super::socket::Socket;
-use super::super::uapi::{NFTA_OBJECT_TABLE, chain, msg, rule, table};
 use super::{list, name};
+use crate::netlink::attributes::Attributes;
+use crate::netlink::message::Message;
+use crate::netlink::netfilter::Socket;
+use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, msg, rule, table};
 
 /// `NF_INET_INGRESS` (linux/netfilter.h): since Linux 5.10.
 const INGRESS: u32 = 5;

@@ -2,9 +2,10 @@
 
 use nix::libc;
 
-use super::super::attributes::Attributes;
-use super::super::uapi;
 use super::values::Form;
+use crate::netlink::attributes::Attributes;
+use crate::netlink::uapi;
+use crate::netlink::uapi::expression::{ct, fib};
 
 /// What a register holds.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +49,7 @@ pub(super) fn meta(key: Option<u32>) -> Load {
 }
 
 pub(super) fn conntrack(data: Attributes<'_>) -> Load {
-    let key = data.number(2).unwrap_or(u32::MAX);
+    let key = data.number(ct::KEY).unwrap_or(u32::MAX);
     let known = [
         (libc::NFT_CT_STATE as u32, "state", Form::State),
         (libc::NFT_CT_STATUS as u32, "status", Form::Status),
@@ -60,7 +61,7 @@ pub(super) fn conntrack(data: Attributes<'_>) -> Load {
         (libc::NFT_CT_SRC_IP6 as u32, "ip6 saddr", Form::Address6),
         (libc::NFT_CT_DST_IP6 as u32, "ip6 daddr", Form::Address6),
     ];
-    let direction = match data.value(3) {
+    let direction = match data.value(ct::DIRECTION) {
         [] => "",
         [0] => "original ",
         _ => "reply ",
@@ -73,7 +74,7 @@ pub(super) fn conntrack(data: Attributes<'_>) -> Load {
 pub(super) fn fib(data: Attributes<'_>) -> Load {
     const KIND: Option<u32> = Some(uapi::NFT_FIB_RESULT_ADDRTYPE);
     const BACK: u32 = uapi::NFTA_FIB_F_SADDR | uapi::NFTA_FIB_F_IIF | uapi::NFTA_FIB_F_PRESENT;
-    let (what, form) = match (data.number(2), data.number(3)) {
+    let (what, form) = match (data.number(fib::RESULT), data.number(fib::FLAGS)) {
         (KIND, Some(uapi::NFTA_FIB_F_SADDR)) => ("fib saddr type", Form::AddressType),
         (KIND, Some(uapi::NFTA_FIB_F_DADDR)) => ("fib daddr type", Form::AddressType),
         (Some(uapi::NFT_FIB_RESULT_OIF), Some(BACK)) => ("fib saddr . iif oif", Form::Presence),

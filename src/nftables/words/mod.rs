@@ -13,8 +13,11 @@ use std::collections::BTreeMap;
 use dockfw_policy::address::Family;
 use nix::libc;
 
-use super::attributes::{Attribute, Attributes};
-use super::uapi::expr;
+use crate::netlink::attributes::{Attribute, Attributes};
+use crate::netlink::uapi::expr;
+use crate::netlink::uapi::expression::{
+    bitwise, cmp, ct, data, fib, immediate, lookup, meta, nat, objref, payload, range, redir,
+};
 use loads::Load;
 use values::{Form, value};
 
@@ -73,14 +76,16 @@ impl Reader {
 
     fn expression(&mut self, name: &[u8], data: Attributes<'_>) {
         match name {
-            b"meta" if data.number(3).is_some() => {
-                self.set(&loads::meta(data.number(2)).what, data.number(3))
+            b"meta" if data.number(meta::SREG).is_some() => {
+                self.set(&loads::meta(data.number(meta::KEY)).what, data.number(meta::SREG))
             }
-            b"ct" if data.number(4).is_some() => self.set(&loads::conntrack(data).what, data.number(4)),
-            b"meta" => self.load(data, 1, loads::meta(data.number(2))),
-            b"ct" => self.load(data, 1, loads::conntrack(data)),
-            b"fib" => self.load(data, 1, loads::fib(data)),
-            b"payload" if data.number(5).is_none() => self.payload(data),
+            b"ct" if data.number(ct::SREG).is_some() => {
+                self.set(&loads::conntrack(data).what, data.number(ct::SREG))
+            }
+            b"meta" => self.load(data, meta::DREG, loads::meta(data.number(meta::KEY))),
+            b"ct" => self.load(data, ct::DREG, loads::conntrack(data)),
+            b"fib" => self.load(data, fib::DREG, loads::fib(data)),
+            b"payload" if data.number(payload::SREG).is_none() => self.payload(data),
             b"bitwise" => self.bitwise(data),
             b"cmp" => self.compare(data),
             b"range" => self.range(data),
@@ -91,7 +96,9 @@ impl Reader {
             b"counter" => self.say("counter".into()),
             b"immediate" => self.immediate(data),
             b"nat" => self.translate(data),
-            b"redir" => self.say(format!("redirect{}", self.destination(None, data.number(1)))),
+            b"redir" => {
+                self.say(format!("redirect{}", self.destination(None, data.number(redir::REG_PROTO_MIN))))
+            }
             b"masq" => self.say("masquerade".into()),
             b"notrack" | b"reject" => self.say(String::from_utf8_lossy(name).into_owned()),
             _ => self.say(format!("[{}]", String::from_utf8_lossy(name))),
@@ -134,7 +141,8 @@ impl Reader {
     }
 
     fn payload(&mut self, data: Attributes<'_>) {
-        let [base, offset, length] = [2, 3, 4].map(|kind| data.number(kind).unwrap_or(0));
+        let [base, offset, length] =
+            [payload::BASE, payload::OFFSET, payload::LEN].map(|kind| data.number(kind).unwrap_or(0));
         let load = if base == libc::NFT_PAYLOAD_NETWORK_HEADER as u32 {
             self.imply(Form::Family);
             loads::network(self.family.as_deref(), offset, length)
@@ -145,7 +153,7 @@ impl Reader {
         };
         let unknown =
             || Load { what: format!("[payload {base},{offset},{length}]"), length, ..Load::default() };
-        self.load(data, 1, load.unwrap_or_else(unknown));
+        self.load(data, payload::DREG, load.unwrap_or_else(unknown));
     }
 
     /// A field of the transport header.
@@ -160,27 +168,27 @@ impl Reader {
     }
 
     fn bitwise(&mut self, data: Attributes<'_>) {
-        let load = self.take(data, 1);
-        let [mask, turned] = [4, 5].map(|kind| Attributes(data.value(kind)).value(1).to_vec());
-        let load = match data.number(6).unwrap_or(0) {
+        let load = self.take(data, bitwise::SREG);
+        let [mask, turned] = [bitwise::MASK, bitwise::XOR].map(|kind| constant(data, kind).to_vec());
+        let load = match data.number(bitwise::OP).unwrap_or(0) {
             MASK_XOR if turned.iter().all(|byte| *byte == 0) => Load { mask: Some(mask), ..load },
             _ => Load { what: format!("[bitwise] {}", conditions::subject(&load)), mask: None, ..load },
         };
-        self.load(data, 2, load);
+        self.load(data, bitwise::DREG, load);
     }
 
     fn compare(&mut self, data: Attributes<'_>) {
-        let load = self.take(data, 1);
-        let bytes = Attributes(data.value(3)).value(1);
+        let load = self.take(data, cmp::SREG);
+        let bytes = constant(data, cmp::DATA);
         self.asked();
-        let operation = data.number(2).and_then(|operation| i32::try_from(operation).ok());
+        let operation = data.number(cmp::OP).and_then(|operation| i32::try_from(operation).ok());
         match operation {
             Some(libc::NFT_CMP_EQ) => self.equal(&load, bytes),
             Some(libc::NFT_CMP_NEQ) => self.say(conditions::unequal(&load, bytes)),
             Some(libc::NFT_CMP_GTE) => {
                 self.say(conditions::ordered(&load, ">=", bytes));
                 let from = Some((self.words.len() - 1, value(load.form, bytes)));
-                self.load(data, 1, Load { from, is_asked: true, ..load });
+                self.load(data, cmp::SREG, Load { from, is_asked: true, ..load });
             }
             Some(libc::NFT_CMP_LTE) => self.at_most(load, bytes),
             Some(libc::NFT_CMP_LT) => self.say(conditions::ordered(&load, "<", bytes)),
@@ -211,37 +219,43 @@ impl Reader {
     }
 
     fn range(&mut self, data: Attributes<'_>) {
-        let load = self.take(data, 1);
-        let [from, to] = [3, 4].map(|kind| value(load.form, Attributes(data.value(kind)).value(1)));
-        let not = if data.number(2) == Some(libc::NFT_RANGE_NEQ as u32) { "!= " } else { "" };
+        let load = self.take(data, range::SREG);
+        let [from, to] =
+            [range::FROM_DATA, range::TO_DATA].map(|kind| value(load.form, constant(data, kind)));
+        let not = if data.number(range::OP) == Some(libc::NFT_RANGE_NEQ as u32) { "!= " } else { "" };
         self.asked();
         self.say(format!("{} {not}{from}-{to}", conditions::subject(&load)));
     }
 
     fn lookup(&mut self, data: Attributes<'_>) {
-        let not = if data.number(5).unwrap_or(0) & libc::NFT_LOOKUP_F_INV as u32 != 0 { "!= " } else { "" };
-        let map = match data.number(3) {
+        let is_inverted = data.number(lookup::FLAGS).unwrap_or(0) & libc::NFT_LOOKUP_F_INV as u32 != 0;
+        let not = if is_inverted { "!= " } else { "" };
+        let map = match data.number(lookup::DREG) {
             Some(0) => "vmap ",
             Some(_) => "map ",
             None => "",
         };
-        let words = format!("{} {not}{map}@{}", self.fields(data, 2), text(data, 1));
+        let words = format!("{} {not}{map}@{}", self.fields(data, lookup::SREG), text(data, lookup::SET));
         self.asked();
         self.say(words);
     }
 
     /// An object with a name: this one, or the one that a map has.
     fn object(&mut self, data: Attributes<'_>) {
-        let words = match data.number(1) {
-            Some(kind) => format!("{} \"{}\"", statements::object(kind), text(data, 2)),
-            None => format!("[objref] {} map @{}", self.fields(data, 3), text(data, 4)),
+        let words = match data.number(objref::IMM_TYPE) {
+            Some(kind) => format!("{} \"{}\"", statements::object(kind), text(data, objref::IMM_NAME)),
+            None => {
+                let fields = self.fields(data, objref::SET_SREG);
+                format!("[objref] {fields} map @{}", text(data, objref::SET_NAME))
+            }
         };
         self.say(words);
     }
 
     fn translate(&mut self, data: Attributes<'_>) {
-        let what = if data.number(1) == Some(0) { "snat" } else { "dnat" };
-        self.say(format!("{what}{}", self.destination(data.number(3), data.number(5))));
+        let what = if data.number(nat::TYPE) == Some(NFT_NAT_SNAT) { "snat" } else { "dnat" };
+        let [address, port] = [nat::REG_ADDR_MIN, nat::REG_PROTO_MIN].map(|kind| data.number(kind));
+        self.say(format!("{what}{}", self.destination(address, port)));
     }
 
     /// The address and the port in these registers, as far as they are constants.
@@ -258,11 +272,11 @@ impl Reader {
     }
 
     fn immediate(&mut self, data: Attributes<'_>) {
-        let register = place(data.number(1));
-        let data = Attributes(data.value(2));
-        match data.find(1) {
+        let register = place(data.number(immediate::DREG));
+        let data = Attributes(data.value(immediate::DATA));
+        match data.find(data::VALUE) {
             Some(constant) => drop(self.constants.insert(register, constant.value.to_vec())),
-            None => self.say(statements::verdict(Attributes(data.value(2)))),
+            None => self.say(statements::verdict(Attributes(data.value(data::VERDICT)))),
         }
     }
 }
@@ -272,6 +286,8 @@ const REGISTER: u32 = 4;
 const FIRST: u32 = 8;
 /// `NFT_BITWISE_MASK_XOR`, the only operation of kernels before 5.6, which do not name it.
 const MASK_XOR: u32 = 0;
+/// `NFT_NAT_SNAT`.
+const NFT_NAT_SNAT: u32 = 0;
 
 /// The place of a register among those of 4 bytes. Register 0 is the verdict.
 fn place(register: Option<u32>) -> u32 {
@@ -279,6 +295,11 @@ fn place(register: Option<u32>) -> u32 {
         large @ 1..FIRST => (large - 1) * 4,
         small => small.wrapping_sub(FIRST),
     }
+}
+
+/// The constant in this attribute.
+fn constant(data: Attributes<'_>, kind: u16) -> &[u8] {
+    Attributes(data.value(kind)).value(data::VALUE)
 }
 
 fn text(data: Attributes<'_>, kind: u16) -> String {

@@ -2,9 +2,10 @@
 
 use nix::libc;
 
-use super::super::attributes::Attributes;
-use super::super::uapi;
 use super::text;
+use crate::netlink::attributes::Attributes;
+use crate::netlink::uapi;
+use crate::netlink::uapi::expression::{limit, log, verdict};
 
 /// `NFT_LIMIT_PKT_BYTES` and `NFT_LIMIT_F_INV`.
 const OF_BYTES: u32 = 1;
@@ -13,15 +14,16 @@ const OVER: u32 = 1;
 pub(super) fn limit(data: Attributes<'_>) -> String {
     let long = |kind| data.find(kind).and_then(|number| number.long_number()).unwrap_or(0);
     let units = [(1, "second"), (60, "minute"), (3_600, "hour"), (86_400, "day"), (604_800, "week")];
-    let unit = units.into_iter().find(|(seconds, _)| *seconds == long(2)).map_or("[?]", |(_, name)| name);
-    let over = if data.number(5).unwrap_or(0) & OVER != 0 { "over " } else { "" };
-    let of = if data.number(4) == Some(OF_BYTES) { " bytes" } else { "" };
-    format!("limit rate {over}{}{of}/{unit}", long(1))
+    let unit =
+        units.into_iter().find(|(seconds, _)| *seconds == long(limit::UNIT)).map_or("[?]", |(_, name)| name);
+    let over = if data.number(limit::FLAGS).unwrap_or(0) & OVER != 0 { "over " } else { "" };
+    let of = if data.number(limit::TYPE) == Some(OF_BYTES) { " bytes" } else { "" };
+    format!("limit rate {over}{}{of}/{unit}", long(limit::RATE))
 }
 
 pub(super) fn log(data: Attributes<'_>) -> String {
-    let level = if data.number(5) == Some(uapi::NFT_LOGLEVEL_INFO) { " level info" } else { "" };
-    let prefix = data.find(2).map(|_| format!(" prefix \"{}\"", text(data, 2)));
+    let level = if data.number(log::LEVEL) == Some(uapi::NFT_LOGLEVEL_INFO) { " level info" } else { "" };
+    let prefix = data.find(log::PREFIX).map(|_| format!(" prefix \"{}\"", text(data, log::PREFIX)));
     format!("log{}{level}", prefix.unwrap_or_default())
 }
 
@@ -44,8 +46,8 @@ pub(super) fn object(kind: u32) -> String {
 }
 
 pub(super) fn verdict(verdict: Attributes<'_>) -> String {
-    let chain = text(verdict, 2);
-    match verdict.number(1).map(u32::cast_signed) {
+    let chain = text(verdict, verdict::CHAIN);
+    match verdict.number(verdict::CODE).map(u32::cast_signed) {
         Some(libc::NF_DROP) => "drop".into(),
         Some(libc::NF_ACCEPT) => "accept".into(),
         Some(libc::NF_QUEUE) => "queue".into(),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use nix::libc;
 
 use super::super::encode::NAME_WIDTH;
-use super::super::uapi;
+use crate::netlink::uapi;
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //!
 //! Where no other header is named, they come from `linux/netfilter/nf_tables.h`.
 
+pub(crate) mod expression;
+
 /// What a message asks for or carries: `enum nf_tables_msg_types`.
 pub(crate) mod msg {
     pub(crate) const NEWTABLE: u16 = 0;
@@ -67,12 +69,10 @@ pub(crate) mod expr {
 
 /// The expressions that ask a set, each with the attribute that names it.
 pub(crate) const SET_OF_EXPRESSION: [(&[u8], u16); 3] = [
-    // NFTA_LOOKUP_SET
-    (b"lookup", 1),
+    (b"lookup", expression::lookup::SET),
     // NFTA_DYNSET_SET_NAME
     (b"dynset", 1),
-    // NFTA_OBJREF_SET_NAME
-    (b"objref", 4),
+    (b"objref", expression::objref::SET_NAME),
 ];
 
 /// `enum nft_set_attributes`.
@@ -108,14 +108,20 @@ pub(crate) mod element {
     pub(crate) const LIST_ITEM: u16 = 1;
     /// `NFTA_SET_ELEM_KEY`.
     pub(crate) const KEY: u16 = 1;
+    /// `NFTA_SET_ELEM_DATA`.
+    pub(crate) const DATA: u16 = 2;
     /// `NFTA_SET_ELEM_FLAGS`.
     pub(crate) const FLAGS: u16 = 3;
     /// `NFTA_SET_ELEM_TIMEOUT`.
     pub(crate) const TIMEOUT: u16 = 4;
     /// `NFTA_DATA_VALUE`.
     pub(crate) const VALUE: u16 = 1;
+    /// `NFTA_SET_ELEM_KEY_END`.
+    pub(crate) const KEY_END: u16 = 10;
     /// `NFT_SET_ELEM_INTERVAL_END`.
     pub(crate) const FLAG_INTERVAL_END: u32 = 1;
+    /// `NFT_SET_ELEM_CATCHALL`.
+    pub(crate) const FLAG_CATCH_ALL: u32 = 2;
 }
 
 /// `enum nft_object_attributes`, and `enum nft_counter_attributes` inside of `DATA`.
@@ -160,9 +166,6 @@ pub(crate) const IPS_DST_NAT: u32 = 1 << 5;
 /// `NF_CT_STATE_BIT(state)` is `1 << (state % IP_CT_IS_REPLY + 1)`
 /// (linux/netfilter/nf_conntrack_common.h).
 pub(crate) const CT_ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
-
-/// `NLMSGERR_ATTR_MSG` (linux/netlink.h).
-pub(crate) const NLMSGERR_ATTR_MSG: u16 = 1;
 
 /// Numbers of nft's own: its data types (`enum datatypes`, nftables/include/datatype.h).
 pub(crate) mod datatype {

@@ -1,17 +1,20 @@
-//! libnftnl: the one place where `unsafe` is allowed.
+//! libnftnl and libmnl: the one place where `unsafe` is allowed.
 //!
 //! libnftnl is used to build the messages for objects with structure: tables need none of it, elements are so many
-//! that they are written directly. What the kernel sends is taken apart in safe code, never here.
+//! that they are written directly. What the kernel sends is taken apart in safe code, never here. Of libmnl, the
+//! crate `mnl` has what is needed, but for a socket's descriptor.
 
 #![allow(unsafe_code)]
 
 mod expression;
 mod object;
+mod socket;
 
 use std::marker::PhantomData;
 
 pub(crate) use expression::Expression;
 pub(crate) use object::{Chain, Counter, Rule, Set};
+pub(crate) use socket::descriptor;
 
 /// An attribute of one kind of object. They are made in this module alone: libnftnl has others, whose values it
 /// takes for pointers.
