@@ -12,7 +12,7 @@ use super::set::Element;
 use crate::netlink::attributes::{Attribute, Attributes};
 use crate::netlink::uapi::expression::{
     bitwise, byteorder, cmp, ct, data, fib, hash, immediate, lookup, meta, nat, objref, payload, range,
-    redir, socket, verdict,
+    redir, socket, tunnel, verdict,
 };
 use crate::netlink::uapi::{element, expr};
 use crate::nftables::words;
@@ -265,7 +265,8 @@ fn register_of(name: &[u8], data: Attributes<'_>) -> Option<u32> {
     let kind = match name {
         b"socket" => socket::DREG,
         b"hash" => hash::DREG,
-        // NFTA_RT_DREG, NFTA_OSF_DREG, NFTA_XFRM_DREG, NFTA_TUNNEL_KEY, NFTA_NG_DREG, NFTA_EXTHDR_DREG
+        b"tunnel" => tunnel::DREG,
+        // NFTA_RT_DREG, NFTA_OSF_DREG, NFTA_XFRM_DREG, NFTA_NG_DREG, NFTA_EXTHDR_DREG
         _ => 1,
     };
     data.number(kind)
@@ -357,4 +358,20 @@ impl Expression {
 pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
     v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::attributes::put_number;
+
+    #[test]
+    fn what_is_not_known_is_loaded_into_the_register_that_is_named() {
+        for (name, register) in [("rt", 1), ("socket", 2), ("hash", 2), ("tunnel", 2), ("exthdr", 1)] {
+            let mut data = Vec::new();
+            (1..4).for_each(|kind| put_number(&mut data, kind, 10 + u32::from(kind)));
+            let expected = load(Load::Unknown, 10 + register, 4);
+            assert_eq!(decoded(name.as_bytes(), Attributes(&data)), Some(expected), "{name}");
+        }
+    }
 }

@@ -127,6 +127,11 @@ pub(crate) mod hash {
     pub(crate) const DREG: u16 = 2;
 }
 
+/// `enum nft_tunnel_attributes`.
+pub(crate) mod tunnel {
+    pub(crate) const DREG: u16 = 2;
+}
+
 /// `enum nft_data_attributes`: what an attribute with a value or a verdict holds.
 pub(crate) mod data {
     pub(crate) const VALUE: u16 = 1;
