@@ -15,7 +15,6 @@ mod files;
 mod fixtures;
 mod foreign;
 mod host;
-mod import;
 mod lock;
 mod manual;
 mod message;

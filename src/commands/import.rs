@@ -7,13 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use dockfw_import::{Fault, Imported, Input, MAX_SIZE, Options, Written};
 use dockfw_policy::{Files, Loaded, Strictness, load};
 use dockfw_xtables::old;
 
 use crate::cli::Import;
 use crate::exit::{Exit, Stop};
 use crate::files::Disk;
-use crate::import::{self, Imported, Input, MAX_SIZE, Options, Written};
 use crate::message::Message;
 use crate::output::{self, diagnostics, note, result, write};
 
@@ -24,10 +24,13 @@ const POLICY: &str = "dockfw.toml";
 pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     let inputs = if options.live { live()? } else { read(&options.files)? };
     let how = Options { lenient: options.lenient, files: options.output.is_some() };
-    let imported = import::import(&inputs, how);
+    let imported = dockfw_import::import(&inputs, how);
     let Imported { written, document, notes } = imported.map_err(|findings| {
-        findings.messages().for_each(output::error);
-        let message = Message::new("nothing was imported");
+        findings.faults.iter().map(mistake).for_each(output::error);
+        let message = match findings.omitted {
+            0 => Message::new("nothing was imported"),
+            more => Message::new(format!("nothing was imported; {more} more mistakes are not shown")),
+        };
         let help = findings.lenience_helps.then_some("to leave out lines that can't be read: --lenient");
         Stop::new(Exit::Usage, help.into_iter().fold(message, Message::help))
     })?;
@@ -39,6 +42,10 @@ pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     }
     notes.iter().for_each(note);
     Ok(Exit::Done)
+}
+
+fn mistake(fault: &Fault) -> Message {
+    Message::new(format!("{}: {}", fault.place, fault.what)).help(&fault.help)
 }
 
 fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {

@@ -14,7 +14,7 @@ use drawing::Room;
 use source::Source;
 
 /// The crates, each by the directory of its source.
-const CRATES: [&str; 5] = ["src", "policy/src", "system/src", "xtables/src", "compat/src"];
+const CRATES: [&str; 6] = ["src", "policy/src", "system/src", "xtables/src", "compat/src", "import/src"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -17,15 +17,15 @@ const SILENT: [&str; 4] = ["-exist", "-!", "-quiet", "-q"];
 
 /// The sets of one text, by name.
 #[derive(Debug, Default)]
-pub(super) struct Sets(pub(super) BTreeMap<String, Set>);
+pub(crate) struct Sets(pub(crate) BTreeMap<String, Set>);
 
 /// One set.
 #[derive(Debug)]
-pub(super) struct Set {
+pub(crate) struct Set {
     /// Where it is named first.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// What is in it, in order.
-    pub(super) entries: Vec<Placed<AddressRange>>,
+    pub(crate) entries: Vec<Placed<AddressRange>>,
     /// Lines that can't be read, and what of it has no form in a policy: named where the set is used.
     problems: Vec<Problem>,
 }
@@ -38,7 +38,7 @@ struct Problem {
 }
 
 /// Reads a text.
-pub(super) fn read(input: &Input, findings: &mut Findings) -> Sets {
+pub(crate) fn read(input: &Input, findings: &mut Findings) -> Sets {
     let mut sets = Sets::default();
     for (place, line) in lines::of(input, findings) {
         let mut words = words(line);
@@ -114,7 +114,7 @@ impl Set {
     }
 
     /// Takes over the set's entries; what is wrong with it is found now that it matters.
-    pub(super) fn into_entries(self, findings: &mut Findings) -> Vec<Placed<AddressRange>> {
+    pub(crate) fn into_entries(self, findings: &mut Findings) -> Vec<Placed<AddressRange>> {
         for Problem { fault, can_be_left_out } in self.problems {
             if can_be_left_out { findings.unreadable(fault) } else { findings.refuse(fault) }
         }
@@ -128,7 +128,7 @@ fn is_temporary(options: &[&str]) -> bool {
 }
 
 /// The addresses of an element. ipset takes the network where bits of the host are set.
-pub(super) fn range(element: &str) -> Result<AddressRange, AddressError> {
+pub(crate) fn range(element: &str) -> Result<AddressRange, AddressError> {
     match element.parse() {
         Err(AddressError::HostBits { corrected }) => corrected.to_string().parse(),
         result => result,

@@ -6,13 +6,13 @@ use std::net::Ipv4Addr;
 
 use dockfw_policy::address::{AddressRange, Range};
 
-use crate::import::findings::{Place, Placed};
+use crate::findings::{Place, Placed};
 
 /// So many addresses in a row nobody has typed: a network of 28 bits.
 const LONG: u32 = 16;
 
 /// Puts each long run of single addresses into one entry, behind the others.
-pub(super) fn join(entries: &mut Vec<Placed<AddressRange>>) {
+pub(crate) fn join(entries: &mut Vec<Placed<AddressRange>>) {
     let mut singles: Vec<(Ipv4Addr, &Place)> =
         entries.iter().filter_map(|entry| Some((single(&entry.value)?, &entry.place))).collect();
     singles.sort_by_key(|(address, _)| *address);

@@ -11,17 +11,17 @@ use super::findings::{Fault, Findings, Place, quoted};
 const MAX_LINE: usize = 4096;
 
 /// The name of a text, as it can be shown.
-pub(super) fn shown_name(input: &Input) -> Rc<str> {
+pub(crate) fn shown_name(input: &Input) -> Rc<str> {
     printable(&input.name).into()
 }
 
 /// The text without the byte order mark of editors of Windows.
-pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
 /// The lines that are neither empty nor comments, without the blanks around them. Those that are no text are named.
-pub(super) fn of<'a>(input: &'a Input, findings: &mut Findings) -> Vec<(Place, &'a str)> {
+pub(crate) fn of<'a>(input: &'a Input, findings: &mut Findings) -> Vec<(Place, &'a str)> {
     let file = shown_name(input);
     let mut found = Vec::new();
     for (index, line) in without_mark(&input.bytes).split(|byte| *byte == b'\n').enumerate() {

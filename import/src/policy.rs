@@ -15,23 +15,23 @@ const LONG: usize = 100;
 const MAX_REMARK: usize = 120;
 
 /// The names of the rules.
-pub(super) const ON_HOST: &str = "open on the host";
-pub(super) const IN_CONTAINERS: &str = "open in containers";
-pub(super) const CONTAINERS_TO_HOST: &str = "containers to the host";
+pub(crate) const ON_HOST: &str = "open on the host";
+pub(crate) const IN_CONTAINERS: &str = "open in containers";
+pub(crate) const CONTAINERS_TO_HOST: &str = "containers to the host";
 /// What the last of them opens.
-pub(super) const ALL_PORTS: [&str; 2] = ["1-65535/tcp", "1-65535/udp"];
+pub(crate) const ALL_PORTS: [&str; 2] = ["1-65535/tcp", "1-65535/udp"];
 
 /// A policy as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
+pub struct Written {
     /// The policy file.
-    pub(crate) policy: String,
+    pub policy: String,
     /// The lists that it names, by their names in its directory.
-    pub(crate) lists: Vec<(String, String)>,
+    pub lists: Vec<(String, String)>,
 }
 
 /// Writes a policy.
-pub(super) fn write(inputs: &[Input], layout: &Layout, files: bool) -> Written {
+pub(crate) fn write(inputs: &[Input], layout: &Layout, files: bool) -> Written {
     let mut text = Text::default();
     text.head(inputs, layout);
     let mut lists = Vec::new();

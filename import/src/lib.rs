@@ -4,6 +4,9 @@
 //! [`variables`] read one each, [`layout`] holds what they found, and [`policy`] writes it down, or [`document`] for programs. What was open by
 //! mistake is closed, and said; what can't be carried over is said, and where that would let somebody in whom the old
 //! rules dropped, it is an error.
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod document;
 mod findings;
@@ -23,40 +26,40 @@ use rules::Rules;
 use sets::Sets;
 use variables::Variables;
 
-pub(crate) use document::Document;
-pub(crate) use findings::Findings;
-pub(crate) use policy::Written;
+pub use document::Document;
+pub use findings::{Fault, Findings, Place};
+pub use policy::Written;
 
 /// The biggest file that is read: the variables or the set of the biggest list have fewer bytes.
-pub(crate) const MAX_SIZE: u64 = 64 * 1024 * 1024;
+pub const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
 /// A text to import.
 #[derive(Clone, Debug)]
-pub(crate) struct Input {
+pub struct Input {
     /// Where it comes from, as the operator named it.
-    pub(crate) name: String,
+    pub name: String,
     /// The text.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 /// What to do with it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Options {
+pub struct Options {
     /// Leave lines out that can't be read.
-    pub(crate) lenient: bool,
+    pub lenient: bool,
     /// Put long lists into files of their own.
-    pub(crate) files: bool,
+    pub files: bool,
 }
 
 /// A policy, and what is to be said of it.
 #[derive(Debug)]
-pub(crate) struct Imported {
+pub struct Imported {
     /// The policy.
-    pub(crate) written: Written,
+    pub written: Written,
     /// The same for programs.
-    pub(crate) document: Document,
+    pub document: Document,
     /// What was not carried over, and what changes.
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// Everything that was read.
@@ -68,7 +71,7 @@ struct Read {
 }
 
 /// Makes a policy of texts, or says what is wrong with them.
-pub(crate) fn import(inputs: &[Input], options: Options) -> Result<Imported, Findings> {
+pub fn import(inputs: &[Input], options: Options) -> Result<Imported, Findings> {
     let mut findings = Findings::new(options.lenient);
     let mut read = Read::default();
     for input in inputs {

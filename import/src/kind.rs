@@ -6,7 +6,7 @@ use super::lines::{shown_name, without_mark};
 
 /// What can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// For `ipset restore`.
     Sets,
     /// For `iptables-restore`, or what `iptables -S` lists.
@@ -17,20 +17,20 @@ pub(super) enum Kind {
 
 /// Something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unknown {
+pub(crate) struct Unknown {
     line: usize,
     text: String,
     help: &'static str,
 }
 
 /// What the names of the role's variables begin with.
-pub(super) const PREFIX: &str = "iptables_docker_";
+pub(crate) const PREFIX: &str = "iptables_docker_";
 
 const USUAL: &str = "an ip_allow.set, a rules file for iptables-restore, or Ansible variables that begin with iptables_docker_ can \
                      be imported";
 
 /// Tells by the first line that says something, but for variables, which may stand anywhere.
-pub(super) fn of(bytes: &[u8]) -> Result<Kind, Unknown> {
+pub(crate) fn of(bytes: &[u8]) -> Result<Kind, Unknown> {
     let bytes = without_mark(bytes);
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     let mut telling = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"));
@@ -78,7 +78,7 @@ fn advice(first: &str) -> &'static str {
 }
 
 impl Unknown {
-    pub(super) fn fault(&self, input: &Input) -> Fault {
+    pub(crate) fn fault(&self, input: &Input) -> Fault {
         let place = Place::new(&shown_name(input), self.line);
         let what = if self.text.is_empty() {
             "the file is empty".into()

@@ -17,29 +17,29 @@ mod role;
 mod runs;
 
 /// What a policy takes for Docker's bridges where it does not say (docs/policy.md).
-pub(super) const BRIDGES: [&str; 3] = ["docker0", "docker_gwbridge", "br-*"];
+pub(crate) const BRIDGES: [&str; 3] = ["docker0", "docker_gwbridge", "br-*"];
 
 /// The old layout.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Who is let in everywhere.
-    pub(super) trusted: Vec<Placed<AddressRange>>,
+    pub(crate) trusted: Vec<Placed<AddressRange>>,
     /// Who is dropped.
-    pub(super) blocked: Vec<Placed<AddressRange>>,
+    pub(crate) blocked: Vec<Placed<AddressRange>>,
     /// What is open to everyone on the host.
-    pub(super) host: Vec<Placed<Service>>,
+    pub(crate) host: Vec<Placed<Service>>,
     /// What is open to everyone in containers, by their own ports.
-    pub(super) containers: Vec<Placed<Service>>,
+    pub(crate) containers: Vec<Placed<Service>>,
     /// The interfaces that are filtered; none: all of them.
-    pub(super) filtered: Vec<Placed<IfPattern>>,
+    pub(crate) filtered: Vec<Placed<IfPattern>>,
     /// Docker's bridges, besides those that dockfw knows.
-    pub(super) bridges: Vec<Placed<IfPattern>>,
+    pub(crate) bridges: Vec<Placed<IfPattern>>,
     /// Where it is said that containers reach everything on the host, if it is.
-    pub(super) open_to_containers: Option<Place>,
+    pub(crate) open_to_containers: Option<Place>,
     /// Whether only the trusted may ping.
-    pub(super) echo_trusted: bool,
+    pub(crate) echo_trusted: bool,
     /// What will be other than it was.
-    pub(super) changes: Vec<String>,
+    pub(crate) changes: Vec<String>,
 }
 
 /// The parts as they were read, of which a [`Layout`] is made.
@@ -54,7 +54,7 @@ struct Parts {
 
 impl Layout {
     /// Puts together what was read.
-    pub(super) fn of(read: Read, findings: &mut Findings) -> Self {
+    pub(crate) fn of(read: Read, findings: &mut Findings) -> Self {
         let Read { sets, rules, variables } = read;
         let has_rules = !rules.is_empty();
         let has_variables = !variables.is_empty();

@@ -11,7 +11,7 @@ use super::policy::{ALL_PORTS, CONTAINERS_TO_HOST, IN_CONTAINERS, ON_HOST};
 
 /// A policy. What it leaves to its default is not there.
 #[derive(Debug, Serialize)]
-pub(crate) struct Document {
+pub struct Document {
     trusted: Vec<String>,
     blocked: Vec<String>,
     allow: Vec<Rule>,
@@ -44,7 +44,7 @@ struct Icmp {
 }
 
 impl Document {
-    pub(super) fn of(layout: &Layout) -> Self {
+    pub(crate) fn of(layout: &Layout) -> Self {
         Self {
             trusted: texts(&layout.trusted),
             blocked: texts(&layout.blocked),

@@ -12,42 +12,42 @@ use super::{lines, sets};
 
 /// What the rules of one text say.
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// The rules for processes of the host.
-    pub(super) host: Chain,
+    pub(crate) host: Chain,
     /// The rules for containers.
-    pub(super) docker: Chain,
+    pub(crate) docker: Chain,
 }
 
 /// What one chain says.
 #[derive(Debug, Default)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     /// Where who is not in a set is dropped: the set, and the interface, if it is one.
-    pub(super) gates: Vec<Placed<Gate>>,
+    pub(crate) gates: Vec<Placed<Gate>>,
     /// What is open to everyone.
-    pub(super) open: Vec<Placed<Vec<Service>>>,
+    pub(crate) open: Vec<Placed<Vec<Service>>>,
     /// Interfaces from which everything passes.
-    pub(super) interfaces: Vec<Placed<String>>,
+    pub(crate) interfaces: Vec<Placed<String>>,
     /// Sources that pass wherever they come from.
-    pub(super) networks: Vec<Placed<Ipv4Network>>,
+    pub(crate) networks: Vec<Placed<Ipv4Network>>,
     /// Sources that are dropped.
-    pub(super) blocked: Vec<Placed<AddressRange>>,
+    pub(crate) blocked: Vec<Placed<AddressRange>>,
     /// Whether ICMP passes.
-    pub(super) icmp: bool,
+    pub(crate) icmp: bool,
 }
 
 /// A set, and the interface whose packets are asked for it; nothing for all interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gate {
-    pub(super) set: String,
-    pub(super) interface: Option<String>,
+pub(crate) struct Gate {
+    pub(crate) set: String,
+    pub(crate) interface: Option<String>,
 }
 
 /// The lines of a chain as they stand.
 type Lines<'a> = Vec<(Place, &'a str, Vec<String>)>;
 
 /// Reads a text. Nothing, and a fault, where it is not the old layout's.
-pub(super) fn read(input: &Input, findings: &mut Findings) -> Option<Rules> {
+pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Rules> {
     let [host, docker] = chains(input, findings);
     let rules =
         Rules { host: chain(host, Hook::Host, findings), docker: chain(docker, Hook::Docker, findings) };

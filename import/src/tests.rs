@@ -1,14 +1,26 @@
 //! Whole imports, from texts in memory.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use dockfw_policy::Strictness;
 use dockfw_policy::policy::{Echo, Policy, Source, Target};
+use dockfw_policy::{Files, Strictness, load};
 use proptest::prelude::*;
 
 use super::*;
-use crate::enact::load_quietly;
-use crate::records::Sources;
+
+/// One file, and no other.
+struct Alone<'a>(&'a str);
+
+impl Files for Alone<'_> {
+    fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
 
 fn inputs(texts: &[(&str, &str)]) -> Vec<Input> {
     texts.iter().map(|(name, text)| Input { name: (*name).into(), bytes: text.as_bytes().into() }).collect()
@@ -25,13 +37,16 @@ fn imported(texts: &[(&str, &str)]) -> (Policy, String) {
 }
 
 fn policy(text: &str) -> Policy {
-    let path = Path::new("/dockfw.toml");
-    load_quietly(path, &Sources::of_file(path, text), Strictness::Strict)
-        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    let loaded = load(Path::new("/dockfw.toml"), &Alone(text), Strictness::Strict);
+    loaded.unwrap_or_else(|rejected| panic!("{rejected}\n{text}")).policy
 }
 
 fn words(findings: &Findings) -> String {
-    findings.messages().map(|message| format!("{message}\n")).collect()
+    findings
+        .faults
+        .iter()
+        .map(|fault| format!("{}: {}\n  {}\n", fault.place, fault.what, fault.help))
+        .collect()
 }
 
 /// All that is wrong, as one text.
@@ -306,8 +321,7 @@ proptest! {
     #[test]
     fn no_text_is_too_odd(first in PIECES, second in PIECES, lenient: bool) {
         if let Ok(imported) = done(&[("first", &first), ("second", &second)], lenient) {
-            let path = Path::new("/dockfw.toml");
-            let loaded = load_quietly(path, &Sources::of_file(path, &imported.written.policy), Strictness::Strict);
+            let loaded = load(Path::new("/dockfw.toml"), &Alone(&imported.written.policy), Strictness::Strict);
             prop_assert!(loaded.is_ok(), "{loaded:?}\n{}", imported.written.policy);
         }
     }

@@ -15,22 +15,22 @@ use super::lines::{shown_name, without_mark};
 /// The role's variables in one text, by their names without the part that all have. Of one that is set twice, the last
 /// counts, as with Ansible.
 #[derive(Debug, Default)]
-pub(super) struct Variables(pub(super) BTreeMap<String, Variable>);
+pub(crate) struct Variables(pub(crate) BTreeMap<String, Variable>);
 
 /// A variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Variable {
+pub(crate) struct Variable {
     /// Where it is set.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// Its values: those of a list, or the one that it is.
-    pub(super) values: Vec<Placed<String>>,
+    pub(crate) values: Vec<Placed<String>>,
     /// Whether something in it is neither a text nor a list of texts.
-    pub(super) is_odd: bool,
+    pub(crate) is_odd: bool,
 }
 
 impl Variable {
     /// The template that it is, or that is among its values, if there is one.
-    pub(super) fn template(&self) -> Option<&Placed<String>> {
+    pub(crate) fn template(&self) -> Option<&Placed<String>> {
         self.values.iter().find(|value| value.value.contains("{{") || value.value.contains("{%"))
     }
 }
@@ -44,7 +44,7 @@ enum Level {
 }
 
 /// Reads a text. Nothing, and a fault, where it is not YAML.
-pub(super) fn read(input: &Input, findings: &mut Findings) -> Option<Variables> {
+pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Variables> {
     let file = shown_name(input);
     let place = |line: usize| Place::new(&file, line);
     let Ok(text) = std::str::from_utf8(without_mark(&input.bytes)) else {

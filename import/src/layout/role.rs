@@ -7,10 +7,10 @@ use dockfw_policy::resolve::advice;
 use dockfw_policy::service::{PortRange, Service, Transport};
 
 use super::Parts;
-use crate::import::findings::{Fault, Findings, Place, Placed, quoted};
-use crate::import::kind::PREFIX;
-use crate::import::sets;
-use crate::import::variables::{Variable, Variables};
+use crate::findings::{Fault, Findings, Place, Placed, quoted};
+use crate::kind::PREFIX;
+use crate::sets;
+use crate::variables::{Variable, Variables};
 
 /// Variables that say how the role works, and nothing about who is let in.
 const SILENT: [&str; 13] = [
@@ -42,7 +42,7 @@ struct Role<'a> {
 
 impl Parts {
     /// Adds what variables say. With `alone`, no rules of a host were read, and the role's defaults count.
-    pub(super) fn take_variables(&mut self, texts: Vec<Variables>, alone: bool, findings: &mut Findings) {
+    pub(crate) fn take_variables(&mut self, texts: Vec<Variables>, alone: bool, findings: &mut Findings) {
         let mut role = Role { variables: merged(texts, findings), findings };
         role.take_addresses(self);
         role.take_ports(self, alone);
