@@ -11,6 +11,7 @@ mod explain;
 mod exposure;
 mod ffi;
 mod files;
+mod filters;
 #[cfg(test)]
 mod fixtures;
 mod foreign;

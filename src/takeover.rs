@@ -13,7 +13,8 @@ use dockfw_policy::engine::EngineError;
 use dockfw_xtables::old::{self, OldPart, OldRules};
 use dockfw_xtables::tools::Variant;
 
-use crate::host::{persistence, programs};
+use crate::filters::persistence;
+use crate::host::programs;
 use crate::lock::Lock;
 use crate::message::Message;
 use crate::output::{note, warning};

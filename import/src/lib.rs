@@ -1,7 +1,7 @@
 //! From the rules of the old layout (the Ansible role `iptables_docker`, and its manual method) to a policy.
 //!
-//! Pure: texts in, a policy out, or all that is wrong with the texts. [`kind`] tells what a text is, [`sets`], [`rules`] and
-//! [`variables`] read one each, [`layout`] holds what they found, and [`policy`] writes it down, or [`document`] for programs. What was open by
+//! Pure: texts in, a policy out, or all that is wrong with the texts. `kind` tells what a text is, `sets`, `rules` and
+//! `variables` read one each, `layout` holds what they found, and `policy` writes it down, or `document` for programs. What was open by
 //! mistake is closed, and said; what can't be carried over is said, and where that would let somebody in whom the old
 //! rules dropped, it is an error.
 #![forbid(unsafe_code)]

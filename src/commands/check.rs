@@ -14,7 +14,8 @@ use super::{Novelty, judge, load};
 use crate::cli::Check;
 use crate::engines;
 use crate::exit::Exit;
-use crate::host::{capabilities, docker, firewalls, persistence, reverse_path};
+use crate::filters::{self, firewalls, persistence};
+use crate::host::{capabilities, docker, reverse_path};
 use crate::message::Message;
 use crate::output::result;
 use crate::safety::{self, host::Host};
@@ -62,7 +63,7 @@ fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<Message>> {
     let docker_chains: Vec<_> = with_docker().unwrap_or_default().into_iter().map(Variant::name).collect();
     let host = Host {
         facts: &facts,
-        docker_uses_nftables: docker::uses_nftables(),
+        docker_uses_nftables: filters::docker::uses_nftables(),
         docker_chains: &docker_chains,
         reverse_path: &reverse_path.collect(),
     };

@@ -20,8 +20,9 @@ use crate::explain::{
     Asked, Asks, Explanation, HookVerdict, Kind, Objection, Question, Target, Way, explain,
 };
 use crate::exposure::Rules;
+use crate::filters::live;
+use crate::host::capabilities;
 use crate::host::routes::{self, Route};
-use crate::host::{capabilities, others};
 use crate::message::Message;
 use crate::output::{note, result};
 
@@ -91,7 +92,7 @@ impl Asks for Live {
     }
 
     fn set_has(&self, set: &str, address: IpAddr) -> Option<bool> {
-        others::set_has(set, address)
+        live::set_has(set, address)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::io;
 
 use crate::exposure::Facts;
+use crate::filters;
+use crate::filters::live::{self, Others};
 use crate::host::docker::{self, Presence, Published};
-use crate::host::others::{self, Others};
 use crate::host::{links, listeners, processes};
 
 /// What only Docker knows.
@@ -25,7 +26,7 @@ pub(super) fn gather() -> io::Result<Gathered> {
         Ok(listeners) => gathered.facts.listeners = listeners,
         Err(error) => gathered.unknown.push(format!("which processes listen: {error}")),
     }
-    gathered.facts.others = others::read();
+    gathered.facts.others = live::read();
     gathered.unknown.extend(unknown_of(&gathered.facts.others));
     match docker::presence() {
         Presence::Answers => gathered.ask_docker(),
@@ -56,7 +57,7 @@ impl Gathered {
         let networks = docker::networks();
         self.facts.networks = self.or_unknown(networks, "Docker's networks");
         self.facts.published = docker::published_by(&self.facts.containers);
-        self.facts.docker = docker::behaviour();
+        self.facts.docker = filters::docker::behaviour();
         let meshed = self.or_unknown(meshed(), "published ports of Swarm services");
         self.facts.published.extend(meshed);
     }

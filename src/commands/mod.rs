@@ -31,9 +31,10 @@ use crate::engines::fit_to_host;
 use crate::exit::{Exit, Stop};
 use crate::exposure::{Facts, Held, held};
 use crate::files::Disk;
+use crate::filters::{self, live};
 use crate::host::docker::{Network, Published};
 use crate::host::links::Link;
-use crate::host::{docker, links, others};
+use crate::host::{docker, links};
 use crate::message::Message;
 use crate::records::{Recorder, Sources};
 use crate::safety::interfaces;
@@ -122,7 +123,7 @@ fn held_ports(links: &[Link], networks: Vec<Network>, published: Vec<Published>)
     if published.is_empty() {
         return Vec::new();
     }
-    let (others, docker) = (others::read(), docker::behaviour());
+    let (others, docker) = (live::read(), filters::docker::behaviour());
     held(&Facts { links: links.to_vec(), networks, published, others, docker, ..Facts::default() })
 }
 

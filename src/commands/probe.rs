@@ -10,7 +10,8 @@ use crate::engines::decide::{Decision, decide};
 use crate::engines::facts::{Program, Survey};
 use crate::engines::survey;
 use crate::exit::Exit;
-use crate::host::{docker, firewalls};
+use crate::filters::{self, firewalls};
+use crate::host::docker;
 use crate::output::result;
 
 /// What `--json` writes.
@@ -46,7 +47,7 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
     };
     let docker = Docker {
         chains: with_docker().ok().map(|variants| variants.into_iter().map(Variant::name).collect()),
-        tables: docker::tables(),
+        tables: filters::docker::tables(),
         backend: docker::firewall_backend(),
     };
     let report = Report { engine, reason, facts: &facts, docker, firewalls: firewalls::running() };

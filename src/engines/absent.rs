@@ -9,7 +9,7 @@ use dockfw_xtables::presence::presence;
 use dockfw_xtables::remove::remove;
 use dockfw_xtables::variants::Variants;
 
-use crate::nftables::foreign;
+use crate::filters::nf_tables;
 
 /// The engine that is not there.
 const NAME: EngineName = EngineName::Iptables;
@@ -63,7 +63,7 @@ impl Engine for Absent {
 
     /// Nothing of what is there can be what is wanted.
     fn read(&self, _: Option<&Ruleset>) -> Result<State, EngineError> {
-        let presence = presence(foreign::chains_of_iptables().ok())?;
+        let presence = presence(nf_tables::chains_of_iptables().ok())?;
         let differences = presence.as_difference(NAME).into_iter().collect();
         Ok(State { presence, differences, ..State::default() })
     }

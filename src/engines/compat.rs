@@ -4,14 +4,13 @@ use dockfw_compat::{Facts, Iptables, Rendering, render};
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use crate::host::docker;
-use crate::nftables::foreign;
+use crate::filters::{docker, nf_tables};
 
 /// The engine.
 pub(super) fn engine() -> Iptables {
     Iptables::new(Facts {
         docker_uses_nftables: Some(docker::uses_nftables),
-        chains_of_iptables_nft: Some(|| foreign::chains_of_iptables().ok()),
+        chains_of_iptables_nft: Some(|| nf_tables::chains_of_iptables().ok()),
     })
 }
 

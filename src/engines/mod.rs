@@ -14,7 +14,7 @@ use dockfw_policy::policy::{Backend, Policy};
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::Ruleset;
 
-use crate::host::helpers;
+use crate::filters::helpers;
 use crate::lock::Lock;
 use crate::message::Message;
 use crate::nftables::Nftables;

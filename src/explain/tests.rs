@@ -7,11 +7,11 @@ use dockfw_policy::{Files, Strictness};
 use dockfw_policy::address::Family;
 
 use super::*;
+use crate::filters::live::Others;
 use crate::foreign::{Tables, listing};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
-use crate::host::others::Others;
 use crate::host::routes::AddressType;
 
 const OUTSIDE: u32 = 2;

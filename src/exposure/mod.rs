@@ -18,10 +18,10 @@ use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{Interface, Payload};
 use serde::{Serialize, Serializer};
 
+use crate::filters::live::Others;
 use crate::host::docker::{Behaviour, Container, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
-use crate::host::others::Others;
 
 pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};

@@ -5,11 +5,11 @@ use dockfw_policy::policy::Policy;
 
 use super::*;
 use crate::engines::compile_for;
+use crate::filters::live::Others;
 use crate::fixtures::{docker_host, link, policy, with_networks};
 use crate::foreign::{Tables, listing};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Proxied, Published};
 use crate::host::listeners::Listener;
-use crate::host::others::Others;
 use crate::host::processes::Holder;
 
 const SOURCES: &str = "trusted = [\"192.0.2.10\"]\n";

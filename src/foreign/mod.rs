@@ -1,7 +1,7 @@
 //! The live rules of others, Docker's among them, and what they do to a packet: where they lead it, and whether they drop it. To be
 //! said, and never to decide what is in force.
 //!
-//! Pure: [`host::others`](crate::host::others) reads the rules. Rules of iptables are read as it writes them down, those of nftables as
+//! Pure: [`filters::live`](crate::filters::live) reads the rules. Rules of iptables are read as it writes them down, those of nftables as
 //! the kernel has them. A condition that can't be answered here (a rate, a set of ipset, a mark) is unknown, and so is what depends
 //! on it.
 

@@ -6,18 +6,17 @@
 
 mod change;
 mod compare;
-mod dump;
+pub(crate) mod dump;
 mod elements;
 mod encode;
 mod expressions;
-pub(crate) mod foreign;
 mod operation;
 mod plan;
 mod probe;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transaction;
-mod userdata;
+pub(crate) mod userdata;
 mod wanted;
 pub(crate) mod words;
 

@@ -157,11 +157,11 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
 mod tests {
     use super::super::tests::texts;
     use super::*;
+    use crate::filters::live::Others;
     use crate::fixtures::{docker_host, link, policy};
     use crate::foreign::{Tables, listing};
     use crate::host::docker::{Container, Network};
     use crate::host::listeners::Listener;
-    use crate::host::others::Others;
     use crate::host::processes::Holder;
     use dockfw_policy::address::Family;
     use dockfw_policy::service::Transport;

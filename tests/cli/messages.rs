@@ -87,7 +87,7 @@ const PREPARED: &str =
 #[test]
 #[ignore = "needs root"]
 fn messages_are_as_written() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/messages");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/written");
     let mut wrong = Vec::new();
     for (name, before, command) in SITUATIONS {
         let host = Host::raise(&format!("say-{name}"));
@@ -110,7 +110,7 @@ fn messages_are_as_written() {
 /// Every file is of a situation.
 #[test]
 fn no_messages_are_left_over() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/messages");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/written");
     for entry in fs::read_dir(directory).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let is_known = SITUATIONS.iter().any(|(known, ..)| name == format!("{known}.txt"));

@@ -26,7 +26,8 @@ fn program() -> Source {
 
 /// What each room of the program uses, by what it imports.
 fn used(source: &Source) -> BTreeMap<String, BTreeSet<String>> {
-    let mut used = BTreeMap::<String, BTreeSet<String>>::new();
+    let rooms = source.modules().filter_map(|module| Some((module.first()?.clone(), BTreeSet::new())));
+    let mut used: BTreeMap<String, BTreeSet<String>> = rooms.collect();
     for (from, to) in source.uses() {
         if let ([from, ..], [to, ..]) = (from.as_slice(), to.as_slice()) {
             let others = used.entry(from.clone()).or_default();
@@ -92,7 +93,7 @@ fn no_neighbours_use_each_other_in_a_circle() {
 fn the_source_is_read() {
     for directory in CRATES {
         let source = Source::read(&root().join(directory));
-        assert!(source.modules().count() > 3 && source.uses().len() > 3, "{directory}");
+        assert!(source.modules().count() > 3 && !source.uses().is_empty(), "{directory}");
     }
     let files: Vec<PathBuf> = program().foreign_paths("commands").into_iter().map(|(file, _)| file).collect();
     assert!(!files.is_empty());

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::{Chain, Hook, Hooked, Rule, Table, nft};
 use super::*;
-use crate::nftables::foreign::read_tables;
+use crate::filters::nf_tables::read_tables;
 use crate::nftables::tests::{in_namespace, nft_with};
 
 /// Loads these tables in a network namespace of their own, and looks at what was read of them.

@@ -17,17 +17,12 @@ pub(crate) use swarm::{Node, Swarm};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dockfw_policy::address::Family;
 use dockfw_policy::printable;
 use serde::Deserialize;
 
-use crate::nftables::foreign;
 use kept::Kept;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
-
-/// The table of Docker's nftables backend (moby, `bridge/internal/nftabler`), one for each family.
-const TABLE: &str = "docker-bridges";
 
 /// The bridge that Swarm's mesh leads to.
 pub(crate) const MESH_BRIDGE: &str = "docker_gwbridge";
@@ -58,12 +53,6 @@ pub(crate) fn networks() -> Option<Vec<Network>> {
     Some(answer.into_iter().map(Network::from).collect())
 }
 
-/// What this Docker does, by what it says of itself.
-pub(crate) fn behaviour() -> Option<Behaviour> {
-    let backend = if uses_nftables() { Backend::Nftables } else { Backend::Iptables };
-    Behaviour::of(&info()?.version(), backend)
-}
-
 /// The nodes of the Swarm, this one among them: only a manager knows them.
 pub(crate) fn nodes() -> Option<Vec<Node>> {
     let answer: Vec<swarm::NodeAnswer> = ask("/nodes")?;
@@ -82,25 +71,14 @@ fn info() -> Option<Arc<Info>> {
     INFO.get(Instant::now(), || ask("/info"))
 }
 
-/// Whether Docker filters with nftables itself: its tables are there, whoever can be asked, or it says so. Docker before
-/// 28.1 does not say, and has no such backend.
-pub(crate) fn uses_nftables() -> bool {
-    !tables().is_empty() || info().is_some_and(|info| info.uses_nftables())
+/// Docker's version, as it says itself: its numbers, up to the first that is none.
+pub(crate) fn version() -> Option<Vec<u32>> {
+    info().map(|info| info.version())
 }
 
-/// The tables of Docker's nftables backend that are there. What can't be read has none.
-pub(crate) fn tables() -> Vec<String> {
-    let tables = foreign::tables().unwrap_or_else(|error| {
-        log::debug!("nf_tables can't be read for Docker's tables: {error}");
-        Default::default()
-    });
-    let own = Family::BOTH.map(|family| format!("{} {TABLE}", in_nft(family)));
-    tables.into_iter().filter(|table| own.contains(table)).collect()
-}
-
-/// What nft calls a family.
-fn in_nft(family: Family) -> &'static str {
-    if family == Family::Ipv4 { "ip" } else { "ip6" }
+/// Whether Docker says that it filters with nftables itself. Docker before 28.1 does not say, and has no such backend.
+pub(crate) fn says_nftables() -> bool {
+    info().is_some_and(|info| info.uses_nftables())
 }
 
 /// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.

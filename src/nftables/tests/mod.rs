@@ -3,7 +3,6 @@
 mod apply;
 mod failures;
 mod order;
-mod others;
 mod round_trip;
 
 use std::io::Write;

@@ -7,7 +7,7 @@ use dockfw_policy::{Files, Strictness, load};
 use proptest::prelude::*;
 
 use super::*;
-use crate::nftables::foreign::read_tables;
+use crate::filters::nf_tables::read_tables;
 use crate::nftables::tests::{in_namespace, nft_with};
 use crate::nftables::wanted::Wanted;
 

@@ -1,6 +1,8 @@
 //! What others have in nf_tables. Read over netlink, as our own table is: listings of `nft` are no interface.
 
 mod tables;
+#[cfg(test)]
+mod tests;
 mod unseen;
 
 use std::collections::BTreeSet;
@@ -9,11 +11,11 @@ use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::TABLE;
 use nix::libc;
 
-use super::dump::{Name, refused};
 use crate::netlink::attributes::Attributes;
 use crate::netlink::message::{DUMP, Message};
 use crate::netlink::netfilter::{NFTABLES, RequestError, Socket};
 use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, msg};
+use crate::nftables::dump::{Name, refused};
 
 pub(crate) use tables::read_tables;
 pub(crate) use unseen::unseen;

@@ -47,7 +47,7 @@ fn wanted(policy: &str) -> Wanted {
 }
 
 /// A policy that has some of everything.
-const FULL: &str = include_str!("../../../tests/golden/everything/dockfw.toml");
+const FULL: &str = include_str!("../../../../tests/golden/everything/dockfw.toml");
 
 fn full() -> Wanted {
     // The list lies in a file beside it.

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 
-use super::programs;
+use super::nf_tables;
 use super::saved::{self, Saved};
 use crate::foreign::{Table, Tables, listing};
-use crate::nftables::foreign;
+use crate::host::programs;
 
 /// What `ipset test` says where a set has no such element (`ipset_cmd`, lib/ipset.c): it ends with 1 then, and after all errors too.
 const NOT_THERE: &str = " is NOT in set ";
@@ -52,9 +52,9 @@ pub(crate) fn read() -> Others {
             Err(reason) => unreadable.push(reason),
         }
     }
-    let in_nf_tables = foreign::read_tables(|name| !written.contains(name));
+    let in_nf_tables = nf_tables::read_tables(|name| !written.contains(name));
     let mut unseen = BTreeSet::new();
-    match in_nf_tables.and_then(|found| Ok((found, foreign::unseen()?))) {
+    match in_nf_tables.and_then(|found| Ok((found, nf_tables::unseen()?))) {
         Ok((found, chains)) => {
             tables.extend(found);
             unseen = chains;

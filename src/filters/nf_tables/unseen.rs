@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use dockfw_policy::engine::EngineError;
 use nix::libc;
 
-use super::super::dump::Name;
 use super::{list, name};
 use crate::netlink::attributes::Attributes;
 use crate::netlink::message::Message;
 use crate::netlink::netfilter::Socket;
 use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, msg, rule, table};
+use crate::nftables::dump::Name;
 
 /// `NF_INET_INGRESS` (linux/netfilter.h): since Linux 5.10.
 const INGRESS: u32 = 5;

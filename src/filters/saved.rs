@@ -6,8 +6,8 @@ use dockfw_policy::address::Family;
 use dockfw_system::programs::at_once;
 use dockfw_xtables::savers::{missing_saver, savers};
 
-use super::programs::answer;
-use crate::nftables::foreign;
+use super::nf_tables;
+use crate::host::programs::answer;
 
 /// The end of the names of programs that list rules.
 const END: &str = "-save";
@@ -53,7 +53,7 @@ fn variant(program: &str) -> String {
 /// All rules of every variant that is there.
 pub(super) fn everywhere() -> Vec<Saved> {
     // To list nothing, a program takes longer than the kernel to say that there is nothing.
-    let is_none_in_nf_tables = foreign::chains_of_iptables().is_ok_and(|chains| chains.is_empty());
+    let is_none_in_nf_tables = nf_tables::chains_of_iptables().is_ok_and(|chains| chains.is_empty());
     let is_worth_it = |program: &PathBuf| !(is_none_in_nf_tables && is_of_nf_tables(&variant_of(program)));
     let programs = Family::BOTH.into_iter().flat_map(|family| {
         savers(family).into_iter().filter(is_worth_it).map(move |program| (family, program))

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::others;
+use super::live;
 
 /// Assigns helpers by port, up to Linux 5.x; gone since.
 const AUTOMATIC: &str = "/proc/sys/net/netfilter/nf_conntrack_helper";
@@ -42,7 +42,7 @@ fn is_any_built_in() -> bool {
 }
 
 fn assigned() -> Option<String> {
-    let place = others::read().tables.helping()?;
+    let place = live::read().tables.helping()?;
     Some(format!("{place} [{}]", place.table))
 }
 

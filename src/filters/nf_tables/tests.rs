@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::nftables::tests::{in_namespace, nft_with};
 
 #[test]
 #[ignore = "needs root"]
@@ -11,7 +12,7 @@ fn chains_that_iptables_could_have_are_listed() {
         let others = "add table ip filter\nadd chain ip filter FILTERS\nadd chain ip filter DOCKER\nadd table ip6 raw\n\
                       add chain ip6 raw DOCKFW-RAW\nadd table inet filter\nadd chain inet filter input\n";
         nft_with(&["-f", "-"], others);
-        let chains = foreign::chains_of_iptables().unwrap();
+        let chains = chains_of_iptables().unwrap();
         assert_eq!(chains, ["FILTERS", "DOCKER", "DOCKFW-RAW"].map(str::to_owned).into());
     });
 }
@@ -20,7 +21,7 @@ fn chains_that_iptables_could_have_are_listed() {
 #[ignore = "needs root"]
 fn chains_at_hooks_that_are_not_walked_are_listed_if_they_do_anything() {
     in_namespace(|| {
-        assert_eq!(foreign::unseen().unwrap(), BTreeSet::new());
+        assert_eq!(unseen().unwrap(), BTreeSet::new());
         let others = "
             table netdev guard {
                 chain early { type filter hook ingress device lo priority 0; ip saddr 192.0.2.1 drop; }
@@ -46,6 +47,6 @@ fn chains_at_hooks_that_are_not_walked_are_listed_if_they_do_anything() {
             "chain early of table inet guard",
             "chain early of table netdev guard",
         ];
-        assert_eq!(foreign::unseen().unwrap(), expected.map(str::to_owned).into());
+        assert_eq!(unseen().unwrap(), expected.map(str::to_owned).into());
     });
 }

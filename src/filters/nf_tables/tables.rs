@@ -6,8 +6,6 @@ use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 use nix::libc;
 
-use super::super::dump::{generation, refused};
-use super::super::userdata::rule_comment;
 use super::{ATTEMPTS, foreign_table, name};
 use crate::foreign::nft::{self, Element, Set};
 use crate::foreign::{Chain, Hook, Hooked, Rule, Table};
@@ -15,6 +13,8 @@ use crate::netlink::attributes::{Attributes, put_text};
 use crate::netlink::message::{DUMP, Message};
 use crate::netlink::netfilter::{NFTABLES, RequestError, Socket};
 use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, element, msg, rule, set, table};
+use crate::nftables::dump::{generation, refused};
+use crate::nftables::userdata::rule_comment;
 
 /// Of a larger set, the elements are not read: the kernel's listing of an interval set takes time that grows with the square of its
 /// size, and to list bans is not what it is read for.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dockfw_system::files;
 
-use super::programs::ask;
+use crate::host::programs::ask;
 use crate::message::Message;
 
 /// A service, and the files that it loads.

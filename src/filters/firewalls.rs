@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dockfw_system::files;
 
-use super::programs::ask;
+use crate::host::programs::ask;
 use crate::message::Message;
 
 /// Firewalls that drop by default.
