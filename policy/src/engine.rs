@@ -148,7 +148,7 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// The kernel or a program answered something that dockfw does not understand.
-    #[error("{doing}: an answer that dockfw does not understand: {answer}")]
+    #[error("{doing}: dockfw does not understand the answer: {answer}")]
     Protocol {
         /// What was being done.
         doing: String,

@@ -49,8 +49,8 @@ impl Fault {
         let span = Span { file: sources.add_line(path, number, text), start: position, end };
         let byte = line.get(position).copied().unwrap_or(0);
         let diagnostic = match self {
-            Self::Encoding(_) => Diagnostic::new("this is not UTF-8").help("save the file as UTF-8"),
-            Self::Control(_) => Diagnostic::new("a control character").help("take it out"),
+            Self::Encoding(_) => Diagnostic::new("the text is not UTF-8").help("save the file as UTF-8"),
+            Self::Control(_) => Diagnostic::new("a control character").help("remove it"),
         };
         diagnostic.at(span).label(format!("byte 0x{byte:02x}"))
     }

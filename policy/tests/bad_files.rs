@@ -77,7 +77,7 @@ fn a_policy_that_is_not_utf_8_or_holds_control_characters() {
     let shown = Memory::main(b"# caf\xe9\ntrusted = []\n").errors();
     assert_shows(&shown, &["not UTF-8", "/etc/dockfw/dockfw.toml:1:6", "save the file as UTF-8"]);
     let shown = Memory::main(b"trusted = []\n# \x00\x1b[2J\n").errors();
-    assert_shows(&shown, &["a control character", "/etc/dockfw/dockfw.toml:2:3", "take it out"]);
+    assert_shows(&shown, &["a control character", "/etc/dockfw/dockfw.toml:2:3", "remove it"]);
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_line_of_10_mb() {
     let long = "1".repeat(10_000_000);
     let shown = Memory::main(format!("blocked = []\n# {long}")).errors();
     let parts =
-        ["10000002 bytes; a policy's may have 65536", "/etc/dockfw/dockfw.toml:2:1", "file:lists/vpn.txt"];
+        ["10000002 bytes; a line of a policy may have 65536", "/etc/dockfw/dockfw.toml:2:1", "file:lists/vpn.txt"];
     assert_shows(&shown, &parts);
     let shown = with_list(format!("10.0.0.1\n{long}").as_bytes()).errors();
-    let parts = ["10000000 bytes; one of a list may have 256", "/etc/dockfw/list.txt:2:1", "network a line"];
+    let parts = ["10000000 bytes; a line of a list may have 256", "/etc/dockfw/list.txt:2:1", "network per line"];
     assert_shows(&shown, &parts);
 }
 
@@ -97,7 +97,7 @@ fn a_line_of_a_list_that_is_a_little_too_long() {
     let comment = "x".repeat(256 - "10.0.0.1 #".len());
     assert!(with_list(format!("10.0.0.1 #{comment}\n").as_bytes()).load().is_ok());
     let shown = with_list(format!("10.0.0.1 #{comment}x\n").as_bytes()).errors();
-    assert_shows(&shown, &["257 bytes; one of a list may have 256", "/etc/dockfw/list.txt:1:1"]);
+    assert_shows(&shown, &["257 bytes; a line of a list may have 256", "/etc/dockfw/list.txt:1:1"]);
 }
 
 #[test]

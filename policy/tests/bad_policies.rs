@@ -51,7 +51,7 @@ fn keys() {
 fn wrong_types() {
     for (text, place, message, help) in [
         ("trusted = \"10.0.0.1\"", "1:11", "`trusted` must be a list", "trusted = [\"10.0.0.1\"]"),
-        ("blocked = [\"10.0.0.1\", 5]", "1:24", "entries of `blocked` must be texts", "in quotes"),
+        ("blocked = [\"10.0.0.1\", 5]", "1:24", "entries of `blocked` must be strings", "in quotes"),
         ("icmp = 5", "1:8", "`icmp` must be a table", "[icmp]"),
         ("[log]\ndrops = \"true\"", "2:9", "`log.drops` must be `true` or `false`", "drops = true"),
         ("[log]\nrate = 10", "2:8", "`log.rate` must be a text", "\"10/second\""),
@@ -74,9 +74,9 @@ fn addresses() {
         ("::ffff:10.0.0.1", "IPv4-mapped", "\"10.0.0.1\""),
         ("10.0.0.300", "not an address", "203.0.113.7"),
         (" 10.0.0.1", "not an address", "\"10.0.0.1\""),
-        ("ofice", "no group is called `ofice`", "did you mean `office`?"),
-        ("vpn.example.com", "no group is called", "host names are not looked up"),
-        ("containers", "`containers` can't stand in `blocked`", "from = [\"containers\"]"),
+        ("ofice", "there is no group `ofice`", "did you mean `office`?"),
+        ("vpn.example.com", "there is no group", "host names are not looked up"),
+        ("containers", "`containers` is not allowed in `blocked`", "from = [\"containers\"]"),
         ("file:", "without a file", "\"file:lists/vpn.txt\""),
     ] {
         let text = format!("blocked = [\"{entry}\"]\n[groups]\noffice = []");
@@ -91,18 +91,18 @@ fn groups() {
             "[groups]\na = [\"b\"]\nb = [\"c\"]\nc = [\"10.0.0.1\", \"a\"]",
             "4:18",
             "`a` -> `b` -> `c` -> `a`",
-            "take one",
+            "remove one",
         ),
-        ("[groups]\na = [\"a\"]", "2:6", "`a` -> `a`", "take one"),
+        ("[groups]\na = [\"a\"]", "2:6", "`a` -> `a`", "remove one"),
         ("[groups]\ncontainers = []", "2:1", "built in", "another name"),
-        ("trusted = [\"feed:list.txt\"]", "1:12", "can't stand in `trusted`", "\"file:list.txt\""),
-        ("[groups]\na = [\"feed:list.txt\"]", "2:6", "can't stand in `groups`", "only `blocked` takes"),
+        ("trusted = [\"feed:list.txt\"]", "1:12", "is not allowed in `trusted`", "\"file:list.txt\""),
+        ("[groups]\na = [\"feed:list.txt\"]", "2:6", "is not allowed in `groups`", "only `blocked` takes"),
         ("blocked = [\"feed:\"]", "1:12", "without a file", "feed:lists"),
         ("[groups]\ninside = []", "2:1", "built in", "inside-addresses"),
-        ("trusted = [\"inside\"]", "1:12", "can't stand in `trusted`", "[[allow]]"),
-        ("[groups]\na = [\"containers\"]", "2:6", "can't stand in `groups`", "[[allow]]"),
-        ("[groups]\n\"10.0.0.1\" = []", "2:1", "can't be told from an address", "another name"),
-        ("[groups]\n\"a\\\"b\" = []", "2:1", "a name can't have", "take out"),
+        ("trusted = [\"inside\"]", "1:12", "is not allowed in `trusted`", "[[allow]]"),
+        ("[groups]\na = [\"containers\"]", "2:6", "is not allowed in `groups`", "[[allow]]"),
+        ("[groups]\n\"10.0.0.1\" = []", "2:1", "looks like an address", "another name"),
+        ("[groups]\n\"a\\\"b\" = []", "2:1", "a name can't have", "remove"),
     ] {
         check(text, &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }
@@ -119,14 +119,14 @@ fn rules() {
         (ports("\"80/TCP\""), "3:10", "not a protocol", "\"80/tcp\""),
         (ports("\"90-80/tcp\""), "3:10", "ends before it starts", "\"80-90/tcp\""),
         (ports(""), "3:9", "`ports` is empty", "take the rule out"),
-        (format!("{RULE}from = []"), "4:8", "`from` is empty", "take `from` out"),
+        (format!("{RULE}from = []"), "4:8", "`from` is empty", "remove `from`"),
         (format!("{RULE}to = \"dockr\""), "4:6", "`to` can't be `dockr`", "did you mean \"docker\"?"),
-        (format!("{RULE}\n{RULE}"), "6:8", "two rules are called `web`", "a name of its own"),
+        (format!("{RULE}\n{RULE}"), "6:8", "two rules are called `web`", "its own name"),
         (RULE.replace("web", ""), "2:8", "this one has 0", "short name"),
         (RULE.replace("web", &"x".repeat(65)), "2:8", "this one has 65", "short name"),
-        (RULE.replace("web", "a\\\\b"), "2:8", "can't have `\\`", "take out"),
-        (RULE.replace("web", "a\u{202e}b"), "2:8", "a name can't have", "take out"),
-        (RULE.replace("web", "a\\nb"), "2:8", "a name can't have", "take out"),
+        (RULE.replace("web", "a\\\\b"), "2:8", "can't have `\\`", "remove"),
+        (RULE.replace("web", "a\u{202e}b"), "2:8", "a name can't have", "remove"),
+        (RULE.replace("web", "a\\nb"), "2:8", "a name can't have", "remove"),
     ] {
         check(&text, &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }
@@ -148,22 +148,22 @@ fn single_values() {
 #[test]
 fn interfaces() {
     for (text, place, message, help) in [
-        ("filtered = []", "2:12", "no interface would be filtered", "take the line out"),
+        ("filtered = []", "2:12", "no interface would be filtered", "remove the line"),
         ("exempt = [\"*\"]", "2:11", "no interface would be filtered", "names"),
         ("inside = [\"*\"]", "2:11", "no interface would be filtered", "names"),
         ("crossing = [\"*\"]", "2:13", "no interface would be filtered", "names"),
         ("exempt = [\"wg+\"]", "2:11", "no interface has this character", "\"wg*\""),
         ("exempt = [\"w*g\"]", "2:11", "only stand at the end", "\"br-*\""),
-        ("filtered = [\"wg0\"]\nexempt = [\"wg0\"]", "2:13", "in `filtered` and in `exempt`", "out of one"),
-        ("exempt = [\"wg0\"]\ninside = [\"wg0\"]", "3:11", "in `inside` and in `exempt`", "out of one"),
-        ("inside = [\"lan0\"]\ncrossing = [\"lan0\"]", "3:13", "in `crossing` and in `inside`", "out of one"),
+        ("filtered = [\"wg0\"]\nexempt = [\"wg0\"]", "2:13", "in `filtered` and in `exempt`", "from one"),
+        ("exempt = [\"wg0\"]\ninside = [\"wg0\"]", "3:11", "in `inside` and in `exempt`", "from one"),
+        ("inside = [\"lan0\"]\ncrossing = [\"lan0\"]", "3:13", "in `crossing` and in `inside`", "from one"),
         (
             "exempt = [\"wg0\"]\ninside = [\"wg*\"]",
             "3:11",
-            "takes in `wg0`, which is in `exempt`",
+            "also matches `wg0`, which is in `exempt`",
             "one class",
         ),
-        ("inside = [\"br*\"]", "2:11", "takes in `br-*`, which is in `docker`", "one class"),
+        ("inside = [\"br*\"]", "2:11", "also matches `br-*`, which is in `docker`", "one class"),
         ("inside = [\"br-lan\"]", "2:11", "`br-lan` in `inside` is never reached", "`docker` comes first"),
         ("exempt = [\"vmbr*\"]\ncrossing = [\"vmbr0\"]", "3:13", "is never reached", "`exempt` comes first"),
     ] {
@@ -224,7 +224,7 @@ fn several_errors_at_once() {
             (&main("1:1"), "no key `trused`", "`trusted`"),
             (&main("2:27"), "not TOML", "stand in quotes"),
             (&main("4:6"), "host bits", "10.0.0.0/8"),
-            (&main("4:20"), "must be texts", "in quotes"),
+            (&main("4:20"), "must be strings", "in quotes"),
             (&main("6:8"), "must be a text", "10/second"),
             ("/etc/dockfw/conf.d/10.toml:2:8", "can't be `x`", "`accept`"),
         ],
@@ -239,13 +239,13 @@ fn scalars_and_groups_of_two_files_name_both_places() {
             ("conf.d/20-log.toml", "\n[log]\ndrops = false\n[groups]\noffice = []\n"),
         ],
         errors: &[
-            ("/etc/dockfw/conf.d/20-log.toml:3:9", "`log.drops` is set twice", "take one"),
-            ("/etc/dockfw/conf.d/20-log.toml:5:1", "the group `office` is there twice", "one place"),
+            ("/etc/dockfw/conf.d/20-log.toml:3:9", "`log.drops` is set twice", "remove one"),
+            ("/etc/dockfw/conf.d/20-log.toml:5:1", "the group `office` is defined twice", "one place"),
         ],
     };
     check_all(&case);
     let shown = Memory::of(case.files).errors();
-    assert!(shown.contains("it is set here before\n --> /etc/dockfw/dockfw.toml:2:9"), "{shown}");
+    assert!(shown.contains("it is set here first\n --> /etc/dockfw/dockfw.toml:2:9"), "{shown}");
     assert!(shown.contains("the other is here\n --> /etc/dockfw/dockfw.toml:4:1"), "{shown}");
 }
 
@@ -253,7 +253,7 @@ fn scalars_and_groups_of_two_files_name_both_places() {
 fn rules_of_two_files_have_two_names() {
     check_all(&Case {
         files: &[("dockfw.toml", RULE), ("conf.d/web.toml", RULE)],
-        errors: &[("/etc/dockfw/conf.d/web.toml:2:8", "two rules are called `web`", "a name of its own")],
+        errors: &[("/etc/dockfw/conf.d/web.toml:2:8", "two rules are called `web`", "its own name")],
     });
 }
 

@@ -225,7 +225,7 @@ fn a_source_that_holds_nobody_never_becomes_everyone() {
     let files = Memory::of(&[("dockfw.toml", text), ("list.txt", "# nobody today\n")]);
     assert_eq!(files.policy().allow, []);
     let warnings = files.warnings();
-    assert!(warnings.contains("warning: what `from` names holds no address"), "{warnings}");
+    assert!(warnings.contains("warning: the lists in `from` hold no address"), "{warnings}");
     assert!(warnings.contains("`/etc/dockfw/list.txt` holds no address"), "{warnings}");
 }
 

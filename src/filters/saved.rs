@@ -33,7 +33,7 @@ impl Saved {
 
     /// The rules that a program would list if it were here.
     fn without(family: Family, program: &str) -> Self {
-        let why = format!("the kernel may have some, and {program} is not here to list them; install it");
+        let why = format!("the kernel may have some, but {program} is not installed to list them");
         Self { family, variant: variant(program), text: Err(why) }
     }
 }

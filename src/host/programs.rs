@@ -27,7 +27,7 @@ pub(crate) fn answer(program: &Path, arguments: &[&str]) -> Result<String, Strin
 
 /// Runs a program that must succeed; otherwise, what it complains of.
 pub(crate) fn must_run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let program = find(name).with_context(|| format!("the program {name} is not there"))?;
+    let program = find(name).with_context(|| format!("the program {name} is not installed"))?;
     let answer = run(&program, arguments, "", Limits::QUESTION)?;
     if answer.status.success() {
         return Ok(());

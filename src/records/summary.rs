@@ -63,7 +63,7 @@ impl Summary {
         let pending = self.pending.as_ref().map(|pending| match pending.seconds_left {
             0 => "on trial, and its time is over, but nothing took it back: dockfw rollback does".into(),
             left => {
-                format!("on trial, {left} s left: dockfw confirm keeps it, dockfw rollback takes it back")
+                format!("on trial, {left} s left: dockfw confirm keeps it, dockfw rollback rolls it back")
             }
         });
         let rolled_back = self.rolled_back.as_ref().map(|RolledBackSummary { at, why }| {

@@ -33,7 +33,7 @@ fn a_wrong_policy_is_refused_with_its_place() {
         (
             "group",
             &[("dockfw.toml", b"trusted = [\"ofice\"]\n[groups]\noffice = [\"192.0.2.1\"]\n")],
-            &["no group is called `ofice`", "dockfw.toml:1:12", "did you mean `office`?"],
+            &["there is no group `ofice`", "dockfw.toml:1:12", "did you mean `office`?"],
         ),
         (
             "host-bits",

@@ -159,7 +159,7 @@ fn no_tables(family: Family, refusals: &[Refusal]) -> EngineError {
 
 /// That a program is not there.
 pub(crate) fn missing(program: &str) -> EngineError {
-    EngineError::Unsupported(format!("the program {program} is not there"))
+    EngineError::Unsupported(format!("the program {program} is not installed"))
 }
 
 /// What is said if the kernel has no tables: by iptables-nft (`mnl_genid_get` in nft.c; netlink knows nobody then who could be meant),

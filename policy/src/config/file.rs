@@ -110,7 +110,7 @@ fn to_text(path: &Path, bytes: &[u8], sources: &mut Sources, errors: &mut Diagno
 fn too_long(path: &Path, number: usize, line: &[u8], sources: &mut Sources) -> Diagnostic {
     let shown = String::from_utf8_lossy(line.get(..MAX_LINE.min(200)).unwrap_or(line)).into_owned();
     let span = Span { file: sources.add_line(path, number, shown), start: 0, end: 0 };
-    Diagnostic::new(format!("this line has {} bytes; a policy's may have {MAX_LINE}", line.len()))
+    Diagnostic::new(format!("this line has {} bytes; a line of a policy may have {MAX_LINE}", line.len()))
         .at(span)
         .help("write lists over several lines, or put them into a file of their own: \"file:lists/vpn.txt\"")
 }

@@ -174,9 +174,9 @@ impl Reader<'_> {
     fn group(&mut self, name: &str, group: Group) {
         match self.config.groups.get(name) {
             Some(first) => self.values.errors.push_with(|| {
-                Diagnostic::new(format!("the group {} is there twice", quoted(name)))
+                Diagnostic::new(format!("the group {} is defined twice", quoted(name)))
                     .at(group.span)
-                    .help("write all its addresses in one place, or give one of the two another name")
+                    .help("write all of its addresses in one place, or rename one of the two")
                     .note("the other is here", first.span)
             }),
             None => _ = self.config.groups.insert(name.into(), group),
@@ -239,8 +239,8 @@ fn set<T>(slot: &mut Option<Spanned<T>>, key: &Key, value: Option<Spanned<T>>, e
         (Some(first), Some(value)) => errors.push_with(|| {
             Diagnostic::new(format!("`{}` is set twice", key.path))
                 .at(value.span)
-                .help("take one of the two out; it can only have one value")
-                .note("it is set here before", first.span)
+                .help("remove one of the two; it can have one value only")
+                .note("it is set here first", first.span)
         }),
         (None, value) => *slot = value,
     }

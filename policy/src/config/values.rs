@@ -97,7 +97,7 @@ impl Values<'_> {
     fn wrong_entry(&mut self, key: &Key, value: &Value<'_>) {
         let span = self.span(value.span());
         self.errors.push_with(|| {
-            Diagnostic::new(format!("the entries of `{}` must be texts", key.path))
+            Diagnostic::new(format!("the entries of `{}` must be strings", key.path))
                 .at(span)
                 .label(format!("this is {}", type_name(value.get_ref())))
                 .help(format!("write each in quotes, as in {}", key.example))

@@ -76,7 +76,7 @@ impl<'a> Resolver<'a> {
         if !is_allowed {
             self.errors.push_with(|| {
                 let file = entry.value.replacen(BadLines::Skipped.prefix(), BadLines::Refused.prefix(), 1);
-                Diagnostic::new(format!("{} can't stand in `{}`", quoted(&entry.value), place.key))
+                Diagnostic::new(format!("{} is not allowed in `{}`", quoted(&entry.value), place.key))
                     .at(entry.span)
                     .help(format!(
                         "only `blocked` takes a list of which bad lines are skipped; write \"{file}\""
@@ -95,7 +95,7 @@ impl<'a> Resolver<'a> {
     fn refuse_interfaces(&mut self, entry: &Spanned<String>, place: Use) {
         if !place.takes_interfaces {
             self.errors.push_with(|| {
-                Diagnostic::new(format!("`{}` can't stand in `{}`", entry.value, place.key))
+                Diagnostic::new(format!("`{}` is not allowed in `{}`", entry.value, place.key))
                     .at(entry.span)
                     .help(format!("only an [[allow]] can have it: from = [\"{}\"]", entry.value))
             });
@@ -122,7 +122,7 @@ impl<'a> Resolver<'a> {
                 None if entry.value.contains('.') => "host names are not looked up; write addresses".into(),
                 None => format!("write an address, or add it to [groups]: {} = [...]", short(&entry.value)),
             };
-            Diagnostic::new(format!("no group is called {}", quoted(&entry.value))).at(entry.span).help(help)
+            Diagnostic::new(format!("there is no group {}", quoted(&entry.value))).at(entry.span).help(help)
         });
     }
 

@@ -30,7 +30,7 @@ pub fn address(text: &str, error: &AddressError) -> String {
 fn unreadable(text: &str) -> String {
     let trimmed = text.trim();
     if trimmed != text && trimmed.parse::<AddressRange>().is_ok() {
-        return format!("take the blanks out: \"{trimmed}\"");
+        return format!("remove the spaces: \"{trimmed}\"");
     }
     "write an address (203.0.113.7), a network (198.51.100.0/24) or a range (192.0.2.1-192.0.2.9)".into()
 }
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(advice("::ffff:10.0.0.0/120"), "write \"10.0.0.0/24\"");
         assert_eq!(advice("::ffff:10.0.0.1"), "write \"10.0.0.1\"");
         assert_eq!(advice("10.0.0.9-10.0.0.1"), "write \"10.0.0.1-10.0.0.9\"");
-        assert_eq!(advice(" 10.0.0.9"), "take the blanks out: \"10.0.0.9\"");
+        assert_eq!(advice(" 10.0.0.9"), "remove the spaces: \"10.0.0.9\"");
         assert_eq!(advice("10.0.0.0/40"), "write a prefix length from 0 to 32 after the `/`");
     }
 

@@ -58,14 +58,14 @@ impl<'a> Resolver<'a> {
 fn group_name_fault(name: &str) -> Option<(Diagnostic, bool)> {
     let built_in = [(CONTAINERS, "Docker's bridges"), (INSIDE, "the interfaces of [interfaces] inside")];
     if let Some((_, which)) = built_in.into_iter().find(|(own, _)| *own == name) {
-        let fault = Diagnostic::new(format!("`{name}` is built in: it is what comes in by {which}"));
+        let fault = Diagnostic::new(format!("`{name}` is built in: it means what arrives on {which}"));
         let help = format!(
-            "give the group another name, as in \"{name}-addresses\", here and in the lists that name it"
+            "give the group another name, as in \"{name}-addresses\", here and in the lists that use it"
         );
         return Some((fault.help(help), name == INSIDE));
     }
     if name.parse::<AddressRange>().is_ok() || BadLines::of(name).is_some() {
-        let fault = Diagnostic::new(format!("{} can't be told from an address or file", quoted(name)));
+        let fault = Diagnostic::new(format!("{} looks like an address or a file", quoted(name)));
         return Some((fault.help("give the group another name, as in \"office\""), false));
     }
     name_fault(name).map(|fault| (fault, false))
@@ -119,8 +119,8 @@ fn circle_error(circle: &[(&str, Span)]) -> Diagnostic {
     if let (Some((last, _)), true) = (circle.last(), circle.len() > SHOWN) {
         names.extend(["...".into(), quoted(last)]);
     }
-    let error = Diagnostic::new(format!("groups go in a circle: {}", names.join(" -> ")));
-    let error = error.help("take one of these references out");
+    let error = Diagnostic::new(format!("groups refer to each other in a circle: {}", names.join(" -> ")));
+    let error = error.help("remove one of these references");
     match circle.last() {
         Some((_, closing)) => error.at(*closing),
         None => error,

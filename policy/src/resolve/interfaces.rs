@@ -97,7 +97,7 @@ impl Resolver<'_> {
             self.errors.push_with(|| {
                 Diagnostic::new("with an empty `filtered`, no interface would be filtered")
                     .at(list.span)
-                    .help("take the line out to filter every interface, or name some: filtered = [\"eth0\"]")
+                    .help("remove the line to filter every interface, or list some: filtered = [\"eth0\"]")
             });
         }
     }
@@ -111,7 +111,7 @@ impl Resolver<'_> {
             if other.value == *pattern.value {
                 self.errors.push_with(|| noted(twice(&pattern, second, first), "and here", other));
             } else if other.value.covers(pattern.value) {
-                let diagnostic = || noted(unreached(&pattern, second, first), "this takes it", other);
+                let diagnostic = || noted(unreached(&pattern, second, first), "this matches it first", other);
                 match second.key {
                     INSIDE | CROSSING => self.errors.push_with(diagnostic),
                     _ => self.warnings.push_with(diagnostic),
@@ -142,20 +142,20 @@ fn noted(diagnostic: Diagnostic, note: &str, pattern: &Pattern) -> Diagnostic {
 
 fn twice(pattern: &Spanned<&IfPattern>, second: &Class, first: &Class) -> Diagnostic {
     let message = format!("`{}` is in `{}` and in `{}`", pattern.value, second.key, first.key);
-    Diagnostic::new(message).at(pattern.span).help("take it out of one of the two")
+    Diagnostic::new(message).at(pattern.span).help("remove it from one of the two")
 }
 
 fn takes_in(pattern: &Spanned<&IfPattern>, second: &Class, other: &Pattern, first: &Class) -> Diagnostic {
     let message = format!(
-        "`{}` in `{}` takes in `{}`, which is in `{}`",
+        "`{}` in `{}` also matches `{}`, which is in `{}`",
         pattern.value, second.key, other.value, first.key
     );
-    let help = "an interface has one class: name the interfaces, or a start that no other class has";
+    let help = "an interface has one class: list the interfaces by name, or use a prefix that no other class has";
     Diagnostic::new(message).at(pattern.span).help(help)
 }
 
 fn unreached(pattern: &Spanned<&IfPattern>, second: &Class, first: &Class) -> Diagnostic {
     let message = format!("`{}` in `{}` is never reached", pattern.value, second.key);
-    let help = format!("`{}` comes first: name it more narrowly to leave something", first.key);
+    let help = format!("`{}` comes first: use a narrower pattern there", first.key);
     Diagnostic::new(message).at(pattern.span).help(help)
 }

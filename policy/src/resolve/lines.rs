@@ -75,9 +75,9 @@ impl BadLine {
 fn too_long(path: &Path, number: usize, line: &[u8], sources: &mut Sources) -> Diagnostic {
     let shown = String::from_utf8_lossy(line.get(..MAX_LINE).unwrap_or(line)).into_owned();
     let span = Span { file: sources.add_line(path, number, shown), start: 0, end: 0 };
-    Diagnostic::new(format!("this line has {} bytes; one of a list may have {MAX_LINE}", line.len()))
+    Diagnostic::new(format!("this line has {} bytes; a line of a list may have {MAX_LINE}", line.len()))
         .at(span)
-        .help("write one address or network a line")
+        .help("write one address or network per line")
 }
 
 fn bad_entry(path: &Path, number: usize, line: &str, sources: &mut Sources) -> Diagnostic {
@@ -101,10 +101,10 @@ fn line_advice(entry: &str, error: &AddressError) -> String {
         return "a line of JSON needs a network as its `cidr`".into();
     }
     if let Some((_, address)) = entry.rsplit_once(':').filter(|(_, address)| is_address(address.trim())) {
-        return format!("take out what is before it: {}", address.trim());
+        return format!("remove what is before it: {}", address.trim());
     }
     if let Some((address, _)) = entry.split_once(char::is_whitespace).filter(|(first, _)| is_address(first)) {
-        return format!("write a # before what is no part of the address: {address} # ...");
+        return format!("write a # before what does not belong to the address: {address} # ...");
     }
     if is_host_name(entry) {
         return "host names are not looked up; write addresses".into();
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_can_not_be_read_is_told_what_would_be_right() {
         for (line, advice) in [
-            ("Bogon:1.2.3.0-1.2.3.255", "take out what is before it: 1.2.3.0-1.2.3.255"),
+            ("Bogon:1.2.3.0-1.2.3.255", "remove what is before it: 1.2.3.0-1.2.3.255"),
             ("home.example.net", "host names are not looked up"),
             ("1.2.3.4 office", "1.2.3.4 # ..."),
             (r#"{"ip":"1.2.3.4"}"#, "`cidr`"),

@@ -90,7 +90,7 @@ impl Resolver<'_> {
             self.warnings.push_with(|| {
                 Diagnostic::new(format!("{} holds no address", shown(path)))
                     .at(span)
-                    .help("if it should: write one address or network a line")
+                    .help("if it should hold some: write one address or network per line")
             });
         }
         addresses

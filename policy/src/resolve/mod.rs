@@ -116,5 +116,5 @@ fn name_fault(name: &str) -> Option<Diagnostic> {
     }
     let bad = name.chars().find(|c| !is_printable(*c) || matches!(c, '"' | '\\'))?;
     let message = format!("a name can't have {} in it", quoted(&bad.to_string()));
-    Some(Diagnostic::new(message).help("take out quotes, backslashes and what can't be seen"))
+    Some(Diagnostic::new(message).help("remove quotes, backslashes and invisible characters"))
 }

@@ -37,7 +37,7 @@ impl<'a> Resolver<'a> {
             Some(first) => self.errors.push_with(|| {
                 Diagnostic::new(format!("two rules are called {}", quoted(&name.value)))
                     .at(name.span)
-                    .help("give each rule a name of its own; counters and `explain` show it")
+                    .help("give each rule its own name; counters and `explain` show it")
                     .note("the other is here", *first)
             }),
             None => _ = names.insert(&name.value, name.span),
@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
             self.errors.push_with(|| {
                 Diagnostic::new("`from` is empty: the rule would let nobody in")
                     .at(list.span)
-                    .help("take `from` out to let everyone in, or name someone: from = [\"203.0.113.7\"]")
+                    .help("remove `from` to let everyone in, or list sources: from = [\"203.0.113.7\"]")
             });
         }
         let members = self.members(list, Use { key: "from", takes_interfaces: true });
@@ -100,7 +100,7 @@ impl<'a> Resolver<'a> {
 
     fn warn_of_no_inside(&mut self, list: &List) {
         self.warnings.push_with(|| {
-            Diagnostic::new("`from` names `inside`, and no interface is inside")
+            Diagnostic::new("`from` has `inside`, but [interfaces] inside is empty")
                 .at(list.span)
                 .help("name them: [interfaces] inside = [\"virbr0\"]")
         });
@@ -109,9 +109,9 @@ impl<'a> Resolver<'a> {
     fn warn_of_nobody(&mut self, list: &List, is_broken: bool) {
         if !is_broken && !list.is_blank {
             self.warnings.push_with(|| {
-                Diagnostic::new("what `from` names holds no address: the rule lets nobody in")
+                Diagnostic::new("the lists in `from` hold no address: the rule lets nobody in")
                     .at(list.span)
-                    .help("fill the groups or files that it names, or take the rule out")
+                    .help("add addresses to these groups or files, or remove the rule")
             });
         }
     }

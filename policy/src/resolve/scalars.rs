@@ -34,7 +34,7 @@ impl Resolver<'_> {
         if known.is_none() {
             let (first, last) = DATA_PATH_PORTS.into_inner();
             self.errors.push_with(|| {
-                Diagnostic::new("Docker does not take this as the data path port").at(port.span).help(
+                Diagnostic::new("Docker does not accept this as the data path port").at(port.span).help(
                     format!("write a number from {first} to {last}; Docker's default is {DATA_PATH_PORT}"),
                 )
             });

@@ -20,13 +20,13 @@ const ODDITIES: [Oddity; 10] = [
     (
         "docker network create --opt com.docker.network.bridge.name=shop0 shop",
         "docker network rm shop",
-        "shop0: the bridge of Docker's network shop, by a name that nothing in [interfaces] docker fits",
+        "shop0 is the bridge of Docker's network shop, but does not match `docker`",
     ),
     (
         "docker network create --driver macvlan --subnet 192.0.2.0/24 --opt parent=eth0 beside
          docker run --detach --name camera --network beside --ip 192.0.2.77 lab:latest /bin/busybox sleep 1000",
         "docker rm --force camera; docker network rm beside",
-        "container camera at 192.0.2.77, on macvlan network beside (eth0): macvlan passes",
+        "container camera at 192.0.2.77, on macvlan network beside (eth0): macvlan bypasses",
     ),
     (
         "docker run --detach --name talker --network host lab:latest /bin/busybox nc -l -p 8091",
@@ -119,7 +119,7 @@ pub(super) fn names_what_is_in_use(world: &World<'_>, setting: Setting) -> Resul
     };
     let told = || -> Result<()> {
         uses()?;
-        let words = ["lan1: this host passes on", "inside   = [\"lan1\"]"];
+        let words = ["lan1 is a network that this host routes for", "inside   = [\"lan1\"]"];
         is_refused(world, setting, SOURCES, &words)?;
         let policy = format!("{SOURCES}\n[interfaces]\ninside = [\"lan1\"]\n");
         let said = String::from_utf8_lossy(&world.apply(setting, &policy)?.stderr).into_owned();
@@ -174,7 +174,17 @@ fn new_notes(world: &World<'_>, before: &[String]) -> Result<Vec<String>> {
 fn notes(world: &World<'_>) -> Result<Vec<String>> {
     let output = world.lab.dockfw(&["check"])?;
     let said = String::from_utf8(output.stderr)?;
-    Ok(said.lines().filter_map(|line| line.strip_prefix("note: ")).map(str::to_owned).collect())
+    let mut notes: Vec<String> = Vec::new();
+    let mut is_note = false;
+    for line in said.lines() {
+        if let Some(note) = line.strip_prefix("note: ") {
+            notes.push(note.to_owned());
+        } else if let Some(note) = notes.last_mut().filter(|_| is_note && line.starts_with("  ")) {
+            *note += &format!("\n{line}");
+        }
+        is_note = line.starts_with("note: ") || is_note && line.starts_with("  ");
+    }
+    Ok(notes)
 }
 
 fn run(world: &World<'_>, script: &str) -> Result<()> {

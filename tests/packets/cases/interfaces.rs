@@ -73,7 +73,7 @@ pub(super) fn bridge_to_the_outside(world: &World<'_>, setting: Setting) -> Resu
     world.lab.host.ip(&["link delete br-lan", "link delete card0"])?;
     gap.and(refusal)?;
     let said = String::from_utf8_lossy(&status.stdout);
-    ensure!(status.status.code() == Some(7) && said.contains("br-lan: fits"), "{}: {said}", status.status);
+    ensure!(status.status.code() == Some(7) && said.contains("br-lan matches"), "{}: {said}", status.status);
     Ok(())
 }
 
