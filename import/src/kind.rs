@@ -83,7 +83,7 @@ impl Unknown {
         let what = if self.text.is_empty() {
             "the file is empty".into()
         } else {
-            format!("can't tell what this is: {}", quoted(&self.text))
+            format!("unknown kind of file: {}", quoted(&self.text))
         };
         Fault::new(&place, what, self.help)
     }

@@ -45,7 +45,7 @@ fn as_text(line: &[u8]) -> Result<&str, (String, &'static str)> {
     }
     match std::str::from_utf8(line) {
         Ok(text) if text.contains(|c: char| c.is_control() && c != '\t') => {
-            Err((format!("a control character in {}", quoted(text)), "take it out"))
+            Err((format!("a control character in {}", quoted(text)), "remove it"))
         }
         Ok(text) => Ok(text),
         Err(_) => Err(("this line is not UTF-8".into(), "save the file as UTF-8")),

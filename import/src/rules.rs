@@ -197,7 +197,7 @@ impl Chain {
             _ => findings.refuse(Fault::new(
                 place,
                 format!("{} drops what the policy may let in", quoted(line)),
-                "a policy has no such rule; take the line out of a copy of this file to import without it",
+                "a policy has no such rule; remove the line from a copy of this file to import without it",
             )),
         }
     }

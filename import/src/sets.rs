@@ -95,12 +95,12 @@ impl Set {
 
     fn add(&mut self, element: &str, options: &[&str], place: &Place) {
         if options.contains(&"nomatch") {
-            let help = "a policy has no exceptions: write the networks around it, and take this line out";
+            let help = "a policy has no exceptions: write the networks around it, and remove this line";
             self.refuse(Fault::new(place, format!("{} is an exception (nomatch)", quoted(element)), help));
             return;
         }
         if is_temporary(options) {
-            let help = "what is let in for a time only would be for ever: take the line out, or its timeout";
+            let help = "what is let in for a time only would be let in for ever: remove the line, or its timeout";
             self.leave_out(Fault::new(place, format!("{} has a timeout", quoted(element)), help));
             return;
         }

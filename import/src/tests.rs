@@ -109,9 +109,9 @@ fn junk_is_named_and_left_out_only_with_lenient() {
         ),
         ("add ip_allow host.example", "a.set:3: \"host.example\": ", "write an address (203.0.113.7)"),
         ("add ip_allow 10.0.0.0/33", "a.set:3: \"10.0.0.0/33\": ", "from 0 to 32"),
-        ("add ip_allow 10.0.0.2 timeout 60", "a.set:3: \"10.0.0.2\" has a timeout", "take the line out"),
+        ("add ip_allow 10.0.0.2 timeout 60", "a.set:3: \"10.0.0.2\" has a timeout", "remove the line"),
         ("del ip_allow 10.0.0.1", "a.set:3: \"del ip_allow 10.0.0.1\"", "add SET ADDRESS"),
-        ("a\u{1b}[31mb", "a.set:3: a control character in \"a[31mb\"", "take it out"),
+        ("a\u{1b}[31mb", "a.set:3: a control character in \"a[31mb\"", "remove it"),
     ] {
         let text = set(&format!("add ip_allow 10.0.0.1\n{line}\nadd ip_allow 10.0.0.3"));
         let said = refused(&[("a.set", &text)], false);

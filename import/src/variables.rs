@@ -61,7 +61,7 @@ pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Variables> 
                 findings.refuse(Fault::new(
                     &place(error.marker().line()),
                     what,
-                    "mend it as Ansible would need it",
+                    "correct it as Ansible would need it",
                 ));
                 return None;
             }

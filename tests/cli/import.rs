@@ -129,7 +129,7 @@ fn files_that_are_none_of_it_are_refused_with_advice() {
     desk.write("junk.set", "create ip_allow hash:ip\r\nadd ip_allow 10.0.0.1\r\nhello\r\n");
     desk.write("empty", "");
     for (arguments, parts) in [
-        ("list", ["list:1: can't tell what this is", "import what `ipset save` prints"]),
+        ("list", ["list:1: unknown kind of file", "import what `ipset save` prints"]),
         ("empty", ["empty:1: the file is empty", "can be imported"]),
         ("missing", ["can't read missing", ""]),
         (

@@ -77,7 +77,7 @@ impl Role<'_> {
             return None;
         }
         if variable.is_odd {
-            let what = format!("{PREFIX}{name} is not a list of texts");
+            let what = format!("{PREFIX}{name} is not a list of strings");
             self.findings.unreadable(Fault::new(
                 &place,
                 what,
