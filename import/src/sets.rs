@@ -100,7 +100,8 @@ impl Set {
             return;
         }
         if is_temporary(options) {
-            let help = "what is let in for a time only would be let in for ever: remove the line, or its timeout";
+            let help =
+                "what is let in for a time only would be let in for ever: remove the line, or its timeout";
             self.leave_out(Fault::new(place, format!("{} has a timeout", quoted(element)), help));
             return;
         }

@@ -84,11 +84,15 @@ fn a_policy_that_is_not_utf_8_or_holds_control_characters() {
 fn a_line_of_10_mb() {
     let long = "1".repeat(10_000_000);
     let shown = Memory::main(format!("blocked = []\n# {long}")).errors();
-    let parts =
-        ["10000002 bytes; a line of a policy may have 65536", "/etc/dockfw/dockfw.toml:2:1", "file:lists/vpn.txt"];
+    let parts = [
+        "10000002 bytes; a line of a policy may have 65536",
+        "/etc/dockfw/dockfw.toml:2:1",
+        "file:lists/vpn.txt",
+    ];
     assert_shows(&shown, &parts);
     let shown = with_list(format!("10.0.0.1\n{long}").as_bytes()).errors();
-    let parts = ["10000000 bytes; a line of a list may have 256", "/etc/dockfw/list.txt:2:1", "network per line"];
+    let parts =
+        ["10000000 bytes; a line of a list may have 256", "/etc/dockfw/list.txt:2:1", "network per line"];
     assert_shows(&shown, &parts);
 }
 

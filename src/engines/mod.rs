@@ -173,8 +173,7 @@ pub(crate) fn remove(lock: &Lock) -> Result<bool, EngineError> {
     match all(false).map(|engine| (engine.name(), remove_all_of(engine.as_ref()))) {
         [(_, Ok(one)), (_, Ok(other))] => Ok(one | other),
         [(gone, Ok(true)), (left, Err(error))] | [(left, Err(error)), (gone, Ok(true))] => {
-            let doing =
-                format!("the rules of the {gone} engine are removed; removing what {left} may have");
+            let doing = format!("the rules of the {gone} engine are removed; removing what {left} may have");
             Err(error.after_the_fact(doing))
         }
         [(_, Err(error)), _] | [_, (_, Err(error))] => Err(error),

@@ -137,7 +137,10 @@ fn or_do_without(result: nix::Result<()>) -> nix::Result<()> {
 }
 
 fn odd_answer(doing: &str) -> EngineError {
-    EngineError::Protocol { doing: doing.into(), answer: "a datagram that is not a sequence of messages".into() }
+    EngineError::Protocol {
+        doing: doing.into(),
+        answer: "a datagram that is not a sequence of messages".into(),
+    }
 }
 
 impl Socket {

@@ -100,15 +100,7 @@ pub(crate) fn begin(
     let mut changes = match candidate.put_in_force(lock) {
         Ok(changes) => changes,
         Err(error) => {
-            match before.put_back(&store, &id, lock) {
-                Ok(()) => watcher.detach(),
-                // It is on trial still; the watcher, which is dropped here, does not leave off.
-                Err(error) => {
-                    output::error(format_args!(
-                        "the failed apply can't be undone yet; the watcher tries again: {error:#}"
-                    ));
-                }
-            }
+            before.undo(&store, &id, watcher, lock);
             return Err(error.into());
         }
     };
@@ -152,6 +144,17 @@ impl Before {
         let on_trial = state.pending.as_ref();
         let sources = on_trial.and_then(|pending| store.sources(&pending.policy).ok()?.seal().ok());
         Self { state, sources }
+    }
+
+    /// Undoes an apply that failed. If that fails too, the policy is on trial still: the watcher, which is dropped then, does not
+    /// leave off.
+    fn undo(self, store: &Store, id: &str, watcher: Watcher, lock: &Lock) {
+        match self.put_back(store, id, lock) {
+            Ok(()) => watcher.detach(),
+            Err(error) => output::error(format_args!(
+                "the failed apply can't be undone yet; the watcher tries again: {error:#}"
+            )),
+        }
     }
 
     /// The policy could not be put in force, or not all of it: what was before is again. Where that is on trial itself, the new

@@ -150,7 +150,8 @@ fn takes_in(pattern: &Spanned<&IfPattern>, second: &Class, other: &Pattern, firs
         "`{}` in `{}` also matches `{}`, which is in `{}`",
         pattern.value, second.key, other.value, first.key
     );
-    let help = "an interface has one class: list the interfaces by name, or use a prefix that no other class has";
+    let help =
+        "an interface has one class: list the interfaces by name, or use a prefix that no other class has";
     Diagnostic::new(message).at(pattern.span).help(help)
 }
 

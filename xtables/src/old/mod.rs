@@ -60,7 +60,8 @@ pub fn take_out(variant: Variant) -> Result<bool, EngineError> {
 /// makes room.
 pub fn put_back(variant: Variant, saved: &str) -> Result<(), EngineError> {
     let tools = all_tools()?.into_iter().find(|tools| tools.variant == variant);
-    let tools = tools.ok_or_else(|| EngineError::Unsupported(format!("iptables-{variant} is not installed")))?;
+    let tools =
+        tools.ok_or_else(|| EngineError::Unsupported(format!("iptables-{variant} is not installed")))?;
     let table = filter_of(&tools)?;
     if !table.rules(INPUT).is_empty() && owner_of_filters(&table) == FiltersOwner::Other {
         return Err(EngineError::Unsupported(format!("another program has a chain {INPUT} in their place")));
@@ -81,7 +82,9 @@ pub fn destroy_set() -> Result<bool, EngineError> {
     }
     match ipset.destroy(SET)? {
         None => Ok(true),
-        Some(complaint) => Err(EngineError::Unsupported(format!("the set {SET} could not be destroyed: {complaint}"))),
+        Some(complaint) => {
+            Err(EngineError::Unsupported(format!("the set {SET} could not be destroyed: {complaint}")))
+        }
     }
 }
 
