@@ -182,92 +182,95 @@ fn drops(conditions: &str, packet: &str) -> Option<bool> {
     found.first().map(|one| !one.ends_with('?'))
 }
 
+/// Conditions that the packet below meets.
+const HOLDING: &[&str] = &[
+    "",
+    "-i eth+",
+    "! -i docker0",
+    "-p tcp",
+    "-p 6",
+    "! -p udp",
+    "-s 192.0.2.0/24",
+    "! -d 192.0.2.2/32",
+    "-p tcp -m tcp --dport 1:100",
+    "-p tcp -m multiport --dports 22,80",
+    "-p tcp -m tcp --sport 1024:65535",
+    "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN",
+    "-m conntrack --ctstate NEW,INVALID",
+    "-m state --state NEW",
+    "-m conntrack --ctorigdst 192.0.2.1 --ctorigdstport 80",
+    "-m addrtype --dst-type LOCAL",
+    "-m iprange --src-range 192.0.2.5-192.0.2.9",
+    "-m set --match-set all src",
+    "-m comment --comment \"-p udp\"",
+    "-m comment --comment -j",
+    "-m comment --comment ! -p tcp",
+    "-m mark --mark 0x0",
+    "-m pkttype --pkt-type unicast",
+    "-m addrtype --dst-type BROADCAST,LOCAL",
+    "-m addrtype ! --dst-type UNICAST",
+    "-m addrtype --src-type UNICAST",
+    "-m connmark --mark 0x0",
+    "-m rpfilter --validmark",
+    "-m rpfilter --loose",
+    "-m policy --dir in --pol none",
+];
+/// Conditions that it does not meet.
+const FAILING: &[&str] = &[
+    "-i eth1",
+    "-o eth0",
+    "-p udp",
+    "-p icmp",
+    "-s 10.0.0.0/8",
+    "! -s 192.0.2.0/24",
+    "-p tcp -m tcp --dport 81",
+    "-p tcp -m tcp --sport 53",
+    "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK ACK",
+    "-m conntrack --ctstate RELATED,ESTABLISHED",
+    "-m conntrack --ctstate DNAT",
+    "-m addrtype ! --dst-type LOCAL",
+    "-m set --match-set none src",
+    "-m set ! --match-set all src",
+    "-m mark --mark 0x1/0xff",
+    "-m rpfilter --invert",
+    "-m rpfilter --loose --validmark --invert",
+    "-m addrtype --dst-type BROADCAST",
+    "-m addrtype --dst-type MULTICAST,UNICAST",
+    "-m addrtype --src-type LOCAL",
+    "-m pkttype --pkt-type broadcast",
+    "-m policy --dir in --pol ipsec",
+    "-f",
+];
+/// Conditions of which nothing here tells whether it meets them.
+const UNKNOWN: &[&str] = &[
+    "-m limit --limit 5/sec",
+    "-m recent --update --seconds 60 --hitcount 4 --name SSH --mask 255.255.255.255 --rsource",
+    "-m set --match-set other src",
+    "-m set --match-set all src,dst",
+    "-m addrtype --dst-type BLACKHOLE",
+    "-m addrtype --dst-type LOCAL --limit-iface-in",
+    "-m socket",
+    "-p tcp -m socket --transparent",
+    "-m frag",
+    "-m eui64",
+    "-m set [unsupported revision]",
+    "-m tcp [unsupported revision]",
+    "-p tcp -m tcp --dport 80 81",
+    "-m helper --mark 0x0",
+    "-m policy --dir out --pol ipsec",
+    "-m policy --dir out --pol none",
+    "-m tos --tos 0x10/0x3f",
+    "-p nobody",
+    "-m bpf --bytecode \"4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0\"",
+];
+
 #[test]
 fn conditions_are_asked_as_iptables_does() {
     let packet = "192.0.2.9 eth0 192.0.2.1:80 tcp";
-    for holds in [
-        "",
-        "-i eth+",
-        "! -i docker0",
-        "-p tcp",
-        "-p 6",
-        "! -p udp",
-        "-s 192.0.2.0/24",
-        "! -d 192.0.2.2/32",
-        "-p tcp -m tcp --dport 1:100",
-        "-p tcp -m multiport --dports 22,80",
-        "-p tcp -m tcp --sport 1024:65535",
-        "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN",
-        "-m conntrack --ctstate NEW,INVALID",
-        "-m state --state NEW",
-        "-m conntrack --ctorigdst 192.0.2.1 --ctorigdstport 80",
-        "-m addrtype --dst-type LOCAL",
-        "-m iprange --src-range 192.0.2.5-192.0.2.9",
-        "-m set --match-set all src",
-        "-m comment --comment \"-p udp\"",
-        "-m comment --comment -j",
-        "-m comment --comment ! -p tcp",
-        "-m mark --mark 0x0",
-        "-m pkttype --pkt-type unicast",
-        "-m addrtype --dst-type BROADCAST,LOCAL",
-        "-m addrtype ! --dst-type UNICAST",
-        "-m addrtype --src-type UNICAST",
-        "-m connmark --mark 0x0",
-        "-m rpfilter --validmark",
-        "-m rpfilter --loose",
-        "-m policy --dir in --pol none",
-    ] {
-        assert_eq!(drops(holds, packet), Some(true), "{holds}");
-    }
-    for fails in [
-        "-i eth1",
-        "-o eth0",
-        "-p udp",
-        "-p icmp",
-        "-s 10.0.0.0/8",
-        "! -s 192.0.2.0/24",
-        "-p tcp -m tcp --dport 81",
-        "-p tcp -m tcp --sport 53",
-        "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK ACK",
-        "-m conntrack --ctstate RELATED,ESTABLISHED",
-        "-m conntrack --ctstate DNAT",
-        "-m addrtype ! --dst-type LOCAL",
-        "-m set --match-set none src",
-        "-m set ! --match-set all src",
-        "-m mark --mark 0x1/0xff",
-        "-m rpfilter --invert",
-        "-m rpfilter --loose --validmark --invert",
-        "-m addrtype --dst-type BROADCAST",
-        "-m addrtype --dst-type MULTICAST,UNICAST",
-        "-m addrtype --src-type LOCAL",
-        "-m pkttype --pkt-type broadcast",
-        "-m policy --dir in --pol ipsec",
-        "-f",
-    ] {
-        assert_eq!(drops(fails, packet), None, "{fails}");
-    }
-    for unknown in [
-        "-m limit --limit 5/sec",
-        "-m recent --update --seconds 60 --hitcount 4 --name SSH --mask 255.255.255.255 --rsource",
-        "-m set --match-set other src",
-        "-m set --match-set all src,dst",
-        "-m addrtype --dst-type BLACKHOLE",
-        "-m addrtype --dst-type LOCAL --limit-iface-in",
-        "-m socket",
-        "-p tcp -m socket --transparent",
-        "-m frag",
-        "-m eui64",
-        "-m set [unsupported revision]",
-        "-m tcp [unsupported revision]",
-        "-p tcp -m tcp --dport 80 81",
-        "-m helper --mark 0x0",
-        "-m policy --dir out --pol ipsec",
-        "-m policy --dir out --pol none",
-        "-m tos --tos 0x10/0x3f",
-        "-p nobody",
-        "-m bpf --bytecode \"4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0\"",
-    ] {
-        assert_eq!(drops(unknown, packet), Some(false), "{unknown}");
+    for (conditions, expected) in [(HOLDING, Some(true)), (FAILING, None), (UNKNOWN, Some(false))] {
+        for condition in conditions {
+            assert_eq!(drops(condition, packet), expected, "{condition}");
+        }
     }
 }
 
