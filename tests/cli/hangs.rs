@@ -12,8 +12,7 @@ use crate::old_kernels::refuse;
 use crate::running::Running;
 
 /// All programs that dockfw runs.
-pub(crate) const PROGRAMS: &str =
-    "iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore
+const PROGRAMS: &str = "iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore
     iptables-nft-save iptables-nft-restore ip6tables-nft-save ip6tables-nft-restore
     iptables-legacy-save iptables-legacy-restore ip6tables-legacy-save ip6tables-legacy-restore
     ipset nft sshd systemctl";
@@ -24,7 +23,7 @@ const PRINTS_WITHOUT_END: &str = "exec yes";
 const LIES: &str = "\"/usr/sbin/${0##*/}\" \"$@\"; exit 1";
 
 /// `fake SCRIPT NAMES` puts such programs in front of the real ones; `limited` runs dockfw with them, for less than a minute.
-pub(crate) const FAKES: &str = r#"
+const FAKES: &str = r#"
 fake() {
     mkdir -p fakes
     for name in $2; do

@@ -19,7 +19,6 @@ mod explain;
 mod hangs;
 mod host;
 mod import;
-mod inherited;
 mod kernel;
 mod locks;
 mod messages;
