@@ -1,4 +1,4 @@
-//! Putting policies in force, for good and again, together with their records.
+//! Putting policies in force, permanently or once more, together with their records.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) sources: &'a Sources,
     /// Its main file.
     pub(crate) config: &'a Path,
-    /// Whether what would be refused for the operator's safety is accepted.
+    /// Whether the operator accepts what would be refused for safety.
     pub(crate) force: bool,
 }
 
@@ -38,12 +38,12 @@ pub(crate) struct InForce {
 }
 
 impl Candidate<'_> {
-    /// Puts it in force. Returns what that changed. What the other engine has is still to be cleared.
+    /// Puts the policy in force. Returns what that changed. The other engine's rules are still to be removed.
     pub(crate) fn put_in_force(&self, lock: &Lock) -> Result<Vec<Difference>, EngineError> {
         self.chosen.put_in_force(&self.ruleset, lock)
     }
 
-    /// The record of its apply, which is now.
+    /// Returns the record of this apply, with the present time.
     pub(crate) fn record(&self) -> anyhow::Result<(Record, Sealed)> {
         let sources = self.sources.seal()?;
         let record = Record {
@@ -57,8 +57,8 @@ impl Candidate<'_> {
         Ok((record, sources))
     }
 
-    /// Records that it was put in force for good. Records that can't be read are replaced. Where it can't be recorded, what was
-    /// on trial is over all the same.
+    /// Records that the policy was put in force permanently. Unreadable records are replaced. If recording fails, a trial
+    /// is over all the same.
     pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
         let before = store.read();
         if let Err(error) = &before {
@@ -83,8 +83,8 @@ impl Candidate<'_> {
     }
 }
 
-/// Puts a recorded policy in force, by the engine that it was in force by if that still works. What the other engine has is still to be
-/// cleared. An apply like any other, but nothing is refused for the operator's safety: this is the safe side.
+/// Puts a recorded policy in force, by its last engine if that still works. The other engine's rules are still to be
+/// removed. This is an apply like any other, but nothing is refused for the operator's safety: this is the safe side.
 pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<InForce> {
     let chosen = Chosen::preferring(record.engine)?;
     let policy = fit_to_host(recorded(store, record)?);
@@ -93,18 +93,18 @@ pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Re
     Ok(InForce { chosen, ruleset })
 }
 
-/// A recorded policy.
+/// Returns a recorded policy.
 pub(crate) fn recorded(store: &Store, record: &Record) -> anyhow::Result<Policy> {
     load_quietly(&record.config, &store.sources(record)?, Strictness::Confirmed)
         .context("the recorded policy is not valid for this version of dockfw")
 }
 
-/// Loads a policy from where nobody would mend it.
+/// Loads a policy from a place where nobody would correct it.
 pub(crate) fn load_quietly(path: &Path, sources: &Sources, strictness: Strictness) -> anyhow::Result<Policy> {
     load(path, sources, strictness).map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
 }
 
-/// Takes out what the other engine has, or says that it can't. Returns what is gone.
+/// Removes what the other engine has, or reports that it can't. Returns what was removed.
 pub(crate) fn clear_other(chosen: &Chosen, lock: &Lock) -> Option<Difference> {
     chosen.clear_other(lock).unwrap_or_else(|error| {
         say_left(error);
@@ -112,13 +112,13 @@ pub(crate) fn clear_other(chosen: &Chosen, lock: &Lock) -> Option<Difference> {
     })
 }
 
-/// Says why the other engine's rules are left.
+/// Reports why the other engine's rules are left.
 pub(crate) fn say_left(error: EngineError) {
     warning(format_args!("{:#}", anyhow::Error::from(error)));
 }
 
-/// Takes out what is left of the other engine after a trial that moved between the two, where the confirmed policy is in force as
-/// recorded.
+/// Removes what is left of the other engine after a trial that moved between the two, if the confirmed policy is in
+/// force as recorded.
 pub(crate) fn finish_move(confirmed: &Record, lock: &Lock) -> Result<(), EngineError> {
     let chosen = Chosen::named(confirmed.engine);
     if engines::has_rules(chosen.engine.as_ref())? {
@@ -127,8 +127,8 @@ pub(crate) fn finish_move(confirmed: &Record, lock: &Lock) -> Result<(), EngineE
     Ok(())
 }
 
-/// Puts what is confirmed in force again, or nothing where no policy is. Returns the engine, if one has rules: what the other
-/// one has is still to be cleared.
+/// Puts the confirmed policy in force again, or nothing if there is none. Returns the engine, if one has rules. The
+/// other engine's rules are still to be removed.
 pub(crate) fn go_back(
     store: &Store,
     confirmed: Option<&Record>,
@@ -142,17 +142,18 @@ pub(crate) fn go_back(
     Ok(None)
 }
 
-/// What a way back came to.
+/// The result of a rollback.
 pub(crate) struct TakenBack {
     /// What is recorded now.
     pub(crate) state: State,
-    /// Why rules of the other engine are left, where some are. Both decide then.
+    /// Why rules of the other engine are left, if some are. Both rulesets decide then.
     pub(crate) left: Option<EngineError>,
 }
 
 impl TakenBack {
-    /// Records that the policy before is in force again, by this engine, and takes out what the other one has. In this order: the second
-    /// may have to wait for others, and be given up by who waits, and nobody may confirm then what is not in force any more.
+    /// Records that the policy before is in force again, by this engine, and then removes what the other engine has. The
+    /// order matters: the removal may have to wait for others, and its caller may give up. Until the record is written,
+    /// somebody could confirm what is no longer in force.
     pub(crate) fn settle(
         store: &Store,
         state: State,
@@ -167,14 +168,14 @@ impl TakenBack {
         noted.map(|()| Self { state, left })
     }
 
-    /// What is recorded now. What is left is said.
+    /// Returns what is recorded now. Reports what is left.
     pub(crate) fn said(self) -> State {
         self.left.into_iter().for_each(say_left);
         self.state
     }
 }
 
-/// Takes back what is pending: the confirmed policy is in force again, or nothing where none is confirmed.
+/// Rolls back what is pending: the confirmed policy is in force again, or nothing if none is confirmed.
 pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<TakenBack> {
     let chosen = go_back(store, state.confirmed.as_ref(), lock)?;
     TakenBack::settle(store, state.roll_back(why, unix_seconds()), chosen.as_ref(), lock)

@@ -13,13 +13,13 @@ pub(crate) enum Exit {
     Done = 0,
     /// Something failed.
     Failed = 1,
-    /// The command line or the policy is wrong. (clap's own errors exit so too.)
+    /// The command line or the policy is wrong. (clap uses the same code for its own errors.)
     Usage = 2,
     /// The kernel refused.
     Refused = 3,
-    /// The process may not.
+    /// The process lacks the rights.
     NotPermitted = 4,
-    /// This host can't.
+    /// This host does not support it.
     Unsupported = 5,
     /// Not done, for the operator's safety.
     Unsafe = 6,
@@ -39,7 +39,7 @@ impl Termination for Exit {
 pub(crate) struct Stop {
     /// The exit code.
     exit: Exit,
-    /// What the operator is told.
+    /// What the operator reads.
     message: Message,
 }
 
@@ -50,7 +50,7 @@ impl Stop {
     }
 }
 
-/// What the operator is told about an error: all that is known of its causes in one line, and then what to do.
+/// Returns what the operator reads about an error: all known causes on one line, and then what to do.
 pub(crate) fn message_of(error: &anyhow::Error) -> Message {
     let chain = format!("{error:#}");
     if let Some(stop) = error.downcast_ref::<Stop>() {
@@ -73,7 +73,7 @@ pub(crate) fn message_of(error: &anyhow::Error) -> Message {
     }
 }
 
-/// The exit code that an error asks for.
+/// Returns the exit code for an error.
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return stop.exit;

@@ -1,4 +1,4 @@
-//! Policies, read from text in memory, and hosts that are only described: for tests of pure code.
+//! Policies read from strings, and hosts that are only described: for tests of pure code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io;
@@ -29,7 +29,7 @@ pub(crate) fn policy(text: &str) -> Policy {
     loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy
 }
 
-/// An interface that is up, with its index after its name: `link(3, "eth0", "")` is hardware.
+/// Returns an interface that is up, with its index before its name: `link(3, "eth0", "")` is hardware.
 pub(crate) fn link(index: u32, name: &str, kind: &str) -> Link {
     let kind = (!kind.is_empty()).then(|| kind.to_owned());
     Link {
@@ -44,7 +44,7 @@ pub(crate) fn link(index: u32, name: &str, kind: &str) -> Link {
     }
 }
 
-/// The same as a port of a bridge.
+/// Returns the same as a port of a bridge.
 pub(crate) fn port(index: u32, name: &str, kind: &str, bridge: u32) -> Link {
     Link { controller: Some(bridge), ..link(index, name, kind) }
 }
@@ -63,7 +63,7 @@ fn first_host(network: AddressRange) -> IpAddr {
     }
 }
 
-/// What every Docker host has: `lo`, a network card, and Docker's bridges with containers on them.
+/// Returns what every Docker host has: `lo`, a network card, and Docker's bridges with containers on them.
 pub(crate) fn docker_host() -> Vec<Link> {
     vec![
         link(1, "lo", ""),

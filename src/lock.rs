@@ -16,30 +16,30 @@ use crate::host::processes;
 use crate::message::Message;
 use crate::output::note;
 
-/// Where the lock lies; `/run` is there before any unit runs, and is emptied at boot.
+/// Where the lock lies. `/run` exists before any unit runs, and is emptied at boot.
 const DIRECTORY: &str = "/run/dockfw";
 const FILE: &str = "/run/dockfw/lock";
 const MODE: u32 = 0o600;
 
-/// How long to wait for the lock. Whoever has it may be loading rules and sets, for which a program has five minutes.
+/// How long to wait for the lock. Its holder may be loading rules and sets, for which a program has five minutes.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// From one try to the next.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The lock, held until this is dropped or the process ends, however it ends.
+/// The lock, held until this is dropped or the process ends, for whatever reason.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// From here on, programs that are started hold the lock too, for as long as they run: one that changes rules may
-    /// outlive this process when that is killed, and who comes next must wait for it.
+    /// Lets programs that are started from here on hold the lock too, for as long as they run. A program that changes rules
+    /// may outlive this process if this process is killed, and the next one must wait for it.
     pub(crate) fn share(&self) -> io::Result<()> {
         fcntl(&self.0, FcntlArg::F_SETFD(FdFlag::empty()))?;
         Ok(())
     }
 }
 
-/// Waits for the lock, and says so where that takes time.
+/// Waits for the lock, and reports it if that takes time.
 pub(crate) fn take() -> anyhow::Result<Lock> {
     loop {
         let file = open().map_err(|error| match error.kind() {
@@ -50,7 +50,7 @@ pub(crate) fn take() -> anyhow::Result<Lock> {
             _ => anyhow::Error::new(error).context(format!("can't open the lock {FILE}")),
         })?;
         wait_for(&file, PATIENCE)?;
-        // Whoever removed the file meanwhile left a lock that nobody else would look for.
+        // If somebody removed the file meanwhile, this lock is on a file that nobody else would look for.
         if is_in_place(&file) {
             return Ok(Lock(file));
         }
@@ -86,7 +86,7 @@ fn try_lock(file: &File) -> anyhow::Result<bool> {
     }
 }
 
-/// Who has the lock, in words behind others: dockfw, or a program that it ran. Empty if that is unknown.
+/// Returns who holds the lock, as words to append: dockfw, or a program that it ran. Empty if that is unknown.
 fn holders() -> String {
     let holders = processes::with_lock_on(Path::new(FILE));
     let holders: Vec<_> = holders.iter().map(|(pid, name)| format!("{name}, process {pid}")).collect();
@@ -98,13 +98,13 @@ fn is_in_place(file: &File) -> bool {
     matches!((file.metadata(), fs::metadata(FILE)), (Ok(own), Ok(named)) if same(&own, &named))
 }
 
-/// For root alone: whoever can open the file, if only to read, can hold the lock for ever.
+/// For root alone: whoever can open the file, even for reading only, can hold the lock for ever.
 fn open() -> io::Result<File> {
     if !Path::new(DIRECTORY).is_dir() {
-        // Whatever the caller's mask lets through.
+        // Independent of the caller's umask.
         DirBuilder::new().recursive(true).mode(0o700).create(DIRECTORY)?;
     }
-    // With O_NONBLOCK, to open a pipe is an error, and not to wait for somebody to read from it.
+    // With O_NONBLOCK, opening a pipe is an error, instead of a wait for a reader.
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(MODE).custom_flags(O_NONBLOCK);
     let file = options.open(FILE)?;

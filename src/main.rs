@@ -70,7 +70,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// What a line of the log begins with: as all that dockfw writes to stderr does.
+/// Returns the heading of a line of the log, which is that of everything dockfw writes to stderr.
 fn heading(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
@@ -81,7 +81,7 @@ fn heading(level: Level) -> &'static str {
     }
 }
 
-/// Warnings always; more with `-v`, or as `RUST_LOG` says.
+/// Starts the log: always with warnings; with more if `-v` or `RUST_LOG` asks for it.
 fn start_log(verbose: u8) {
     let level = match verbose {
         0 => "warn",

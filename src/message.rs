@@ -1,10 +1,10 @@
 //! A message to the operator, in up to three parts: what happened, what it means, and what to do.
 //!
-//! Invariant: words alone. [`output`](crate::output) is who writes them.
+//! Invariant: only strings. [`output`](crate::output) writes them.
 
 use std::fmt;
 
-/// How far what follows the first line is indented.
+/// How far the lines after the first are indented.
 const INDENT: &str = "  ";
 
 /// A message. Each part is a sentence or two without a full stop; a part may have several lines.
@@ -26,7 +26,7 @@ impl Message {
         Self { meaning: Some(meaning.into()), ..self }
     }
 
-    /// What to do: a command or lines of a policy, behind a few words. One of several, if it is called again.
+    /// What to do: a command or lines of a policy, after a few words. It adds one more part if it is called again.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
@@ -37,7 +37,7 @@ impl Message {
         Self { what: what.into(), ..self }
     }
 
-    /// What happened, for where there is one line.
+    /// Returns what happened, for places that have one line.
     pub(crate) fn what(&self) -> &str {
         &self.what
     }

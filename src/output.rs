@@ -1,8 +1,8 @@
-//! What goes to stderr and to stdout: all of it goes through here. None of it ever ends the program, as
-//! `println!` and `eprintln!` do: it may be about to record a policy, or to take one back.
+//! Everything that goes to stderr and to stdout. None of it ever ends the program, as `println!` and `eprintln!` do:
+//! the program may be about to record a policy, or to roll one back.
 //!
-//! Whoever reads stdout may have heard enough, and close the pipe: that is no error. All else is one (the disk is full), by which the
-//! program ends when it has done what it was asked for.
+//! A reader of stdout may close the pipe early: that is no error. Any other failure is an error (the disk is full). The
+//! program then reports it at its end, after it has done what it was asked for.
 #![allow(clippy::disallowed_methods, reason = "the one place that writes to both")]
 
 use std::fmt::Display;
@@ -18,20 +18,20 @@ const YELLOW: &str = "\x1b[1;33m";
 const GREEN: &str = "\x1b[1;92m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Why something did not come to stdout, if so.
+/// Why something did not reach stdout, if that happened.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Why the program could not do what it was asked for.
+/// Prints why the program could not do what it was asked for.
 pub(crate) fn error(message: impl Display) {
     headed("error", RED, message);
 }
 
-/// What was done, and wants the operator to act all the same.
+/// Prints what was done although the operator still has to act.
 pub(crate) fn warning(message: impl Display) {
     headed("warning", YELLOW, message);
 }
 
-/// What is worth knowing.
+/// Prints a fact worth knowing.
 pub(crate) fn note(message: impl Display) {
     headed("note", GREEN, message);
 }
@@ -44,13 +44,13 @@ fn headed(heading: &str, colour: &str, message: impl Display) {
     }
 }
 
-/// Diagnostics of a policy, which have headings of their own.
+/// Prints diagnostics of a policy, which have headings of their own.
 pub(crate) fn diagnostics(text: impl AsRef<str>) {
     say(format_args!("{}\n", text.as_ref().trim_end()));
 }
 
-/// Something just as it is, such as a line that is to be written over. If nobody can read it (the terminal is gone), there is
-/// nobody to tell.
+/// Prints something unchanged, such as a line that is to be overwritten. If nobody can read it (the terminal is gone),
+/// it is lost.
 pub(crate) fn say(text: impl Display) {
     let _ = write!(io::stderr(), "{text}");
 }
@@ -60,7 +60,7 @@ pub(crate) fn result(line: impl Display) {
     write(format!("{line}\n"));
 }
 
-/// Writes something to stdout, just as it is.
+/// Writes something to stdout, unchanged.
 pub(crate) fn write(text: impl AsRef<[u8]>) {
     let mut stdout = io::stdout().lock();
     keep_loss(stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()));
@@ -74,7 +74,7 @@ fn keep_loss(written: io::Result<()>) {
     }
 }
 
-/// Ends talking. Returns how the program ends that would end so if all was heard.
+/// Ends the output. Returns the exit code: `exit` if everything was written.
 pub(crate) fn end(exit: Exit) -> Exit {
     match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
         None => exit,
@@ -88,7 +88,7 @@ pub(crate) fn end(exit: Exit) -> Exit {
     }
 }
 
-/// Says what clap has to say: what was asked for (`--help`), or what is wrong with the command line.
+/// Prints what clap reports: what was asked for (`--help`), or what is wrong with the command line.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     let written = error.print();
     if error.use_stderr() {
@@ -98,7 +98,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     end(Exit::Done)
 }
 
-/// Where what is said goes, to be watched: it tells whether anybody still reads.
+/// Returns stderr, to be watched: it shows whether anybody still reads.
 pub(crate) fn stderr() -> io::Stderr {
     io::stderr()
 }
@@ -118,7 +118,7 @@ pub(crate) fn stdout_has_colours() -> bool {
     stdout_is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// Whether what is said may have colours.
+/// Returns whether what goes to stderr may have colours.
 pub(crate) fn stderr_has_colours() -> bool {
     stderr_is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

@@ -1,10 +1,10 @@
 //! Taking over from the rules of the old layout: the Ansible role's and the manual method's.
 //!
-//! The new policy is in force before the old rules go, and in between both decide: a packet that either drops is dropped.
-//! Only the chain FILTERS goes earlier where the engine needs its name, once the new rules are in force in another table.
-//! What is taken out is [kept](Takeover::keep) in the records before anything changes, so that a policy that is taken back leaves the host with its old rules
-//! again, and not without any; so does `dockfw remove`. The set of the old rules stays for that until it is
-//! [retired](retire).
+//! The new policy is in force before the old rules are removed, and in between both decide: a packet that either drops
+//! is dropped. Only the chain FILTERS is removed earlier if the engine needs its name, once the new rules are in force
+//! in another table. What is removed is first [saved](Takeover::keep) in the records, before anything changes. So after
+//! a rollback the host has its old rules again, and is not without any; `dockfw remove` restores them too. The set of
+//! the old rules stays for that until it is [retired](retire).
 
 use anyhow::Context;
 use dockfw_policy::address::Family;
@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::output::{note, warning};
 use crate::records::Store;
 
-/// Why nothing is applied where the old rules can't be kept.
+/// Why nothing is applied if the old rules can't be saved.
 const UNKEPT: &str = "not applied: the old rules could not be saved for a later rollback";
 
 /// The old rules that are there.
@@ -29,7 +29,8 @@ pub(crate) struct Takeover {
 }
 
 impl Takeover {
-    /// Looks for them. That nobody can tell keeps no policy from being put in force: if there are any, both decide.
+    /// Looks for them. If that fails, the policy is put in force all the same: if there are any old rules, both rulesets
+    /// decide.
     pub(crate) fn find() -> Self {
         let found = old::find().unwrap_or_else(|error| {
             let message =
@@ -40,18 +41,18 @@ impl Takeover {
         Self { found }
     }
 
-    /// What is to go.
+    /// Returns what is to be removed.
     pub(crate) fn differences(&self) -> Vec<Difference> {
         let parts = self.found.iter().flat_map(|rules| rules.parts.iter().map(|part| (rules.variant, part)));
         parts.map(|(variant, part)| difference(variant, part)).collect()
     }
 
-    /// Keeps them in the records. This must come before the policy is put in force: the chain FILTERS may be replaced then.
+    /// Saves them in the records. This must come before the policy is put in force: the chain FILTERS may be replaced then.
     pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
         self.found.iter().try_for_each(|rules| keep(rules, store)).context(UNKEPT)
     }
 
-    /// Takes them out, now that they are kept and the new policy is in force. Returns what is gone.
+    /// Removes them, now that they are saved and the new policy is in force. Returns what was removed.
     pub(crate) fn carry_out(&self) -> Result<Vec<Difference>, EngineError> {
         let doing = "the policy is in force, but the old rules could not be removed, and filter packets too";
         for rules in &self.found {
@@ -60,7 +61,7 @@ impl Takeover {
         Ok(self.differences())
     }
 
-    /// What of the old layout is still there, or may come back.
+    /// Reports what of the old layout is still there, or may come back.
     pub(crate) fn notes(&self) -> Vec<Message> {
         let set = (!self.found.is_empty() && old::is_set_there().unwrap_or(true))
             .then(|| Message::new(format!("the set {} is kept, for a rollback to the old rules", old::SET)));
@@ -69,7 +70,7 @@ impl Takeover {
     }
 }
 
-/// What was kept before stays: after a take-over that was cut short, part of it may be nowhere else.
+/// What was saved before stays: after an interrupted take-over, part of it may be nowhere else.
 fn keep(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
     let text = match store.old_rules(rules.variant.name())? {
         Some(before) => old::merge(&rules.put_back, &before),
@@ -91,22 +92,22 @@ fn difference(variant: Variant, part: &OldPart) -> Difference {
     }
 }
 
-/// What was taken out, by its variant of iptables.
+/// What was removed, by its variant of iptables.
 pub(crate) type Kept = Vec<(Variant, String)>;
 
-/// What was taken out and is kept.
+/// Returns what was removed and is saved.
 pub(crate) fn kept(store: &Store) -> anyhow::Result<Kept> {
     let of = |variant: Variant| Ok(store.old_rules(variant.name())?.map(|text| (variant, text)));
     Variant::ALL.into_iter().filter_map(|variant| of(variant).transpose()).collect()
 }
 
-/// Keeps again what was kept once, and may be lost.
+/// Saves again what was saved once, and may be lost.
 pub(crate) fn keep_again(store: &Store, kept: &Kept) -> anyhow::Result<()> {
     kept.iter().try_for_each(|(variant, text)| store.keep_old_rules(variant.name(), text).map(drop))?;
     Ok(())
 }
 
-/// Puts back what was taken out, before dockfw's own rules go. Returns whether there was anything.
+/// Restores what was removed, before dockfw's own rules are removed. Returns whether there was anything.
 pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
     lock.share().context("can't share the lock")?;
     let mut kept = kept(store)?;
@@ -125,8 +126,8 @@ pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
     Ok(!kept.is_empty())
 }
 
-/// Makes the take-over final: the set goes, and the services that would bring the old rules back are disabled, but not
-/// stopped: to stop them empties tables and sets, dockfw's among them.
+/// Makes the take-over final: removes the set, and disables the services that would restore the old rules. It does not
+/// stop them: stopping them empties tables and sets, dockfw's among them.
 pub(crate) fn retire(store: &Store) -> anyhow::Result<()> {
     if old::destroy_set()? {
         note(format_args!("destroyed the set {}", old::SET));

@@ -1,5 +1,5 @@
-//! What stands in for the compat engine in a program that was built without it: it puts nothing in force, and knows, and takes out, what
-//! another dockfw left.
+//! The stand-in for the compat engine in a program that was built without it. It puts nothing in force, but recognises
+//! and removes what another dockfw left.
 
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{Engine, EngineError, EngineName, Requirement, State};
@@ -11,23 +11,23 @@ use dockfw_xtables::variants::Variants;
 
 use crate::filters::nf_tables;
 
-/// The engine that is not there.
+/// The engine that is missing.
 const NAME: EngineName = EngineName::Iptables;
 
-/// In the place of the engine.
+/// The stand-in for the engine.
 pub(super) struct Absent;
 
-/// What stands in for the engine.
+/// Returns the stand-in for the engine.
 pub(super) fn engine() -> Absent {
     Absent
 }
 
-/// It is not there.
+/// Fails: the engine is not built in.
 pub(super) fn must_be_built_in() -> Result<(), EngineError> {
     Err(EngineError::NotBuiltIn(NAME))
 }
 
-/// Who could write a ruleset as the engine's programs read it is not there.
+/// Fails: the code that writes a ruleset for the engine's programs is not built in.
 pub(super) fn listing(_: &Ruleset) -> Result<String, EngineError> {
     Err(EngineError::NotBuiltIn(NAME))
 }
@@ -61,7 +61,7 @@ impl Engine for Absent {
         Err(EngineError::NotBuiltIn(NAME))
     }
 
-    /// Nothing of what is there can be what is wanted.
+    /// Whatever is there can't be what is wanted.
     fn read(&self, _: Option<&Ruleset>) -> Result<State, EngineError> {
         let presence = presence(nf_tables::chains_of_iptables().ok())?;
         let differences = presence.as_difference(NAME).into_iter().collect();

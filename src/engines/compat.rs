@@ -6,7 +6,7 @@ use dockfw_policy::ruleset::Ruleset;
 
 use crate::filters::{docker, nf_tables};
 
-/// The engine.
+/// Returns the engine.
 pub(super) fn engine() -> Iptables {
     Iptables::new(Facts {
         docker_uses_nftables: Some(docker::uses_nftables),
@@ -14,12 +14,12 @@ pub(super) fn engine() -> Iptables {
     })
 }
 
-/// It is there.
+/// Succeeds: the engine is built in.
 pub(super) fn must_be_built_in() -> Result<(), EngineError> {
     Ok(())
 }
 
-/// A ruleset as the engine's programs read it.
+/// Returns a ruleset as the engine's programs read it.
 pub(super) fn listing(ruleset: &Ruleset) -> Result<String, EngineError> {
     let Rendering { ipset, iptables, ip6tables } = render(ruleset)?;
     Ok(format!(

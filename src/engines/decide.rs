@@ -4,8 +4,8 @@ use dockfw_policy::engine::{EngineName, Requirement};
 
 use super::facts::{Survey, Version};
 
-/// From here on, iptables can be a front end of nf_tables, and platforms that ship it have a kernel whose nf_tables is
-/// more than a preview (CentOS 7: 1.4.21, Ubuntu 18.04: 1.6.1).
+/// From this version on, iptables can be a front end of nf_tables, and platforms that ship it have a kernel whose
+/// nf_tables is more than a preview (CentOS 7: 1.4.21, Ubuntu 18.04: 1.6.1).
 const NF_TABLES_ERA: Version = Version(1, 8, 0);
 
 /// The engine to use, and why.
@@ -17,7 +17,7 @@ pub(crate) struct Decision {
     pub(crate) reason: String,
 }
 
-/// Decides, or says all that is missing.
+/// Decides. The error is all that is missing.
 pub(crate) fn decide(facts: &Survey) -> Result<Decision, Vec<String>> {
     let (native, compat) = (missing(&facts.nftables), missing(&facts.iptables));
     let is_usable = |engine: &EngineName| match engine {
@@ -48,7 +48,7 @@ pub(crate) fn decide(facts: &Survey) -> Result<Decision, Vec<String>> {
     }
 }
 
-/// What an engine can't do without and this host lacks, in words.
+/// Returns what an engine needs and this host lacks, in words.
 pub(crate) fn missing(requirements: &[Requirement]) -> Vec<String> {
     let missing = requirements.iter().filter(|requirement| !requirement.optional);
     missing

@@ -1,4 +1,4 @@
-//! What decides between the engines, as read from this host.
+//! The facts that decide between the engines, as read from this host.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::host::programs::said;
 
-/// Everything that decides.
+/// Everything that decides between the engines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Survey {
     /// What the native engine needs.
@@ -19,7 +19,7 @@ pub(crate) struct Survey {
     pub(crate) program: Option<Program>,
     /// The engine whose rules are on the host.
     pub(crate) in_force: Option<EngineName>,
-    /// What could not be told of that, and why.
+    /// What is unknown of that, and why.
     pub(crate) unknown: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Serialize for Version {
     }
 }
 
-/// Not a version.
+/// The error for a string that is not a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoVersion;
 
@@ -62,12 +62,12 @@ impl FromStr for Version {
     }
 }
 
-/// The iptables that dockerd would find, if there is one that says its version.
+/// Returns the iptables that dockerd would find, if there is one that reports its version.
 pub(crate) fn program() -> Option<Program> {
     program_of(&said("iptables", &["--version"])?)
 }
 
-/// Reads `iptables v1.8.9 (nf_tables)`; before 1.8 there was only one variant, and no word for it.
+/// Reads `iptables v1.8.9 (nf_tables)`. Before 1.8 there was only one variant, and no word for it.
 fn program_of(said: &str) -> Option<Program> {
     let rest = said.trim().strip_prefix("iptables v")?;
     let (version, variant) = rest.split_once(' ').unwrap_or((rest, "(legacy)"));

@@ -23,7 +23,7 @@ use crate::output::{note, warning};
 use absent as compat;
 use facts::Survey;
 
-/// The engine of this name, to be put to work. With `verify`, it compares every element of every set.
+/// Returns the engine of this name. With `verify`, it compares every element of every set.
 fn by_name(name: EngineName, verify: bool) -> Box<dyn Engine> {
     match name {
         EngineName::Nftables => Box::new(Nftables::new(verify)),
@@ -31,7 +31,7 @@ fn by_name(name: EngineName, verify: bool) -> Box<dyn Engine> {
     }
 }
 
-/// An error where this program was built without the engine.
+/// Fails if this program was built without the engine.
 fn must_be_built_in(name: EngineName) -> Result<(), EngineError> {
     match name {
         EngineName::Nftables => Ok(()),
@@ -39,26 +39,26 @@ fn must_be_built_in(name: EngineName) -> Result<(), EngineError> {
     }
 }
 
-/// The engines, each of which may have left something on the host.
+/// Returns both engines: each may have left something on the host.
 pub(crate) fn all(verify: bool) -> [Box<dyn Engine>; 2] {
     EngineName::ALL.map(|name| by_name(name, verify))
 }
 
-/// The engine that is not this one.
+/// Returns the other engine.
 fn other_than(engine: &dyn Engine) -> Box<dyn Engine> {
     by_name(engine.name().other(), false)
 }
 
-/// What is on the host beside a policy that should be in force.
+/// What is on the host, compared with a policy that should be in force.
 pub(crate) struct Compared {
     /// How the two differ.
     pub(crate) differences: Vec<Difference>,
-    /// Why packets do not meet what is there, if so.
+    /// Why packets do not reach what is there, if so.
     pub(crate) unfit: Option<String>,
 }
 
 impl Compared {
-    /// Whether the policy is what packets meet, and nothing else.
+    /// Returns whether packets meet the policy, and nothing else.
     pub(crate) fn is_same(&self) -> bool {
         self.differences.is_empty() && self.unfit.is_none()
     }
@@ -70,17 +70,17 @@ pub(crate) struct Chosen {
     pub(crate) engine: Box<dyn Engine>,
     /// The other one.
     other: Box<dyn Engine>,
-    /// How much of the other one is on the host.
+    /// How much of the other engine is on the host.
     left: Presence,
 }
 
 impl Chosen {
-    /// The engine that `backend` means on this host.
+    /// Returns the engine that `backend` means on this host.
     pub(crate) fn by(backend: Backend, verify: bool) -> Result<Self, EngineError> {
         Ok(Self::of(choose(backend, verify)?))
     }
 
-    /// This engine, which had a policy in force once, whether it can do so here and now or not.
+    /// Returns this engine, which had a policy in force once, whether it still works here or not.
     pub(crate) fn named(engine: EngineName) -> Self {
         Self::of(by_name(engine, false))
     }
@@ -91,7 +91,7 @@ impl Chosen {
         Self { engine, other, left }
     }
 
-    /// The engine that a policy was in force by, where it still works here; otherwise as `auto`.
+    /// Returns the engine that a policy was in force by, if it still works here; otherwise as `auto`.
     pub(crate) fn preferring(last: EngineName) -> Result<Self, EngineError> {
         let chosen = Self::named(last);
         let missing = decide::missing(&requirements(chosen.engine.as_ref())?);
@@ -106,30 +106,30 @@ impl Chosen {
         Ok(Self::named(decided()?))
     }
 
-    /// Whether rules of dockfw are on the host, of either engine.
+    /// Returns whether rules of dockfw are on the host, of either engine.
     pub(crate) fn is_any_there(&self) -> Result<bool, EngineError> {
         Ok(self.left == Presence::Rules || has_rules(self.engine.as_ref())?)
     }
 
-    /// How what is on the host differs from a policy that is in force, by this engine alone.
+    /// Returns how what is on the host differs from a policy that is in force, by this engine alone.
     pub(crate) fn differences(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError> {
         self.compare(ruleset).map(|compared| compared.differences)
     }
 
-    /// The same, and whether packets meet what is there.
+    /// Returns the same, and whether packets reach what is there.
     pub(crate) fn compare(&self, ruleset: &Ruleset) -> Result<Compared, EngineError> {
         let State { mut differences, unfit, .. } = self.engine.read(Some(ruleset))?;
         differences.extend(self.left_of_other());
         Ok(Compared { differences, unfit })
     }
 
-    /// Everything that the other engine has on the host: never what is wanted.
+    /// Returns everything that the other engine has on the host: it is never wanted.
     fn left_of_other(&self) -> Option<Difference> {
         self.left.as_difference(self.other.name())
     }
 
-    /// Puts a policy in force. Returns the differences that are no more. Rules of the other engine stay beside it, until
-    /// [`clear_other`](Self::clear_other): between the two there is no moment without any.
+    /// Puts a policy in force. Returns the differences that this removed. Rules of the other engine stay beside it, until
+    /// [`clear_other`](Self::clear_other): the host has rules at every moment between the two.
     pub(crate) fn put_in_force(
         &self,
         ruleset: &Ruleset,
@@ -139,8 +139,8 @@ impl Chosen {
         self.engine.apply(ruleset)
     }
 
-    /// Takes out what the other engine has on the host, now that this one's rules are in force. Returns what is gone. Where it
-    /// fails, both sets of rules decide, which shuts more out, and lets nothing more in.
+    /// Removes what the other engine has on the host, now that this one's rules are in force. Returns what was removed. If
+    /// it fails, both rulesets decide, which blocks more and lets nothing more in.
     pub(crate) fn clear_other(&self, lock: &Lock) -> Result<Option<Difference>, EngineError> {
         if self.left == Presence::Nothing {
             return Ok(None);
@@ -166,8 +166,8 @@ fn share(lock: &Lock) -> Result<(), EngineError> {
     lock.share().map_err(|source| EngineError::Io { doing: "sharing the lock".into(), source })
 }
 
-/// Takes everything of both engines out. Returns whether there was anything. An error if an engine can't tell, or can't take out
-/// everything; the other one is gone then all the same.
+/// Removes everything of both engines. Returns whether there was anything. An error if an engine can't read its rules
+/// or can't remove all of them; the other engine's rules are removed all the same.
 pub(crate) fn remove(lock: &Lock) -> Result<bool, EngineError> {
     share(lock)?;
     match all(false).map(|engine| (engine.name(), remove_all_of(engine.as_ref()))) {
@@ -182,7 +182,7 @@ pub(crate) fn remove(lock: &Lock) -> Result<bool, EngineError> {
 
 fn remove_all_of(engine: &dyn Engine) -> Result<bool, EngineError> {
     match engine.remove() {
-        // An engine that this host can't have, unless it had it once.
+        // An engine that this host does not support, unless it was in use once.
         Err(EngineError::Unsupported(reason)) if presence(engine)? == Presence::Nothing => {
             log::debug!("{}: {reason}", engine.name());
             Ok(false)
@@ -191,8 +191,8 @@ fn remove_all_of(engine: &dyn Engine) -> Result<bool, EngineError> {
     }
 }
 
-/// The engine that `backend` means on this host. One that is asked for by name is used or fails; there is no silent
-/// fallback.
+/// Returns the engine that `backend` means on this host. An engine that is named is used, or this fails; there is no
+/// silent fallback.
 fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError> {
     let name = match backend {
         Backend::Named(name) => must_be_built_in(name).map(|()| name)?,
@@ -201,7 +201,7 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
     Ok(by_name(name, verify))
 }
 
-/// What is in force stays while its engine can work here.
+/// The engine in force stays as long as it can work here.
 fn choose_by_facts() -> Result<EngineName, EngineError> {
     if let Some(name) = in_force(&all(false)).engine {
         match why_unfit(by_name(name, false).as_ref())? {
@@ -212,13 +212,13 @@ fn choose_by_facts() -> Result<EngineName, EngineError> {
     decided()
 }
 
-/// The engine that all facts speak for.
+/// Returns the engine that all facts speak for.
 fn decided() -> Result<EngineName, EngineError> {
     let decision = decide::decide(&survey()?);
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
 }
 
-/// Why the engine that a policy asks for by name, or else the one that is in force, is not for this host, if so.
+/// Returns why an engine is not for this host, if so: the one that a policy names, or else the one that is in force.
 pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, EngineError> {
     let name = match backend {
         Backend::Auto => in_force(&all(false)).engine,
@@ -229,7 +229,7 @@ pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, 
     Ok(reason.map(|reason| format!("the {name} engine is not for this host: {reason}")))
 }
 
-/// Why an engine can't work on this host, if so.
+/// Returns why an engine can't work on this host, if so.
 fn why_unfit(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
     match engine.must_be_fit() {
         Err(EngineError::Unsupported(reason)) => Ok(Some(reason)),
@@ -238,8 +238,8 @@ fn why_unfit(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
     }
 }
 
-/// Reads everything that decides between the engines. An engine that this host can't have at all has its reason
-/// among what is missing; a failure that may pass is an error.
+/// Reads everything that decides between the engines. If this host can't have an engine at all, the reason is among
+/// what is missing; a failure that may be temporary is an error.
 pub(crate) fn survey() -> Result<Survey, EngineError> {
     let [native, compat] = all(false);
     let (nftables, iptables) = (requirements(native.as_ref())?, requirements(compat.as_ref())?);
@@ -263,7 +263,7 @@ fn requirements(engine: &dyn Engine) -> Result<Vec<Requirement>, EngineError> {
 struct InForce {
     /// The first one that has.
     engine: Option<EngineName>,
-    /// What could not be told, and why.
+    /// What is unknown, and why.
     unknown: Vec<String>,
 }
 
@@ -278,22 +278,22 @@ fn in_force(engines: &[Box<dyn Engine>]) -> InForce {
     InForce { engine: engine.map(|engine| engine.name()), unknown }
 }
 
-/// Whether rules of any engine are on the host, as far as can be told.
+/// Returns whether rules of any engine are on the host, as far as that is known.
 pub(crate) fn is_any_in_force() -> bool {
     in_force(&all(false)).engine.is_some()
 }
 
-/// That nobody can tell whether rules of an engine are there.
+/// Returns the words for: it is unknown whether rules of an engine are there.
 pub(crate) fn untold(engine: &dyn Engine, error: &EngineError) -> String {
     format!("whether rules of the {} engine are on this host: {}", engine.name(), error.in_full())
 }
 
-/// Whether rules of an engine are on the host.
+/// Returns whether rules of an engine are on the host.
 pub(crate) fn has_rules(engine: &dyn Engine) -> Result<bool, EngineError> {
     Ok(presence(engine)? == Presence::Rules)
 }
 
-/// How much of an engine is on the host. Of one that the host can't have, nothing is.
+/// Returns how much of an engine is on the host. If the host does not support the engine, that is nothing.
 fn presence(engine: &dyn Engine) -> Result<Presence, EngineError> {
     match engine.read(None) {
         Ok(state) => Ok(state.presence),
@@ -302,8 +302,8 @@ fn presence(engine: &dyn Engine) -> Result<Presence, EngineError> {
     }
 }
 
-/// The same, where it need not be known. That nobody can tell keeps no other engine from anything: if there are rules of both, both
-/// decide, which shuts more out, and lets nothing more in.
+/// Returns the same, for callers that can do without it. A failure here keeps no other engine from its work: if there
+/// are rules of both, both decide, which blocks more and lets nothing more in.
 fn presence_beside(engine: &dyn Engine) -> Presence {
     presence(engine).unwrap_or_else(|error| {
         let what = format!(
@@ -316,7 +316,7 @@ fn presence_beside(engine: &dyn Engine) -> Presence {
     })
 }
 
-/// The policy as this host lets it be: without the early drop where that can't be sure of its verdicts.
+/// Returns the policy as this host allows it: without the early drop if its verdicts would not be reliable here.
 pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
     if !policy.engine.prefilter {
         return policy;
@@ -330,8 +330,9 @@ pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
     policy
 }
 
-/// Compiles a policy for an engine. The early drop is the native one's alone: the other one's table comes after connection
-/// tracking, which an early drop is there to spare. That one checks sources before destinations are translated.
+/// Compiles a policy for an engine. Only the native engine has the early drop: the compat engine's table comes after
+/// connection tracking, which an early drop is meant to spare. The native engine checks sources before destinations are
+/// translated.
 pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     match engine {
         EngineName::Nftables => compile(policy),
@@ -343,7 +344,7 @@ pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     }
 }
 
-/// Whether an engine goes by the names of interfaces alone, and not by their kind.
+/// Returns whether an engine knows interfaces by their names alone, and not by their kind.
 pub(crate) fn goes_by_names_alone(engine: EngineName) -> bool {
     match engine {
         EngineName::Nftables => false,
@@ -351,8 +352,8 @@ pub(crate) fn goes_by_names_alone(engine: EngineName) -> bool {
     }
 }
 
-/// What the programs of ipset and iptables are given of a policy on a host where nothing is yet: the texts one after the other, each
-/// behind a line that says which program reads it.
+/// Returns what the programs of ipset and iptables read for a policy on an empty host. The strings follow each other,
+/// each after a line that names the program that reads it.
 pub(crate) fn listing_of_iptables(policy: &Policy) -> Result<String, EngineError> {
     compat::listing(&compile_for(EngineName::Iptables, policy))
 }

@@ -11,7 +11,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// A new random identifier with each reading (random(4)).
 const NEW_ID: &str = "/proc/sys/kernel/random/uuid";
 
-/// A moment that no change of the wall clock moves: a boot, and the time since, suspended or not.
+/// A moment that is independent of the wall clock: a boot, and the time since, suspended or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Now {
     /// Which boot.
@@ -21,19 +21,19 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    /// This moment.
+    /// Reads this moment.
     pub(crate) fn read() -> io::Result<Self> {
         let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
         Ok(Self { boot_id: read(BOOT_ID)?, since_boot })
     }
 
-    /// When this boot was by the wall clock, in seconds since 1970.
+    /// Returns when this boot was by the wall clock, in seconds since 1970.
     pub(crate) fn booted(&self) -> u64 {
         unix_seconds().saturating_sub(self.since_boot.as_secs())
     }
 }
 
-/// An identifier that no other apply has.
+/// Returns an identifier that no other apply has.
 pub(crate) fn new_id() -> io::Result<String> {
     read(NEW_ID)
 }
@@ -44,7 +44,7 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The wall clock, in seconds since 1970.
+/// Returns the wall clock's time, in seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -11,13 +11,13 @@ pub(crate) enum RecordError {
     Io {
         /// What was being done.
         doing: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
         /// What went wrong.
         #[source]
         source: io::Error,
     },
-    /// Not what dockfw writes.
+    /// Something that dockfw does not write.
     #[error("the record {} is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
@@ -25,7 +25,7 @@ pub(crate) enum RecordError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Not what dockfw could write.
+    /// Something that dockfw can't write.
     #[error("the policy can't be recorded: {0}")]
     Unrecordable(String),
 }

@@ -1,8 +1,8 @@
-//! What dockfw remembers of its applies: the policy that is confirmed, the one before it, the one that waits to be
+//! The records of dockfw's applies: the policy that is confirmed, the one before it, the one that waits to be
 //! confirmed, and the one that was rolled back.
 //!
-//! A policy is remembered by the files that it was read from ([`Sources`]), not by the kernel's rules: it can be
-//! compiled again, by either engine and by a later dockfw. [`State`] says which policy is what, and all its changes are
+//! A policy is recorded as the files that it was read from ([`Sources`]), not as the kernel's rules: it can be compiled
+//! again, by either engine and by a later dockfw. [`State`] holds the role of each policy, and all its changes are
 //! functions of plain data. [`Store`] keeps both in `/var/lib/dockfw`; whoever writes there holds the
 //! [lock](crate::lock).
 

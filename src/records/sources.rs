@@ -1,4 +1,4 @@
-//! The files that a policy was read from, as one whole.
+//! The files that a policy was read from, as a unit.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::RecordError;
 
-/// The version of the form in which sources are written down.
+/// The version of the format of saved sources.
 const FORMAT: u32 = 1;
 
 /// Files of a policy by their absolute names. A policy loads from them as it did from the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sources(BTreeMap<PathBuf, Vec<u8>>);
 
-/// The first line of sources that are written down; what the files hold follows, in this order.
+/// The first line of saved sources; the contents of the files follow, in this order.
 #[derive(Serialize, Deserialize)]
 struct Head {
     format: u32,
@@ -37,13 +37,13 @@ impl Sources {
         Self(BTreeMap::from([(absolute(path), text.as_bytes().to_vec())]))
     }
 
-    /// Them all as they are written down; the same sources always give the same bytes.
+    /// Returns all of them as they are saved; the same sources always give the same bytes.
     pub(crate) fn seal(&self) -> Result<Sealed, RecordError> {
         let bytes = self.to_bytes().map_err(RecordError::Unrecordable)?;
         Ok(Sealed { digest: digest(&bytes), bytes })
     }
 
-    /// The error says why they can't be written down.
+    /// The error is why they can't be saved.
     fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let entries = self.0.iter().map(|(path, bytes)| Entry { path: path.clone(), size: bytes.len() });
         let head = Head { format: FORMAT, files: entries.collect() };
@@ -54,7 +54,7 @@ impl Sources {
         Ok(bytes)
     }
 
-    /// Reads them back. The error says what is wrong.
+    /// Reads saved sources. The error is what is wrong.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it ends within its first line")?;
         let (head, mut rest) = bytes.split_at(end + 1);
@@ -72,12 +72,12 @@ impl Sources {
     }
 }
 
-/// What tells the bytes of sources from others: it guards against accidents, as a checksum does.
+/// Returns what distinguishes the bytes of sources from others: it protects against accidents, as a checksum does.
 pub(super) fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", Digest::of([bytes]).number())
 }
 
-/// Sources in one piece, as they are written down.
+/// Sources in one piece, as they are saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sealed {
     digest: String,
@@ -85,18 +85,18 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// What tells them from others.
+    /// Returns what distinguishes them from others.
     pub(crate) fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Only what was read is there, which is all that a policy needs: of a directory, too, it reads what counts.
+/// Only what was read exists here, which is all that a policy needs. From a directory, too, it reads all that counts.
 impl Files for Sources {
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let bytes = self.0.get(&absolute(path)).ok_or(io::ErrorKind::NotFound)?;
@@ -110,19 +110,19 @@ impl Files for Sources {
     }
 }
 
-/// Keeps what a policy is read from.
+/// A recorder of the files that a policy is read from.
 pub(crate) struct Recorder<'a> {
     files: &'a dyn Files,
     read: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
 }
 
 impl<'a> Recorder<'a> {
-    /// A recorder of what is read from `files`.
+    /// Returns a recorder of what is read from `files`.
     pub(crate) fn new(files: &'a dyn Files) -> Self {
         Self { files, read: RefCell::default() }
     }
 
-    /// What has been read.
+    /// Returns what has been read.
     pub(crate) fn into_sources(self) -> Sources {
         Sources(self.read.into_inner())
     }
@@ -140,7 +140,7 @@ impl Files for Recorder<'_> {
     }
 }
 
-/// The name as seen from everywhere, so that it does not matter where dockfw was started.
+/// Returns the absolute name, so that the directory in which dockfw was started does not matter.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

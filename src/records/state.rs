@@ -1,4 +1,4 @@
-//! Which policy is what. Pure: each step takes a state to the next one.
+//! The role of each policy. Pure: each step takes a state to the next one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Now;
 
-/// Which policy is what.
+/// The role of each policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The last one that an operator confirmed, or applied without asking for a way back.
+    /// The last policy that an operator confirmed, or applied without a trial.
     pub(crate) confirmed: Option<Record>,
-    /// The one that was confirmed before it: where `dockfw rollback` goes.
+    /// The policy that was confirmed before it: `dockfw rollback` goes there.
     pub(crate) previous: Option<Record>,
-    /// The one that is in force and waits to be confirmed. Its way back is the confirmed one, or where there is none,
-    /// nothing at all.
+    /// The policy that is in force and waits to be confirmed. A rollback leads to the confirmed one, or to no policy if
+    /// there is none.
     pub(crate) pending: Option<Pending>,
-    /// The one that was taken back last. While the policy files are these, a boot does not put them in force.
+    /// The last policy that was rolled back. As long as the policy files are these, a boot does not put them in force.
     pub(crate) rolled_back: Option<RolledBack>,
-    /// Whether one that could not be recorded is in force, in place of all of these.
+    /// Whether a policy that could not be recorded is in force, in place of all of these.
     #[serde(default)]
     pub(crate) unrecorded: bool,
 }
@@ -32,18 +32,18 @@ pub(crate) struct Record {
     pub(crate) id: String,
     /// The main policy file, by its absolute name.
     pub(crate) config: PathBuf,
-    /// What tells its sources from others, and names them in the store.
+    /// What distinguishes its sources from others, and names them in the store.
     pub(crate) digest: String,
     /// The engine that put it in force.
     pub(crate) engine: EngineName,
-    /// Whether what would have been refused for the operator's safety was accepted.
+    /// Whether the operator accepted what would have been refused for safety.
     pub(crate) force: bool,
     /// When, in seconds since 1970.
     pub(crate) applied_at: u64,
 }
 
 impl Record {
-    /// Whether to put the other one in force would give the same.
+    /// Returns whether putting the other one in force would give the same.
     pub(crate) fn is_same_policy(&self, other: &Self) -> bool {
         let same =
             |record: &Self| (record.config.clone(), record.digest.clone(), record.engine, record.force);
@@ -63,14 +63,14 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// How much time is left; nothing where none is.
+    /// Returns how much time is left, or nothing if none is.
     pub(crate) fn time_left(&self, now: &Now) -> Option<Duration> {
         let left = Duration::from_millis(self.deadline_ms).checked_sub(now.since_boot)?;
         (self.boot_id == now.boot_id && !left.is_zero()).then_some(left)
     }
 }
 
-/// A policy that was taken back.
+/// A policy that was rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RolledBack {
     /// The policy.
@@ -82,15 +82,15 @@ pub(crate) struct RolledBack {
 }
 
 impl State {
-    /// Since when the policy of these sources has been in force by this engine, in seconds since 1970; nothing where that
-    /// is not remembered. The boot, at `booted`, put it in force anew.
+    /// Returns since when this engine has had the policy of these sources in force, in seconds since 1970; nothing if there
+    /// is no record of that. The boot, at `booted`, put it in force anew.
     pub(crate) fn in_force_since(&self, engine: EngineName, digest: &str, booted: u64) -> Option<u64> {
         let last = self.pending.as_ref().map(|pending| &pending.policy).or(self.confirmed.as_ref())?;
         let is_it = last.digest == digest && last.engine == engine;
         is_it.then(|| last.applied_at.max(booted))
     }
 
-    /// A policy was applied by hand, for good.
+    /// Returns the state after a policy was applied by hand, permanently.
     pub(crate) fn apply(self, policy: Record) -> Self {
         let Self { confirmed, previous, .. } = self;
         match confirmed {
@@ -103,26 +103,27 @@ impl State {
         }
     }
 
-    /// A policy is about to be in force, and waits to be confirmed. What waited before it does no more.
+    /// Returns the state in which a policy is about to be in force, and waits to be confirmed. The one that waited before
+    /// is no longer pending.
     pub(crate) fn await_confirmation(self, pending: Pending) -> Self {
         Self { pending: Some(pending), rolled_back: None, unrecorded: false, ..self }
     }
 
-    /// The operator confirmed what is pending.
+    /// Returns the state after the operator confirmed what is pending.
     pub(crate) fn confirm(mut self) -> Self {
         match self.pending.take() {
-            // Also where it is the same policy again, the record is that of the apply that was confirmed.
+            // Even if it is the same policy again, the record is that of the apply that was confirmed.
             Some(Pending { policy, .. }) => Self { confirmed: Some(policy.clone()), ..self.apply(policy) },
             None => self,
         }
     }
 
-    /// A policy that there is no record of is in force in place of what was on trial, or rolled back.
+    /// Returns the state in which an unrecorded policy is in force in place of what was on trial, or rolled back.
     pub(crate) fn lose_track(self) -> Self {
         Self { pending: None, rolled_back: None, unrecorded: true, ..self }
     }
 
-    /// What is pending goes on under the name of another apply.
+    /// Returns the state in which what is pending belongs to another apply.
     pub(crate) fn hand_over(mut self, id: &str) -> Self {
         if let Some(pending) = &mut self.pending {
             id.clone_into(&mut pending.policy.id);
@@ -130,7 +131,7 @@ impl State {
         self
     }
 
-    /// What was pending was taken back.
+    /// Returns the state after what was pending was rolled back.
     pub(crate) fn roll_back(mut self, why: &str, at: u64) -> Self {
         if let Some(Pending { policy, .. }) = self.pending.take() {
             self.rolled_back = Some(RolledBack { policy, why: why.to_owned(), at });
@@ -138,12 +139,12 @@ impl State {
         self
     }
 
-    /// The policy before the one in force, where nothing is on trial.
+    /// Returns the policy before the one in force, if nothing is on trial.
     pub(crate) fn one_before(&self) -> Option<&Record> {
         if self.unrecorded { self.confirmed.as_ref() } else { self.previous.as_ref() }
     }
 
-    /// The [one before](Self::one_before) is in force again.
+    /// Returns the state in which the [one before](Self::one_before) is in force again.
     pub(crate) fn step_back(self, why: &str, at: u64) -> Self {
         if self.unrecorded {
             return Self { unrecorded: false, ..self };
@@ -152,7 +153,7 @@ impl State {
         Self { confirmed: self.previous, rolled_back, ..Self::default() }
     }
 
-    /// What is confirmed is in force by this engine, where it is by any.
+    /// Returns the state in which the confirmed policy is in force by this engine, if it is by any.
     pub(crate) fn in_force_by(mut self, engine: Option<EngineName>) -> Self {
         if let (Some(confirmed), Some(engine)) = (&mut self.confirmed, engine) {
             confirmed.engine = engine;
@@ -160,12 +161,12 @@ impl State {
         self
     }
 
-    /// The pending policy, if that is the one of this apply.
+    /// Returns the pending policy, if it is the one of this apply.
     pub(crate) fn pending_of(&self, id: &str) -> Option<&Pending> {
         self.pending.as_ref().filter(|pending| pending.policy.id == id)
     }
 
-    /// All policies that are something.
+    /// Returns all policies that have a role.
     pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
         let pending = self.pending.iter().map(|pending| &pending.policy);
         let rolled_back = self.rolled_back.iter().map(|rolled_back| &rolled_back.policy);
@@ -192,7 +193,7 @@ mod tests {
         Pending { policy: record(name), boot_id: "boot".into(), deadline_ms: 5000 }
     }
 
-    /// The digests: confirmed, previous, pending, rolled back.
+    /// Returns the digests: confirmed, previous, pending, rolled back.
     fn roles(state: &State) -> [Option<&str>; 4] {
         let pending = state.pending.as_ref().map(|pending| &pending.policy);
         let rolled_back = state.rolled_back.as_ref().map(|rolled_back| &rolled_back.policy);

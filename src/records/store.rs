@@ -1,11 +1,11 @@
 //! The records on the disk.
 //!
 //! `state.json` is the [`State`]; `sources/DIGEST` holds what policies were read from. A file is written beside its
-//! place and renamed into it, and sources are there before a state names them: whenever the host goes down, what is
-//! found is one state or the next, whole. `old-rules/VARIANT` brings back rules that a take-over took out.
+//! place and renamed into it, and sources are there before a state names them. So whenever the host goes down, the disk
+//! has one state or the next, complete. `old-rules/VARIANT` restores rules that a take-over removed.
 //!
-//! Where a state can't be written there (the disk is full, or read-only) and the rules have changed already, it stands in
-//! `/run` until the next boot.
+//! If a state can't be written there (the disk is full, or read-only) and the rules have changed already, it is written
+//! to `/run` until the next boot.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
@@ -21,19 +21,20 @@ use super::{Record, RecordError, Sealed, Sources, State};
 
 /// Where the records lie (FHS 3.0, 5.8: what a program keeps of its state between runs).
 const DIRECTORY: &str = "/var/lib/dockfw";
-/// Where a state stands in for one that can't be written: it is there before any unit runs, and emptied at boot (FHS 3.0, 3.15).
+/// The directory for a state that can't be written to the other one: it exists before any unit runs, and is emptied at
+/// boot (FHS 3.0, 3.15).
 const STAND_IN: &str = "/run/dockfw";
 const STATE: &str = "state.json";
 const SOURCES: &str = "sources";
 const OLD_RULES: &str = "old-rules";
 
-/// The version of the form of the state.
+/// The version of the format of the state.
 const FORMAT: u32 = 1;
-/// No state is as big.
+/// The maximum size of a state; none is as big.
 const MAX_STATE: u64 = 1024 * 1024;
-/// The biggest rules that are kept: iptables-legacy takes seconds for a tenth of it.
+/// The maximum size of rules that are saved: iptables-legacy takes seconds for a tenth of it.
 const MAX_RULES: u64 = 16 * 1024 * 1024;
-/// The biggest sources that are kept: four of the biggest lists that a policy may have.
+/// The maximum size of sources that are kept: four of the biggest lists that a policy may have.
 const MAX_SOURCES: u64 = 1024 * 1024 * 1024;
 
 type Result<T> = std::result::Result<T, RecordError>;
@@ -44,7 +45,7 @@ struct Versioned {
     state: State,
 }
 
-/// What every version has.
+/// What every version of the format has.
 #[derive(Deserialize)]
 struct Format {
     format: u32,
@@ -58,12 +59,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// That of this host.
+    /// Returns the store of this host.
     pub(crate) fn of_host() -> Self {
         Self { directory: DIRECTORY.into(), stand_in: STAND_IN.into() }
     }
 
-    /// The directories in which `state.json` is renamed to its place with each change. They are made if need be.
+    /// Returns the directories in which `state.json` is renamed to its place with each change. They are made if need be.
     pub(crate) fn make_directories(&self) -> Result<[&Path; 2]> {
         make_directory(&self.stand_in)?;
         Ok([self.make_directory()?, &self.stand_in])
@@ -74,12 +75,12 @@ impl Store {
         Ok(&self.directory)
     }
 
-    /// Which policy is what; on a host without records, none is anything.
+    /// Returns the state. On a host without records, no policy has a role.
     pub(crate) fn read(&self) -> Result<State> {
         Ok(self.find()?.unwrap_or_default())
     }
 
-    /// Which policy is what, if there are records.
+    /// Returns the state, if there are records.
     pub(crate) fn find(&self) -> Result<Option<State>> {
         match read_state(&self.stand_in.join(STATE))? {
             None => read_state(&self.directory.join(STATE)),
@@ -87,7 +88,7 @@ impl Store {
         }
     }
 
-    /// Makes this the state. The sources that it names must be kept already; those that it does not name go.
+    /// Writes this state. The sources that it names must be saved already; those that it does not name are removed.
     pub(crate) fn write(&self, state: &State) -> Result<()> {
         write(self.make_directory()?, STATE, &state_text(state)?)?;
         remove_file(&self.stand_in.join(STATE))?;
@@ -95,8 +96,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes this the state because it is so already: the rules have changed. Where it can't be written, which is an error even
-    /// so, it stands until the next boot: nobody is to take back what another one has replaced, or has taken back.
+    /// Writes this state, which describes rules that have changed already. If it can't be written, this is an error, but
+    /// the state counts until the next boot: nobody may roll back a policy that is replaced or rolled back already.
     pub(crate) fn note(&self, state: &State) -> Result<()> {
         self.write(state).inspect_err(|_| {
             let noted = make_directory(&self.stand_in)
@@ -107,7 +108,7 @@ impl Store {
         })
     }
 
-    /// Keeps sources.
+    /// Saves sources.
     pub(crate) fn keep(&self, sources: &Sealed) -> Result<()> {
         if sources.bytes().len() as u64 > MAX_SOURCES {
             let reason = format!("its files have more than {} MiB", MAX_SOURCES >> 20);
@@ -121,7 +122,7 @@ impl Store {
         write(&directory, sources.digest(), sources.bytes())
     }
 
-    /// What a policy was read from.
+    /// Returns what a policy was read from.
     pub(crate) fn sources(&self, record: &Record) -> Result<Sources> {
         let path = self.directory.join(SOURCES).join(&record.digest);
         let damaged = |reason: &str| RecordError::Damaged { path: path.clone(), reason: reason.to_owned() };
@@ -132,7 +133,7 @@ impl Store {
         Sources::from_bytes(&bytes).map_err(|reason| damaged(&reason))
     }
 
-    /// Keeps what brings back the old rules of a variant of iptables. Returns where.
+    /// Saves what restores the old rules of a variant of iptables. Returns where.
     pub(crate) fn keep_old_rules(&self, variant: &str, text: &str) -> Result<PathBuf> {
         let directory = self.make_directory()?.join(OLD_RULES);
         make_directory(&directory)?;
@@ -140,7 +141,7 @@ impl Store {
         Ok(directory.join(variant))
     }
 
-    /// What brings back the old rules of a variant of iptables, where any were taken out.
+    /// Returns what restores the old rules of a variant of iptables, if any were removed.
     pub(crate) fn old_rules(&self, variant: &str) -> Result<Option<String>> {
         let path = self.directory.join(OLD_RULES).join(variant);
         let Some(bytes) = read(&path, MAX_RULES)? else { return Ok(None) };
@@ -149,18 +150,18 @@ impl Store {
             .map_err(|_| RecordError::Damaged { path, reason: "it is not UTF-8".into() })
     }
 
-    /// Forgets the old rules: no way leads back to them any more.
+    /// Forgets the old rules: no rollback leads to them any more.
     pub(crate) fn forget_old_rules(&self) -> Result<()> {
         remove_directory(&self.directory.join(OLD_RULES))
     }
 
-    /// Takes all records away.
+    /// Removes all records.
     pub(crate) fn remove(&self) -> Result<()> {
         let emptied = self.note(&State::default());
         remove_directory(&self.directory).and(emptied)
     }
 
-    /// Takes away the sources that no policy of the state has. What stays does no harm.
+    /// Removes the sources that no policy of the state has. Those that stay do no harm.
     fn tidy(&self, state: &State) {
         let entries = fs::read_dir(self.directory.join(SOURCES)).into_iter().flatten().flatten();
         let is_used =
@@ -198,7 +199,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordE
     move |source| RecordError::Io { doing, path, source }
 }
 
-/// Names and ports of a policy are nobody's business but root's, and nobody else is to put records there.
+/// Names and ports of a policy concern root alone, and nobody else may put records there.
 fn make_directory(path: &Path) -> Result<()> {
     const MODE: u32 = 0o700;
     let make = || -> io::Result<()> {
@@ -225,14 +226,14 @@ fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a file holds just these bytes.
+/// Returns whether a file holds exactly these bytes.
 fn is_kept(path: &Path, bytes: &[u8]) -> bool {
     read(path, MAX_SOURCES).is_ok_and(|kept| kept.is_some_and(|kept| kept == bytes))
 }
 
-/// All of a file, or nothing where there is none.
+/// Returns all of a file, or nothing if there is none.
 fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    // Without O_NONBLOCK, to open a pipe is to wait for somebody to write to it.
+    // Without O_NONBLOCK, opening a pipe waits for a writer.
     let file = match File::options().read(true).custom_flags(O_NONBLOCK).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(failed("read", path))?,
@@ -251,13 +252,13 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Writes a file so that it is there with all its bytes or as it was before, also after a loss of power.
+/// Writes a file so that it is complete or as it was before, even after a loss of power.
 fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = directory.join(name);
     let beside = directory.join(format!("{name}.new"));
     let write = || -> io::Result<()> {
         let mut options = File::options();
-        // With O_NONBLOCK, to open a pipe is an error, and not to wait for somebody to read from it.
+        // With O_NONBLOCK, opening a pipe is an error, instead of a wait for a reader.
         options.create(true).truncate(true).write(true).mode(0o600).custom_flags(O_NONBLOCK);
         let mut file = options.open(&beside)?;
         file.write_all(bytes)?;
@@ -319,7 +320,7 @@ mod tests {
     #[test]
     fn only_root_may_read_them() {
         let Desk(_directory, store) = desk();
-        // As something else may have made it.
+        // Something else may have made it like this.
         fs::create_dir(&store.directory).unwrap();
         fs::set_permissions(&store.directory, Permissions::from_mode(0o777)).unwrap();
         let state = State::default().apply(keep(&store, "a"));
@@ -358,7 +359,7 @@ mod tests {
         Summary::of(&state, &now).lines();
     }
 
-    /// A directory in the place of the file that is to be renamed: a failure that root has, too.
+    /// A directory in the place of the file that is to be renamed: a failure for root, too.
     #[test]
     fn what_is_so_already_stands_in_where_it_can_not_be_written() {
         let Desk(_directory, store) = desk();

@@ -1,4 +1,4 @@
-//! What the records have to tell an operator.
+//! The summary of the records for an operator.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 
 use super::{Now, Pending, Record, RolledBack, State};
 
-/// What `status` shows of the records; a contract with programs.
+/// What `status` shows of the records; a contract with scripts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Summary {
     /// When the confirmed policy was applied, in seconds since 1970.
     confirmed_at: Option<u64>,
-    /// When the one before it was, to which `dockfw rollback` goes from it.
+    /// When the one before it was applied, to which `dockfw rollback` goes from it.
     previous_at: Option<u64>,
     /// The policy that waits to be confirmed.
     pending: Option<PendingSummary>,
-    /// The policy that was taken back last, until another one is applied.
+    /// The last policy that was rolled back, until another one is applied.
     rolled_back: Option<RolledBackSummary>,
-    /// Whether a policy that could not be recorded is in force, from which `dockfw rollback` goes to the confirmed one.
+    /// Whether an unrecorded policy is in force, from which `dockfw rollback` goes to the confirmed one.
     unrecorded: bool,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Summary {
 struct PendingSummary {
     /// When it was applied, in seconds since 1970.
     applied_at: u64,
-    /// How much time is left to confirm it; 0 where it should have been taken back.
+    /// How much time is left to confirm it; 0 if it should have been rolled back already.
     seconds_left: u64,
 }
 
@@ -38,7 +38,7 @@ struct RolledBackSummary {
 }
 
 impl Summary {
-    /// What there is to tell at this moment.
+    /// Returns the summary at this moment.
     pub(crate) fn of(state: &State, now: &Now) -> Self {
         let applied_at = |record: &Option<Record>| record.as_ref().map(|record| record.applied_at);
         let pending = |pending: &Pending| PendingSummary {
@@ -58,7 +58,7 @@ impl Summary {
         }
     }
 
-    /// What an operator has to know: nothing where all is as usual.
+    /// Returns what an operator has to know: nothing if all is as usual.
     pub(crate) fn lines(&self) -> Vec<String> {
         let pending = self.pending.as_ref().map(|pending| match pending.seconds_left {
             0 => "on trial, and its time is over, but nothing took it back: dockfw rollback does".into(),
@@ -77,7 +77,7 @@ impl Summary {
     }
 }
 
-/// A moment of the wall clock, in seconds since 1970, for people.
+/// Returns a moment of the wall clock, in seconds since 1970, for people.
 pub(crate) fn wall_time(seconds: u64) -> String {
     /// The end of the year 9999; later times have no such form.
     const END: u64 = 253_402_300_800;

@@ -1,9 +1,9 @@
-//! Policies on trial: in force, and taken back unless somebody confirms them in time.
+//! Policies on trial: in force, and rolled back unless somebody confirms them in time.
 //!
-//! The record of a trial is on the disk before the rules change, and two processes look after it. `apply --confirm` itself
-//! [waits](waiter) for the operator. The [watcher], a process in a session of its own, takes the policy back when the
-//! time is over or the one who waits is gone, however it went. Who of them comes second finds nothing to do: what is
-//! pending is looked up with the [lock] held. The lock is not held while they wait.
+//! The record of a trial is on the disk before the rules change, and two processes look after it. `apply --confirm`
+//! itself [waits](waiter) for the operator. The [watcher], a process in a session of its own, rolls the policy back if
+//! the time is over or the waiting process is gone, for whatever reason. The second of them finds nothing to do: each
+//! looks up what is pending while it holds the [lock]. Neither holds the lock while it waits.
 
 mod timer;
 mod vigil;
@@ -28,13 +28,13 @@ use watcher::Watcher;
 
 pub(crate) use watcher::run as watch;
 
-/// Why a policy is taken back when its time is over.
+/// Why a policy is rolled back when its time is over.
 pub(crate) const TIME_OUT: &str = "nobody confirmed it in time";
 
 /// Why `--confirm` is refused if dockfw did not record what is in force.
 const UNRECORDED: &str = "not applied: the policy in force was not recorded, so a trial could not return to it; nothing was changed";
 
-/// Why it is refused if that is recorded, and of no use.
+/// Why it is refused if that is recorded, but can't be used.
 const UNUSABLE: &str = "not applied: the policy in force can't be loaded again, so a trial could not return to it; nothing was changed";
 
 /// A trial that has begun.
@@ -48,14 +48,14 @@ pub(crate) struct Trial {
 /// How long a trial is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Length {
-    /// So long, from when the policy is in force.
+    /// This long, from when the policy is in force.
     Time(Duration),
-    /// As long as the one that it replaces would have been.
+    /// As long as the trial that it replaces had left.
     AsBefore,
 }
 
 impl Length {
-    /// The deadline, in milliseconds since the boot.
+    /// Returns the deadline, in milliseconds since the boot.
     fn deadline(self, state: &State, now: &Now) -> u64 {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         match self {
@@ -67,7 +67,7 @@ impl Length {
     }
 }
 
-/// Puts a policy in force on trial. The lock must be given back before anybody waits.
+/// Puts a policy in force on trial. The caller must release the lock before anybody waits.
 pub(crate) fn begin(
     store: Store,
     state: State,
@@ -92,7 +92,7 @@ pub(crate) fn begin(
     };
     let before = Before::read(&store, state.clone());
     store.write(&pending(Now::read()?))?;
-    // Where it can't watch, nothing has changed yet but the record.
+    // If it can't watch, only the record has changed so far.
     if let Err(error) = watcher.arm() {
         store.write(&state)?;
         return Err(error).context("can't have the policy taken back if nobody confirms it");
@@ -104,17 +104,17 @@ pub(crate) fn begin(
             return Err(error.into());
         }
     };
-    // That the old rules decide as well is no reason to end the trial.
+    // If the old rules decide as well, that is no reason to end the trial.
     changes.extend(enact::clear_other(&candidate.chosen, lock));
-    // All this may have taken a good part of the time.
+    // All this may have taken much of the time.
     store.write(&pending(Now::read()?))?;
     Ok((Trial { store, id, watcher, vigil }, changes))
 }
 
-/// A trial needs a policy to go back to, or a host that had none.
+/// Fails without a policy to roll back to, unless the host had none.
 fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
     match &state.confirmed {
-        // It is not the one that is in force.
+        // The recorded policy is not the one that is in force.
         Some(_) if state.unrecorded => Err(no_way_back(Exit::Unsafe, UNRECORDED.into()).into()),
         Some(confirmed) => match enact::recorded(store, confirmed) {
             Ok(_) => Ok(()),
@@ -132,10 +132,10 @@ fn no_way_back(exit: Exit, why: String) -> Stop {
     Stop::new(exit, message)
 }
 
-/// What was before a trial.
+/// The state before a trial.
 struct Before {
     state: State,
-    /// Of the policy that was on trial before; with the new record, the store forgets them.
+    /// The sources of the policy that was on trial before; with the new record, the store forgets them.
     sources: Option<Sealed>,
 }
 
@@ -146,8 +146,8 @@ impl Before {
         Self { state, sources }
     }
 
-    /// Undoes an apply that failed. If that fails too, the policy is on trial still: the watcher, which is dropped then, does not
-    /// leave off.
+    /// Undoes an apply that failed. If that fails too, the policy is still on trial; the watcher, which is dropped then,
+    /// does not stop.
     fn undo(self, store: &Store, id: &str, watcher: Watcher, lock: &Lock) {
         match self.put_back(store, id, lock) {
             Ok(()) => watcher.detach(),
@@ -157,8 +157,8 @@ impl Before {
         }
     }
 
-    /// The policy could not be put in force, or not all of it: what was before is again. Where that is on trial itself, the new
-    /// watcher looks after it, for the one before may have left.
+    /// Restores the state before: the policy could not be put in force, or only part of it. If that state is a trial
+    /// itself, the new watcher looks after it, for the one before may have ended.
     fn put_back(self, store: &Store, id: &str, lock: &Lock) -> anyhow::Result<()> {
         if let Some(sources) = &self.sources {
             store.keep(sources)?;
@@ -180,23 +180,23 @@ impl Trial {
     }
 }
 
-/// What became of a trial that is over.
+/// The outcome of a trial that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The policy was confirmed.
     Confirmed,
-    /// The policy was taken back, for this reason.
+    /// The policy was rolled back, for this reason.
     RolledBack(String),
     /// Another apply, or `dockfw remove`, took its place.
     Replaced,
 }
 
-/// What became of the trial of this apply; nothing while it goes on.
+/// Returns the outcome of the trial of this apply, or nothing while it goes on.
 fn outcome(state: &State, id: &str) -> Option<Outcome> {
     state.pending_of(id).is_none().then(|| ended(state, id))
 }
 
-/// What became of the trial of this apply, which does not go on.
+/// Returns the outcome of the trial of this apply, which is over.
 fn ended(state: &State, id: &str) -> Outcome {
     match (&state.confirmed, &state.rolled_back) {
         (_, Some(rolled_back)) if rolled_back.policy.id == id => Outcome::RolledBack(rolled_back.why.clone()),
@@ -205,8 +205,8 @@ fn ended(state: &State, id: &str) -> Outcome {
     }
 }
 
-/// Confirms the policy of this apply, if it still is on trial. Otherwise nothing is changed but that it is taken back
-/// where its time is over.
+/// Confirms the policy of this apply, if it still is on trial. Otherwise the only change is a rollback, if its time is
+/// over.
 pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     let state = store.read()?;
@@ -225,26 +225,26 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>
     Ok(outcome(&state, id))
 }
 
-/// Takes the policy of this apply back, if it still is on trial.
+/// Rolls back the policy of this apply, if it still is on trial.
 fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     take_back(store, store.read()?, id, why, &lock)
 }
 
-/// Takes the policy of this apply back, if it still is on trial and its time is over.
+/// Rolls back the policy of this apply, if it still is on trial and its time is over.
 fn time_out(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     let state = store.read()?;
     if is_in_time(&state, id)? { Ok(None) } else { take_back(store, state, id, TIME_OUT, &lock) }
 }
 
-/// Whether the policy of this apply is on trial, and may still be confirmed.
+/// Returns whether the policy of this apply is on trial and may still be confirmed.
 fn is_in_time(state: &State, id: &str) -> anyhow::Result<bool> {
     let now = Now::read()?;
     Ok(state.pending_of(id).is_some_and(|pending| pending.time_left(&now).is_some()))
 }
 
-/// Takes the policy of this apply back, if it still is on trial by this state.
+/// Rolls back the policy of this apply, if it still is on trial in this state.
 fn take_back(
     store: &Store,
     state: State,

@@ -1,4 +1,4 @@
-//! A timer for moments since the boot, by the clock that runs on while the host is suspended.
+//! A timer for moments since the boot, by the clock that continues while the host is suspended.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,8 +13,8 @@ use nix::time::clock_gettime;
 #[derive(Debug)]
 pub(super) struct Timer {
     fd: TimerFd,
-    /// Whether the kernel has no timers of that clock (before Linux 3.15), and this one stands still in a suspended
-    /// host: it is right about the time until the next suspension, and late after it.
+    /// Whether the kernel has no timers of that clock (before Linux 3.15), and this one stops while the host is suspended.
+    /// It is right until the next suspension, and late after it.
     stands_still: bool,
 }
 
@@ -47,7 +47,7 @@ impl AsFd for Timer {
     }
 }
 
-/// How long the host was suspended since the boot.
+/// Returns how long the host was suspended since the boot.
 fn suspended() -> io::Result<Duration> {
     let now = |clock: nix::time::ClockId| Ok::<_, Errno>(Duration::from(clock_gettime(clock)?));
     let awake = now(nix::time::ClockId::CLOCK_MONOTONIC)?;

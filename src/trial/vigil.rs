@@ -1,4 +1,4 @@
-//! What waiter and watcher wait for: the end of the time, signals, a change of the records, and one thing of their own.
+//! What waiter and watcher wait for: the deadline, signals, a change of the records, and one input of their own.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,28 +15,29 @@ use super::timer::Timer;
 /// The signals that end a trial.
 const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-/// Signals that would stop a process of the background that reads its terminal, or sets it; blocked, they make that an
-/// error (termios(3), tcsetpgrp(3)).
+/// Signals that would stop a background process that reads its terminal, or sets it. If they are blocked, that is an
+/// error instead (termios(3), tcsetpgrp(3)).
 const STOPPING: [Signal; 2] = [Signal::SIGTTIN, Signal::SIGTTOU];
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The time is over.
+    /// The deadline has passed.
     Deadline,
     /// A signal that ends the trial.
     Signal(Signal),
     /// The records have changed.
     Records,
-    /// There is something to read from the other thing.
+    /// The input has something to read.
     Input(PollFlags),
-    /// Nobody reads what is said any more.
+    /// Nobody reads the output any more.
     Unheard,
-    /// None of these for as long as was asked for.
+    /// None of these within the time that was asked for.
     Nothing,
 }
 
-/// From when it begins, signals wait to be asked for, and no change of the records is missed.
+/// The watch for events. From its beginning, signals are held until they are read, and no change of the records is
+/// missed.
 #[derive(Debug)]
 pub(super) struct Vigil {
     timer: Timer,
@@ -51,7 +52,7 @@ impl Vigil {
         ending.thread_block()?;
         STOPPING.into_iter().collect::<SigSet>().thread_block()?;
         let records = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        // The state is renamed to its place, and removed with its directory; all else is damage.
+        // The state is renamed to its place, and removed with its directory; any other event is damage.
         let damage =
             AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_MOVE_SELF;
         for directory in directories {
@@ -64,12 +65,12 @@ impl Vigil {
         })
     }
 
-    /// Sets the end of the time, in milliseconds since the boot.
+    /// Sets the deadline, in milliseconds since the boot.
     pub(super) fn set_deadline(&self, deadline_ms: u64) -> io::Result<()> {
         self.timer.set(Duration::from_millis(deadline_ms))
     }
 
-    /// Waits for the next event, `input` being the thing of one's own, and `output` where one talks to.
+    /// Waits for the next event. `input` is the caller's own input, and `output` where it writes, if it writes.
     pub(super) fn next(
         &self,
         input: Option<BorrowedFd<'_>>,
@@ -79,7 +80,7 @@ impl Vigil {
         let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds =
             vec![watch(self.signals.as_fd()), watch(self.records.as_fd()), watch(self.timer.as_fd())];
-        // That the other end is gone is told without being asked for.
+        // poll(2) reports that the other end is gone without being asked.
         fds.extend(output.map(|fd| PollFd::new(fd, PollFlags::empty())));
         fds.extend(input.map(watch));
         match poll(&mut fds, timeout) {

@@ -1,4 +1,5 @@
-//! The one who waits: `dockfw apply --confirm`, from when the policy is in force until it is kept or taken back.
+//! The waiting process: `dockfw apply --confirm`, from when the policy is in force until it is confirmed or rolled
+//! back.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -17,7 +18,7 @@ use crate::message::Message;
 use crate::output;
 use crate::records::Now;
 
-/// How often a terminal is told how much time is left.
+/// How often the terminal shows the time that is left.
 const TICK: Duration = Duration::from_secs(1);
 
 /// What came from the operator.
@@ -31,14 +32,14 @@ enum Typed {
     HungUp,
 }
 
-/// Where the operator may press Enter.
+/// The input on which the operator may press Enter.
 struct Keyboard {
     is_terminal: bool,
 }
 
 impl Keyboard {
-    /// None where what comes is not for us: the terminal listens to another program, or a file or a pipe had something to
-    /// say before the policy was in force, as the rest of a script has.
+    /// Returns nothing if the input is not meant for dockfw: the terminal listens to another program. Or a file or a pipe
+    /// had something to read before the policy was in force, as the rest of a script has.
     fn find() -> Option<Self> {
         let stdin = io::stdin();
         let is_terminal = stdin.is_terminal();
@@ -50,7 +51,7 @@ impl Keyboard {
         if tcgetpgrp(&stdin).is_ok_and(|foreground| foreground != getpgrp()) {
             return None;
         }
-        // What was typed, or pasted, before is no answer.
+        // What was typed or pasted before is no answer.
         let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
         Some(Self { is_terminal })
     }
@@ -63,7 +64,7 @@ impl Keyboard {
             Ok(_) if typed == b"\n" || self.is_terminal && typed.contains(&b'\n') => Typed::Enter,
             Err(Errno::EAGAIN | Errno::EINTR) => Typed::Something,
             Ok(1..) if self.is_terminal => Typed::Something,
-            // What else comes by a pipe is for someone else.
+            // Anything else from a pipe is meant for someone else.
             Ok(1..) => Typed::End,
             Ok(_) | Err(_) if self.is_terminal && flags.contains(PollFlags::POLLHUP) => Typed::HungUp,
             // Ctrl-D
@@ -74,7 +75,7 @@ impl Keyboard {
 }
 
 impl Trial {
-    /// Waits until the policy is kept or taken back.
+    /// Waits until the policy is confirmed or rolled back.
     pub(crate) fn wait(self) -> anyhow::Result<Exit> {
         let mut keyboard = Keyboard::find();
         let is_terminal = output::stderr_is_terminal();
@@ -100,7 +101,7 @@ impl Trial {
         end(outcome)
     }
 
-    /// What the event makes of the trial; nothing where it goes on.
+    /// Returns what the event makes of the trial, or nothing if it goes on.
     fn answer(&self, event: Event, keyboard: &mut Option<Keyboard>) -> anyhow::Result<Option<Outcome>> {
         let roll_back = |why: &str| roll_back(&self.store, &self.id, why);
         match event {
@@ -145,7 +146,7 @@ fn end(outcome: Outcome) -> anyhow::Result<Exit> {
     Err(Stop::new(Exit::NotInForce, Message::new(what).help("to see what is in force: dockfw status")).into())
 }
 
-/// On a terminal, one line that counts down.
+/// Shows one line that counts down, on a terminal.
 fn show(left: Option<Duration>, has_keyboard: bool) {
     let left = left.unwrap_or_default().as_secs();
     let keeps = if has_keyboard { "Enter" } else { "dockfw confirm" };

@@ -1,9 +1,9 @@
-//! The watcher: a process in a session of its own, which no end of a terminal, of a session or of the one who waits takes
-//! along.
+//! The watcher: a process in a session of its own, which survives the end of a terminal, of a session or of the waiting
+//! process.
 //!
-//! It is this program, started again. From the one who waits it has a pipe, by which it is told that the record is
-//! there, and that it is on its own. When the other end is closed without that, the one who waits is gone. On its stdout
-//! it says that it is ready, and then that it watches.
+//! It is this program, started again. It has a pipe from the waiting process, which reports on it that the record is
+//! there, and that the watcher is on its own. If the other end is closed without that, the waiting process is gone. The
+//! watcher reports on its stdout that it is ready, and then that it watches.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -25,13 +25,13 @@ use crate::exit::Exit;
 use crate::lock;
 use crate::records::{RecordError, Store};
 
-/// The verb by which the program is started as a watcher.
+/// The subcommand by which the program is started as a watcher.
 const VERB: &str = "watch";
-/// This program, also where its file was replaced meanwhile (proc_pid_exe(5)).
+/// This program, even if its file was replaced meanwhile (proc_pid_exe(5)).
 const PROGRAM: &str = "/proc/self/exe";
-/// What lists of processes call it.
+/// What lists of processes show for it.
 const NAME: &str = "dockfw";
-/// Where a process writes its name, which would be that of the link (proc_pid_comm(5)).
+/// Where a process writes its name, which would otherwise be that of the link (proc_pid_comm(5)).
 const OWN_NAME: &str = "/proc/self/comm";
 
 /// The descriptors that a process has open (proc_pid_fd(5)).
@@ -39,19 +39,19 @@ const OPEN: &str = "/proc/self/fd";
 /// The last of the three that every program has (stderr(3)).
 const STDERR: RawFd = 2;
 
-/// What the watcher says when it is ready.
+/// What the watcher sends when it is ready.
 const READY: u8 = b'r';
-/// What it says when it knows the way back, and watches.
+/// What it sends when it knows how to roll back, and watches.
 const WATCHING: u8 = b'w';
-/// What it is told when the record is there.
+/// What it receives when the record is there.
 const ARMED: u8 = b'a';
-/// What it is told when it is on its own.
+/// What it receives when it is on its own.
 const DETACHED: u8 = b'd';
 
-/// How long the watcher waits after it could not take a policy back, before it tries again.
+/// How long the watcher waits before it tries again, if it could not roll a policy back.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The watcher, as the one who waits sees it. Dropped, it takes the policy back.
+/// The watcher, as the waiting process sees it. If this is dropped, the watcher rolls the policy back.
 #[derive(Debug)]
 pub(super) struct Watcher {
     tell: ChildStdin,
@@ -74,7 +74,7 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// The record of the trial is there. Waits until it is watched.
+    /// Reports that the record of the trial is there. Waits until the watcher watches it.
     pub(super) fn arm(&mut self) -> io::Result<()> {
         self.tell.write_all(&[ARMED])?;
         self.must_say(WATCHING)
@@ -86,19 +86,19 @@ impl Watcher {
         if said == [word] { Ok(()) } else { Err(io::Error::other("the watcher is none")) }
     }
 
-    /// From here on, the watcher looks after the trial alone.
+    /// Leaves the trial to the watcher alone.
     pub(super) fn detach(mut self) {
-        // Where it has gone, there was nothing left to watch.
+        // If it is gone, there was nothing left to watch.
         let _ = self.tell.write_all(&[DETACHED]);
     }
 }
 
-/// Why a watcher takes a policy back.
+/// Why a watcher rolls a policy back.
 #[derive(Clone, Copy, Debug)]
 enum Cause {
     /// The time is over.
     TimeOut,
-    /// The one who waits is gone.
+    /// The waiting process is gone.
     Alone,
     /// The records are gone, or damaged.
     Lost,
@@ -120,24 +120,24 @@ impl Cause {
     }
 }
 
-/// What a watcher does.
+/// Runs a watcher.
 pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
     close_inherited();
-    // Whoever starts it by hand may be the leader of a group, which can't leave its session.
+    // Somebody who starts it by hand may be the leader of a group, which can't leave its session.
     let _ = nix::unistd::setsid();
     let _ = fs::write(OWN_NAME, NAME);
     let store = Store::of_host();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to watch")?;
     let mut lifeline = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     tell(READY)?;
-    // Until the record is there, that of another trial may be.
+    // Until the record is there, the record may be that of another trial.
     let is_armed = heard(&mut lifeline) == Some(ARMED);
     let mut watch = Watch { way_back: WayBack::read(&store)?, store, vigil, lifeline: Some(lifeline), id };
     if !is_armed {
         watch.insist(Cause::Alone);
         return Ok(Exit::Done);
     }
-    // Where nobody hears that, the pipe to this process is closed too, which is seen next.
+    // If nobody reads that, the pipe to this process is closed too, which is noticed next.
     let _ = tell(WATCHING);
     while let Some(cause) = watch.wait().unwrap_or(Some(Cause::Blind)) {
         if watch.insist(cause).is_some() {
@@ -153,14 +153,14 @@ fn tell(word: u8) -> io::Result<()> {
     io::stdout().write_all(&[word]).and_then(|()| io::stdout().flush())
 }
 
-/// Closes what the one who waits was given by others: a lock of theirs, for one, is not to be held until the end of the
-/// trial. Of its own, the watcher has nothing open yet but stdin, stdout and stderr.
+/// Closes what the waiting process inherited: for example, a lock of somebody else is not to be held until the end of
+/// the trial. The watcher itself has only stdin, stdout and stderr open so far.
 fn close_inherited() {
     let names: Vec<_> =
         fs::read_dir(OPEN).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
     let numbers = names.iter().filter_map(|name| name.to_str()?.parse::<RawFd>().ok());
     for number in numbers.filter(|number| *number > STDERR) {
-        // One of them was that of the directory itself, which is closed already.
+        // One of them was the directory itself, which is closed already.
         let _ = nix::unistd::close(number);
     }
 }
@@ -170,14 +170,14 @@ struct Watch<'a> {
     store: Store,
     way_back: WayBack,
     vigil: Vigil,
-    /// From the one who waits, until that leaves the watcher on its own.
+    /// The pipe from the waiting process, until that leaves the watcher on its own.
     lifeline: Option<File>,
     /// Which apply it was.
     id: &'a str,
 }
 
 impl Watch<'_> {
-    /// Waits for a cause to take the policy back. There is none any more where it is not on trial.
+    /// Waits for a cause to roll the policy back. There is none if the policy is no longer on trial.
     fn wait(&mut self) -> anyhow::Result<Option<Cause>> {
         loop {
             match self.store.find() {
@@ -187,7 +187,7 @@ impl Watch<'_> {
                     self.way_back.update(state);
                 }
                 Ok(None) | Err(RecordError::Damaged { .. }) => return Ok(Some(Cause::Lost)),
-                // A disk that can't be read now says nothing against the trial: the deadline stays what it was.
+                // If a disk can't be read now, that is no argument against the trial: the deadline stays as it was.
                 Err(error) => log::warn!("{error}"),
             }
             let lifeline = self.lifeline.as_ref().map(File::as_fd);
@@ -202,7 +202,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Takes the policy back, and tries again for as long as that fails.
+    /// Rolls the policy back, and tries again for as long as that fails.
     fn insist(&self, cause: Cause) -> Option<Outcome> {
         loop {
             match self.take_back(cause) {
@@ -222,8 +222,8 @@ impl Watch<'_> {
         take_back(&self.store, state, self.id, &cause.words(), &lock)
     }
 
-    /// Takes out what a trial that is over has left of the other engine: with rules that shut the operator out, nobody else may come
-    /// to do it. Tries again for as long as that fails, and nobody has put anything else in force.
+    /// Removes what a finished trial has left of the other engine. If its rules shut the operator out, nobody else may come
+    /// to do it. Tries again for as long as that fails, unless somebody has put something else in force.
     fn finish_move(&self) {
         while let Err(error) = self.try_to_finish_move() {
             log::error!("{error:#}");
@@ -243,7 +243,7 @@ impl Watch<'_> {
     }
 }
 
-/// The next thing that the watcher is told, unless nobody is there to tell it.
+/// Returns the next byte that the watcher receives, or nothing if nobody is there to send it.
 fn heard(lifeline: &mut File) -> Option<u8> {
     let mut told = [0];
     lifeline.read_exact(&mut told).ok().map(|()| told[0])

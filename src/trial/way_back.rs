@@ -1,4 +1,4 @@
-//! The way back as the watcher knows it, whatever becomes of the records meanwhile.
+//! How to roll back, as the watcher knows it, even if the records are lost meanwhile.
 
 use anyhow::Context;
 
@@ -6,7 +6,7 @@ use crate::engines;
 use crate::records::{Sealed, State, Store};
 use crate::takeover::{self, Kept};
 
-/// What the records say, and what the policy that comes back was read from.
+/// The contents of the records, and the sources of the policy to roll back to.
 pub(super) struct WayBack {
     state: State,
     sources: Option<Sealed>,
@@ -15,7 +15,7 @@ pub(super) struct WayBack {
 }
 
 impl WayBack {
-    /// Learns it from the records.
+    /// Reads it from the records.
     pub(super) fn read(store: &Store) -> anyhow::Result<Self> {
         let state = store.read()?;
         let sources =
@@ -27,16 +27,16 @@ impl WayBack {
         Ok(Self { state, sources, old_rules })
     }
 
-    /// The records have changed to this.
+    /// Takes over the new state of the records.
     pub(super) fn update(&mut self, state: State) {
         self.state = state;
     }
 
-    /// What the records say, for whoever holds the lock; where they are lost, what they said last.
+    /// Returns the state of the records, for whoever holds the lock; if they are lost, the last known state.
     pub(super) fn state(&self, store: &Store) -> anyhow::Result<State> {
         match store.find() {
             Ok(Some(state)) => Ok(state),
-            // `dockfw remove` takes them away with all rules.
+            // `dockfw remove` removes the records with all rules.
             Ok(None) if !is_anything_there()? => Ok(State::default()),
             Ok(None) | Err(_) => Ok(self.mend(store)),
         }
