@@ -101,7 +101,7 @@ fn is_in_place(file: &File) -> bool {
 /// For root alone: whoever can open the file, even for reading only, can hold the lock for ever.
 fn open() -> io::Result<File> {
     if !Path::new(DIRECTORY).is_dir() {
-        // Independent of the caller's umask.
+        // The caller's umask may take some of these rights away.
         DirBuilder::new().recursive(true).mode(0o700).create(DIRECTORY)?;
     }
     // With O_NONBLOCK, opening a pipe is an error, instead of a wait for a reader.

@@ -21,17 +21,18 @@ use crate::records::{Now, Record, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
 use crate::trial::{self, Length};
 
-/// From so many addresses on, loading takes long enough to be announced.
+/// From this number of addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
 
-/// What a policy without a record means.
+/// The consequence of a policy without a record.
 const UNRECORDED: &str =
     "the policy is in force, but could not be recorded, so that `dockfw rollback` can't return to it";
 
 /// Puts the policy in force.
 pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
-    // Not before: who had the lock may have applied a newer file. Who may change nothing is told as well what is wrong with it.
+    // Not before: the previous holder of the lock may have applied a newer file. A user who may change nothing is told all
+    // the same what is wrong with the file.
     let (policy, sources) =
         load_recorded(config, Strictness::forced(options.force)).context("not applied")?;
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
@@ -49,20 +50,20 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let takeover = Takeover::find();
     if options.dry_run {
         let found = what_would_change(&candidate.chosen, &candidate.ruleset, &takeover)?;
-        // Whoever reads it may take a while, as a pager does, and nobody else is to wait for that.
+        // The reader of the output may take a while, as a pager does, and nobody else is to wait for that.
         drop(lock);
         return say_what_would_change(&found, options.exit_code);
     }
     announce(&candidate.ruleset);
     match trial_of(&store, &candidate, options)? {
-        // The way back of the trial leads to the old rules.
+        // A rollback of the trial leads to the old rules.
         Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
         None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
     }
 }
 
-/// What follows from the objections.
+/// Returns what follows from the objections.
 fn refused() -> Message {
     Message::new("not applied, for your safety; nothing was changed")
         .help("to apply it all the same, on trial: dockfw apply --force --confirm 60s")
@@ -75,7 +76,7 @@ fn nothing_retired() -> Message {
     .help("end the trial first: `dockfw confirm` or `dockfw rollback`")
 }
 
-/// By the records. Where these can't be read, nobody knows.
+/// Goes by the records. If they can't be read, it is unknown.
 fn novelty(store: &Store, candidate: &Candidate<'_>) -> Novelty {
     let confirmed = store.read().ok().and_then(|state| state.confirmed);
     let is_it =
@@ -83,8 +84,8 @@ fn novelty(store: &Store, candidate: &Candidate<'_>) -> Novelty {
     if confirmed.is_some_and(is_it) { Novelty::Known } else { Novelty::New }
 }
 
-/// The trial that this is to be, if it is: `--confirm` asks for one, and while one is under way, what is applied is on
-/// trial too.
+/// Returns the trial that this apply is to be, if it is one. `--confirm` asks for one; and while a trial is under way,
+/// what is applied is on trial too.
 fn trial_of(
     store: &Store,
     candidate: &Candidate<'_>,
@@ -95,7 +96,7 @@ fn trial_of(
         note(format_args!("the last policy was rolled back: {why}"));
     }
     let Some(time) = options.confirm else {
-        // Records that can't be read do not keep anybody from protecting the host.
+        // Unreadable records do not keep anybody from protecting the host.
         let state = state.ok().filter(|state| is_on_trial(state).unwrap_or(false));
         return Ok(state.map(|state| (state, Length::AsBefore)));
     };
@@ -122,7 +123,7 @@ fn for_good(
 ) -> anyhow::Result<Exit> {
     takeover.keep(store)?;
     let mut changes = candidate.put_in_force(&lock)?;
-    // Before what may have to wait for others, and be given up by who waits.
+    // This comes before anything that may have to wait for others, and that the waiting caller may give up.
     let recorded = candidate.keep(store).context(UNRECORDED);
     let mut failures: Vec<_> = recorded.err().into_iter().collect();
     for gone in [candidate.chosen.clear_other(&lock).map(Vec::from_iter), takeover.carry_out()] {
@@ -141,7 +142,7 @@ fn for_good(
     Ok(Exit::Done)
 }
 
-/// Fails with the first error, if there is one, after telling the others.
+/// Fails with the first error, if there is one, after it has printed the others.
 fn first_of(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
     let mut errors = errors.into_iter();
     let first = errors.next();
@@ -162,7 +163,7 @@ fn on_trial(
     let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
     match takeover.carry_out() {
         Ok(gone) => changes.extend(gone),
-        // Both sets of rules decide, which shuts more out, and lets nothing more in: no reason to end the trial.
+        // Both rulesets decide, which blocks more and lets nothing more in: no reason to end the trial.
         Err(error) => warning(format_args!("{:#}", anyhow::Error::from(error))),
     }
     drop(lock);
@@ -207,7 +208,7 @@ fn say_what_would_change(found: &[Difference], exit_code: bool) -> anyhow::Resul
     Ok(if exit_code { Exit::NotInForce } else { Exit::Done })
 }
 
-/// On a terminal, tells that it will take long.
+/// Announces on a terminal that this will take long.
 fn announce(ruleset: &Ruleset) {
     let count: usize = ruleset.addresses.iter().map(|list| list.addresses.len()).sum();
     if count >= MANY && output::stderr_is_terminal() {

@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::output::result;
 use crate::safety::{self, host::Host};
 
-/// Validates the policy, and holds it against this host.
+/// Validates the policy, and compares it with this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     let policy = load(config, Strictness::forced(options.force))?;
     let mut judgement = judge(&policy, Novelty::New, || Ok(!engines::is_any_in_force()))?;
@@ -43,7 +43,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// That the engine does not work here any more, if so. What can't be read without privileges is left out.
+/// Returns a note if the engine does not work here any more. What can't be read without privileges is left out.
 fn engine_note(policy: &Policy) -> Option<Message> {
     if !capabilities::has_net_admin() {
         return None;
@@ -54,7 +54,7 @@ fn engine_note(policy: &Policy) -> Option<Message> {
     engines::why_not_for_this_host(policy.engine.backend).unwrap_or_else(untold).map(Message::new)
 }
 
-/// What else on this host bears on the policy. What can't be read without privileges is left out.
+/// Returns what else on this host affects the policy. What can't be read without privileges is left out.
 fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<Message>> {
     let Gathered { facts, .. } = gather().context("can't read the host's interfaces")?;
     let names = facts.links.iter().map(|link| &link.name);

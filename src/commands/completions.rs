@@ -15,7 +15,7 @@ pub(crate) fn run(options: &Completions) -> anyhow::Result<Exit> {
         Shell::Fish => clap_complete::Shell::Fish,
         Shell::Zsh => clap_complete::Shell::Zsh,
     };
-    // Through memory: written to a closed pipe, the generator would panic.
+    // Through memory: the generator would panic if it wrote to a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut manual::command(), PROGRAM, &mut script);
     write(script);

@@ -10,7 +10,7 @@ use crate::output::result;
 use crate::records::{RolledBack, Store};
 use crate::trial::{self, Outcome};
 
-/// Keeps the policy that is on trial.
+/// Confirms the policy that is on trial.
 pub(crate) fn run() -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());

@@ -29,7 +29,7 @@ struct Report {
 
 /// Compares the policy with what is live in the kernel. Changes nothing.
 pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
-    // What is only compared shuts nobody out.
+    // A policy that is only compared shuts nobody out.
     let policy = fit_to_host(load(config, Strictness::Confirmed)?);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());

@@ -1,11 +1,11 @@
-//! Differences as a diff: what apply would add behind a `+`, what it would take out behind a `-`, and what it would
+//! Differences as a diff: what apply would add behind a `+`, what it would remove behind a `-`, and what it would
 //! replace behind a `~`.
 
 use dockfw_policy::difference::{Difference, DifferenceKind, Elements};
 
 use crate::output;
 
-/// Differences as they are written to stdout: in colour where that is a terminal.
+/// Returns differences as they are written to stdout: in colour if that is a terminal.
 pub(super) fn text(differences: &[Difference]) -> String {
     let colour = output::stdout_has_colours();
     let lines = differences.iter().flat_map(lines);
@@ -13,7 +13,7 @@ pub(super) fn text(differences: &[Difference]) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
-/// A difference as lines, the details indented below it.
+/// Returns a difference as lines, the details indented below it.
 fn lines(difference: &Difference) -> Vec<String> {
     let sign = match difference.kind {
         DifferenceKind::Missing => '+',
@@ -32,7 +32,7 @@ fn lines(difference: &Difference) -> Vec<String> {
     [head].into_iter().chain(gone).chain(new).collect()
 }
 
-/// In the colours that `diff` and `git` have for it (ECMA-48, SGR 31, 32 and 33).
+/// Returns a line in the colours that `diff` and `git` use for it (ECMA-48, SGR 31, 32 and 33).
 fn coloured(line: &str) -> String {
     let colour = match line.trim_start().chars().next() {
         Some('+') => 32,

@@ -31,7 +31,7 @@ use crate::output::{note, result};
 struct Report {
     /// The engine whose rules are walked.
     engine: EngineName,
-    /// Whether the policy is in force; nothing where that can't be read.
+    /// Whether the policy is in force; nothing if that can't be read.
     in_force: Option<bool>,
     /// What could not be read.
     unknown: Vec<String>,
@@ -39,9 +39,9 @@ struct Report {
     explanation: Explanation,
 }
 
-/// Tells what becomes of a connection.
+/// Prints what becomes of a connection.
 pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
-    // What is only explained shuts nobody out.
+    // A policy that is only explained shuts nobody out.
     let policy = fit_to_host(load(config, Strictness::Confirmed)?);
     let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
     let rules = Rules { ruleset: &ruleset, by_name_alone: goes_by_names_alone(engine) };
@@ -64,8 +64,8 @@ pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The policy as its engine has it, and whether it is in force. Without rights the engine is the one that is asked for,
-/// or else the native one.
+/// Returns the policy as its engine has it, and whether it is in force. Without rights, the engine is the requested
+/// one, or else the native one.
 fn compiled(asked: Option<Backend>, policy: &Policy) -> anyhow::Result<(EngineName, Ruleset, Option<bool>)> {
     let backend = asked.unwrap_or(policy.engine.backend);
     if !capabilities::has_net_admin() {
@@ -96,7 +96,7 @@ impl Asks for Live {
     }
 }
 
-/// What the explanation could not take in.
+/// Reports what the explanation could not include.
 fn say_limits(report: &Report) {
     match report.in_force {
         Some(true) => {}
@@ -135,13 +135,13 @@ fn say_way(way: &Way) {
     }
 }
 
-/// The rule of others that leads a packet, with its table.
+/// Returns the rule of others that leads a packet, with its table.
 fn by(way: &Way) -> String {
     let rule = way.rule.as_deref().unwrap_or("Docker's list of its ports");
     way.table.as_ref().map_or_else(|| rule.to_owned(), |table| format!("{rule} [{table}]"))
 }
 
-/// Where a way leads, in words.
+/// Returns where a way leads, in words.
 fn led(way: &Way) -> String {
     match way.to {
         Some(to) => format!("translated to {to} by: {}", by(way)),
@@ -154,7 +154,7 @@ fn way_out(outgoing: Option<&str>) -> String {
     outgoing.map_or_else(|| ", to this host itself".into(), |name| format!(", out {name}"))
 }
 
-/// What is there, in words.
+/// Returns what is there, in words.
 fn there(target: &Target) -> String {
     let container = target.container.as_deref().unwrap_or("unknown");
     let process =

@@ -11,7 +11,7 @@ use crate::host::{links, listeners, processes};
 /// What only Docker knows.
 const LOST: &str = "which containers are on macvlan or ipvlan networks, and their names";
 
-/// Facts, and in words what could not be read.
+/// Facts, and the words for what could not be read.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) facts: Facts,
@@ -41,7 +41,7 @@ pub(super) fn gather() -> io::Result<Gathered> {
     Ok(gathered)
 }
 
-/// What of the rules of others is not known, in words.
+/// Returns what is unknown of the rules of others, in words.
 fn unknown_of(others: &Others) -> Vec<String> {
     let unreadable = others.unreadable.iter().map(|why| format!("what other rules do to packets: {why}"));
     let unseen = others.unseen.iter().map(|chain| {
@@ -70,7 +70,7 @@ impl Gathered {
     }
 }
 
-/// The ports of Swarm's mesh: a manager knows them with their services; on a worker only the rules do.
+/// Returns the ports of Swarm's routing mesh: a manager knows them with their services; on a worker, only the rules do.
 fn meshed() -> Option<Vec<Published>> {
     match docker::swarm()? {
         Some(swarm) if swarm.is_manager => docker::meshed(),

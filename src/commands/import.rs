@@ -20,7 +20,7 @@ use crate::output::{self, diagnostics, note, result, write};
 /// The name of the policy file.
 const POLICY: &str = "dockfw.toml";
 
-/// Writes a policy of what the rules before dockfw let in.
+/// Writes a policy for what the rules before dockfw let in.
 pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
     let inputs = if options.live { live()? } else { read(&options.files)? };
     let how = Options { lenient: options.lenient, files: options.output.is_some() };
@@ -64,7 +64,7 @@ fn read_one(path: &Path) -> anyhow::Result<Input> {
     Ok(Input { name, bytes })
 }
 
-/// The rules and the sets of this host.
+/// Reads the rules and the sets of this host.
 fn live() -> anyhow::Result<Vec<Input>> {
     let (rules, sets) = old::live()?;
     let rules = rules.into_iter().filter(|(_, text)| text.contains("! --match-set "));
@@ -110,7 +110,7 @@ fn must_load(written: &Written) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the files, none of which may be there; the policy last, so that it never names a list that is not.
+/// Writes the files, none of which may exist. The policy comes last, so that it never names a list that is missing.
 fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
     let policy = (POLICY.to_owned(), written.policy.clone());
     let files: Vec<_> = written.lists.iter().cloned().chain([policy]).collect();
@@ -130,7 +130,7 @@ fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who may connect is nobody's business but root's.
+/// Who may connect concerns root alone.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(directory)?;

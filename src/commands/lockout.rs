@@ -15,7 +15,7 @@ use crate::host::session::{self, Origin, Session};
 use crate::message::Message;
 use crate::safety::lockout::{Arrival, objection, shuts_everyone_out};
 
-/// Adds to a judgement what speaks against the policy because of where its operator is.
+/// Adds to a judgement what speaks against the policy because of the operator's location.
 pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) {
     let would_drop = |session: &Session| {
         let ruleset = compile(policy);
@@ -23,7 +23,7 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
     };
     let found = match session::origin() {
         Origin::Live(session) => would_drop(&session),
-        // The operator may be there again, or elsewhere: what is not known is refused.
+        // The operator may be there again, or elsewhere: what is unknown is refused.
         Origin::Gone(session) => would_drop(&session).map(|message| {
             let what = format!(
                 "SSH_CONNECTION names a connection that is gone; if you are still there, {}",
@@ -42,7 +42,7 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
     judgement.objections.extend(found.or_else(|| shuts_everyone_out(policy)));
 }
 
-/// How the operator's packets come in: by each interface that it may be.
+/// Returns how the operator's packets arrive: on each interface that is possible.
 fn arrivals(session: &Session, links: &[Link]) -> Vec<Arrival> {
     let Session { client, server, interface } = *session;
     let ends = dialled(session).unwrap_or(Ends { source: client, destination: server });
@@ -57,7 +57,8 @@ fn arrivals(session: &Session, links: &[Link]) -> Vec<Arrival> {
     candidates(index, links).into_iter().map(by).collect()
 }
 
-/// The interface of this index; where routing does not tell it (a way back by a mark, say), all that lead to others.
+/// Returns the interface of this index. If routing does not know it (a route back by a mark, for example), returns all
+/// that lead to others.
 fn candidates(index: Option<u32>, links: &[Link]) -> Vec<Interface> {
     let known = links.iter().find(|link| Some(link.index) == index);
     let named = |link: &Link| Interface { name: link.name.clone(), is_bridge: link.is_bridge() };
@@ -67,7 +68,7 @@ fn candidates(index: Option<u32>, links: &[Link]) -> Vec<Interface> {
     }
 }
 
-/// What the operator dialled, and from where, as far as connection tracking knows.
+/// Returns what the operator dialled, and from where, as far as connection tracking knows.
 fn dialled(session: &Session) -> Option<Ends> {
     match conntrack::dialled(Ends { source: session.server, destination: session.client }) {
         Ok(ends) => ends,
@@ -79,7 +80,7 @@ fn dialled(session: &Session) -> Option<Ends> {
     }
 }
 
-/// The interface by which answers leave: as a rule the one that the connection comes by.
+/// Returns the interface by which answers leave: as a rule the one that the connection arrives on.
 fn way_back(client: IpAddr, server: IpAddr) -> Option<u32> {
     match routes::towards(client, Some(server)) {
         Ok(route) => route.map(|route| route.interface),

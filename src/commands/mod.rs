@@ -1,4 +1,4 @@
-//! What each verb does.
+//! The subcommands.
 
 pub(crate) mod apply;
 pub(crate) mod boot;
@@ -46,7 +46,7 @@ fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Policy> {
     load_from(path, &Disk, strictness)
 }
 
-/// The same, with what it was read from.
+/// Does the same, and returns what the policy was read from.
 fn load_recorded(path: &Path, strictness: Strictness) -> anyhow::Result<(Policy, Sources)> {
     let recorder = Recorder::new(&Disk);
     let policy = load_from(path, &recorder, strictness)?;
@@ -72,7 +72,7 @@ fn show_warnings(warnings: &Report) {
     }
 }
 
-/// What speaks against the policy on this host, and what is worth saying of it.
+/// What speaks against the policy on this host, and what is worth noting.
 struct Judgement {
     objections: Vec<Message>,
     notes: Vec<Message>,
@@ -81,14 +81,15 @@ struct Judgement {
 /// Whether a policy is put in force for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Novelty {
-    /// It is, or nobody knows.
+    /// It is, or that is unknown.
     New,
-    /// It was in force before: what it takes from others was said then.
+    /// It was in force before: what it takes from others was reported then.
     Known,
 }
 
-/// Holds the policy against this host. `is_first`: whether nothing of dockfw is in force yet; asked where it matters. What others lose
-/// then is refused. Later it is said alone: it is lost already, or what others lose by a change is wanted.
+/// Checks the policy against this host. `is_first`: whether nothing of dockfw is in force yet; only asked if it
+/// matters. If so, the policy is refused for what others lose. Later that is only reported: they have lost it already,
+/// or the change is intended.
 fn judge(
     policy: &Policy,
     novelty: Novelty,
@@ -118,7 +119,8 @@ fn judge(
     Ok(judgement)
 }
 
-/// The published ports that docker-proxy holds for containers. Where there are none, nobody's rules are read: while a host boots, say.
+/// Returns the published ports that docker-proxy holds for containers. If nothing is published, no rules of others are
+/// read: while a host boots, for example.
 fn held_ports(links: &[Link], networks: Vec<Network>, published: Vec<Published>) -> Vec<Held> {
     if published.is_empty() {
         return Vec::new();
@@ -128,13 +130,13 @@ fn held_ports(links: &[Link], networks: Vec<Network>, published: Vec<Published>)
 }
 
 impl Judgement {
-    /// Tells it, with the objections as warnings: nothing is refused.
+    /// Reports it, with the objections as warnings: nothing is refused.
     fn warn(&self) {
         self.notes.iter().for_each(output::note);
         self.objections.iter().for_each(output::warning);
     }
 
-    /// Tells it. Objections are errors, and end in this conclusion.
+    /// Reports it. Objections are errors, and end in this conclusion.
     fn refuse(&self, conclusion: Message) -> Result<(), Stop> {
         self.notes.iter().for_each(output::note);
         self.objections.iter().for_each(output::error);

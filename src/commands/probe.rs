@@ -30,15 +30,15 @@ struct Report<'a> {
 /// Where Docker filters.
 #[derive(Serialize)]
 struct Docker {
-    /// The variants of iptables that have chains of Docker's; nothing where no rules could be read.
+    /// The variants of iptables that have chains of Docker's; nothing if no rules could be read.
     chains: Option<Vec<&'static str>>,
     /// The tables of Docker's nftables backend that are there.
     tables: Vec<String>,
-    /// What Docker says that it filters with; nothing where it does not say.
+    /// What Docker reports that it filters with; nothing if it reports none.
     backend: Option<String>,
 }
 
-/// Prints each fact, where it was read, and the decision that they lead to.
+/// Prints each fact, where it was read, and the decision that follows from them.
 pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
     let facts = survey()?;
     let (engine, reason) = match decide(&facts) {

@@ -9,7 +9,7 @@ use crate::output::result;
 use crate::records::Store;
 use crate::{engines, lock, takeover};
 
-/// Takes everything of dockfw out of the kernel, whichever engine put it there, and forgets its records.
+/// Removes everything of dockfw from the kernel, whichever engine put it there, and its records.
 pub(crate) fn run() -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());

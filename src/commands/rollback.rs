@@ -10,10 +10,10 @@ use crate::lock::{self, Lock};
 use crate::output::result;
 use crate::records::{State, Store, unix_seconds, wall_time};
 
-/// Why a policy is taken back, in the records.
+/// Why a policy is rolled back, in the records.
 const WHY: &str = "dockfw rollback";
 
-/// Goes back by one apply: from what is on trial to what is confirmed, or from that to the one before it.
+/// Rolls back one apply: from what is on trial to what is confirmed, or from that to the one before it.
 pub(crate) fn run() -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
@@ -23,7 +23,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let state = store.read()?;
     let TakenBack { state, left } = match (&state.pending, &state.rolled_back) {
         (Some(_), _) => enact::take_back(&store, state, WHY, &lock)?,
-        // To go back once more would lose the policy in force, which no other record leads to.
+        // One more rollback would lose the policy in force: no other record leads to it.
         (None, Some(rolled_back)) if state.previous.is_some() => {
             result(format_args!(
                 "rolled back already, at {}: {}",

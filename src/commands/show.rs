@@ -14,7 +14,7 @@ use crate::output::write;
 
 /// Prints the compiled policy.
 pub(crate) fn run(config: &Path, options: &Show) -> anyhow::Result<Exit> {
-    // What is only shown shuts nobody out.
+    // A policy that is only shown shuts nobody out.
     let policy = load(config, Strictness::Confirmed)?;
     let text = match options.format {
         Format::Nft => nft::lower(&compile(&policy), Features::ALL).to_string(),

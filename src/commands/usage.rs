@@ -1,4 +1,4 @@
-//! What is in use on this host, as far as it can be told.
+//! What is in use on this host, as far as it is known.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::host::links::Link;
 use crate::host::{conntrack, listeners, resolvers, routes};
 use crate::safety::usage::{Survey, Usage};
 
-/// Looks for it. What can't be read, for want of privileges or of a part of the kernel, is passed over.
+/// Looks for it. What can't be read, for lack of privileges or of a part of the kernel, is skipped.
 pub(super) fn survey(policy: &Policy, links: &[Link], published: &[Published]) -> Usage {
     let way_to = |address| routes::towards(address, None).ok().flatten().map(|route| route.interface);
     let mut survey = Survey::of(policy, links, &way_to, needed());
@@ -26,7 +26,7 @@ pub(super) fn survey(policy: &Policy, links: &[Link], published: &[Published]) -
     survey.finish(published)
 }
 
-/// Machines that this host can't do without.
+/// Returns the machines that this host can't do without.
 fn needed() -> BTreeMap<IpAddr, &'static str> {
     let routers = routes::routers().unwrap_or_else(|error| {
         log::warn!("can't read the host's routes: {error}");

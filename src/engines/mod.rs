@@ -331,7 +331,7 @@ pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
 }
 
 /// Compiles a policy for an engine. Only the native engine has the early drop: the compat engine's table comes after
-/// connection tracking, which an early drop is meant to spare. The native engine checks sources before destinations are
+/// connection tracking, which an early drop is meant to spare. The compat engine checks sources before destinations are
 /// translated.
 pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     match engine {

@@ -1,7 +1,7 @@
-//! What becomes of one packet on this host, and why: it is led where the live rules of translation lead it, walked through the ruleset
-//! on that way, and where dockfw lets it through, walked through the live rules of others.
+//! What becomes of one packet on this host, and why. The live translation rules lead it to its target. There it is
+//! walked through the ruleset, and if dockfw lets it through, through the live rules of others.
 //!
-//! Pure, but for questions about routes and sets that the caller answers.
+//! Pure, except for questions about routes and sets that the caller answers.
 
 mod others;
 mod situation;
@@ -26,29 +26,29 @@ pub(crate) use target::{Kind, Target};
 use ways::Walked;
 pub(crate) use ways::Way;
 
-/// What is asked.
+/// A question.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     /// Who sends.
     pub(crate) from: IpAddr,
     /// The one port that is dialled, or the protocol.
     pub(crate) service: Service,
-    /// The interface that the packet comes in by, if it was named.
+    /// The interface that the packet arrives on, if it was named.
     pub(crate) incoming: Option<String>,
     /// The address that is dialled, if it was named.
     pub(crate) to: Option<IpAddr>,
 }
 
-/// What else of the host is asked about. What can't be told is nothing.
+/// The other questions about the host. Nothing means unknown.
 pub(crate) trait Asks {
-    /// Where routing leads; out by the interface of this index, if one is given.
+    /// Returns where routing leads; out by the interface of this index, if one is given.
     fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route>;
 
-    /// Whether a set of ipset has an address.
+    /// Returns whether a set of ipset has an address.
     fn set_has(&self, set: &str, address: IpAddr) -> Option<bool>;
 }
 
-/// What becomes of the packet.
+/// The answer: what becomes of the packet.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Explanation {
     /// What dockfw decides, on the first of the ways.
@@ -61,9 +61,9 @@ pub(crate) struct Explanation {
     pub(crate) target: Target,
     /// What each hook decides.
     pub(crate) hooks: Vec<HookVerdict>,
-    /// Where rules of others may lead the packet: one, unless that can't be told.
+    /// Where rules of others may lead the packet: one way, unless that is unknown.
     pub(crate) ways: Vec<Way>,
-    /// What others have against what dockfw lets through, Docker above all; empty where nothing is known.
+    /// What others have against what dockfw lets through, Docker above all; empty if nothing is known.
     pub(crate) others: Vec<Objection>,
 }
 
@@ -78,10 +78,10 @@ pub(crate) struct Asked {
     pub(crate) to: IpAddr,
     /// The port that is dialled, or the protocol.
     pub(crate) port: Service,
-    /// The interface that it comes in by.
+    /// The interface that it arrives on.
     #[serde(rename = "in")]
     pub(crate) incoming: String,
-    /// The interface that it goes out by; nothing where it is for the host itself.
+    /// The interface that it leaves by; nothing if it is for the host itself.
     #[serde(rename = "out")]
     pub(crate) outgoing: Option<String>,
 }
@@ -121,7 +121,7 @@ pub(crate) fn explain(
     let surroundings = Surroundings { asks, tables: &facts.others.tables, links: &facts.links };
     let arrival = surroundings.arrival(&situation, question);
     let walk = |way| Walked::new(way, rules, facts, asks, &situation, question);
-    // Where it is not sure to be led, there need be no way on.
+    // If it is uncertain that rules lead the packet there, a missing route is no error.
     let ways: Vec<_> = arrival.ways.iter().map(walk).collect();
     let (ways, nowhere): (Vec<_>, Vec<_>) = ways.into_iter().partition(Result::is_ok);
     let leads_nowhere = !nowhere.is_empty();
@@ -152,7 +152,8 @@ pub(crate) fn explain(
     })
 }
 
-/// Where there is more than was read, none of it is certain; where tables could not be read, what is known of Docker's version is added.
+/// Makes objections uncertain if there is more than was read. If tables could not be read, adds what is known of
+/// Docker's version.
 fn doubted_where_unread(
     read: Vec<Objection>,
     facts: &Facts,

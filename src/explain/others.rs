@@ -16,19 +16,19 @@ use crate::host::docker::{Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::routes::AddressType;
 
-/// A reason for which others drop the packet.
+/// A reason why others drop the packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Objection {
     /// Why: the rule, or the policy.
     pub(crate) why: String,
     /// Where that was read.
     pub(crate) source: String,
-    /// Whether it surely is dropped there; otherwise that depends on what can't be told.
+    /// Whether it is certainly dropped there; otherwise that depends on something unknown.
     pub(crate) is_certain: bool,
 }
 
 impl Objection {
-    /// The same where rules that can't be read may lead the packet elsewhere.
+    /// Returns the same objection if rules that can't be read may lead the packet elsewhere.
     pub(super) fn doubted(self) -> Self {
         Self { is_certain: false, ..self }
     }
@@ -60,12 +60,12 @@ impl Host for Surroundings<'_> {
 }
 
 impl Surroundings<'_> {
-    /// Where they lead the packet.
+    /// Returns where they lead the packet.
     pub(super) fn arrival(&self, situation: &Situation, question: &Question) -> Arrival {
         self.tables.arrival(&self.packet(situation, question))
     }
 
-    /// Who drops it on the first of its ways. Where there are others, nobody surely does once the ways part.
+    /// Returns who drops it on the first of its ways. If there are other ways, no drop after they part is certain.
     pub(super) fn objections(
         &self,
         situation: &Situation,
@@ -95,7 +95,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// What this Docker does by its version, where its rules can't be read: never certain.
+/// Returns what this Docker does by its version, if its rules can't be read: never certain.
 pub(super) fn by_version(
     situation: &Situation,
     question: &Question,

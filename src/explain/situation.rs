@@ -1,4 +1,4 @@
-//! Which interface and which address are meant, where they were not named.
+//! Which interface and which address are meant, if they were not named.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -7,24 +7,24 @@ use crate::host::links::Link;
 use crate::host::routes::AddressType;
 use crate::message::Message;
 
-/// Who sends to whom, and how the packet comes to the host.
+/// Who sends to whom, and how the packet arrives at the host.
 #[derive(Clone, Debug)]
 pub(crate) struct Situation {
     /// Whether the sender's address is one of this host's.
     pub(crate) from_is_own: bool,
-    /// Whether this host has no way back to the sender by the interface that the packet comes in by.
+    /// Whether this host has no route back to the sender by the interface that the packet arrives on.
     pub(crate) reverse_path_fails: bool,
     /// The address that is dialled.
     pub(crate) to: IpAddr,
     /// Whether that is an address of this host.
     pub(crate) to_is_own: bool,
-    /// The interface that the packet comes in by.
+    /// The interface that the packet arrives on.
     pub(crate) incoming: Link,
     /// The interface that leads to the address that is dialled.
     pub(crate) onward: Option<Link>,
 }
 
-/// Why it is unknown what is meant.
+/// Why the question is unclear.
 #[derive(Debug)]
 pub(crate) enum Unclear {
     /// There is no such interface.
@@ -34,7 +34,7 @@ pub(crate) enum Unclear {
         /// All names.
         known: Vec<String>,
     },
-    /// An interface that no packet is seen to come in by.
+    /// An interface on which no packet is seen to arrive.
     Port {
         /// The interface.
         name: String,
@@ -43,11 +43,11 @@ pub(crate) enum Unclear {
     },
     /// A link-local address without its link.
     LinkLocal(IpAddr),
-    /// No way to the sender.
+    /// No route to the sender.
     NoWayTo(IpAddr),
     /// No address of the host's towards the sender.
     NoAddress(IpAddr),
-    /// No way on.
+    /// No onward route.
     NoWayOn(IpAddr),
     /// A container whose packets the host never sees.
     Beside {
@@ -70,7 +70,7 @@ pub(crate) enum Unclear {
 }
 
 impl Unclear {
-    /// What the operator is told.
+    /// Returns what the operator reads.
     pub(crate) fn message(&self) -> Message {
         match self {
             Self::NoInterface { name, known } => {
@@ -112,7 +112,7 @@ pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) ->
     if named.is_none() && matches!(from, IpAddr::V6(v6) if is_link_local(v6)) {
         return Err(Unclear::LinkLocal(from));
     }
-    // Who has no address yet is on the link that is named.
+    // A sender without an address is on the link that is named.
     let back = asks.route(from, None).filter(|_| !from.is_unspecified());
     let from_is_own = back.is_some_and(|route| route.leads_to == AddressType::Local);
     let by_route = || by_index(back?.interface, links);
@@ -134,7 +134,7 @@ pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) ->
     Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own: on.is_local(), incoming, onward })
 }
 
-/// The address by which the host would answer: out by the interface if there is such a way, else as it can.
+/// Returns the address by which the host would answer: out by the interface if there is such a route, else by any.
 fn own_address(from: IpAddr, incoming: &Link, asks: &dyn Asks) -> Option<IpAddr> {
     let by = |by| asks.route(from, by).and_then(|route| route.source);
     by(Some(incoming.index)).or_else(|| by(None))

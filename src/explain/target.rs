@@ -1,4 +1,4 @@
-//! What is there at the address and port that a packet comes to in the end.
+//! What is there at the address and port that a packet reaches in the end.
 
 use std::net::IpAddr;
 
@@ -14,25 +14,25 @@ use crate::host::docker::{Container, Driver, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
-/// Echo request (RFC 792, RFC 4443), and the protocols that it is of.
+/// Echo request (RFC 792, RFC 4443), and the protocols that it belongs to.
 const ECHO_REQUEST: [(Family, u8, u8); 2] = [(Family::Ipv4, 1, 8), (Family::Ipv6, 58, 128)];
 
-/// What is there.
+/// What is at the address and port.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Target {
     /// What it is.
     pub(crate) kind: Kind,
     /// The name of the process that listens.
     pub(crate) process: Option<String>,
-    /// The number of that process.
+    /// The PID of that process.
     pub(crate) pid: Option<u32>,
-    /// The container's name, or the name of the service in the mesh.
+    /// The container's name, or the name of the service in the routing mesh.
     pub(crate) container: Option<String>,
     /// The address that the packet is led to, or the container's own.
     pub(crate) address: Option<IpAddr>,
     /// The port there.
     pub(crate) container_port: Option<u16>,
-    /// The interface that leads there; nothing where the host itself is meant.
+    /// The interface that leads there; nothing if the host itself is meant.
     #[serde(skip)]
     pub(crate) outgoing: Option<Link>,
 }
@@ -45,9 +45,9 @@ pub(crate) enum Kind {
     Process,
     /// A port that Docker publishes for a container.
     Published,
-    /// A port that Swarm's mesh publishes for a service.
+    /// A port that Swarm's routing mesh publishes for a service.
     Mesh,
-    /// Something that a rule of translation leads to, and that is none of those.
+    /// Something that a translation rule leads to, and that is none of those.
     Translated,
     /// A container by its own address.
     Container,
@@ -71,7 +71,7 @@ impl Kind {
     }
 }
 
-/// Whatever opens a connection.
+/// Returns the payload that opens a connection.
 pub(super) fn payload(service: Service, to: IpAddr) -> Payload {
     match service {
         Service::Ports(transport, range) => Port { number: range.first(), transport }.opening(),
@@ -102,7 +102,7 @@ pub(super) fn target(
     }
 }
 
-/// A socket of the host.
+/// Returns a socket of the host.
 fn at_host(
     to: IpAddr,
     service: Service,
@@ -111,14 +111,14 @@ fn at_host(
     published: Option<&Published>,
 ) -> Target {
     match (published, listening(to, service, situation, &facts.listeners)) {
-        // Docker publishes it, and no rule leads on: docker-proxy is to answer, or dockerd for the mesh.
+        // Docker publishes it, and no rule leads on: docker-proxy should answer, or dockerd for the routing mesh.
         (Some(published), listener) => held(published, listener),
         (None, Some(listener)) => process(listener, facts),
         (None, None) => Kind::Nothing.alone(),
     }
 }
 
-/// A container, or a machine that the host leads to.
+/// Returns a container, or a machine that the host leads to.
 fn by_its_own_address(situation: &Situation, facts: &Facts) -> Result<Target, Unclear> {
     let outgoing = situation.onward.clone();
     let Some((container, network)) = container_at(facts, situation.to) else {
@@ -138,7 +138,7 @@ fn by_its_own_address(situation: &Situation, facts: &Facts) -> Result<Target, Un
             driver: driver.clone(),
             network: network.clone(),
         }),
-        // The host has no address on the bridge of an isolated network, and no way to it.
+        // The host has no address on the bridge of an isolated network, and no route to it.
         Some((_, Driver::Bridge(bridge))) if outgoing.as_ref().is_none_or(|link| link.name != *bridge) => {
             Ok(Target { outgoing, ..Kind::Elsewhere.alone() })
         }
@@ -146,7 +146,7 @@ fn by_its_own_address(situation: &Situation, facts: &Facts) -> Result<Target, Un
     }
 }
 
-/// The container that has an address, and the network in which it has it, where that is known.
+/// Returns the container that has an address, and the network in which it has it, if that is known.
 pub(super) fn container_at(facts: &Facts, address: IpAddr) -> Option<(&Container, Option<&Network>)> {
     facts.containers.iter().find_map(|container| {
         let (name, _) = container.addresses.iter().find(|(_, own)| *own == address)?;
@@ -154,7 +154,7 @@ pub(super) fn container_at(facts: &Facts, address: IpAddr) -> Option<(&Container
     })
 }
 
-/// A port that Docker publishes and holds itself.
+/// Returns a port that Docker publishes and holds itself.
 fn held(published: &Published, listener: Option<&Listener>) -> Target {
     let holder = listener.and_then(|listener| listener.holder.as_ref());
     Target {
@@ -173,7 +173,7 @@ fn named(published: &Published) -> Target {
     }
 }
 
-/// What a rule of translation leads to: the host itself, or somewhere beyond it.
+/// Returns what a translation rule leads to: the host itself, or somewhere beyond it.
 fn led(
     to: Translation,
     question: &Question,
@@ -190,7 +190,7 @@ fn led(
     let is_dockers =
         |one: &&Published| one.is_meshed || one.targets.contains(&to.address) || one.targets.is_empty();
     let target = match published.filter(is_dockers) {
-        // Which address the mesh's first stop has is Docker's own affair.
+        // The address of the routing mesh's first stop is internal to Docker.
         Some(published) if published.is_meshed => named(published),
         Some(published) => Target { address: Some(to.address), ..named(published) },
         None => Target {
@@ -203,7 +203,7 @@ fn led(
     Ok(Target { outgoing, ..target })
 }
 
-/// The same service by another port.
+/// Returns the same service by another port.
 fn at_port(service: Service, port: u16) -> Service {
     match (service, PortRange::single(port)) {
         (Service::Ports(transport, _), Some(port)) => Service::Ports(transport, port),
@@ -223,7 +223,7 @@ fn process(listener: &Listener, facts: &Facts) -> Target {
     }
 }
 
-/// The port that Docker publishes there, the one at just this address first.
+/// Returns the port that Docker publishes there. One at exactly this address comes first.
 fn published<'a>(
     situation: &Situation,
     question: &Question,
@@ -237,7 +237,7 @@ fn published<'a>(
     published.iter().filter(is_there).max_by_key(|one| one.address == to)
 }
 
-/// The socket that answers there, the one at just this address first.
+/// Returns the socket that answers there. One at exactly this address comes first.
 fn listening<'a>(
     to: IpAddr,
     service: Service,

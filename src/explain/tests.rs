@@ -18,7 +18,7 @@ const OUTSIDE: u32 = 2;
 const DOCKER0: u32 = 3;
 const OTHER: u32 = 4;
 
-/// What is asked about.
+/// The host that is asked.
 struct Looks;
 
 impl Asks for Looks {
@@ -26,7 +26,7 @@ impl Asks for Looks {
         let (interface, source) = match to.to_string().as_str() {
             text if text.starts_with("172.17.") => (DOCKER0, [172, 17, 0, 1]),
             text if text.starts_with("172.18.") => (OTHER, [172, 18, 0, 1]),
-            // There is no way to it.
+            // There is no route to it.
             text if text.starts_with("198.51.100.") => return None,
             _ => (OUTSIDE, [192, 0, 2, 1]),
         };
@@ -168,7 +168,7 @@ fn a_published_port_leads_to_its_container() {
     assert_eq!((other.target.kind, other.packet.outgoing), (Kind::Nothing, None));
 }
 
-/// The live rules tell whom docker-proxy answers, whatever Docker's version is.
+/// The live rules show whom docker-proxy answers, whatever Docker's version is.
 #[test]
 fn docker_proxy_answers_whom_no_rule_leads_on() {
     let proxy = Listener {
@@ -208,7 +208,7 @@ fn what_docker_drops_is_told_with_the_rule_that_does() {
     assert_eq!(objections(&closed), [("-A DOCKER ! -i docker0 -o docker0 -j DROP", true)]);
 }
 
-/// Docker gives the bridge of an isolated network no address, and routing leads past it.
+/// Docker gives the bridge of an isolated network no address, and routing bypasses it.
 #[test]
 fn a_container_to_which_no_route_leads_is_not_there() {
     let mut facts = with_rules(facts(), DOCKERS);
@@ -265,7 +265,7 @@ fn where_it_is_not_known_whether_a_packet_is_led_the_verdict_is_not_certain() {
     assert_eq!(trusted.target.kind, Kind::Translated);
 }
 
-/// dockfw's own rules ask for the port that was dialled, which nobody knows of a packet that connection tracking leaves alone.
+/// dockfw's own rules ask for the port that was dialled, which is unknown for a packet that connection tracking skips.
 #[test]
 fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
     let explained = |rule: &str| {
@@ -317,7 +317,7 @@ fn chains_that_are_not_looked_at_leave_nothing_certain() {
     assert_eq!(objections(&direct), [("-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP", false)]);
 }
 
-/// Docker lists a port of a routed network without a number of the host's, published or not.
+/// Docker lists a port of a routed network without a port of the host, published or not.
 #[test]
 fn without_rules_a_port_of_a_routed_network_is_not_called_closed() {
     let others = Others { unreadable: vec!["no rights".into()], ..Others::default() };

@@ -14,9 +14,9 @@ use crate::foreign;
 /// A way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Way {
-    /// Where the packet is led; nothing where its destination stays as it was dialled.
+    /// Where the packet is led; nothing if its destination stays as it was dialled.
     pub(crate) to: Option<SocketAddr>,
-    /// Whether connection tracking knows it; otherwise a rule of others has taken it out of that.
+    /// Whether connection tracking knows it; otherwise a rule of others has excluded it from that.
     pub(crate) is_tracked: bool,
     /// The rule that does, or may.
     pub(crate) rule: Option<String>,
@@ -67,7 +67,7 @@ impl<'a> Walked<'a> {
         self.decisions.last().map_or(Verdict::Pass, |decision| decision.verdict)
     }
 
-    /// The way as it is told.
+    /// Returns the way as it is reported.
     pub(super) fn told(&self) -> Way {
         Way {
             to: self.way.translated.map(|to| SocketAddr::new(to.address, to.port)),

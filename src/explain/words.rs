@@ -7,10 +7,10 @@ use dockfw_policy::ruleset::{Match, PortField, Ruleset, SetName};
 use dockfw_policy::service::{PortRange, Service, Transport};
 use dockfw_policy::walk::{Interface, Packet};
 
-/// So many ports or interfaces of a condition are shown.
+/// How many ports or interfaces of a condition are shown.
 const SHOWN: usize = 8;
 
-/// Why a condition that holds for a packet does.
+/// Returns why a condition that holds for a packet does.
 pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> String {
     let path = &packet.path;
     match condition {
@@ -60,7 +60,7 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
     }
 }
 
-/// The interface, and the patterns of which it matches one.
+/// Returns the interface, and the patterns of which it matches one.
 fn interface(ruleset: &Ruleset, list: &SetName, found: Option<&Interface>) -> String {
     let name = found.map_or("", |interface| interface.name.as_str());
     format!("{name} matches one of {}", patterns(ruleset, list))
@@ -71,7 +71,7 @@ fn patterns(ruleset: &Ruleset, list: &SetName) -> String {
     shortened(patterns.iter().map(ToString::to_string))
 }
 
-/// The list, and the entry of it that an address is in.
+/// Returns the list, and the entry of it that contains an address.
 fn entry(ruleset: &Ruleset, name: &SetName, address: IpAddr) -> String {
     let own = AddressRange::single(address);
     let entry = ruleset.address_list(name).and_then(|list| {
@@ -91,7 +91,7 @@ fn ports(transport: Transport, field: PortField, ranges: &[PortRange]) -> String
     format!("{what} one of {}", shortened(ranges))
 }
 
-/// The first of many.
+/// Returns the first of many.
 fn shortened(all: impl ExactSizeIterator<Item = String>) -> String {
     let more = all.len().saturating_sub(SHOWN);
     let mut text = all.take(SHOWN).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! What could be open: before it is known who may go through.
+//! What could be open, before it is known who may reach it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,26 +14,27 @@ use crate::host::listeners::Listener;
 /// Processes that hold a published port for Docker.
 const HOLDERS: [&str; 2] = ["docker-proxy", "dockerd"];
 
-/// So many doors that rules of others name are tried of each family: each is followed through all of their rules, by each interface.
+/// How many doors that rules of others name are tried of each family. Each is followed through all of their rules, by
+/// each interface.
 const MOST_TRIED: usize = 4_000;
 
-/// A door.
+/// A door: a port at an address of the host.
 #[derive(Clone, Debug)]
 pub(super) struct Door<'a> {
     pub(super) port: Port,
     pub(super) family: Family,
-    /// The address of the host; an unspecified one: every address of the family that no rule names.
+    /// The address of the host. An unspecified one stands for every address of the family that no rule names.
     pub(super) address: IpAddr,
     pub(super) kind: Kind,
     pub(super) answers: Answers,
-    /// The only interface that is listened on, if it is one.
+    /// The interface that is listened on, if it is only one.
     pub(super) interface: Option<&'a Link>,
-    /// Where Docker says that it leads to.
+    /// Where it leads according to Docker.
     pub(super) target: Option<(IpAddr, u16)>,
 }
 
-/// All doors that others than the host itself could come to, and in words what rules of others lead elsewhere beside them. `is_led`
-/// tells whether rules of others lead what comes to a door that they name.
+/// Returns all doors that others than the host itself could reach, and in words what rules of others also lead
+/// elsewhere. `is_led` returns whether rules of others lead the packets for a door that they name.
 pub(super) fn all<'a>(facts: &'a Facts, is_led: impl Fn(&Door<'_>) -> bool) -> (Vec<Door<'a>>, Vec<String>) {
     let names: BTreeMap<_, _> =
         facts.containers.iter().map(|container| (container.id.as_str(), container.name.as_str())).collect();
@@ -52,7 +53,7 @@ pub(super) fn all<'a>(facts: &'a Facts, is_led: impl Fn(&Door<'_>) -> bool) -> (
     (doors, untold)
 }
 
-/// That the rest of what rules name was not tried.
+/// Returns the words for: the rest of what rules name was not tried.
 fn untried(first: &Door<'_>) -> String {
     format!(
         "which ports rules of others lead elsewhere, over {}, from {} on: they name very many, of which only the first {MOST_TRIED} are \
@@ -61,7 +62,7 @@ fn untried(first: &Door<'_>) -> String {
     )
 }
 
-/// What Docker publishes.
+/// Returns the door of a port that Docker publishes.
 pub(super) fn of_published(published: &Published) -> Door<'_> {
     Door {
         port: Port { number: published.port, transport: published.transport },
@@ -78,8 +79,8 @@ pub(super) fn of_published(published: &Published) -> Door<'_> {
     }
 }
 
-/// Whether a socket is held for a port that Docker publishes, and is listed as that. Where the mesh leaves IPv6 out, what
-/// answers there is dockerd's own.
+/// Returns whether a socket is held for a port that Docker publishes, and is listed as that. If the routing mesh leaves
+/// out IPv6, what answers there is dockerd's own.
 fn stands_in(door: &Door<'_>, facts: &Facts) -> bool {
     let by_docker = door.answers.process.as_deref().is_some_and(|name| HOLDERS.contains(&name));
     by_docker
@@ -90,7 +91,7 @@ fn stands_in(door: &Door<'_>, facts: &Facts) -> bool {
         })
 }
 
-/// A socket for IPv6 that takes IPv4 as well is two doors.
+/// A socket for IPv6 that accepts IPv4 as well is two doors.
 fn of_listener<'a>(listener: &'a Listener, links: &'a [Link], names: &BTreeMap<&str, &str>) -> Vec<Door<'a>> {
     let holder = listener.holder.as_ref();
     let container = holder.and_then(|holder| holder.container.as_deref());
@@ -115,7 +116,7 @@ fn of_listener<'a>(listener: &'a Listener, links: &'a [Link], names: &BTreeMap<&
     [Some(listener.address), as_ipv4].into_iter().flatten().map(door).collect()
 }
 
-/// What rules of others name: whether they lead it anywhere is still to be seen.
+/// Returns the doors that rules of others name: whether they lead them anywhere is still to be found out.
 fn of_rules<'a>(facts: &'a Facts, family: Family) -> impl Iterator<Item = Door<'a>> {
     let named = facts.others.tables.doors(family);
     let own: Vec<_> = facts.links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
@@ -142,7 +143,7 @@ fn of_rules<'a>(facts: &'a Facts, family: Family) -> impl Iterator<Item = Door<'
     })
 }
 
-/// What rules of others lead elsewhere, and is too much to be listed, in words.
+/// Returns what rules of others lead elsewhere and is too much to be listed, in words.
 fn too_many(facts: &Facts) -> Vec<String> {
     let wide = Family::BOTH.into_iter().flat_map(|family| facts.others.tables.wide(family));
     wide.map(|led| {

@@ -1,5 +1,5 @@
-//! Which containers docker-proxy answers, and who so are clients of a process of the host: those that no rule leads on when they dial a
-//! published port by an address of the host.
+//! Which containers docker-proxy answers. They count as clients of a process of the host: those that no rule leads on
+//! when they dial a published port by an address of the host.
 
 use super::doors::of_published;
 use super::led::Surroundings;
@@ -10,14 +10,14 @@ use crate::host::links::Link;
 /// Published ports at which docker-proxy answers the same containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// Which.
+    /// Which containers.
     pub(crate) by: Proxied,
     /// The ports.
     pub(crate) published: Vec<Published>,
 }
 
-/// All published ports that docker-proxy holds for containers, as the live rules say; where those can't be read, as this Docker's
-/// version does.
+/// Returns all published ports that docker-proxy holds for containers, by the live rules; if those can't be read, by
+/// this Docker's version.
 pub(crate) fn held(facts: &Facts) -> Vec<Held> {
     let surroundings = Surroundings::of(facts);
     let of = |by: Proxied| {
@@ -41,14 +41,14 @@ fn whom(facts: &Facts, surroundings: &Surroundings<'_>, published: &Published) -
     let left = bridges.iter().copied().filter(|link| is_left(link)).count();
     match (left, bridges.len()) {
         (0, _) => None,
-        // Of one network alone, nobody can tell which of the two it is.
+        // With one network alone, it is unknown which of the two it is.
         (1, 1) => Some(facts.docker.map_or(Proxied::All, |docker| docker.proxied)),
         (1, _) => Some(Proxied::OwnNetwork),
         _ => Some(Proxied::All),
     }
 }
 
-/// Whether an interface is the bridge of one of Docker's networks.
+/// Returns whether an interface is the bridge of one of Docker's networks.
 fn is_dockers(facts: &Facts, link: &Link) -> bool {
     facts.networks.iter().any(|network| network.driver == Driver::Bridge(link.name.clone()))
 }

@@ -1,4 +1,4 @@
-//! Where rules of others lead who comes to a door.
+//! Where rules of others lead a packet for a door.
 
 use std::net::IpAddr;
 
@@ -11,13 +11,13 @@ use crate::foreign::{Arrival, Host, Packet, Place, Way};
 use crate::host::links::Link;
 use crate::host::routes::AddressType;
 
-/// Docker's chains of iptables, and the table of its nftables backend: those whose translations are of published ports, or of the
-/// mesh's.
+/// Docker's chains of iptables, and the table of its nftables backend: those whose translations are of published ports,
+/// or of the routing mesh's.
 const PUBLISHED: &str = "DOCKER";
 const MESH: &str = "DOCKER-INGRESS";
 const TABLE: &str = " docker-bridges";
 
-/// The host that rules ask.
+/// The host, for the rules that ask about it.
 pub(super) struct Surroundings<'a> {
     facts: &'a Facts,
     /// An address of each family that stands for all that no rule names.
@@ -29,7 +29,7 @@ impl<'a> Surroundings<'a> {
         Self { facts, any: Family::BOTH.map(|family| unnamed(facts, family)) }
     }
 
-    /// Where who dials a door by an interface may be led, and whether that is known.
+    /// Returns where a packet for a door that arrives on an interface may be led, and whether that is known.
     pub(super) fn arrival(&self, door: &Door<'_>, incoming: &Link) -> Arrival {
         let [v4, v6] = self.any;
         let any = if door.family == Family::Ipv4 { v4 } else { v6 };
@@ -48,14 +48,14 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-/// Where rules can't be read, what Docker says of its ports is as good as not.
+/// If rules can't be read, Docker's own statement about its ports is as good as rules.
 fn claimed(door: &Door<'_>, arrival: &Arrival) -> Option<Way> {
     let is_led = arrival.ways.iter().any(|way| way.translated.is_some());
     let (address, port) = door.target.filter(|_| !is_led)?;
     Some(Way { translated: Some(Translation { address, port }), is_tracked: true, by: None })
 }
 
-/// The first address of the host's that no rule names; where it has none, one that stands for any.
+/// Returns the first address of the host that no rule names; if it has none, one that stands for any.
 fn unnamed(facts: &Facts, family: Family) -> IpAddr {
     let named = facts.others.tables.doors(family).addresses;
     let links = facts.links.iter().filter(|link| link.is_up && link.name != "lo");
@@ -85,7 +85,7 @@ impl Host for Surroundings<'_> {
     }
 }
 
-/// What a door is that a rule leads on.
+/// Returns the kind of a door that a rule leads on.
 pub(super) fn kind_by(place: &Place) -> Kind {
     match place.chain.as_str() {
         PUBLISHED => Kind::Published,

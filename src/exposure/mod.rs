@@ -1,7 +1,7 @@
 //! What this host exposes: each port that answers, with who may reach it and what answers; and what no rule covers.
 //!
-//! Pure: facts of this host are walked through the ruleset, as packets would be, on the ways that rules of others lead them. Whether others
-//! drop what dockfw lets through is not asked: "reach" means that dockfw does not object.
+//! Pure: facts of this host are walked through the ruleset, as packets would be, on the ways that rules of others lead
+//! them. Whether others drop what dockfw lets through is not asked: "reach" means that dockfw does not object.
 
 mod doors;
 mod held;
@@ -27,8 +27,8 @@ pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};
 pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered, unfiltered};
 
-/// Stands for any port that a client sends from: one of those that Linux itself chooses (net.ipv4.ip_local_port_range),
-/// none that a policy speaks of, and none of DHCP's and its kin (below 1024).
+/// Stands for any port that a client sends from. It is one that Linux itself chooses (net.ipv4.ip_local_port_range),
+/// and not one that a policy names, nor one of DHCP's and its kin (below 1024).
 const CLIENT_PORT: u16 = 50_000;
 
 /// What this host is and runs.
@@ -36,17 +36,17 @@ const CLIENT_PORT: u16 = 50_000;
 pub(crate) struct Facts {
     /// The interfaces.
     pub(crate) links: Vec<Link>,
-    /// The sockets that wait for others.
+    /// The sockets that wait for connections.
     pub(crate) listeners: Vec<Listener>,
     /// The running containers.
     pub(crate) containers: Vec<Container>,
-    /// What Docker publishes, for containers and by Swarm's mesh.
+    /// What Docker publishes, for containers and by Swarm's routing mesh.
     pub(crate) published: Vec<Published>,
     /// Docker's networks.
     pub(crate) networks: Vec<Network>,
     /// The live rules of others.
     pub(crate) others: Others,
-    /// What this Docker does, by its version and its backend, where it says those.
+    /// What this Docker does, by its version and its backend, if it reports those.
     pub(crate) docker: Option<Behaviour>,
 }
 
@@ -55,12 +55,12 @@ pub(crate) struct Facts {
 pub(crate) struct Rules<'a> {
     /// The ruleset.
     pub(crate) ruleset: &'a Ruleset,
-    /// Whether the engine goes by the names of interfaces alone, and not by their kind.
+    /// Whether the engine knows interfaces by their names alone, and not by their kind.
     pub(crate) by_name_alone: bool,
 }
 
 impl Rules<'_> {
-    /// An interface as the engine knows it.
+    /// Returns an interface as the engine knows it.
     pub(crate) fn interface(&self, link: &Link) -> Interface {
         Interface { name: link.name.clone(), is_bridge: link.is_bridge() || self.by_name_alone }
     }
@@ -74,9 +74,9 @@ pub(crate) struct Exposed {
     pub(crate) port: Port,
     /// The family that clients speak.
     pub(crate) family: Family,
-    /// The address of the host that answers; an unspecified one: every address of the family.
+    /// The address of the host that answers. An unspecified one stands for every address of the family.
     pub(crate) address: IpAddr,
-    /// How it comes to be open.
+    /// Why it is open.
     pub(crate) kind: Kind,
     /// What answers.
     pub(crate) answers: Answers,
@@ -96,7 +96,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// What opens a connection to it.
+    /// Returns what opens a connection to it.
     pub(crate) fn opening(self) -> Payload {
         Payload::Ports {
             transport: self.transport,
@@ -117,7 +117,7 @@ fn as_text<S: Serializer>(port: &Port, serializer: S) -> Result<S::Ok, S::Error>
     serializer.collect_str(port)
 }
 
-/// How a port comes to be open.
+/// Why a port is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -125,18 +125,18 @@ pub(crate) enum Kind {
     Process,
     /// Docker publishes it for a container.
     Published,
-    /// Swarm's mesh publishes it for a service.
+    /// Swarm's routing mesh publishes it for a service.
     Mesh,
     /// Rules of others lead it elsewhere.
     Translated,
 }
 
-/// What answers at a port. What can't be told is left out.
+/// What answers at a port. What is unknown is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Answers {
     /// The process's name.
     pub(crate) process: Option<String>,
-    /// The process's number.
+    /// The process's PID.
     pub(crate) pid: Option<u32>,
     /// The container's name, or the service's.
     pub(crate) container: Option<String>,
@@ -146,7 +146,7 @@ pub(crate) struct Answers {
     pub(crate) container_port: Option<u16>,
 }
 
-/// All that is open, in the order of ports, and in words what of it can't be told.
+/// Returns all that is open, in the order of ports, and in words what is unknown of it.
 pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let from = reach::Origins::of(rules, facts);
     let (doors, untold) = doors::all(facts, |door| from.is_led(door));
@@ -165,7 +165,7 @@ fn order(exposed: &Exposed) -> (Port, Family, IpAddr, Kind, &Answers) {
     (exposed.port, exposed.family, exposed.address, exposed.kind, &exposed.answers)
 }
 
-/// Whether others than the host itself may come to an address.
+/// Returns whether others than the host itself may reach an address.
 fn is_outward(address: IpAddr) -> bool {
     !address.is_loopback()
 }
@@ -174,8 +174,8 @@ fn family_of(address: IpAddr) -> Family {
     if address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
 }
 
-/// Stands for any address of the host, or of a container: rules tell no others apart than those of loopback (RFC 5737,
-/// RFC 3849).
+/// Returns an address that stands for any address of the host, or of a container. Rules distinguish only those of
+/// loopback from the others (RFC 5737, RFC 3849).
 fn placeholder(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(192, 0, 2, 1).into(),

@@ -1,4 +1,4 @@
-//! Who may go through a door, from where.
+//! Who may pass a door, from where.
 
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ use crate::host::listeners::Listener;
 pub(crate) struct Reach {
     /// The interfaces.
     pub(crate) interfaces: Vec<String>,
-    /// Who is let in; none: nobody.
+    /// Who is let in; empty: nobody.
     pub(crate) admitted: Vec<Admitted>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Reach {
 pub(crate) struct Admitted {
     /// Who.
     pub(crate) who: Who,
-    /// The part of the policy that lets them in; nothing where nothing stops them.
+    /// The part of the policy that lets them in; nothing if nothing stops them.
     pub(crate) rule: Option<String>,
     /// Where that was written.
     #[serde(serialize_with = "as_text")]
@@ -61,7 +61,7 @@ pub(crate) enum Who {
 }
 
 impl Exposed {
-    /// The widest of those who may reach it from outside; nothing: nobody.
+    /// Returns the widest of those who may reach it from outside; nothing: nobody.
     pub(crate) fn widest(&self) -> Option<Who> {
         self.reach.iter().flat_map(|reach| &reach.admitted).map(|admitted| admitted.who).min()
     }
@@ -72,13 +72,13 @@ pub(super) struct Origins<'a> {
     rules: Rules<'a>,
     facts: &'a Facts,
     surroundings: Surroundings<'a>,
-    /// The interfaces of the outside, sorted as the rules sort them: no rule of dockfw's tells those of one class apart.
+    /// The interfaces of the outside, sorted as the rules sort them: no rule of dockfw's distinguishes those of one class.
     outside: Vec<Vec<&'a Link>>,
     /// Docker's bridges.
     inside: Vec<&'a Link>,
 }
 
-/// Interfaces of one class by which who dials a door is led to the same places.
+/// Interfaces of one class from which packets for a door are led to the same places.
 struct Group<'a> {
     class: usize,
     links: Vec<&'a Link>,
@@ -109,12 +109,12 @@ impl<'a> Origins<'a> {
         Self { rules, facts, surroundings: Surroundings::of(facts), outside, inside }
     }
 
-    /// Whether rules of others lead someone elsewhere who dials a door from outside.
+    /// Returns whether rules of others lead packets from outside for a door elsewhere.
     pub(super) fn is_led(&self, door: &Door<'_>) -> bool {
         self.groups(door).iter().any(|group| group.arrival.ways.iter().any(|way| way.translated.is_some()))
     }
 
-    /// Says who may go through a door, and in words what of that can't be told.
+    /// Returns who may pass a door, and in words what of that is unknown.
     pub(super) fn judge(&self, mut door: Door<'_>) -> (Exposed, Vec<String>) {
         let groups = self.groups(&door);
         let (kind, answers) = self.answering(&door, &groups);
@@ -124,7 +124,7 @@ impl<'a> Origins<'a> {
         for (before, group) in std::iter::once(None).chain(groups.iter().map(Some)).zip(&groups) {
             let next = self.reach(&door, group, &mut unknown);
             match reach.last_mut().filter(|last| last.admitted == next.admitted) {
-                // They are led to different places, which dockfw's rules do not tell apart.
+                // They are led to different places, which dockfw's rules do not distinguish.
                 Some(last) if before.is_some_and(|before| before.class == group.class) => {
                     last.interfaces.extend(next.interfaces);
                 }
@@ -136,7 +136,7 @@ impl<'a> Origins<'a> {
         (Exposed { port, family, address, kind, answers, reach, containers }, unknown)
     }
 
-    /// The interfaces of the outside that a door is at, by where who dials it is led.
+    /// Returns the interfaces of the outside that a door is at, grouped by where its packets are led.
     fn groups(&self, door: &Door<'_>) -> Vec<Group<'a>> {
         let mut groups = Vec::new();
         for (class, links) in self.outside.iter().enumerate() {
@@ -155,7 +155,7 @@ impl<'a> Origins<'a> {
         groups
     }
 
-    /// What a door is, and what answers there, once it is known where it leads.
+    /// Returns what a door is, and what answers there, once it is known where it leads.
     fn answering(&self, door: &Door<'_>, groups: &[Group<'_>]) -> (Kind, Answers) {
         let ways = groups.iter().flat_map(|group| &group.arrival.ways);
         let led = ways.filter_map(|way| Some((way.translated?, way.by.as_ref()))).next();
@@ -177,7 +177,7 @@ impl<'a> Origins<'a> {
         (kind, answers)
     }
 
-    /// Who listens where a rule leads to another port of the host.
+    /// Returns who listens if a rule leads to another port of the host.
     fn listening(&self, to: Translation, door: &Door<'_>) -> Option<Answers> {
         let is_there = |one: &&Listener| {
             (one.transport, one.port) == (door.port.transport, to.port) && one.answers(to.address)
@@ -190,7 +190,8 @@ impl<'a> Origins<'a> {
         })
     }
 
-    /// Whether all containers may: where docker-proxy answers, it is a process of the host; otherwise they are led on.
+    /// Returns whether it is open to all containers. If docker-proxy answers, it is a process of the host; otherwise they
+    /// are led on.
     fn is_open_to_containers(&self, door: &Door<'_>) -> bool {
         let mut bridges =
             self.inside.iter().filter(|link| door.interface.is_none_or(|bound| bound.index == link.index));
@@ -203,7 +204,7 @@ impl<'a> Origins<'a> {
         !self.inside.is_empty() && !is_bound_elsewhere && bridges.all(|link| is_open(&link))
     }
 
-    /// Who may by interfaces of one group.
+    /// Returns who may pass by interfaces of one group.
     fn reach(&self, door: &Door<'_>, group: &Group<'_>, unknown: &mut Vec<String>) -> Reach {
         let incoming = group.links.first().map(|link| self.rules.interface(link));
         let audience = |way: &Way| self.audience(door, way, incoming.clone().unwrap_or_else(nowhere));
@@ -240,7 +241,7 @@ impl<'a> Origins<'a> {
         audience(self.rules.ruleset, &path)
     }
 
-    /// The interface that leads to an address: the one with the closest network around it.
+    /// Returns the interface that leads to an address: the one with the closest network around it.
     fn way_to(&self, kind: Kind, address: IpAddr) -> Interface {
         let closest = |link: &&Link| {
             let around = link.networks.iter().filter(|network| network.contains(address));
@@ -276,13 +277,13 @@ fn nowhere() -> Interface {
     Interface { name: String::new(), is_bridge: false }
 }
 
-/// How the rules sort an interface: which of their lists it is of.
+/// Returns how the rules sort an interface: in which of their lists it is.
 fn class(rules: Rules<'_>, link: &Link) -> Vec<bool> {
     let interface = rules.interface(link);
     rules.ruleset.interfaces.iter().map(|list| interface.is_of(list)).collect()
 }
 
-/// Of several conditions that must all hold, the narrowest names those who are let in.
+/// Returns who is let in. If several conditions must all hold, the narrowest names them.
 fn who(condition: &SourceCondition) -> Who {
     match condition {
         SourceCondition::Set(name) if *name == names::TRUSTED => Who::Trusted,

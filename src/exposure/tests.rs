@@ -1,4 +1,4 @@
-//! Hosts that are only described, under policies read from text.
+//! Hosts that are only described, under policies read from strings.
 
 use dockfw_policy::engine::EngineName;
 use dockfw_policy::policy::Policy;
@@ -144,7 +144,7 @@ fn docker_proxy_is_the_published_port() {
             "8080/tcp v6 eth0: everyone by allow 'web'; containers"
         ]
     );
-    // A container's port goes by the number behind the translation, which a socket of the host does not have.
+    // A container's port is the number behind the translation, which a socket of the host does not have.
     let own = "[[allow]]\nname = \"own\"\nports = [\"80/tcp\"]\nto = \"container\"";
     assert_eq!(lines(own, &web), ["8080/tcp v4 eth0: everyone by allow 'own'", "8080/tcp v6 eth0: "]);
     assert!(exposed_by(&rules_of(own), &web).iter().all(|one| one.kind == Kind::Published));
@@ -186,7 +186,7 @@ fn interfaces_are_told_apart_only_where_rules_do() {
     assert_eq!(lines("", &ssh), ["22/tcp v4 eth1: trusted by trusted"]);
 }
 
-/// A redirect leads to an address of the interface, which dockfw's rules do not tell from another.
+/// A redirect leads to an address of the interface, which dockfw's rules do not distinguish from another.
 #[test]
 fn interfaces_are_not_told_apart_by_where_a_redirect_leads() {
     let redirect = "-A PREROUTING -p tcp -m tcp --dport 2222 -j REDIRECT --to-ports 22\n";
@@ -305,7 +305,7 @@ fn where_rules_can_not_be_read_the_version_tells_whom_docker_proxy_answers() {
     assert_eq!([whom(&[28, 5]), whom(&[29, 0])], [Proxied::All, Proxied::OwnNetwork]);
 }
 
-/// Only if all do: those whom docker-proxy answers are clients of a process of the host.
+/// Only if all do: those that docker-proxy answers are clients of a process of the host.
 #[test]
 fn containers_reach_a_port_if_those_of_each_network_do() {
     let own = rules_of("[[allow]]\nname = \"own\"\nports = [\"80/tcp\"]\nto = \"container\"");
@@ -325,7 +325,7 @@ fn what_can_not_be_told_is_said_where_it_makes_a_difference() {
     assert_eq!(open(&rules_of("")), [""; 0], "the trusted reach both, and nobody else does");
 }
 
-/// dockfw's own rules ask for the port that was dialled, which nobody knows of a packet that connection tracking leaves alone.
+/// dockfw's own rules ask for the port that was dialled, which is unknown for a packet that connection tracking skips.
 #[test]
 fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
     let open = rules_of("[[allow]]\nname = \"ssh\"\nports = [\"22/tcp\"]\nto = \"host\"");
@@ -375,7 +375,7 @@ fn of_very_many_ports_that_rules_name_the_rest_is_said_to_be_unknown() {
     assert!(said.contains("over IPv4, from 1434/udp on"), "{said}");
 }
 
-/// As Podman has it: conmon holds the port, and netavark's rule leads on.
+/// As Podman does it: conmon holds the port, and netavark's rule leads on.
 #[test]
 fn a_port_that_is_led_elsewhere_is_no_process_of_the_host() {
     let rules = "-A PREROUTING -p tcp -m tcp --dport 8090 -j DNAT --to-destination 10.88.0.2:80\n";

@@ -18,7 +18,7 @@ pub(crate) struct Uncovered {
     pub(crate) why: String,
 }
 
-/// All of it.
+/// Returns all of it.
 pub(crate) fn uncovered(policy: &Policy, facts: &Facts) -> Vec<Uncovered> {
     let unfiltered = unfiltered(policy, &facts.links).map(|link| Uncovered {
         what: format!("everything that is reached by {}", link.name),
@@ -27,14 +27,14 @@ pub(crate) fn uncovered(policy: &Policy, facts: &Facts) -> Vec<Uncovered> {
     beside_the_host(facts).chain(unfiltered).collect()
 }
 
-/// Interfaces that match no class, which can only be if `filtered` is not `["*"]`.
+/// Returns the interfaces that match no class, which is only possible if `filtered` is not `["*"]`.
 pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterator<Item = &'a Link> {
     links.iter().filter(|link| {
         link.name != "lo" && link.controller.is_none() && !policy.interfaces.covers(&link.name)
     })
 }
 
-/// Containers that no policy can cover.
+/// Returns the containers that no policy can cover.
 pub(crate) fn beside_the_host(facts: &Facts) -> impl Iterator<Item = Uncovered> {
     facts.containers.iter().flat_map(|container| {
         let addresses = container.addresses.iter();
@@ -42,7 +42,7 @@ pub(crate) fn beside_the_host(facts: &Facts) -> impl Iterator<Item = Uncovered> 
     })
 }
 
-/// A container beside the host, if it is: its packets never come by the host's rules.
+/// Returns a container beside the host, if it is one: its packets bypass the host's rules.
 fn beside(container: &str, network: &str, address: IpAddr, facts: &Facts) -> Option<Uncovered> {
     let network = facts.networks.iter().find(|known| known.name == network)?;
     let Driver::Beside { driver, parent: Some(parent), is_at_input: false } = &network.driver else {

@@ -19,11 +19,11 @@ pub(crate) struct Host<'a> {
     pub(crate) docker_uses_nftables: bool,
     /// The variants of iptables that have chains of Docker's.
     pub(crate) docker_chains: &'a [&'static str],
-    /// How interfaces check sources (`rp_filter`), by their names.
+    /// How interfaces check sources (`rp_filter`), by the interfaces' names.
     pub(crate) reverse_path: &'a BTreeMap<String, u8>,
 }
 
-/// All of it.
+/// Returns all notes about the host.
 pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
     let beside = beside_the_host(host.facts).map(|one| Message::new(format!("{}: {}", one.what, one.why)));
     beside
@@ -36,7 +36,7 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
         .collect()
 }
 
-/// Containers on the host's network are processes of the host.
+/// Returns notes about containers on the host's network, which are processes of the host.
 fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = Message> {
     let own = facts.containers.iter().filter(|container| container.on_host_network);
     own.filter_map(|container| {
@@ -58,7 +58,7 @@ fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = Message> {
     })
 }
 
-/// Containers to which packets come by the host's input hook, though they have addresses of their own.
+/// Returns notes about containers whose packets pass the host's input hook, although they have addresses of their own.
 fn at_input(facts: &Facts) -> impl Iterator<Item = Message> {
     let pairs = facts
         .containers
@@ -79,13 +79,14 @@ fn at_input(facts: &Facts) -> impl Iterator<Item = Message> {
     })
 }
 
-/// The chains of others that close what none of their rules is about, by an interface of the outside.
+/// Returns the chains of others that close everything that none of their rules mentions, for an interface of the
+/// outside.
 fn closing(policy: &Policy, host: Host<'_>) -> Vec<Closing> {
     let outside: Vec<_> = outside(policy, host.facts).collect();
     host.facts.others.tables.closing(&outside)
 }
 
-/// Interfaces that lead to others, and are neither Docker's nor exempt.
+/// Returns the interfaces that lead to others, and are neither Docker's nor exempt.
 fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a Link> {
     let interfaces = &policy.interfaces;
     facts.links.iter().filter(|link| {
@@ -94,7 +95,7 @@ fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a
     })
 }
 
-/// Whoever drops by default closes what the policy opens.
+/// A chain that drops by default closes what the policy opens.
 fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
     let Closing { hook, place, chain: name, of_iptables } = chain;
     let how = match &place.rule {
@@ -103,7 +104,7 @@ fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
     };
     let message = Message::new(format!("chain {name} of {} {how}", place.table));
     match (hook, of_iptables.is_some(), host.docker_uses_nftables) {
-        // Docker's own doing, whose rules accept what it publishes.
+        // This is Docker's own chain, and Docker's rules accept what it publishes.
         (Hook::Forward, true, false) => None,
         (Hook::Forward, true, true) => Some(
             message
@@ -123,7 +124,7 @@ fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
     }
 }
 
-/// Docker looks after one variant; what it left in the other one still judges packets.
+/// Docker looks after one variant; what it left in the other one still filters packets.
 fn split_brain(variants: &[&str]) -> Option<Message> {
     let [_, .., other] = variants else { return None };
     let message = Message::new(format!("Docker's chains are in iptables-{}", variants.join(" and iptables-")))
@@ -142,7 +143,7 @@ fn untracked(facts: &Facts) -> Option<Message> {
     })
 }
 
-/// Interfaces of the outside by which any source address is believed.
+/// Returns a note about interfaces of the outside on which any source address is believed.
 fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let unchecked = outside(policy, host.facts).filter(|link| host.reverse_path.get(&link.name) == Some(&0));
     let names: Vec<_> = unchecked.map(|link| link.name.as_str()).collect();
@@ -166,7 +167,7 @@ mod tests {
     use dockfw_policy::address::Family;
     use dockfw_policy::service::Transport;
 
-    /// What is said of a host with these facts.
+    /// Returns the notes about a host with these facts.
     fn said(facts: &Facts, nftables: bool, off: &[&str]) -> Vec<String> {
         let reverse_path = facts.links.iter().map(|link| {
             let value = if off.contains(&link.name.as_str()) { 0 } else { 2 };
@@ -193,13 +194,13 @@ mod tests {
         }
     }
 
-    /// A host with these rules, as iptables writes them down.
+    /// Returns a host with these rules, as iptables writes them.
     fn with(saved: &str) -> Facts {
         let tables = Tables::new(listing::tables(saved, Family::Ipv4, "iptables-legacy"));
         Facts { others: Others { tables, ..Others::default() }, ..usual() }
     }
 
-    /// The same with table filter.
+    /// Returns the same with table filter.
     fn filter(lines: &str) -> Facts {
         let policies = if lines.contains(':') { "" } else { ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n" };
         with(&format!("*filter\n{policies}{lines}\nCOMMIT\n"))
@@ -280,7 +281,7 @@ mod tests {
         assert!(of(forward, true)[0].contains("iptables -P FORWARD ACCEPT"), "{:?}", of(forward, true));
     }
 
-    /// As images of Oracle's cloud and CentOS 7 have it.
+    /// As in images of Oracle's cloud and CentOS 7.
     #[test]
     fn a_last_rule_that_rejects_all_closes_as_a_policy_does() {
         let last = "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n-A INPUT -p icmp -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n\

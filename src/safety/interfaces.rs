@@ -33,11 +33,12 @@ const TUNNELS: [&str; 18] = [
 
 /// Kinds of interfaces by which this host reaches guests that are beside it on a network card: shims.
 const SHIMS: [&str; 3] = ["macvlan", "macvtap", "ipvlan"];
-/// How the host's ends of links to guests are called by systemd-nspawn, CNI's plugins and LXC, and Calico. The end in a guest, which
-/// may be a Docker host itself, is called as a network card is.
+/// How systemd-nspawn, CNI's plugins and LXC, and Calico name the host's ends of links to guests. The end in a guest,
+/// which may be a Docker host itself, is named like a network card.
 const GUEST_NAMES: [&str; 3] = ["ve-", "veth", "cali"];
 
-/// Interfaces that the policy takes for Docker's bridges, and that are none: who is behind them would be inside.
+/// Returns objections to interfaces that the policy takes for Docker's bridges, and that are none: whoever is behind
+/// them would be inside.
 pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Message> {
     let taken = links.iter().filter(|link| policy.interfaces.is_docker(&link.name));
     let false_ones = taken.filter_map(|link| {
@@ -50,7 +51,7 @@ pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Message> {
     false_ones.collect()
 }
 
-/// Why an interface can't be a bridge of Docker's, if it can't.
+/// Returns why an interface can't be a bridge of Docker's, if it can't.
 fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
     if !link.is_bridge() {
         let kind = link.kind.as_deref().unwrap_or("hardware");
@@ -61,7 +62,8 @@ fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
     Some(format!("its port {} does not lead to a container", foreign.name))
 }
 
-/// Interfaces that the policy lets everything through by, and that lead to the rest of the world.
+/// Returns objections to interfaces on which the policy lets everything through, and that lead to the rest of the
+/// world.
 pub(crate) fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<Message> {
     let exempt = links.iter().filter(|link| link.name != "lo" && link.controller.is_none());
     let exempt = exempt
@@ -76,7 +78,7 @@ pub(crate) fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<Message> {
     wide.collect()
 }
 
-/// Why an interface leads further than to machines of this host's own, if it does.
+/// Returns why an interface leads further than to machines of this host's own, if it does.
 fn way_out(link: &Link, links: &[Link]) -> Option<String> {
     let is_hardware = |link: &&Link| link.kind.is_none();
     let mut ports = links.iter().filter(|port| port.controller == Some(link.index));
@@ -89,8 +91,8 @@ fn way_out(link: &Link, links: &[Link]) -> Option<String> {
     }
 }
 
-/// Bridges that a pattern of `crossing` takes in, and between which this host would route: what goes from one to another does
-/// not only cross them.
+/// Returns objections to bridges that a pattern of `crossing` matches, and between which this host would route. Packets
+/// from one to another do not only cross them.
 pub(crate) fn routed_crossings(policy: &Policy, links: &[Link]) -> Vec<Message> {
     let patterns = policy.interfaces.crossing.iter();
     let patterns = patterns.filter(|pattern| matches!(pattern, IfPattern::Prefix(_)));
@@ -115,7 +117,8 @@ fn has_routed_network(link: &Link) -> bool {
     })
 }
 
-/// Interfaces that filtering is likely to hurt and that the policy names nowhere, with the lines to choose from.
+/// Returns a message about interfaces that filtering is likely to hurt and that the policy does not name, with the
+/// lines to choose from.
 pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<Message> {
     let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
     let at_risk = candidates.filter(|link| !policy.interfaces.lists(&link.name));
@@ -132,7 +135,8 @@ pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<
     Some(if has_guests(&at_risk, links) { message.help(SERVICES) } else { message })
 }
 
-/// The lines of a policy that name these interfaces, in every way that makes sense for them, the narrowest first.
+/// Returns the lines of a policy that name these interfaces, in every way that makes sense for them, the narrowest
+/// first.
 fn choices(policy: &Policy, links: &[&Link], all: &[Link]) -> String {
     let named = |wanted: &dyn Fn(&Link) -> bool| {
         quoted(links.iter().filter(|link| wanted(link)).map(|link| link.name.clone()))
@@ -155,7 +159,7 @@ fn choices(policy: &Policy, links: &[&Link], all: &[Link]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether there are likely to be virtual machines, or other containers, behind one of the interfaces.
+/// Returns whether there are likely to be virtual machines, or other containers, behind one of the interfaces.
 fn has_guests(links: &[&Link], all: &[Link]) -> bool {
     links.iter().any(|link| link.is_bridge() && way_out(link, all).is_none())
 }

@@ -1,5 +1,5 @@
-//! Whether a policy would shut its operator out (S14). Pure: what becomes of the operator's next connection is asked of
-//! the compiled ruleset.
+//! Whether a policy would shut its operator out (S14). Pure: the compiled ruleset decides on the operator's next
+//! connection.
 
 use std::net::SocketAddr;
 
@@ -13,20 +13,21 @@ use dockfw_policy::walk::{
 
 use crate::message::Message;
 
-/// The operator's connection, and the way that it takes.
+/// The operator's connection, and how it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// The operator's end.
     pub(crate) client: SocketAddr,
     /// This host's end, as the operator dialled it.
     pub(crate) dialled: SocketAddr,
-    /// Where that was translated to, if it was.
+    /// What that was translated to, if it was.
     pub(crate) translated: Option<Translation>,
-    /// The interface that it comes by.
+    /// The interface that it arrives on.
     pub(crate) interface: Interface,
 }
 
-/// Why the operator, who is connected so, could not connect again, with the rule to add; nothing where that goes.
+/// Returns why the operator, who is connected like this, could not connect again, with the rule to add; nothing if it
+/// works.
 pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Message> {
     let packet = opening(arrival);
     let decisions = explain_path(ruleset, &packet);
@@ -41,7 +42,7 @@ pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Message>
     Some(with_help(message, drop, arrival))
 }
 
-/// The packet that opens the operator's next connection.
+/// Returns the packet that opens the operator's next connection.
 fn opening(arrival: &Arrival) -> Packet {
     let Arrival { client, dialled, translated, interface } = arrival;
     let payload = Payload::Ports {
@@ -54,7 +55,7 @@ fn opening(arrival: &Arrival) -> Packet {
         sender: Sender {
             address: client.ip(),
             is_own: client.ip() == dialled.ip(),
-            // The answers find their way, or there was no connection.
+            // The answers have a route, or there was no connection.
             reverse_path_fails: false,
         },
         path: Path {
@@ -91,7 +92,7 @@ fn with_help(message: Message, drop: &Decision<'_>, arrival: &Arrival) -> Messag
     }
 }
 
-/// Why nobody at all could connect to the host, if so: the policy is likely to be unfinished.
+/// Returns why nobody at all could connect to the host, if so: the policy is likely to be unfinished.
 pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
     let has_inside = !policy.interfaces.inside.is_empty();
     let is_open = policy.allow.iter().any(|rule| match &rule.from {

@@ -1,6 +1,6 @@
-//! What an apply refuses for the operator's safety, and what it says beside.
+//! What an apply refuses for the operator's safety, and what it reports besides.
 //!
-//! Pure: the policy is held against facts of this host that others have read.
+//! Pure: the policy is compared with facts of this host that others have read.
 
 pub(crate) mod host;
 pub(crate) mod interfaces;
@@ -20,7 +20,7 @@ use crate::host::docker::{Node, Proxied, Published, Swarm};
 use crate::host::links::Link;
 use crate::message::Message;
 
-/// What an operator may not expect of the policy on this host.
+/// Returns what an operator may not expect of the policy on this host.
 pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<Message> {
     let overlaps = trusted_docker_networks(policy, links);
     let uncovered = unfiltered(policy, links).map(|link| {
@@ -31,7 +31,7 @@ pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<Messa
     overlaps.into_iter().chain(uncovered).chain(lost).collect()
 }
 
-/// The networks of Docker's bridges, each with its bridge.
+/// Returns the networks of Docker's bridges, each with its bridge.
 fn docker_networks<'a>(
     policy: &Policy,
     links: &'a [Link],
@@ -40,7 +40,7 @@ fn docker_networks<'a>(
     bridges.flat_map(|link| link.networks.iter().map(move |network| (link, network)))
 }
 
-/// Whether all of Docker's networks are trusted by address.
+/// Returns whether all of Docker's networks are trusted by address.
 fn trusts_containers(policy: &Policy, links: &[Link]) -> bool {
     let trusts = |network| {
         policy.trusted.first_overlap(network).is_some_and(|trusted| trusted.covers(network))
@@ -63,7 +63,7 @@ fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
     overlaps.collect()
 }
 
-/// A Swarm falls apart where its nodes can't reach each other. `nodes`: those that are known.
+/// A Swarm fails if its nodes can't reach each other. `nodes`: those that are known.
 pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Message> {
     let consequence =
         "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";
@@ -89,7 +89,8 @@ pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> O
     })
 }
 
-/// Published ports, held by docker-proxy, that containers can't reach by an address of their host, and the rule that gives them back.
+/// Returns a message about published ports, held by docker-proxy, that containers can't reach by an address of their
+/// host, and the rule that opens them again.
 fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> Option<Message> {
     let containers = match by {
         Proxied::All => "containers",
@@ -111,7 +112,7 @@ fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> 
     })
 }
 
-/// A rule to add, behind words that say for what.
+/// Returns a rule to add, after words that name its purpose.
 fn rule(purpose: &str, name: &str, from: &str, ports: &str, to: &str) -> String {
     format!(
         "{purpose}, add a rule:\n[[allow]]\nname  = \"{name}\"\nfrom  = [{from}]\nports = [{ports}]\nto    = \"{to}\""
@@ -124,7 +125,7 @@ fn open_to_containers(policy: &Policy, service: Service) -> bool {
     })
 }
 
-/// Whether a rule lets sources of which this holds reach a service at an address of this host.
+/// Returns whether a rule lets sources for which `lets` holds reach a service at an address of this host.
 fn opens_host(policy: &Policy, service: Service, lets: impl Fn(&Source) -> bool) -> bool {
     policy.allow.iter().any(|rule| {
         let answered_here = !matches!(rule.to, Target::Container | Target::Forward);

@@ -7,7 +7,7 @@ use super::{interfaces as by_interfaces, *};
 use crate::fixtures::{docker_host, link, policy, port, with_networks};
 use crate::host::docker::{Driver, Network};
 
-/// Messages as the operator reads them.
+/// Returns messages as the operator reads them.
 pub(crate) fn texts(messages: impl IntoIterator<Item = Message>) -> Vec<String> {
     messages.into_iter().map(|message| message.to_string()).collect()
 }
@@ -40,7 +40,7 @@ fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Strin
     texts(super::missing_peers(policy, swarm, nodes)).pop()
 }
 
-/// A policy in which only this is said of interfaces.
+/// Returns a policy that only says this of interfaces.
 fn interfaces(text: &str) -> Policy {
     policy(&format!("trusted = [\"192.0.2.10\"]\n[interfaces]\n{text}\n"))
 }
@@ -49,7 +49,7 @@ fn by_default() -> Policy {
     interfaces("")
 }
 
-/// The usual host and one more interface.
+/// Returns the usual host and one more interface.
 fn host_with(more: impl IntoIterator<Item = Link>) -> Vec<Link> {
     docker_host().into_iter().chain(more).collect()
 }
@@ -202,7 +202,7 @@ fn what_the_objection_advises_is_a_policy_that_settles_it() {
     }
 }
 
-/// The rule for DHCP and DNS with the line above it is a policy too.
+/// The rule for DHCP and DNS, with the line above it, is a policy too.
 #[test]
 fn the_rule_that_is_advised_for_guests_is_one() {
     let objection =
@@ -229,7 +229,7 @@ fn a_bridge_of_dockers_by_another_name_is_called_that() {
     assert!(!objection.contains("does not look like"), "{objection}");
 }
 
-/// A bridge with the uplink in it, as Proxmox has it.
+/// Returns a bridge with the uplink in it, as Proxmox has it.
 fn with_uplink() -> Vec<Link> {
     host_with([link(8, "vmbr0", "bridge"), port(9, "eno1", "", 8), port(10, "tap100i0", "tun", 8)])
 }

@@ -35,9 +35,9 @@ pub(crate) struct Usage {
     pub(crate) by_containers: BTreeMap<Service, Option<String>>,
     /// The same of neighbours on networks that the policy trusts, who use link-local addresses of IPv6.
     pub(crate) by_neighbours: BTreeMap<Service, Option<String>>,
-    /// The indexes of interfaces from whose networks the host passed something on.
+    /// The indexes of interfaces from whose networks the host forwarded something.
     pub(crate) routed: BTreeSet<u32>,
-    /// The interfaces by which DHCP servers of this host answer; nothing: by any.
+    /// The interfaces on which DHCP servers of this host answer; nothing: on any.
     pub(crate) dhcp: BTreeSet<Option<u32>>,
     /// Machines that this host needs, and for what.
     pub(crate) needed: BTreeMap<IpAddr, &'static str>,
@@ -45,24 +45,25 @@ pub(crate) struct Usage {
     pub(crate) networks: Vec<Network>,
 }
 
-/// How many addresses, of networks that the host is not in, routing is asked about: a busy host has connections with any number.
+/// How many addresses of networks that the host is not in are looked up in routing: a busy host has any number of
+/// connections.
 const MOST_ASKED: usize = 10_000;
 
-/// Usage as it is found out, from connections and sockets.
+/// Usage, as collected from connections and sockets.
 pub(crate) struct Survey<'a> {
     policy: &'a Policy,
     links: &'a [Link],
     own: BTreeSet<IpAddr>,
-    /// Tells the index of the interface by which routing leads to an address.
+    /// Returns the index of the interface by which routing leads to an address.
     way_to: &'a dyn Fn(IpAddr) -> Option<u32>,
-    /// What it has told.
+    /// The answers so far.
     asked: BTreeMap<IpAddr, Option<u32>>,
     usage: Usage,
 }
 
 impl<'a> Survey<'a> {
-    /// Begins with nothing. `needed`: machines that this host needs by its configuration. `way_to` tells the index of the interface
-    /// by which routing leads to an address.
+    /// Starts with nothing. `needed`: machines that this host needs by its configuration. `way_to` returns the index of the
+    /// interface by which routing leads to an address.
     pub(crate) fn of(
         policy: &'a Policy,
         links: &'a [Link],
@@ -101,7 +102,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Whether the address is let in as such, wherever it is.
+    /// Returns whether the address is let in as such, wherever it is.
     fn lets_in(&self, from: IpAddr, transport: Transport, port: u16) -> bool {
         let service = Service::Ports(transport, single(port));
         let names =
@@ -111,7 +112,7 @@ impl<'a> Survey<'a> {
             && (policy.trusted.contains(from) || opens_host(policy, service, names))
     }
 
-    /// By which interface it came, the address tells that it dialled: each interface has one of its own.
+    /// The dialled address shows the interface on which it arrived: each interface has one of its own.
     fn add_neighbour(&mut self, transport: Transport, dialled: SocketAddr) {
         let Some(link) = self.links.iter().find(|link| link.addresses.contains(&dialled.ip())) else {
             return;
@@ -132,7 +133,7 @@ impl<'a> Survey<'a> {
             .any(|network| trusted.first_overlap(network).is_some_and(|own| own.covers(network)))
     }
 
-    /// Takes the sockets that wait for others into account.
+    /// Takes the sockets that wait for connections into account.
     pub(crate) fn add_listeners(&mut self, listeners: &[Listener]) {
         for listener in listeners {
             let by = listener.interface;
@@ -151,7 +152,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// What was found, without what Docker publishes: that is told elsewhere.
+    /// Returns what was found, without what Docker publishes: that is reported elsewhere.
     pub(crate) fn finish(self, published: &[Published]) -> Usage {
         let mut usage = self.usage;
         let services: BTreeSet<_> = published.iter().filter_map(Published::service).collect();
@@ -163,7 +164,7 @@ impl<'a> Survey<'a> {
         self.usage.by_containers.entry(Service::Ports(transport, single(port))).or_insert(process);
     }
 
-    /// The interface behind which an address is, in a network of its own or beyond a router.
+    /// Returns the interface behind which an address is, in a network of its own or beyond a router.
     fn link_towards(&mut self, address: IpAddr) -> Option<&'a Link> {
         if let Some(link) = self.link_of(address) {
             return Some(link);
@@ -173,7 +174,7 @@ impl<'a> Survey<'a> {
         self.links.iter().find(|link| Some(link.index) == index)
     }
 
-    /// The interface in whose networks an address is; of several, that with the closest.
+    /// Returns the interface that has an address in its networks; of several, the one with the closest network.
     fn link_of(&self, address: IpAddr) -> Option<&'a Link> {
         let closest = |link: &&Link| {
             let around = link.networks.iter().filter(|network| network.contains(address));
@@ -199,7 +200,7 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// What containers, neighbours and the host itself would lose, with the lines to write.
+/// Returns what containers, neighbours and the host itself would lose, with the lines to write.
 pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<Message> {
     let lost = lost_to_containers(policy, usage).into_iter().chain(lost_to_neighbours(policy, usage));
     lost.chain(needed_and_blocked(policy, usage)).collect()
@@ -220,7 +221,7 @@ fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<Message> {
     Some(message)
 }
 
-/// Their networks are trusted, and these addresses are none of those.
+/// The networks of neighbours are trusted, and these addresses are in none of those.
 fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     let all = AddressRange::network_of(LINK_LOCAL.into(), 10);
     let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
@@ -244,7 +245,8 @@ fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     Some(message)
 }
 
-/// Services as people name them, with the process if it is known, and as a policy has them. Nothing where there are none.
+/// Returns services as people name them, with the process if it is known, and as a policy has them. Nothing if there
+/// are none.
 fn listed<'u>(services: impl Iterator<Item = (&'u Service, &'u Option<String>)>) -> Option<(String, String)> {
     let (names, texts): (Vec<_>, Vec<_>) = services
         .map(|(service, process)| {
@@ -255,7 +257,7 @@ fn listed<'u>(services: impl Iterator<Item = (&'u Service, &'u Option<String>)>)
     (!names.is_empty()).then(|| (names.join(", "), texts.join(", ")))
 }
 
-/// Nothing comes in from a blocked address, answers included.
+/// Nothing from a blocked address is let in, answers included.
 fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<Message> {
     let blocked = usage.needed.iter().filter(|(address, _)| policy.blocked.contains(**address));
     let told = blocked.map(|(address, what)| {
@@ -266,12 +268,12 @@ fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<Message> {
     told.collect()
 }
 
-/// What machines that get their addresses from this host would lose.
+/// Returns what machines that get their addresses from this host would lose.
 pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Message> {
     let ruleset = compile(policy);
     let serves = |link: &&Link| match usage.dhcp.contains(&Some(link.index)) {
         true => true,
-        // By a socket for all interfaces, a server serves those networks that are its own.
+        // With a socket for all interfaces, a server serves those networks that are its own.
         false => usage.dhcp.contains(&None) && !link.has_default_route && has_ipv4(link),
     };
     let others = links.iter().filter(|link| link.is_up && link.name != "lo" && !is_dockers(policy, link));
@@ -297,7 +299,8 @@ pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) ->
     told.collect()
 }
 
-/// From where clients of DHCP ask: from no address, when they have one from that, and over IPv6 from link-local ones.
+/// Returns where clients of DHCP ask from: from no address; from their own address, once they have one; and over IPv6
+/// from link-local ones.
 fn addresses_of_clients(link: &Link) -> String {
     let networks = link.networks.iter().filter(|network| matches!(network, AddressRange::V4(_)));
     let addresses = ["0.0.0.0".to_owned()].into_iter().chain(networks.map(ToString::to_string));
@@ -310,7 +313,7 @@ fn has_ipv4(link: &Link) -> bool {
     link.addresses.iter().any(IpAddr::is_ipv4)
 }
 
-/// The first packet of a client of DHCP.
+/// Returns the first packet of a client of DHCP.
 fn discover(link: &Link) -> Packet {
     let payload = Payload::Ports {
         transport: Transport::Udp,
@@ -348,7 +351,7 @@ mod tests {
         Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
     }
 
-    /// A connection that nothing translated, but for the source where `masquerade` is that.
+    /// Returns a connection that nothing translated.
     fn flow(transport: Transport, from: &str, to: &str) -> Flow {
         Flow { transport, original: ends(from, to), reply: ends(to, from) }
     }
@@ -358,7 +361,7 @@ mod tests {
         Listener { transport, address: address.parse().unwrap(), port, takes_ipv4: false, interface, holder }
     }
 
-    /// A Docker host that is a router of a LAN at eth1 besides.
+    /// Returns a Docker host that also routes for a LAN at eth1.
     fn router() -> Vec<Link> {
         let mut links = docker_host();
         links[1].has_default_route = true;
@@ -366,7 +369,7 @@ mod tests {
         links
     }
 
-    /// A network beyond another router of the LAN; all else is beyond the uplink.
+    /// A network beyond another router of the LAN; everything else is beyond the uplink.
     #[allow(clippy::unnecessary_wraps, reason = "routing may know no way")]
     fn way_to(address: IpAddr) -> Option<u32> {
         let is_behind = matches!(address, IpAddr::V4(address) if address.octets()[..2] == [10, 20]);
@@ -501,7 +504,7 @@ mod tests {
             );
         }
         let inside = format!("{TRUSTED}[interfaces]\ninside = [\"eth1\"]\n");
-        // The rule holds by itself, and lets in nobody else.
+        // The rule is complete by itself, and lets in nobody else.
         let rule = of(TRUSTED, Some(20))[0].split_once("[[allow]]").unwrap().1.to_owned();
         assert!(rule.contains("from  = [\"0.0.0.0\", \"192.168.50.0/24\", \"fe80::/10\"]"), "{rule}");
         assert_eq!(of(&format!("{TRUSTED}[[allow]]{rule}"), Some(20)), [""; 0]);

@@ -50,7 +50,7 @@ pub(crate) struct Trial {
 pub(crate) enum Length {
     /// This long, from when the policy is in force.
     Time(Duration),
-    /// As long as the trial that it replaces had left.
+    /// Until the deadline of the trial that it replaces.
     AsBefore,
 }
 

@@ -14,17 +14,17 @@ use crate::host::programs;
 use crate::lock::Lock;
 use crate::records::Sources;
 
-/// The port of SSH if sshd does not say its own (RFC 4253, 4).
+/// The port of SSH if sshd does not report its own (RFC 4253, 4).
 const SSH: u16 = 22;
 
-/// Puts the fail-safe in force, by the first engine that can. Programs that are started hold the lock, if there is one. Returns also
-/// what it does, in words.
+/// Puts the fail-safe in force, by the first engine that can. Programs that are started hold the lock, if there is one.
+/// Also returns what the fail-safe does, in words.
 pub(super) fn put_in_force(failsafe: Failsafe, lock: Option<&Lock>) -> anyhow::Result<(InForce, String)> {
     let (text, words) = text(failsafe);
     let policy = fit_to_host(load(&text)?);
     lock.map(Lock::share).transpose()?;
     let mut failures = Vec::new();
-    // Who hangs keeps one engine, and not both.
+    // An engine that hangs does not keep the other one from trying.
     for backend in Backend::ALL {
         match put_in_force_by(backend, &policy) {
             Ok(in_force) => return Ok((in_force, words)),
@@ -46,7 +46,7 @@ fn load(text: &str) -> anyhow::Result<Policy> {
     enact::load_quietly(path, &Sources::of_file(path, text), Strictness::Strict)
 }
 
-/// A policy for a host whose own is lost, and what it does in words.
+/// Returns a policy for a host whose own is lost, and what it does in words.
 fn text(failsafe: Failsafe) -> (String, String) {
     let closed = "trusted = []\n".to_owned();
     match failsafe {
@@ -60,8 +60,8 @@ fn text(failsafe: Failsafe) -> (String, String) {
     }
 }
 
-/// The ports that `sshd -T` names. What it listens on is in `listenaddress [::]:22`, perhaps with `rdomain` behind it; `port 22` is
-/// only for addresses that are given without a port, and is said in any case.
+/// Reads the ports that `sshd -T` names. The addresses that sshd listens on are in `listenaddress [::]:22`, perhaps
+/// with `rdomain` behind. `port 22` applies only to addresses without a port, and is printed in any case.
 fn ssh_ports(said: &str) -> Vec<u16> {
     let listens =
         said.lines().filter_map(|line| line.strip_prefix("listenaddress ")?.split_whitespace().next());

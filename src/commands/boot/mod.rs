@@ -1,8 +1,8 @@
 //! `dockfw boot`: what units run when the host comes up.
 //!
-//! Whatever happens, something is in force at the end, and what is not the policy of the file fails loudly: the policy
-//! of the file, unless it was rolled back; otherwise the last one that was confirmed; otherwise a fail-safe. If that takes long, the
-//! fail-safe is in force in the meantime.
+//! Whatever happens, something is in force at the end, and anything but the policy of the file is a loud failure. First
+//! comes the policy of the file, unless it was rolled back; otherwise the last one that was confirmed; otherwise a
+//! fail-safe. If that takes long, the fail-safe is in force in the meantime.
 
 mod failsafe;
 mod stop_gap;
@@ -29,13 +29,13 @@ use crate::records::{
 use crate::safety::lockout::shuts_everyone_out;
 use stop_gap::StopGap;
 
-/// What a boot begins with.
+/// The start of a boot.
 struct Start {
     lock: Lock,
     store: Store,
-    /// What the records say.
+    /// The contents of the records.
     state: State,
-    /// The same, with nothing on trial any more.
+    /// The same, without anything on trial.
     settled: State,
     /// What is wrong with the records, if they can't be read.
     damage: Option<RecordError>,
@@ -85,7 +85,7 @@ impl Start {
         }
     }
 
-    /// Puts something else in force. Returns the error by which the boot fails.
+    /// Puts something else in force. Returns the error with which the boot fails.
     fn without_file(self, error: anyhow::Error, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Error {
         let in_force = match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
             Ok(in_force) => in_force,
@@ -108,7 +108,7 @@ impl Start {
     }
 }
 
-/// The state in which nothing is on trial any more: nobody would confirm it.
+/// Returns the state in which nothing is on trial any more: nobody would confirm it.
 fn settle(state: State) -> anyhow::Result<State> {
     let Some(Pending { boot_id, .. }) = &state.pending else { return Ok(state) };
     let why = if *boot_id == Now::read()?.boot_id {
@@ -119,10 +119,10 @@ fn settle(state: State) -> anyhow::Result<State> {
     Ok(state.roll_back(why, unix_seconds()))
 }
 
-/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it. What the other engine
-/// has is still to be cleared, for that is no reason to fall back.
+/// Puts the policy of the file in force, unless it is the one that was rolled back. `keep_in`: where to record it. The
+/// other engine's rules are still to be removed: they are no reason to fall back.
 fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> anyhow::Result<InForce> {
-    // What an operator once forced is not to be lost by a restart.
+    // A restart must not undo what an operator once forced.
     let force = state.confirmed.as_ref().is_some_and(|confirmed| confirmed.force);
     let (policy, sources) = match confirmed_before(config, state) {
         Some(loaded) => loaded,
@@ -130,11 +130,11 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     };
     refuse_rolled_back(config, &sources, state)?;
     if let Some(objection) = shuts_everyone_out(&policy).filter(|_| !force) {
-        // The example that the packages bring, for one, when the unit is enabled before anybody edited it.
+        // For example, the example that the packages bring, if the unit is enabled before anybody edited it.
         return Err(Stop::new(Exit::Unsafe, objection).into());
     }
     let policy = fit_to_host(policy);
-    // What was chosen once, by an operator or by looking at the host, stays while it works.
+    // An earlier choice, by an operator or by looking at the host, stays while it works.
     let chosen = match (policy.engine.backend, &state.confirmed) {
         (Backend::Auto, Some(confirmed)) => Chosen::preferring(confirmed.engine)?,
         (backend, _) => Chosen::by(backend, false)?,
@@ -150,7 +150,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force };
     candidate.put_in_force(lock)?;
     result(format_args!("in force ({})", candidate.chosen.engine.name()));
-    // Early in a boot, /var may not be writable yet. The record would be of what is in the file anyway.
+    // Early in a boot, /var may not be writable yet. The record would only repeat the file anyway.
     if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
         warning(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
@@ -158,7 +158,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     Ok(InForce { chosen, ruleset })
 }
 
-/// The policy of the file, if it is the one that is confirmed: whatever is refused since, it stays.
+/// Returns the policy of the file, if it is the confirmed one: it stays even if it would be refused by now.
 fn confirmed_before(config: &Path, state: &State) -> Option<(Policy, Sources)> {
     let confirmed = state.confirmed.as_ref()?;
     let recorder = Recorder::new(&Disk);
@@ -187,7 +187,7 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
-/// Puts the last confirmed policy in force, or else the fail-safe. What the other engine has is still to be cleared.
+/// Puts the last confirmed policy in force, or else the fail-safe. The other engine's rules are still to be removed.
 fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<InForce> {
     let confirmed =
         state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));

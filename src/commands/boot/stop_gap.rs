@@ -1,5 +1,6 @@
-//! The stop-gap: what is in force while a boot takes longer than a host can be without a firewall. Whatever it waits for (a program, a
-//! file on a dead mount, the lock), the fail-safe is in force in the meantime, and the policy takes its place when it comes.
+//! The stop-gap: what is in force while a boot takes longer than a host can be without a firewall. Whatever the boot
+//! waits for (a program, a file on a dead mount, the lock), the fail-safe is in force in the meantime. The policy
+//! replaces it when it is ready.
 
 use std::process;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,28 +16,30 @@ use crate::lock::Lock;
 use crate::message::Message;
 use crate::output::{error, warning};
 
-/// For so long, a boot may have nothing in force. To put the fail-safe there may take the time of two programs that hang more.
+/// How long a boot may have nothing in force. Putting the fail-safe there may take the time of two more programs that
+/// hang.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// So long after that, it has failed: much else of the host waits for it. A program that loads rules has five minutes.
+/// How long after that the boot has failed: much else of the host waits for it. A program that loads rules has five
+/// minutes.
 const END: Duration = Duration::from_secs(370);
 
-/// What a boot tells of itself.
+/// What a boot reports about itself.
 enum Event {
-    /// There is no way on.
+    /// The boot can't go on.
     Failed,
     /// Something is in force.
     Done,
 }
 
-/// A thread that looks at the clock.
+/// A thread that watches the clock.
 pub(super) struct StopGap {
     boot: Sender<Event>,
-    /// Returns whether the fail-safe was put in force.
+    /// The thread's result: whether the fail-safe was put in force.
     clock: JoinHandle<bool>,
 }
 
 impl StopGap {
-    /// Begins to look at the clock.
+    /// Starts to watch the clock.
     pub(super) fn watch(failsafe: Failsafe) -> Self {
         let (boot, events) = mpsc::channel();
         let clock = thread::spawn(move || match events.recv_timeout(PATIENCE) {
@@ -57,12 +60,12 @@ impl StopGap {
         Self { boot, clock }
     }
 
-    /// There is no way on: the fail-safe is put in force at once.
+    /// Puts the fail-safe in force at once: the boot can't go on.
     pub(super) fn fill(self) {
         self.end(Event::Failed);
     }
 
-    /// Something is in force, and is to stay so: it takes the place of the stop-gap, if that was there.
+    /// Gives way to what is in force, and is to stay so: it replaces the stop-gap, if that was there.
     pub(super) fn give_way(self, in_force: InForce, lock: &Lock) -> anyhow::Result<Chosen> {
         if !self.end(Event::Done) {
             return Ok(in_force.chosen);
@@ -73,13 +76,13 @@ impl StopGap {
     }
 
     fn end(self, event: Event) -> bool {
-        // Who looks no more at the clock has ended.
+        // A thread that no longer watches the clock has ended.
         let _ = self.boot.send(event);
         self.clock.join().unwrap_or(true)
     }
 }
 
-/// Puts the fail-safe in force, unless anything is, and says so in these words. Returns whether it did.
+/// Puts the fail-safe in force, unless anything is, and reports that in these words. Returns whether it did.
 fn fill(failsafe: Failsafe, what: &str) -> bool {
     if engines::is_any_in_force() {
         return false;
@@ -91,7 +94,7 @@ fn fill(failsafe: Failsafe, what: &str) -> bool {
         }
         Err(reason) => {
             error(format_args!("NOTHING IS IN FORCE: {reason:#}"));
-            // Part of it may be.
+            // Part of it may be in force.
             true
         }
     }

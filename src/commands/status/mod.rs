@@ -31,12 +31,12 @@ struct Report {
     engine: Option<EngineName>,
     /// Whether the policy of the file is in force, to the letter.
     in_force: bool,
-    /// Since when, in seconds since 1970; nothing where nobody remembers.
+    /// Since when, in seconds since 1970; nothing if there is no record of that.
     since: Option<u64>,
-    /// How what is there differs from it.
+    /// How what is there differs from the policy.
     differences: Vec<String>,
-    /// What answers on this host, and who may reach it: under the policy where anything of it is there, and otherwise
-    /// under no rules at all.
+    /// What answers on this host, and who may reach it: under the policy if any of it is there, and otherwise under no
+    /// rules at all.
     exposed: Vec<Exposed>,
     /// What others can reach and no rule covers.
     uncovered: Vec<Uncovered>,
@@ -44,11 +44,11 @@ struct Report {
     unknown: Vec<String>,
     counters: Vec<Count>,
     sets: Vec<SetState>,
-    /// Which policy waits to be confirmed, or was rolled back.
+    /// The policy that waits to be confirmed, or was rolled back.
     records: Summary,
 }
 
-/// Tells whether the policy is in force, and what this host exposes.
+/// Prints whether the policy is in force, and what this host exposes.
 pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     let (policy, sources) = load_recorded(config, Strictness::Confirmed)?;
     let policy = fit_to_host(policy);
@@ -92,7 +92,7 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
     Ok(report)
 }
 
-/// What the engines have to say.
+/// Reads the report of the engines.
 fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let mut present = Vec::new();
     let mut untold = Vec::new();
@@ -105,7 +105,7 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     }
     let unknown = untold.iter().map(|(engine, error)| engines::untold(engine.as_ref(), error)).collect();
     let Some(engine) = present.first() else {
-        // Whether anything is in force is then not known either.
+        // Then it is also unknown whether anything is in force.
         let error = untold.into_iter().next().map(|(_, error)| error);
         return error.map_or_else(|| Ok(Report::default()), Err);
     };
@@ -127,7 +127,7 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     })
 }
 
-/// What the records have to say. Damaged ones say nothing of what is in force: they are only complained of.
+/// Adds the contents of the records. Damaged records say nothing about what is in force: they are only reported.
 fn remember(report: &mut Report, sources: &Sources) {
     let read = || anyhow::Ok((Store::of_host().read()?, Now::read()?, sources.seal()?));
     match read() {
@@ -149,7 +149,7 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
     is_wrong.then(|| format!("the policy asks for the {backend} engine"))
 }
 
-/// Where nothing of dockfw is there, no rule objects to anything.
+/// Returns what is exposed. If nothing of dockfw is there, no rule objects to anything.
 fn exposed_by(engine: Option<EngineName>, policy: &Policy, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let ruleset = match engine {
         Some(engine) => engines::compile_for(engine, policy),

@@ -1,4 +1,4 @@
-//! `dockfw status` as text.
+//! `dockfw status` as a string.
 
 use std::fmt::Write;
 
@@ -9,16 +9,16 @@ use super::Report;
 use crate::exposure::{Admitted, Answers, Exposed, Kind, Reach, Who};
 use crate::records::wall_time;
 
-/// What is written between columns.
+/// The separator of columns.
 const GAP: &str = "  ";
 
-/// The whole report.
+/// Returns the whole report.
 pub(super) fn report(report: &Report) -> String {
     let counters = report.counters.iter().map(counter).collect::<Vec<_>>();
     text(report, &counters)
 }
 
-/// The report with other lines for its counters.
+/// Returns the report with other lines for its counters.
 pub(super) fn text(report: &Report, counters: &[String]) -> String {
     let mut text = String::new();
     for line in report.records.lines().into_iter().chain(verdict(report)) {
@@ -35,7 +35,7 @@ pub(super) fn text(report: &Report, counters: &[String]) -> String {
 }
 
 fn line_to(text: &mut String, line: &str) {
-    // Writing to a text can't fail.
+    // Writing to a string can't fail.
     let _ = writeln!(text, "{line}");
 }
 
@@ -72,7 +72,7 @@ fn heading(report: &Report) -> &'static str {
     }
 }
 
-/// A counter's line.
+/// Returns a counter's line.
 pub(super) fn counter(count: &Count) -> String {
     let Count { name, packets, bytes } = count;
     format!("{name:<24} {packets:>12} packets {bytes:>16} bytes")
@@ -83,7 +83,7 @@ fn set(set: &SetState) -> String {
     format!("{:<24} {elements:>12} elements", set.name)
 }
 
-/// A line for each port, the widest open first; what is alike in both families is one.
+/// Returns a line for each port, the most widely open first; if both families are alike, they share one line.
 fn exposed(all: &[Exposed]) -> Vec<String> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for one in all {
@@ -98,14 +98,14 @@ fn exposed(all: &[Exposed]) -> Vec<String> {
     table(&cells.into_iter().chain(rows.iter().map(Row::cells)).collect::<Vec<_>>())
 }
 
-/// What is shown on one line.
+/// A line of the table.
 struct Row<'a> {
     one: &'a Exposed,
     families: Vec<Family>,
 }
 
 impl Row<'_> {
-    /// Whether the port is the same but for its family.
+    /// Returns whether the port is the same except for its family.
     fn takes(&self, other: &Exposed) -> bool {
         let own = self.one;
         own.port == other.port
@@ -174,7 +174,7 @@ fn what(one: &Exposed) -> String {
     }
 }
 
-/// Cells in columns.
+/// Returns cells in columns.
 fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

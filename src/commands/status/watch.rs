@@ -1,4 +1,4 @@
-//! `dockfw status --watch`: the report again and again, in place, until the operator has seen enough.
+//! `dockfw status --watch`: the report again and again, in place, until the operator ends it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,11 +14,11 @@ use super::{Report, text};
 use crate::exit::Exit;
 use crate::output::write;
 
-/// From one look to the next.
+/// The time between two reports.
 const PERIOD: Duration = Duration::from_secs(1);
-/// To the upper left corner, and clear what is below (ECMA-48, CUP and ED).
+/// Moves to the upper left corner, and clears what is below (ECMA-48, CUP and ED).
 const HOME: &str = "\x1b[H\x1b[J";
-/// Where a terminal does not tell its size: the smallest that is common.
+/// The height if a terminal does not report its size: the smallest that is common.
 const LINES: usize = 24;
 
 /// Counters, and when they were read.
@@ -27,7 +27,7 @@ struct Sample {
     counters: Vec<Count>,
 }
 
-/// Shows the report until a signal asks to end; the exit code is that of the last one.
+/// Shows the report until a signal asks to end. The exit code is that of the last report.
 pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> anyhow::Result<Exit> {
     let signals = Signals::catch()?;
     let mut before: Option<Sample> = None;
@@ -35,7 +35,7 @@ pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> an
     loop {
         let report = match look() {
             Ok(report) => report,
-            // Ctrl-C ends the programs that are asked, too.
+            // Ctrl-C also ends the programs that dockfw has started.
             Err(_) if signals.came_within(Duration::ZERO)? => return Ok(exit),
             Err(error) => return Err(error),
         };
@@ -50,7 +50,7 @@ pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> an
     }
 }
 
-/// A counter's line, with its rates since the look before.
+/// Returns a counter's line, with its rates since the report before.
 fn counter(count: &Count, before: Option<&Sample>, at: Instant) -> String {
     let line = text::counter(count);
     let earlier = before.and_then(|before| {
@@ -63,12 +63,12 @@ fn counter(count: &Count, before: Option<&Sample>, at: Instant) -> String {
     format!("{line} {packets:>10.1} packets/s {bytes:>12.0} bytes/s")
 }
 
-/// A counter that went back was begun anew.
+/// A counter that is lower than before was reset.
 fn per_second(before: u64, now: u64, time: Duration) -> f64 {
     now.saturating_sub(before) as f64 / time.as_secs_f64().max(f64::EPSILON)
 }
 
-/// So much of a text as the terminal has room for: a line too many would scroll it away.
+/// Returns as much of a string as the terminal has room for: a line too many would scroll it away.
 fn cut(text: &str, height: usize) -> String {
     let count = text.lines().count();
     let room = height.saturating_sub(1);
@@ -85,7 +85,7 @@ fn height() -> usize {
     terminal_size::terminal_size().map_or(LINES, |(_, height)| height.0.into())
 }
 
-/// The signals that ask to end, kept until they are looked for.
+/// The signals that ask to end, held until they are read.
 struct Signals(SignalFd);
 
 impl Signals {
@@ -99,7 +99,7 @@ impl Signals {
         let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(ready) => Ok(ready > 0),
-            // The terminal's size has changed, say.
+            // For example, the terminal's size has changed.
             Err(Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
