@@ -26,7 +26,7 @@ pub(crate) fn running() -> Vec<&'static str> {
     FIREWALLS.into_iter().filter(|firewall| is_active(firewall)).collect()
 }
 
-/// What they mean for the policy.
+/// Returns what they mean for the policy.
 pub(crate) fn notes() -> Vec<Message> {
     let running = running();
     let mut notes: Vec<_> = running
@@ -43,7 +43,7 @@ pub(crate) fn notes() -> Vec<Message> {
     notes
 }
 
-/// What its files mean.
+/// Returns what its files mean.
 fn of_firewalld(conf: &str, direct: &str) -> Vec<Message> {
     let strict = Message::new("firewalld's StrictForwardPorts is on")
         .meaning("it rejects published ports for which it has no forward-port");
@@ -61,7 +61,7 @@ fn of_firewalld(conf: &str, direct: &str) -> Vec<Message> {
         .collect()
 }
 
-/// A setting's last value, in small letters.
+/// Returns a setting's last value, in lower case.
 fn setting(conf: &str, name: &str) -> Option<String> {
     let mut values = conf.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
     values.next_back().map(|value| value.trim().to_ascii_lowercase())

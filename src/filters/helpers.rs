@@ -1,18 +1,18 @@
-//! Whether helpers of connection tracking (FTP, SIP…) may be at work. They expect connections that no rule opens, and
-//! that can't be told from others before connection tracking has seen them.
+//! Whether helpers of connection tracking (FTP, SIP…) may be at work. They expect connections that no rule opens.
+//! Before connection tracking has seen those, they look like any other.
 
 use std::fs;
 use std::path::Path;
 
 use super::live;
 
-/// Assigns helpers by port, up to Linux 5.x; gone since.
+/// The setting that assigns helpers by port, up to Linux 5.x; removed since.
 const AUTOMATIC: &str = "/proc/sys/net/netfilter/nf_conntrack_helper";
 /// The loaded modules.
 const MODULES: &str = "/proc/modules";
-/// The modules that are loaded or built in, as far as they have parameters; all helpers but that of PPTP do.
+/// The modules that are loaded or built in, as far as they have parameters. All helpers except that of PPTP have some.
 const KNOWN: &str = "/sys/module";
-/// The helpers' modules (net/netfilter/Kconfig); nothing loads them but the wish to use them.
+/// The helpers' modules (net/netfilter/Kconfig); they are only loaded if somebody wants to use them.
 const HELPERS: [&str; 10] = [
     "nf_conntrack_amanda",
     "nf_conntrack_ftp",
@@ -26,8 +26,8 @@ const HELPERS: [&str; 10] = [
     "nf_conntrack_tftp",
 ];
 
-/// A sign that helpers are in use, in words, if there is one. None that comes and goes with connections: what is in force would then
-/// differ from what should be while one lives.
+/// Returns a sign that helpers are in use, in words, if there is one. The sign must not come and go with connections:
+/// otherwise what is in force would differ from what should be while such a connection lives.
 pub(crate) fn sign_of_use() -> Option<String> {
     if read(AUTOMATIC).trim() == "1" {
         return Some(format!("{AUTOMATIC} is 1"));
@@ -36,7 +36,7 @@ pub(crate) fn sign_of_use() -> Option<String> {
     loaded.or_else(|| if is_any_built_in() { assigned() } else { None })
 }
 
-/// Where helpers are built in, nothing is loaded for the rule that gives connections one.
+/// Returns whether any helper is built in: then nothing is loaded for the rule that gives connections one.
 fn is_any_built_in() -> bool {
     HELPERS.iter().any(|name| Path::new(KNOWN).join(name).exists())
 }

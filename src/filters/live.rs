@@ -1,5 +1,5 @@
-//! The live rules of others, read: those of nf_tables over netlink, for which no program is needed, and those of iptables as it writes
-//! them down. To be walked by [`foreign`](crate::foreign), and said.
+//! The live rules of others, read: those of nf_tables over netlink, without a program, and those of iptables as it
+//! writes them. [`foreign`](crate::foreign) walks them, and they are reported.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,9 +12,11 @@ use super::saved::{self, Saved};
 use crate::foreign::{Table, Tables, listing};
 use crate::host::programs;
 
-/// What `ipset test` says where a set has no such element (`ipset_cmd`, lib/ipset.c): it ends with 1 then, and after all errors too.
+/// What `ipset test` prints if a set has no such element (`ipset_cmd`, lib/ipset.c): it exits with 1 then, as it does
+/// after all errors.
 const NOT_THERE: &str = " is NOT in set ";
-/// The types of sets that hold addresses and nothing beside them. Of a list of sets, ipset would take an address for the name of one.
+/// The types of sets that hold addresses and nothing besides. For a list of sets, ipset would take an address for the
+/// name of a set.
 const OF_ADDRESSES: [&str; 3] = ["hash:ip", "hash:net", "bitmap:ip"];
 
 /// The rules of others, and what of them could not be read.
@@ -22,14 +24,14 @@ const OF_ADDRESSES: [&str; 3] = ["hash:ip", "hash:net", "bitmap:ip"];
 pub(crate) struct Others {
     /// The tables.
     pub(crate) tables: Tables,
-    /// Why others are missing, in words; empty: none is.
+    /// Why others are missing, in words; empty if none is.
     pub(crate) unreadable: Vec<String>,
     /// Chains at hooks that are not walked.
     pub(crate) unseen: BTreeSet<String>,
 }
 
 impl Others {
-    /// Whether what is known of them is all that there is.
+    /// Returns whether what is known of them is complete.
     pub(crate) fn is_whole(&self) -> bool {
         self.unreadable.is_empty() && self.unseen.is_empty()
     }
@@ -38,7 +40,7 @@ impl Others {
 /// Reads all of them.
 pub(crate) fn read() -> Others {
     let (mut tables, mut unreadable) = (Vec::new(), Vec::new());
-    // Those that iptables-nft writes down are read from there: its own matches are bytes without a name for anybody else.
+    // Those that iptables-nft lists are read from its listing: its own matches are bytes that only it can interpret.
     let mut written = BTreeSet::new();
     for saved in saved::everywhere() {
         let is_in_nf_tables = saved.is_in_nf_tables();
@@ -47,7 +49,7 @@ pub(crate) fn read() -> Others {
                 written.extend(found.iter().filter(|_| is_in_nf_tables).filter_map(name_in_nft));
                 tables.extend(found);
             }
-            // What it can't write down is read over netlink.
+            // What it can't list is read over netlink.
             Err(reason) if is_in_nf_tables => log::debug!("{reason}"),
             Err(reason) => unreadable.push(reason),
         }
@@ -65,20 +67,20 @@ pub(crate) fn read() -> Others {
     Others { tables: Tables::new(tables), unreadable, unseen }
 }
 
-/// What a program has written down.
+/// Returns the tables in a program's listing.
 fn tables_of(saved: Saved) -> Result<Vec<Table>, String> {
     let Saved { family, variant, text } = saved;
     let text = text.map_err(|reason| format!("the rules of {variant}: {reason}"))?;
     Ok(listing::tables(&text, family, &variant))
 }
 
-/// What nft calls a table of iptables-nft's.
+/// Returns what nft calls a table of iptables-nft's.
 fn name_in_nft(table: &Table) -> Option<String> {
     let family = if table.family? == Family::Ipv4 { "ip" } else { "ip6" };
     Some(format!("{family} {}", table.of_iptables.as_ref()?))
 }
 
-/// Whether a set of ipset has an address, where that can be asked.
+/// Returns whether a set of ipset has an address, if that can be asked.
 pub(crate) fn set_has(set: &str, address: IpAddr) -> Option<bool> {
     let about = programs::said("ipset", &["list", "-terse", set])?;
     let kind = about.lines().find_map(|line| line.strip_prefix("Type: "))?;
@@ -120,7 +122,7 @@ mod tests {
         });
     }
 
-    /// As where a container on the host's network brings its own.
+    /// For example, if a container on the host's network has its own.
     #[test]
     #[ignore = "needs root"]
     fn tables_of_iptables_legacy_that_no_program_lists_are_said() {

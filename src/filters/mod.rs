@@ -1,7 +1,7 @@
-//! What else filters packets on this host, read: the live rules of others, Docker's tables, and services that drop, or that load
-//! rules at boot.
+//! What else filters packets on this host, read: the live rules of others, Docker's tables, and services that drop, or
+//! that load rules at boot.
 //!
-//! Invariant: it is for telling, and for the choice of the engine. Nothing here decides what a policy means.
+//! Invariant: it is only reported, and used to choose the engine. Nothing here decides what a policy means.
 
 pub(crate) mod docker;
 pub(crate) mod firewalls;

@@ -1,4 +1,4 @@
-//! Services that bring the rules of the old layout back at boot: those by which its roles and manuals made it last.
+//! Services that restore the rules of the old layout at boot: those that its roles and manuals used for that.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -15,7 +15,8 @@ struct Service {
     files: &'static [&'static str],
 }
 
-/// On CentOS and RHEL iptables-services and ipset-service, on Debian and Ubuntu iptables-persistent and ipset-persistent.
+/// The services of iptables-services and ipset-service on CentOS and RHEL, and of iptables-persistent and
+/// ipset-persistent on Debian and Ubuntu.
 const SERVICES: [Service; 3] = [
     Service { unit: "iptables.service", files: &["/etc/sysconfig/iptables"] },
     Service {
@@ -28,7 +29,7 @@ const SERVICES: [Service; 3] = [
     },
 ];
 
-/// How much of a file is looked at: the set of the biggest list has fewer bytes.
+/// How much of a file is read: the set of the biggest list has fewer bytes.
 const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
 /// A service that is enabled and loads the old layout.
@@ -40,7 +41,7 @@ pub(crate) struct Persistent {
     pub(crate) file: &'static str,
 }
 
-/// The services of this host that would bring the old layout back.
+/// Returns the services of this host that would restore the old layout.
 pub(crate) fn find() -> Vec<Persistent> {
     let loading = SERVICES.iter().filter_map(|service| {
         let file = service.files.iter().find(|file| holds_old_layout(Path::new(file)))?;
@@ -49,7 +50,7 @@ pub(crate) fn find() -> Vec<Persistent> {
     loading.filter(|found| is_enabled(found.unit)).collect()
 }
 
-/// What they mean.
+/// Returns what they mean.
 pub(crate) fn notes() -> Vec<Message> {
     let notes = find().into_iter().map(|Persistent { unit, file }| {
         Message::new(format!("{unit} will load the old rules at the next boot, from {file}")).help(format!(
@@ -59,7 +60,7 @@ pub(crate) fn notes() -> Vec<Message> {
     notes.collect()
 }
 
-/// If systemd can't be asked, to be on the safe side, it is.
+/// Returns whether a unit is enabled. If systemd can't be asked, it counts as enabled, to be on the safe side.
 fn is_enabled(unit: &str) -> bool {
     ask("systemctl", &["is-enabled", unit])
         .is_none_or(|answer| answer.status.success() && answer.stdout.trim() == "enabled")
@@ -71,7 +72,7 @@ fn holds_old_layout(path: &Path) -> bool {
     lines.into_iter().any(|line| is_of_old_layout(&String::from_utf8_lossy(&line)))
 }
 
-/// Whether a line makes the set `ip_allow`, or a rule that asks it.
+/// Returns whether a line creates the set `ip_allow`, or a rule that asks it.
 fn is_of_old_layout(line: &str) -> bool {
     let words: Vec<_> = line.split_whitespace().collect();
     let makes_set = words.first() == Some(&"create") && words.contains(&dockfw_xtables::old::SET);

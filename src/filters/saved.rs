@@ -1,4 +1,4 @@
-//! What iptables writes down of its rules, as text. No program is told a table, which would create it.
+//! What iptables lists of its rules, as strings. No table is named to a program: that would create it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(super) struct Saved {
     pub(super) family: Family,
     /// What people call them, as in `iptables-legacy`.
     pub(super) variant: String,
-    /// The text, or why there is none.
+    /// The listing, or why there is none.
     pub(super) text: Result<String, String>,
 }
 
@@ -31,7 +31,7 @@ impl Saved {
         Self { family, variant: variant_of(program), text: answer(program, &[]) }
     }
 
-    /// The rules that a program would list if it were here.
+    /// Returns the rules that a program would list if it were here.
     fn without(family: Family, program: &str) -> Self {
         let why = format!("the kernel may have some, but {program} is not installed to list them");
         Self { family, variant: variant(program), text: Err(why) }
@@ -52,7 +52,7 @@ fn variant(program: &str) -> String {
 
 /// All rules of every variant that is there.
 pub(super) fn everywhere() -> Vec<Saved> {
-    // To list nothing, a program takes longer than the kernel to say that there is nothing.
+    // For an empty listing, a program takes longer than the kernel takes to report that there is nothing.
     let is_none_in_nf_tables = nf_tables::chains_of_iptables().is_ok_and(|chains| chains.is_empty());
     let is_worth_it = |program: &PathBuf| !(is_none_in_nf_tables && is_of_nf_tables(&variant_of(program)));
     let programs = Family::BOTH.into_iter().flat_map(|family| {

@@ -1,4 +1,4 @@
-//! Yes, no, or nobody knows.
+//! Yes, no, or unknown.
 
 /// Whether something holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(crate) enum Answer {
     Yes,
     /// It does not.
     No,
-    /// That can't be told from here.
+    /// That is unknown here.
     Unknown,
 }
 
@@ -33,7 +33,7 @@ impl Answer {
         }
     }
 
-    /// The opposite, where it is asked for.
+    /// Returns the opposite, if `negated`.
     pub(crate) fn negated(self, negated: bool) -> Self {
         match (self, negated) {
             (Self::Yes, true) => Self::No,

@@ -1,40 +1,42 @@
-//! A packet's way through one chain that is hooked in, and those that it leads to.
+//! A packet's walk through one chain that is hooked in, and the chains that it leads to.
 //!
-//! A rule of which it is unknown whether the packet meets it may decide, and so may the ones behind it: the outcomes that are possible
-//! are collected. What is the only one is certain. What a rule does besides is certain if the packet surely comes to it.
+//! If it is unknown whether the packet meets a rule, the rule may decide, and so may those behind it: all possible
+//! outcomes are collected. An outcome is certain if it is the only one. A rule's other effects are certain if the
+//! packet certainly reaches the rule.
 
 use dockfw_policy::walk::Translation;
 
 use super::{Answer, View};
 use super::{Chain, Hooked, Place, Rule, Step, Table, Verdict};
 
-/// No packet goes through more chains at once (`NFT_JUMP_STACK_SIZE`, net/netfilter/nf_tables.h, is 16; iptables has no such limit).
+/// The depth of chains, which no packet exceeds (`NFT_JUMP_STACK_SIZE`, net/netfilter/nf_tables.h, is 16; iptables has
+/// no such limit).
 const DEPTH: usize = 64;
-/// No packet is asked about by more rules. Where conditions are unknown, one way becomes many.
+/// The most rules that are asked about a packet. If conditions are unknown, one walk becomes many.
 const RULES: usize = 1_000_000;
 
-/// What comes of a chain.
+/// The outcome of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Passed,
     Dropped,
     Led(Translation),
-    /// It is led where nobody knows here.
+    /// It is led to an unknown place.
     LedSomewhere,
-    /// Someone decides who is not known here.
+    /// Something unknown decides.
     Unknown,
 }
 
-/// What comes of a packet in a chain.
+/// The outcomes for a packet in a chain.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     /// All outcomes that are possible, each with the first place where it is decided.
     pub(super) outcomes: Vec<(Outcome, Place)>,
-    /// Where it is taken out of connection tracking.
+    /// Where it is excluded from connection tracking.
     pub(super) untracked: Untracked,
 }
 
-/// Whether a packet is taken out of connection tracking, and where.
+/// Whether a packet is excluded from connection tracking, and where.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Untracked(Option<(Answer, Place)>);
 
@@ -49,12 +51,12 @@ impl Untracked {
         self.0.map(|(_, place)| place)
     }
 
-    /// The same where it may come too late.
+    /// Returns the same if it may come too late.
     pub(super) fn doubted(self) -> Self {
         Self(self.0.map(|(_, place)| (Answer::Unknown, place)))
     }
 
-    /// The surer of both; of two alike the one that comes first.
+    /// Returns the more certain of both; if both are equally certain, the first.
     pub(super) fn or(self, later: Self) -> Self {
         match (self.answer(), later.answer()) {
             (Answer::No, _) | (Answer::Unknown, Answer::Yes) => later,
@@ -72,12 +74,12 @@ pub(super) struct Based<'a> {
 }
 
 impl Based<'_> {
-    /// What comes of a packet.
+    /// Returns the outcomes for a packet.
     pub(super) fn walk(&self, view: &View<'_>) -> Walked {
         self.ended(Walk::new(self.table, view))
     }
 
-    /// Where it drops a packet that no rule is sure to be about. Whether it `follows` to other chains.
+    /// Returns where it drops a packet that no rule certainly matches. `follows`: whether other chains are followed.
     pub(super) fn drops_by_default(&self, view: &View<'_>, follows: bool) -> Option<Place> {
         let walked = self.ended(Walk { is_sure: true, follows, ..Walk::new(self.table, view) });
         let first = walked.outcomes.into_iter().next();
@@ -93,32 +95,32 @@ impl Based<'_> {
     }
 }
 
-/// Whether a chain has surely decided about the packet.
+/// Whether a chain has certainly decided about the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Decided,
     Open,
 }
 
-/// What a verdict leaves.
+/// What a verdict ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leave {
     /// Nothing: the next rule is asked.
     Not,
     /// The chain.
     Chain,
-    /// All chains of the table's hook: it is decided.
+    /// All chains of the table's hook: the packet is decided.
     Decided,
 }
 
 struct Walk<'a> {
     table: &'a Table,
     view: &'a View<'a>,
-    /// So many rules may be asked yet.
+    /// How many rules may still be asked.
     rules: usize,
-    /// Whether only those rules count that the packet surely meets.
+    /// Whether only those rules count that certainly match the packet.
     is_sure: bool,
-    /// Whether it goes on to other chains.
+    /// Whether other chains are followed.
     follows: bool,
     walked: Walked,
 }
@@ -128,7 +130,7 @@ impl<'a> Walk<'a> {
         Self { table, view, rules: RULES, is_sure: false, follows: true, walked: Walked::default() }
     }
 
-    /// Asks the rules of a chain. `is_reached`: whether the packet surely comes to it.
+    /// Asks the rules of a chain. `is_reached`: whether the packet certainly reaches it.
     fn through(&mut self, name: &str, chain: &Chain, depth: usize, mut is_reached: bool) -> End {
         for rule in &chain.rules {
             self.rules = self.rules.saturating_sub(1);
@@ -144,7 +146,7 @@ impl<'a> Walk<'a> {
             let is_certain = holds == Answer::Yes && verdicts.len() == 1;
             let leads_on = is_reached && is_certain;
             let leaves = verdicts.iter().map(|verdict| self.follow(verdict, rule, name, depth, leads_on));
-            // Each of several may be the one.
+            // Any of them may be the one.
             let leaves: Vec<_> = leaves.collect();
             match leaves.first() {
                 Some(Leave::Decided) if is_certain => return End::Decided,
@@ -156,13 +158,13 @@ impl<'a> Walk<'a> {
                 }
                 _ => {}
             }
-            // It may have left the chain, or have been decided about.
+            // The packet may have left the chain, or be decided.
             is_reached &= !leaves.contains(&Leave::Chain) && self.walked.outcomes.is_empty();
         }
         End::Open
     }
 
-    /// Notes what comes of a verdict, and tells whether the next rule is asked. `is_reached`: whether the verdict surely is the one.
+    /// Notes the outcome of a verdict, and returns what it ends. `is_reached`: whether the verdict is certainly the one.
     fn follow(
         &mut self,
         verdict: &Verdict,

@@ -8,10 +8,10 @@ use dockfw_policy::address::Family;
 use super::nft::{Asked, Field, address};
 use super::{Chain, Hook, Rule, Table, Tables};
 
-/// Of a range of more ports, none is tried.
+/// A range of more ports than this is not tried at all.
 const MOST: u16 = 1_000;
 
-/// The numbers that rules of translation name. Not all are led anywhere: each is to be tried.
+/// The numbers that translation rules name. Not all are led anywhere: each is to be tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Doors {
     /// Ports.
@@ -20,17 +20,17 @@ pub(crate) struct Doors {
     pub(crate) addresses: BTreeSet<IpAddr>,
 }
 
-/// Where a rule leads more than can be listed.
+/// A rule that leads more than can be listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Led {
     /// The table.
     pub(crate) table: String,
-    /// The rule as text.
+    /// The rule as a string.
     pub(crate) rule: String,
 }
 
 impl Tables {
-    /// What the rules name that translate what comes in.
+    /// Returns what the rules that translate incoming packets name.
     pub(crate) fn doors(&self, family: Family) -> Doors {
         let mut doors = Doors::default();
         for table in self.translating(family) {
@@ -46,8 +46,8 @@ impl Tables {
         doors
     }
 
-    /// The rules that lead elsewhere whatever port is dialled, or more ports than can be tried, or those of a set that could not be
-    /// read.
+    /// Returns the rules that lead elsewhere whatever port is dialled, or more ports than can be tried, or the ports of a
+    /// set that could not be read.
     pub(crate) fn wide(&self, family: Family) -> Vec<Led> {
         let led = |table: &Table, rule: &Rule| Led { table: table.name.clone(), rule: rule.to_string() };
         let tables = self.translating(family).flat_map(|table| {
@@ -71,18 +71,19 @@ fn is_translating(chain: &Chain) -> bool {
     chain.hooked.is_some_and(|hooked| hooked.translates && hooked.hook == Hook::Prerouting)
 }
 
-/// The chains where a packet may be led: those that are hooked in. What leads on to others asks for ports, mostly there.
+/// Returns the chains in which a packet may be led: those that are hooked in. What leads on to others asks for ports,
+/// mostly there.
 fn reached(table: &Table) -> Vec<&Chain> {
     table.chains.values().filter(|chain| is_translating(chain)).collect()
 }
 
-/// Whether these are more ports than are tried.
+/// Returns whether these are more ports than are tried.
 fn is_wide((first, last): (u16, u16)) -> bool {
     last.saturating_sub(first) >= MOST
 }
 
 impl Rule {
-    /// Whether neither it nor a set that it asks says which few ports are led.
+    /// Returns whether neither the rule nor a set that it asks restricts it to a few ports.
     fn is_wide(&self, table: &Table) -> bool {
         let asked = self.asked();
         let mut listed = asked.iter().flat_map(|asked| ports_in(table, *asked)).peekable();

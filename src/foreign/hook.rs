@@ -1,15 +1,15 @@
 //! Where chains of others are hooked in.
 
-/// Where chains of others are hooked in that packets meet which come in.
+/// A hook that incoming packets meet, with chains of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
     /// Before routing.
     Prerouting,
-    /// On the way to the host itself.
+    /// Towards the host itself.
     Input,
-    /// On the way to elsewhere.
+    /// Towards elsewhere.
     Forward,
-    /// On the way out of the host.
+    /// Out of the host.
     Postrouting,
 }
 

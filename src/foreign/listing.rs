@@ -1,11 +1,11 @@
-//! Tables as `iptables-save` writes them down.
+//! Tables as `iptables-save` writes them.
 
 use dockfw_policy::address::Family;
 
 use super::{Chain, Hook, Hooked, Rule, Table, iptables};
 
-/// The chains that the kernel itself has, with their hooks and priorities (`enum nf_ip_hook_priorities`,
-/// linux/netfilter_ipv4.h), by their tables.
+/// The chains that the kernel itself has, by their tables, with their hooks and priorities (`enum
+/// nf_ip_hook_priorities`, linux/netfilter_ipv4.h).
 const BUILT_IN: [(&str, &str, Hook, i32); 10] = [
     ("raw", "PREROUTING", Hook::Prerouting, -300),
     ("mangle", "PREROUTING", Hook::Prerouting, -150),
@@ -18,13 +18,13 @@ const BUILT_IN: [(&str, &str, Hook, i32); 10] = [
     ("security", "FORWARD", Hook::Forward, 50),
     ("mangle", "POSTROUTING", Hook::Postrouting, -150),
 ];
-/// What dockfw's own chains are called in table mangle and beside it.
+/// The prefix of dockfw's own chains, in table mangle and elsewhere.
 const OWN: &str = "DOCKFW-";
-/// Its chain that has no such name.
+/// dockfw's chain without that prefix.
 const FILTERS: &str = "FILTERS";
 
-/// The tables in what a program like `iptables-save` has written of a family. `variant`: what people call the program's rules, as in
-/// `iptables-legacy`. dockfw's own chains are left out.
+/// Returns the tables in the listing of a program like `iptables-save`, of one family. `variant`: what people call the
+/// program's rules, as in `iptables-legacy`. dockfw's own chains are left out.
 pub(crate) fn tables(text: &str, family: Family, variant: &str) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     for line in text.lines().map(str::trim_end) {
@@ -58,7 +58,7 @@ fn hooked(table: &str, chain: &str, drops: bool) -> Option<Hooked> {
     Some(Hooked { hook, priority, translates: table == "nat", drops })
 }
 
-/// What dockfw decides is walked elsewhere.
+/// Leaves out dockfw's own rules, which are walked elsewhere.
 fn leave_out_own(table: &mut Table) {
     let has_own = table.chains.keys().any(|name| is_own(name));
     for Chain { rules, .. } in table.chains.values_mut() {

@@ -1,9 +1,9 @@
-//! The live rules of others, Docker's among them, and what they do to a packet: where they lead it, and whether they drop it. To be
-//! said, and never to decide what is in force.
+//! The live rules of others, Docker's among them, and what they do to a packet: where they lead it, and whether they
+//! drop it. This is only reported: it never decides what is in force.
 //!
-//! Pure: [`filters::live`](crate::filters::live) reads the rules. Rules of iptables are read as it writes them down, those of nftables as
-//! the kernel has them. A condition that can't be answered here (a rate, a set of ipset, a mark) is unknown, and so is what depends
-//! on it.
+//! Pure: [`filters::live`](crate::filters::live) reads the rules. Rules of iptables are read as it writes them, those
+//! of nftables as the kernel has them. A condition that can't be answered here (a rate, a set of ipset, a mark) is
+//! unknown, and so is what depends on it.
 
 mod answer;
 mod chain;

@@ -1,5 +1,5 @@
-//! Where others stand as such, whatever the packet: which of their chains close what none of their rules is about, and which of their
-//! tables take packets out of connection tracking.
+//! What others do whatever the packet is: which of their chains close everything that none of their rules mentions, and
+//! which of their tables exclude packets from connection tracking.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,10 +13,10 @@ use super::{Hook, Host, Packet};
 use crate::host::links::Link;
 use crate::host::routes::AddressType;
 
-/// Docker's own chains and tables: what they close is Docker's business.
+/// Docker's own chains and tables: what they close is up to Docker.
 const DOCKERS: &str = "docker-bridges";
 
-/// A chain that closes what none of its rules is about.
+/// A chain that closes everything that none of its rules mentions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Closing {
     /// Its hook.
@@ -25,13 +25,14 @@ pub(crate) struct Closing {
     pub(crate) place: Place,
     /// The chain that is hooked in.
     pub(crate) chain: String,
-    /// The family, where its table is one of iptables'.
+    /// The family, if its table is one of iptables'.
     pub(crate) of_iptables: Option<Family>,
 }
 
 impl Tables {
-    /// The chains that close what comes in by one of these interfaces and is in no way remarkable: a TCP connection of someone
-    /// elsewhere to a port that nobody speaks of. What depends on who it is, on a list of bans say, closes nothing.
+    /// Returns the chains that close an unremarkable packet from one of these interfaces: a TCP connection from someone
+    /// elsewhere to a port that no rule mentions. A rule that depends on the sender (by a list of bans, for example) closes
+    /// nothing.
     pub(crate) fn closing(&self, incoming: &[&Link]) -> Vec<Closing> {
         let mut found: Vec<Closing> = Vec::new();
         for family in Family::BOTH {
@@ -48,7 +49,7 @@ impl Tables {
         found
     }
 
-    /// The tables that take packets out of connection tracking.
+    /// Returns the tables that exclude packets from connection tracking.
     pub(crate) fn untracking(&self) -> BTreeSet<&str> {
         let is_it =
             |table: &&Table| table.chains.values().flat_map(|chain| &chain.rules).any(super::Rule::untracks);
@@ -67,7 +68,7 @@ impl Tables {
         Some(Place { table: table.name.clone(), chain: chain.clone(), rule: Some(rule.to_string()) })
     }
 
-    /// Where a chain drops an unremarkable packet.
+    /// Returns where a chain drops an unremarkable packet.
     fn default_drop(
         &self,
         table: &Table,
@@ -80,13 +81,14 @@ impl Tables {
             Payload::Ports { transport: Transport::Tcp, source: PORT, destination: PORT, opens: true };
         let packet =
             Packet { source: None, destination: anywhere(family), payload, incoming, host: &Nowhere };
-        // What Docker's chains of iptables let through or close is led to them by jumps, and these come first.
+        // Docker's chains of iptables are reached by jumps, which come first. What these chains let through or close is left
+        // aside.
         let follows = hooked.hook != Hook::Forward || table.of_iptables.is_none();
         self.default_outcome(&packet, table, name, hooked, follows)
     }
 }
 
-/// Linux itself sends from it (net.ipv4.ip_local_port_range), and no service has it.
+/// Linux itself sends from this port (net.ipv4.ip_local_port_range), and no service has it.
 const PORT: u16 = 50_001;
 
 /// An address of the host's (RFC 5737, RFC 3849).

@@ -9,7 +9,7 @@ use super::hook::Hooked;
 use super::verdict::Step;
 use super::{View, iptables, nft};
 
-/// All tables of others that are hooked in where packets come in, or are passed on.
+/// All tables of others that are hooked in for packets that arrive or are forwarded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     tables: Vec<Table>,
@@ -25,7 +25,7 @@ impl Tables {
         Self { tables, marks }
     }
 
-    /// Those whose packets are of a family.
+    /// Returns those that packets of this family meet.
     pub(super) fn of(&self, family: Family) -> impl Iterator<Item = &Table> {
         self.tables.iter().filter(move |table| table.family.is_none_or(|own| own == family))
     }
@@ -41,13 +41,13 @@ impl Tables {
 pub(crate) struct Table {
     /// Its name for people, as in `table inet netavark` or `table nat of iptables-legacy`.
     pub(crate) name: String,
-    /// Its name in iptables' words, as in `filter`, where it is one of those.
+    /// Its name in iptables' words, as in `filter`, if it is one of those.
     pub(crate) of_iptables: Option<String>,
-    /// The only family whose packets meet it, if it is one.
+    /// The only family whose packets meet it, if there is only one.
     pub(crate) family: Option<Family>,
     /// Its chains, by their names.
     pub(crate) chains: BTreeMap<String, Chain>,
-    /// What its sets hold.
+    /// The elements of its sets.
     pub(crate) sets: nft::Sets,
 }
 
@@ -63,9 +63,9 @@ pub(crate) struct Chain {
 /// A rule.
 #[derive(Clone, Debug)]
 pub(crate) enum Rule {
-    /// Of iptables, as it writes it down.
+    /// A rule of iptables, as it writes it.
     Iptables(iptables::Rule),
-    /// Of nftables, as the kernel has it.
+    /// A rule of nftables, as the kernel has it.
     Nft(nft::Rule),
 }
 
@@ -78,7 +78,7 @@ impl Rule {
         }
     }
 
-    /// Whether it takes packets out of connection tracking.
+    /// Returns whether it excludes packets from connection tracking.
     pub(super) fn untracks(&self) -> bool {
         match self {
             Self::Iptables(rule) => rule.untracks(),
@@ -119,7 +119,7 @@ pub(crate) struct Place {
     pub(crate) table: String,
     /// The chain's name.
     pub(crate) chain: String,
-    /// The rule as text; nothing: the chain's policy.
+    /// The rule as a string; nothing: the chain's policy.
     pub(crate) rule: Option<String>,
 }
 

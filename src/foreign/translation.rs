@@ -6,8 +6,8 @@ use dockfw_policy::walk::Translation;
 
 use super::{Verdict, View};
 
-/// What becomes of a packet whose destination is translated to one of these addresses and ports, from the first to the last. Which of
-/// them is the kernel's choice: those between the ends are one that nobody knows.
+/// Returns what becomes of a packet whose destination is translated to one of these addresses and ports, from the first
+/// to the last. The kernel chooses which: those between the ends are represented by one of unknown value.
 pub(super) fn between(addresses: [IpAddr; 2], ports: [u16; 2]) -> Vec<Verdict> {
     let pairs = addresses.into_iter().flat_map(|address| ports.map(|port| Translation { address, port }));
     let mut verdicts: Vec<_> = Vec::new();
@@ -22,13 +22,13 @@ pub(super) fn between(addresses: [IpAddr; 2], ports: [u16; 2]) -> Vec<Verdict> {
     verdicts
 }
 
-/// What becomes of one that is redirected to one of these ports, or to the one that it has: it comes to the interface's own address
-/// (`nf_nat_redirect_ipv4` and `nf_nat_redirect_ipv6`, net/netfilter/nf_nat_redirect.c).
+/// Returns what becomes of a packet that is redirected to one of these ports, or to the one that it has. It reaches the
+/// interface's own address (`nf_nat_redirect_ipv4` and `nf_nat_redirect_ipv6`, net/netfilter/nf_nat_redirect.c).
 pub(super) fn redirected(view: &View<'_>, ports: Option<[u16; 2]>) -> Vec<Verdict> {
     let dialled = view.destination();
     let own = || view.packet.incoming.addresses.iter().copied();
     let first = own().find(|address| address.is_ipv4() == dialled.is_ipv4());
-    // Since Linux 6.7, a link-local address is redirected to one of its kind.
+    // Since Linux 6.7, a link-local address is redirected to another link-local one.
     let same = own().find(|address| is_link_local(*address)).filter(|_| is_link_local(dialled));
     match first {
         None => vec![Verdict::Drop],

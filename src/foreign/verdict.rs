@@ -7,11 +7,11 @@ use super::Answer;
 /// What a rule does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Whether the packet meets its conditions.
+    /// Whether its conditions match the packet.
     pub(crate) holds: Answer,
-    /// Whether it takes the packet out of connection tracking.
+    /// Whether it excludes the packet from connection tracking.
     pub(crate) untracks: Answer,
-    /// What becomes of the packet if it meets them: one of these.
+    /// What becomes of the packet if they match: one of these.
     pub(crate) verdicts: Vec<Verdict>,
 }
 
@@ -32,8 +32,8 @@ pub(crate) enum Verdict {
     Goto(String),
     /// Its destination is translated.
     Translate(Translation),
-    /// Its destination is translated, nobody knows here to what.
+    /// Its destination is translated to something unknown here.
     TranslateSomewhere,
-    /// Someone else decides: a program, or a target that is not known here.
+    /// Something else decides: a program, or a target that is unknown here.
     Unknown,
 }

@@ -16,16 +16,16 @@ const ICMPV6: u8 = 58;
 
 /// What rules ask the host about.
 pub(crate) trait Host {
-    /// What an address is to the host; nothing: there is no way to it.
+    /// Returns the type of an address for the host; nothing: there is no route to it.
     fn address_type(&self, address: IpAddr) -> Option<AddressType>;
 
-    /// The index of an interface that has an address of the host's, where that is known.
+    /// Returns the index of an interface that has an address of the host, if that is known.
     fn holder(&self, address: IpAddr) -> Option<u32>;
 
-    /// Whether a set of ipset has an address, where that can be asked.
+    /// Returns whether a set of ipset has an address, if that can be asked.
     fn set_has(&self, set: &str, address: IpAddr) -> Option<bool>;
 
-    /// The index of the interface by which the host would answer an address, where that can be asked.
+    /// Returns the index of the interface by which the host would answer an address, if that can be asked.
     fn way_back(&self, address: IpAddr) -> Option<u32>;
 }
 
@@ -38,9 +38,9 @@ pub(crate) struct Packet<'a> {
     pub(crate) destination: IpAddr,
     /// What it carries.
     pub(crate) payload: Payload,
-    /// The interface that it comes in by.
+    /// The interface that it arrives on.
     pub(crate) incoming: &'a Link,
-    /// Where it comes in.
+    /// The host at which it arrives.
     pub(crate) host: &'a dyn Host,
 }
 
@@ -51,14 +51,15 @@ pub(crate) enum Tracking {
     NotYet,
     /// An entry, of which the packet is the first.
     New,
-    /// Nothing: the packet was taken out of it.
+    /// Nothing: a rule excluded the packet.
     Exempt,
     /// One of these.
     Unknown,
 }
 
 impl Tracking {
-    /// Whether it has an entry. What rules ask about one holds for no packet that has none, nor does the opposite.
+    /// Returns whether it has an entry. If a packet has none, no question of a rule about an entry holds, nor does its
+    /// opposite.
     pub(super) fn has_entry(self) -> Answer {
         match self {
             Self::New => Answer::Yes,
@@ -73,11 +74,11 @@ impl Tracking {
 pub(crate) struct View<'a> {
     pub(crate) packet: &'a Packet<'a>,
     pub(crate) hook: Hook,
-    /// Where its destination was translated to by then.
+    /// What its destination was translated to by then.
     pub(crate) translated: Option<Translation>,
     /// What connection tracking has of it.
     pub(crate) tracking: Tracking,
-    /// The interface that it goes out by, where it is forwarded.
+    /// The interface that it leaves by, if it is forwarded.
     pub(crate) outgoing: Option<&'a Link>,
     /// Whether some rule may have given it a mark.
     pub(super) may_be_marked: bool,
@@ -117,20 +118,20 @@ impl View<'_> {
         }
     }
 
-    /// Whether its source is of a network, which is told by what is known of the source.
+    /// Returns whether its source is in a network, by what is known of the source.
     pub(super) fn source_is(&self, is_there: impl Fn(IpAddr) -> bool, is_link_local: bool) -> Answer {
         match self.packet.source {
             Some(source) => is_there(source).into(),
-            // Who is elsewhere has an address that routers pass on.
+            // A sender elsewhere has an address that routers forward.
             None if is_link_local => Answer::No,
             None => Answer::Unknown,
         }
     }
 
-    /// What an address is to the host, where that can be told.
+    /// Returns the type of an address for the host, if that is known.
     pub(super) fn address_type(&self, address: IpAddr) -> Option<AddressType> {
         match address {
-            // `inet_dev_addr_type` (net/ipv4/fib_frontend.c), which takes what it knows nothing of for somebody else's.
+            // `inet_dev_addr_type` (net/ipv4/fib_frontend.c) takes an address that it knows nothing about for somebody else's.
             IpAddr::V4(v4) if v4.is_broadcast() || v4.is_unspecified() => Some(AddressType::Broadcast),
             _ if address.is_multicast() => Some(AddressType::Multicast),
             IpAddr::V4(_) => self.packet.host.address_type(address).or(Some(AddressType::Unicast)),
@@ -138,7 +139,7 @@ impl View<'_> {
         }
     }
 
-    /// How it was sent on its link, as its destination is (`PACKET_HOST` and its kin, linux/if_packet.h).
+    /// Returns how it was sent on its link, as its destination shows (`PACKET_HOST` and its kin, linux/if_packet.h).
     pub(super) fn packet_type(&self) -> u8 {
         match self.address_type(self.packet.destination) {
             Some(AddressType::Broadcast) => libc::PACKET_BROADCAST,
@@ -147,15 +148,16 @@ impl View<'_> {
         }
     }
 
-    /// Whether the host would answer it by the interface that it came in by. Who is elsewhere comes by the right one.
+    /// Returns whether the host would answer it by the interface that it arrived on. Packets from elsewhere arrive on the
+    /// right one.
     pub(super) fn comes_by_the_way_back(&self) -> Answer {
         let Some(source) = self.packet.source else { return Answer::Yes };
-        // By another interface there may be a way back as well.
+        // There may be a route back by another interface as well.
         let is_it = self.packet.host.way_back(source) == Some(self.packet.incoming.index);
         if is_it { Answer::Yes } else { Answer::Unknown }
     }
 
-    /// Its mark, where that is known.
+    /// Returns its mark, if that is known.
     pub(super) fn mark(&self) -> Option<u32> {
         (!self.may_be_marked).then_some(0)
     }

@@ -1,5 +1,5 @@
-//! A packet's way through the chains of others: first those that it meets until connection tracking knows it, those up to its
-//! translation, those that translate, and then those behind.
+//! A packet's walk through the chains of others. First come those before connection tracking, then those before its
+//! translation, then those that translate, and then those behind.
 
 use dockfw_policy::walk::{Connection, Translation};
 
@@ -8,35 +8,35 @@ use super::{Answer, Hook, Packet, Tracking, View};
 use super::{Hooked, Place, Table, Tables};
 use crate::host::links::Link;
 
-/// Connection tracking comes here (`NF_IP_PRI_CONNTRACK`, linux/netfilter_ipv4.h).
+/// The priority of connection tracking (`NF_IP_PRI_CONNTRACK`, linux/netfilter_ipv4.h).
 const TRACKING: i32 = -200;
-/// Translations of destinations come here (`NF_IP_PRI_NAT_DST`, there).
+/// The priority of translations of destinations (`NF_IP_PRI_NAT_DST`, in the same header).
 const TRANSLATION: i32 = -100;
-/// And those of sources here (`NF_IP_PRI_NAT_SRC`).
+/// The priority of translations of sources (`NF_IP_PRI_NAT_SRC`).
 const TRANSLATION_OF_SOURCES: i32 = 100;
 
-/// That a rule drops a packet, or may.
+/// A rule that drops a packet, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Objection {
     /// Where.
     pub(crate) place: Place,
-    /// Whether it surely does.
+    /// Whether it certainly does.
     pub(crate) is_certain: bool,
 }
 
 /// Where a packet is led.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// Where its destination is translated to, if it is.
+    /// What its destination is translated to, if it is.
     pub(crate) translated: Option<Translation>,
-    /// Whether connection tracking knows it. Nothing is translated that is not tracked.
+    /// Whether connection tracking knows it. Without that, nothing is translated.
     pub(crate) is_tracked: bool,
-    /// The rule that leads it there, or takes it out of connection tracking.
+    /// The rule that leads it there, or excludes it from connection tracking.
     pub(crate) by: Option<Place>,
 }
 
 impl Way {
-    /// What connection tracking thinks of the packet, as dockfw's own rules ask.
+    /// Returns the state of the packet's connection, as dockfw's own rules ask for it.
     pub(crate) fn connection(&self) -> Connection {
         if self.is_tracked { Connection::New } else { Connection::None }
     }
@@ -47,14 +47,14 @@ impl Way {
 pub(crate) struct Arrival {
     /// Where it may be led: one of these, and never none.
     pub(crate) ways: Vec<Way>,
-    /// Who drops it before it is translated, or instead.
+    /// Who drops it before, or instead of, its translation.
     pub(crate) objections: Vec<Objection>,
-    /// Rules that may lead it where nobody knows here.
+    /// Rules that may lead it to a place that is unknown here.
     pub(crate) unknown: Vec<Place>,
 }
 
 impl Tables {
-    /// What becomes of a packet that comes in, until it is routed.
+    /// Returns what becomes of an incoming packet, until it is routed.
     pub(crate) fn arrival(&self, packet: &Packet<'_>) -> Arrival {
         let view = self.view(packet, Hook::Prerouting);
         let before = self.hooked(&view, |hooked| !hooked.translates && hooked.priority <= TRACKING);
@@ -77,7 +77,7 @@ impl Tables {
         arrival
     }
 
-    /// What becomes of a packet behind those objections if connection tracking knows it, which may be certain.
+    /// Returns what becomes of a packet after those objections if connection tracking knows it, which may be certain.
     fn translated(&self, view: &View<'_>, is_certain: bool, mut objections: Vec<Objection>) -> Arrival {
         let chains = self.hooked(view, |hooked| hooked.translates);
         let Led { ways, unknown, dropped } = led(&chains, view);
@@ -87,7 +87,8 @@ impl Tables {
         Arrival { ways: without_repetition(ways), objections, unknown }
     }
 
-    /// Who drops a packet on one of its ways once it was translated, and goes on to the host itself or out by an interface.
+    /// Returns who drops a packet on one of its ways after translation, on its way to the host itself or out by an
+    /// interface.
     pub(crate) fn objections(
         &self,
         packet: &Packet<'_>,
@@ -104,7 +105,8 @@ impl Tables {
         [filtered(&behind, &here), filtered(&chains, &later), leaving].concat()
     }
 
-    /// Who drops a packet that is passed on, on its way out. Once its source may have been translated, it is not known.
+    /// Returns who drops a forwarded packet on its way out. Once its source may have been translated, the source is
+    /// unknown.
     fn leaving(&self, forwarded: &View<'_>) -> Vec<Objection> {
         let own = View { hook: Hook::Postrouting, ..*forwarded };
         let before =
@@ -116,7 +118,7 @@ impl Tables {
         [filtered(&before, &own), filtered(&behind, &translated)].concat()
     }
 
-    /// Where a chain drops a packet that no rule is sure to be about. Whether it `follows` to other chains.
+    /// Returns where a chain drops a packet that no rule certainly matches. `follows`: whether other chains are followed.
     pub(super) fn default_outcome(
         &self,
         packet: &Packet<'_>,
@@ -152,7 +154,8 @@ impl Tables {
     }
 }
 
-/// What connection tracking has of a packet that comes to a chain before it has asked; nothing: it has.
+/// Returns what connection tracking has of a packet at a chain that comes before it; nothing if the chain comes after
+/// it.
 fn tracking_at(hooked: Hooked) -> Option<Tracking> {
     match hooked.priority {
         _ if hooked.hook != Hook::Prerouting => None,
@@ -163,12 +166,12 @@ fn tracking_at(hooked: Hooked) -> Option<Tracking> {
     }
 }
 
-/// Who drops a packet on its way through these chains.
+/// Returns who drops a packet in these chains.
 fn filtered(chains: &[Based<'_>], view: &View<'_>) -> Vec<Objection> {
     chains.iter().filter_map(|chain| objection(chain.walk(view).outcomes)).collect()
 }
 
-/// Who drops a packet on its way through chains that come before connection tracking, and which of them takes it out of that.
+/// Returns who drops a packet in chains that come before connection tracking, and which of them excludes it from that.
 fn untracked(chains: &[Based<'_>], view: &View<'_>) -> (Vec<Objection>, Untracked) {
     let (mut objections, mut untracked) = (Vec::new(), Untracked::default());
     for chain in chains {
@@ -181,14 +184,14 @@ fn untracked(chains: &[Based<'_>], view: &View<'_>) -> (Vec<Objection>, Untracke
     (objections, untracked)
 }
 
-/// The first of these outcomes by which a packet does not pass.
+/// Returns the first of these outcomes that does not let the packet pass.
 fn objection(outcomes: Vec<(Outcome, Place)>) -> Option<Objection> {
     let is_certain = outcomes.iter().all(|(outcome, _)| *outcome == Outcome::Dropped);
     let drops = outcomes.into_iter().find(|(outcome, _)| *outcome != Outcome::Passed);
     drops.map(|(_, place)| Objection { place, is_certain })
 }
 
-/// What comes of the chains that translate.
+/// The outcome of the chains that translate.
 #[derive(Default)]
 struct Led {
     ways: Vec<Way>,
@@ -197,8 +200,8 @@ struct Led {
     dropped: Vec<Objection>,
 }
 
-/// Where the chains that translate may lead a packet. The first that leads or drops it decides (`nf_nat_inet_fn`,
-/// net/netfilter/nf_nat_core.c); those of equal priority have no order.
+/// Returns where the chains that translate may lead a packet. The first that leads or drops it decides
+/// (`nf_nat_inet_fn`, net/netfilter/nf_nat_core.c); those of equal priority have no order.
 fn led(chains: &[Based<'_>], view: &View<'_>) -> Led {
     let mut led = Led::default();
     let mut settled: Option<i32> = None;
@@ -212,7 +215,7 @@ fn led(chains: &[Based<'_>], view: &View<'_>) -> Led {
         }
         led.add(outcomes);
     }
-    // Who is dropped for certain is led nowhere, and where else is unknown.
+    // Without a way, the packet is certainly dropped, or led to an unknown place: its destination then counts as dialled.
     if settled.is_none() || led.ways.is_empty() {
         led.ways.push(Way { translated: None, is_tracked: true, by: None });
     }
@@ -220,7 +223,7 @@ fn led(chains: &[Based<'_>], view: &View<'_>) -> Led {
 }
 
 impl Led {
-    /// Adds what may come of the next chain.
+    /// Adds the possible outcomes of the next chain.
     fn add(&mut self, outcomes: Vec<(Outcome, Place)>) {
         let is_reached = self.ways.is_empty() && self.unknown.is_empty();
         let is_certain = is_reached && outcomes.len() == 1;
@@ -237,7 +240,7 @@ impl Led {
     }
 }
 
-/// Each destination once, with the first rule that leads there.
+/// Returns each destination once, with the first rule that leads there.
 fn without_repetition(ways: Vec<Way>) -> Vec<Way> {
     let mut kept: Vec<Way> = Vec::new();
     for way in ways {

@@ -5,8 +5,8 @@ use std::fs;
 /// The bit of CAP_NET_ADMIN (linux/capability.h).
 const CAP_NET_ADMIN: u32 = 12;
 
-/// Whether the process may change the firewall, as far as its own capabilities go. Where that can't be read, the
-/// kernel will say.
+/// Returns whether the process may change the firewall, as far as its own capabilities go. If they can't be read, the
+/// kernel decides later.
 pub(crate) fn has_net_admin() -> bool {
     fs::read_to_string("/proc/self/status")
         .ok()

@@ -15,9 +15,9 @@ pub(crate) struct TcpSocket {
     pub(crate) inode: u64,
     /// Its own end.
     pub(crate) local: SocketAddr,
-    /// The other end; nothing where it listens.
+    /// The other end; nothing if it listens.
     pub(crate) remote: Option<SocketAddr>,
-    /// The index of the interface that it is bound to, as link-local addresses demand.
+    /// The index of the interface that it is bound to, which link-local addresses need.
     pub(crate) interface: Option<u32>,
 }
 
@@ -42,7 +42,7 @@ fn tcp_socket(socket: Socket, state: State) -> TcpSocket {
     }
 }
 
-/// An IPv6 socket says `::ffff:192.0.2.1` where IPv4 is spoken.
+/// An IPv6 socket reports `::ffff:192.0.2.1` for an IPv4 connection.
 fn canonical(end: SocketAddr) -> SocketAddr {
     SocketAddr::new(end.ip().to_canonical(), end.port())
 }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_found_with_both_its_ends() {
-        // Of both families where there is IPv6: the accepted end is `::ffff:127.0.0.1` to the kernel.
+        // Both families, if there is IPv6: the kernel has the accepted end as `::ffff:127.0.0.1`.
         let listener = TcpListener::bind("[::]:0").or_else(|_| TcpListener::bind("0.0.0.0:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();

@@ -1,4 +1,4 @@
-//! What connection tracking remembers of a connection, over netlink. Its numbers are those of
+//! What connection tracking knows of a connection, over netlink. The numbers are those of
 //! linux/netfilter/nfnetlink_conntrack.h.
 
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +33,7 @@ const SOURCE_PORT: u16 = 2;
 /// `CTA_PROTO_DST_PORT`.
 const DESTINATION_PORT: u16 = 3;
 
-/// Where a packet is from, and where it goes.
+/// The source and the destination of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// The source.
@@ -42,8 +42,9 @@ pub(crate) struct Ends {
     pub(crate) destination: SocketAddr,
 }
 
-/// The ends that a client's packets have before anything is translated, where those of this host's answers are these. Nothing where
-/// connection tracking knows of no such connection, or only since an answer, which was its first packet then.
+/// Returns the ends of a client's packets before any translation, given those of this host's answers. Nothing if
+/// connection tracking knows of no such connection, or has seen it only since an answer, which it then took for the
+/// first packet.
 pub(crate) fn dialled(answers: Ends) -> Result<Option<Ends>, EngineError> {
     let family = if answers.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let mut found = None;
@@ -58,7 +59,7 @@ pub(crate) fn dialled(answers: Ends) -> Result<Option<Ends>, EngineError> {
     Ok(found)
 }
 
-/// No error, where there is no such connection, or no nf_conntrack_netlink.
+/// Returns no error if there is no such connection, or no nf_conntrack_netlink.
 fn unless_absent(asked: Result<(), RequestError>) -> Result<(), EngineError> {
     match asked {
         Ok(()) => Ok(()),
@@ -82,8 +83,8 @@ pub(crate) struct Flow {
     pub(crate) reply: Ends,
 }
 
-/// Hands over each connection that connection tracking knows, of TCP and UDP; there may be hundreds of thousands. Where it can't be
-/// asked, there are none.
+/// Passes on each connection of TCP and UDP that connection tracking knows; there may be hundreds of thousands. If it
+/// can't be asked, there are none.
 pub(crate) fn each(mut take: impl FnMut(Flow)) -> Result<(), EngineError> {
     let asked = Socket::open()?.request_of(
         // Of both families at once: the kernel goes through its whole table for each question.
@@ -107,7 +108,7 @@ fn flow(connection: Attributes<'_>) -> Option<Flow> {
     Some(Flow { transport, original: read(original)?, reply: read(Attributes(connection.value(REPLY)))? })
 }
 
-/// The kernel looks for ends, whichever direction they are of.
+/// The kernel searches by ends of either direction.
 fn original(connection: Attributes<'_>, answers: Ends) -> Option<Ends> {
     let direction = |kind: u16| read(Attributes(connection.value(kind)));
     direction(REPLY).filter(|reply| *reply == answers).and_then(|_| direction(ORIGINAL))

@@ -27,7 +27,7 @@ pub(crate) struct Link {
     pub(crate) kind: Option<String>,
     /// The index of the bridge or bond that it is a port of.
     pub(crate) controller: Option<u32>,
-    /// Whether it is switched on.
+    /// Whether it is up.
     pub(crate) is_up: bool,
     /// Its addresses.
     pub(crate) addresses: Vec<IpAddr>,
@@ -64,7 +64,7 @@ fn all(kind: u16, head: usize) -> io::Result<Vec<Message>> {
     dump(&Message::asking(kind, vec![0; head]))
 }
 
-/// An interface. Where its name is not UTF-8, which the kernel takes, it is none that a policy can have.
+/// Returns an interface. Nothing if its name is not UTF-8, which the kernel accepts: a policy can't name it.
 fn link(message: &Message) -> Option<Link> {
     let (head, attributes) = (&message.head, message.attributes());
     let kind = Attributes(attributes.value(libc::IFLA_LINKINFO)).find(libc::IFLA_INFO_KIND);
@@ -87,7 +87,7 @@ struct Assigned {
     network: AddressRange,
 }
 
-/// On a point-to-point link, `IFA_ADDRESS` is the other end's, and `IFA_LOCAL` the own one.
+/// Decodes an address. On a point-to-point link, `IFA_ADDRESS` is the other end's, and `IFA_LOCAL` the host's own.
 fn assigned(message: &Message) -> Option<Assigned> {
     let [_, prefix, _, _, index @ ..] = message.head.as_slice() else { return None };
     let attributes = message.attributes();

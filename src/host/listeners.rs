@@ -1,8 +1,8 @@
-//! The sockets of this network namespace that wait for others: listening TCP sockets, and UDP sockets that are bound
-//! but not connected.
+//! The sockets of this network namespace that wait for connections: listening TCP sockets, and UDP sockets that are
+//! bound but not connected.
 //!
-//! From the kernel by sock_diag(7), which gives the listening ones alone, whatever connections there are, and tells
-//! whether an IPv6 socket takes IPv4 too; `/proc/net` does neither.
+//! They come from the kernel by sock_diag(7). It lists the listening ones alone, whatever connections there are, and
+//! reports whether an IPv6 socket takes IPv4 too; `/proc/net` does neither.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,12 +13,12 @@ use dockfw_policy::service::Transport;
 use super::processes::{Holder, holders};
 use crate::netlink::sock_diag::{Socket, State, sockets};
 
-/// A socket that waits for others.
+/// A socket that waits for connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     /// TCP or UDP.
     pub(crate) transport: Transport,
-    /// The address that it is bound to; an unspecified one: all of the host's.
+    /// The address that it is bound to. An unspecified one stands for all of the host's.
     pub(crate) address: IpAddr,
     /// Its port.
     pub(crate) port: u16,
@@ -26,12 +26,12 @@ pub(crate) struct Listener {
     pub(crate) takes_ipv4: bool,
     /// The index of the only interface that it takes packets from, if it is bound to one.
     pub(crate) interface: Option<u32>,
-    /// Who holds it; nothing where that can't be read, or where the kernel itself does.
+    /// Who holds it; nothing if that can't be read, or if the kernel itself does.
     pub(crate) holder: Option<Holder>,
 }
 
 impl Listener {
-    /// Whether the socket answers at this address of the host, as far as its own address goes.
+    /// Returns whether the socket answers at this address of the host, as far as its own address goes.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_))
@@ -42,7 +42,7 @@ impl Listener {
     }
 }
 
-/// All of them, by transport, port and address.
+/// Returns all of them, by transport, port and address.
 pub(crate) fn read() -> io::Result<Vec<Listener>> {
     let mut found = Vec::new();
     for transport in [Transport::Tcp, Transport::Udp] {
@@ -66,7 +66,7 @@ pub(crate) fn read() -> io::Result<Vec<Listener>> {
 
 /// A socket's inode, and what it waits for.
 fn listener(transport: Transport, socket: Socket) -> Option<(u64, Listener)> {
-    // Kernels before 4.7 don't say: then an IPv6 socket is taken for one that takes IPv4 too, as most do.
+    // Kernels before 4.7 do not report it: then an IPv6 socket counts as one that takes IPv4 too, as most do.
     let (address, takes_ipv4) = unmapped(socket.local.ip(), socket.is_v6_only);
     let listener = Listener {
         transport,

@@ -1,4 +1,4 @@
-//! What this host is: facts that the policy is held against. Nothing here changes anything.
+//! Facts about this host, with which the policy is compared. Nothing here changes anything.
 
 pub(crate) mod capabilities;
 mod connections;

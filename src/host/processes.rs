@@ -6,24 +6,25 @@ use std::path::Path;
 
 use dockfw_policy::printable;
 
-/// The length of a container's identity: a SHA-256 in hexadecimal digits.
+/// The length of a container's ID: a SHA-256 in hexadecimal digits.
 const IDENTITY: usize = 64;
 
-/// How many processes above this one are looked at: more than any login has, and an end in any case.
+/// How many ancestors of this process are looked at: more than any login has, and a limit in any case.
 const MAX_ANCESTORS: usize = 64;
 
 /// A process that holds a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    /// Its number.
+    /// Its PID.
     pub(crate) pid: u32,
     /// Its name, as `ps -o comm` shows it.
     pub(crate) name: String,
-    /// The identity of the container that it runs in, if its control group says so.
+    /// The ID of the container that it runs in, if its control group names one.
     pub(crate) container: Option<String>,
 }
 
-/// Who holds these sockets, by the sockets' inodes: the first process of each. What can't be read has no holder.
+/// Returns who holds these sockets, by the sockets' inodes: the first process of each. What can't be read has no
+/// holder.
 pub(crate) fn holders(mut wanted: BTreeSet<u64>) -> BTreeMap<u64, Holder> {
     let mut found = BTreeMap::new();
     for pid in pids() {
@@ -39,29 +40,30 @@ pub(crate) fn holders(mut wanted: BTreeSet<u64>) -> BTreeMap<u64, Holder> {
     found
 }
 
-/// All processes, in order: who opened a socket comes before those who inherited it, as a rule.
+/// Returns all processes, in order: as a rule, the process that opened a socket comes before those that inherited it.
 fn pids() -> BTreeSet<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Whether the first process is seen, and has this name.
+/// Returns whether the first process is visible, and has this name.
 pub(crate) fn is_init(name: &str) -> bool {
     comm(1).trim_end() == name
 }
 
-/// Whether there is a process whose name begins so.
+/// Returns whether there is a process whose name begins like this.
 pub(crate) fn is_running(name: &str) -> bool {
     pids().into_iter().any(|pid| comm(pid).starts_with(name))
 }
 
-/// The other processes that have a lock on a file, by number, with their names. None on kernels that don't tell (before Linux 4.1).
+/// Returns the other processes that have a lock on a file, by PID, with their names. Empty on kernels that do not
+/// report locks (before Linux 4.1).
 pub(crate) fn with_lock_on(path: &Path) -> Vec<(u32, String)> {
     let others = pids().into_iter().filter(|pid| *pid != std::process::id());
     others.filter(|pid| has_lock_on(*pid, path)).map(|pid| (pid, printable(comm(pid).trim_end()))).collect()
 }
 
-/// The kernel tells the locks of an open file (proc_pid_fdinfo(5)).
+/// The kernel reports the locks of an open file (proc_pid_fdinfo(5)).
 fn has_lock_on(pid: u32, path: &Path) -> bool {
     let mut open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     open.any(|entry| {
@@ -77,7 +79,7 @@ pub(crate) fn is_any_in_a_container() -> bool {
     pids().into_iter().any(|pid| holder(pid).container.is_some())
 }
 
-/// The name of a process, with a line's end; empty where it can't be read.
+/// Returns the name of a process, with a newline; empty if it can't be read.
 fn comm(pid: u32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).into_owned()
@@ -89,7 +91,8 @@ pub(crate) fn ancestors() -> impl Iterator<Item = u32> {
     std::iter::successors(above(&std::process::id()), above).take(MAX_ANCESTORS)
 }
 
-/// The parent in a `/proc/PID/stat`: the second field behind the name, which may hold anything, parentheses too.
+/// Returns the parent in a `/proc/PID/stat`: the second field after the name, which may contain anything, even
+/// parentheses.
 fn parent(stat: &[u8]) -> Option<u32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let fields = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
@@ -116,7 +119,7 @@ fn holder(pid: u32) -> Holder {
     }
 }
 
-/// The last container's identity in a `/proc/PID/cgroup`: a part of a path, with what the drivers put around it
+/// Returns the last container's ID in a `/proc/PID/cgroup`: a part of a path, with what the drivers add around it
 /// (`/docker/ID`, `docker-ID.scope`).
 fn container(cgroup: &str) -> Option<String> {
     let mut words = cgroup.split(|c: char| !c.is_ascii_hexdigit());

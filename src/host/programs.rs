@@ -1,4 +1,4 @@
-//! What programs of this host say.
+//! What programs of this host print.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use anyhow::{Context, bail};
 use dockfw_policy::printable;
 use dockfw_system::programs::{Answer, Limits, find, run};
 
-/// What a program prints on stdout; nothing if it is not there, fails or gives no answer.
+/// Returns what a program prints on stdout; nothing if it is not there, fails or gives no answer.
 pub(crate) fn said(name: &str, arguments: &[&str]) -> Option<String> {
     let program = find(name)?;
     let said = answer(&program, arguments);
     said.inspect_err(|why| log::debug!("{} {}: {why}", program.display(), arguments.join(" "))).ok()
 }
 
-/// What a program answers, well or not; nothing if it is not there, or gives no answer.
+/// Returns what a program answers, even if it fails; nothing if it is not there, or gives no answer.
 pub(crate) fn ask(name: &str, arguments: &[&str]) -> Option<Answer> {
-    // That it hung is told where it is run.
+    // If it hung, that is reported where it is run.
     run(&find(name)?, arguments, "", Limits::QUESTION).inspect_err(|error| log::debug!("{error}")).ok()
 }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use dockfw_system::files;
 
-/// Where they are named (resolv.conf(5)); systemd-resolved names itself in the first, and those that it asks in the second.
+/// The files that name them (resolv.conf(5)); systemd-resolved names itself in the first, and those that it asks in the
+/// second.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
-/// More of a file is not read.
+/// How much of a file is read.
 const MAX_SIZE: u64 = 64 * 1024;
 
-/// All of them but the host itself.
+/// Returns all of them except the host itself.
 pub(crate) fn read() -> Vec<IpAddr> {
     let texts = FILES.iter().filter_map(|file| files::read_text(Path::new(file), MAX_SIZE));
     let mut found: Vec<_> = texts.flat_map(|text| servers(&text)).collect();
@@ -20,7 +21,7 @@ pub(crate) fn read() -> Vec<IpAddr> {
 
 fn servers(text: &str) -> Vec<IpAddr> {
     let named = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    // A link-local one has its interface behind it.
+    // A link-local one has its interface appended.
     let address = |rest: &str| rest.split_whitespace().next()?.split('%').next()?.parse().ok();
     named.filter(|rest| rest.starts_with(char::is_whitespace)).filter_map(address).collect()
 }

@@ -1,9 +1,10 @@
-//! How interfaces check the sources of what comes in.
+//! How interfaces check the sources of incoming packets.
 
 use std::fs;
 
-/// How an interface checks that a source could be answered by it (`rp_filter`, Documentation/networking/ip-sysctl.rst): 0
-/// not at all, 1 strictly, 2 loosely. The greater one of its own and of that for all counts.
+/// Returns how an interface checks that a source could be answered by it (`rp_filter`,
+/// Documentation/networking/ip-sysctl.rst): 0 not at all, 1 strictly, 2 loosely. The greater of its own value and the
+/// value for all counts.
 pub(crate) fn reverse_path_filter(interface: &str) -> Option<u8> {
     let of = |name: &str| {
         let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter")).ok()?;

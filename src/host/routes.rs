@@ -1,4 +1,4 @@
-//! Which way packets go, as the kernel would decide it.
+//! Routes, as the kernel would choose them.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +14,7 @@ const HEAD: usize = 12;
 /// The size of `struct rtnexthop` (linux/rtnetlink.h).
 const NEXT_HOP: usize = 8;
 
-/// What an address is to the host (`RTN_*`, linux/rtnetlink.h).
+/// The type of an address for the host (`RTN_*`, linux/rtnetlink.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum AddressType {
@@ -22,44 +22,44 @@ pub(crate) enum AddressType {
     Unicast = libc::RTN_UNICAST,
     /// Its own.
     Local = libc::RTN_LOCAL,
-    /// Everyone's on a link.
+    /// Every host's on a link.
     Broadcast = libc::RTN_BROADCAST,
-    /// Its own and that of others.
+    /// The host's and that of others.
     Anycast = libc::RTN_ANYCAST,
     /// A group's.
     Multicast = libc::RTN_MULTICAST,
 }
 
-/// The way to an address.
+/// The route to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// What the address is.
+    /// The type of the address.
     pub(crate) leads_to: AddressType,
     /// The index of the interface that packets leave by; `lo` for the host's own addresses.
     pub(crate) interface: u32,
-    /// The address that the host would take for its own.
+    /// The source address that the host would choose.
     pub(crate) source: Option<IpAddr>,
 }
 
 impl Route {
-    /// Whether what is sent there is for the host itself: to an address of its own, to a group or to everyone.
+    /// Returns whether packets on it are for the host itself: to an address of its own, to a group or to everyone.
     pub(crate) fn is_local(self) -> bool {
         self.leads_to != AddressType::Unicast
     }
 }
 
-/// The way to an address, for packets from `source` where one is given. Nothing: there is none.
+/// Returns the route to an address, for packets from `source` if one is given. Nothing: there is none.
 pub(crate) fn towards(destination: IpAddr, source: Option<IpAddr>) -> io::Result<Option<Route>> {
     let source = source.filter(|source| source.is_ipv4() == destination.is_ipv4());
     answer(question(destination, source))
 }
 
-/// The way to an address out by the interface of this index. Nothing: there is none.
+/// Returns the route to an address out by the interface of this index. Nothing: there is none.
 pub(crate) fn out_by(destination: IpAddr, interface: u32) -> io::Result<Option<Route>> {
     answer(question(destination, None).with(libc::RTA_OIF, &interface.to_ne_bytes()))
 }
 
-/// The interfaces out by which default routes lead, of both families and of all tables.
+/// Returns the interfaces out by which default routes lead, of both families and of all tables.
 pub(crate) fn by_default() -> io::Result<BTreeSet<u32>> {
     Ok(all()?.iter().flat_map(ways_out_by_default).collect())
 }
@@ -85,12 +85,12 @@ fn all() -> io::Result<Vec<Message>> {
     Ok(routes)
 }
 
-/// Whether a route leads everywhere, by its rtm_dst_len and its rtm_type.
+/// Returns whether a route leads everywhere, by its rtm_dst_len and its rtm_type.
 fn is_default(head: &[u8]) -> bool {
     head.get(1) == Some(&0) && head.get(7) == Some(&libc::RTN_UNICAST)
 }
 
-/// The interfaces of a route, if it leads everywhere: the one that it names, or those of its several ways.
+/// Returns the interfaces of a route, if it leads everywhere: the one that it names, or those of its next hops.
 fn ways_out_by_default(route: &Message) -> Vec<u32> {
     if !is_default(&route.head) {
         return vec![];
@@ -141,8 +141,8 @@ fn answer(question: Message) -> io::Result<Option<Route>> {
     }
 }
 
-/// What the kernel says of an address without a way to it (`fib_lookup`: no route, `unreachable`, `prohibit`,
-/// `blackhole`), or with a source that is none of the host's.
+/// Returns whether the kernel reports that there is no route to an address (`fib_lookup`: no route, `unreachable`,
+/// `prohibit`, `blackhole`), or that the source is none of the host's.
 fn is_no_route(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_host_reaches_itself_by_its_first_interface() {
-        // lo is made with each network namespace, before all others.
+        // lo is created with each network namespace, before all others.
         let route = towards([127, 0, 0, 1].into(), None).unwrap().unwrap();
         assert!(route.is_local());
         assert_eq!((route.interface, route.source), (1, Some([127, 0, 0, 1].into())));

@@ -1,13 +1,13 @@
-//! From where the operator is connected, and to which port of this host (which one was dialled, connection tracking knows): of all
-//! connections of this host the one by which dockfw was started.
+//! Where the operator is connected from, and to which port of this host. (Which port was dialled, connection tracking
+//! knows.) Of all connections of this host, it is the one by which dockfw was started.
 //!
-//! That is a connection which one of the processes above this one holds, and which someone else accepted: the process
-//! that serves a login (sshd's and its like) has its connection, and not the socket that listens for more. What a
-//! process above accepted itself (a forwarded port, a web panel's other users) is someone else's, and so are all other
-//! connections to the port: scanners hold those. Programs' names are not asked.
+//! That is a connection which one of this process's ancestors holds, and which another process accepted: the process
+//! that serves a login (sshd's and its like) has its connection, and not the socket that listens for more. What an
+//! ancestor accepted itself (a forwarded port, a web panel's other users) is someone else's, and so are all other
+//! connections to the port: scanners hold those. Programs' names do not matter.
 //!
-//! In tmux and screen no such process is above. There `SSH_CONNECTION` tells it, and whether its connection is still up is
-//! looked up: the variable may be one of a login of days ago.
+//! In tmux and screen there is no such ancestor. There `SSH_CONNECTION` names the connection, and dockfw looks up
+//! whether it is still up: the variable may be from a login days ago.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::connections::{self, TcpSocket};
 use super::processes;
 
-/// Where sshd(8) says who is connected.
+/// The variable in which sshd(8) reports who is connected.
 const VARIABLE: &str = "SSH_CONNECTION";
 
 /// The operator's connection.
@@ -25,7 +25,7 @@ pub(crate) struct Session {
     pub(crate) client: SocketAddr,
     /// This host's end.
     pub(crate) server: SocketAddr,
-    /// The index of the interface that it is bound to, as link-local addresses demand.
+    /// The index of the interface that it is bound to, which link-local addresses need.
     pub(crate) interface: Option<u32>,
 }
 
@@ -34,11 +34,11 @@ pub(crate) struct Session {
 pub(crate) enum Origin {
     /// It is up.
     Live(Session),
-    /// There was this one, and it is gone: a session of tmux, say, outlived it.
+    /// There was this one, and it is gone: for example, a session of tmux outlived it.
     Gone(Session),
     /// There is none: a console, a timer, a unit.
     None,
-    /// It can't be told, for this reason.
+    /// It is unknown, for this reason.
     Unknown(String),
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn origin() -> Origin {
     }
 }
 
-/// What is above this process counts more than what a variable says.
+/// This process's ancestors count more than a variable.
 fn judge(held: Option<Session>, named: Option<Session>, sockets: &[TcpSocket]) -> Origin {
     let Some(named) = named.filter(|_| held.is_none()) else {
         return held.map_or(Origin::None, Origin::Live);
@@ -69,7 +69,7 @@ fn judge(held: Option<Session>, named: Option<Session>, sockets: &[TcpSocket]) -
     live.and_then(session).map_or(Origin::Gone(named), Origin::Live)
 }
 
-/// The connection that a process with these sockets serves, which someone else accepted for it.
+/// Returns the connection that a process with these sockets serves, if another process accepted it.
 fn served(held: &BTreeSet<u64>, sockets: &[TcpSocket]) -> Option<Session> {
     let listens = |port: u16, own: bool| {
         let mut listening = sockets.iter().filter(|socket| socket.remote.is_none());

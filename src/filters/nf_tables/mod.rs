@@ -20,7 +20,7 @@ use crate::nftables::dump::{Name, refused};
 pub(crate) use tables::read_tables;
 pub(crate) use unseen::unseen;
 
-/// How often a list is read anew that changed meanwhile.
+/// How often a list is read again if it changed meanwhile.
 const ATTEMPTS: usize = 10;
 
 /// The tables of others, as in `ip filter`.
@@ -55,7 +55,7 @@ fn list<T: Ord>(
     Err(EngineError::Raced)
 }
 
-/// The table of an object that IP packets meet and that is not ours.
+/// Returns the table of an object, if IP packets meet it and it is not ours.
 fn foreign_table(message: &Message<'_>) -> Option<String> {
     let family = match libc::c_int::from(message.family()?) {
         libc::NFPROTO_INET => "inet",

@@ -16,8 +16,8 @@ use crate::netlink::uapi::{NFTA_OBJECT_TABLE, chain, element, msg, rule, set, ta
 use crate::nftables::dump::{generation, refused};
 use crate::nftables::userdata::rule_comment;
 
-/// Of a larger set, the elements are not read: the kernel's listing of an interval set takes time that grows with the square of its
-/// size, and to list bans is not what it is read for.
+/// The size of a set above which its elements are not read. The kernel's listing of an interval set takes time that
+/// grows with the square of its size, and a list of bans is not worth that.
 const MOST_ELEMENTS: usize = 20_000;
 
 /// What iptables-nft calls its tables.
@@ -26,8 +26,8 @@ const OF_IPTABLES: [&str; 5] = ["raw", "mangle", "nat", "filter", "security"];
 /// The kernel's number of a family, and the name of a table of it.
 type Key = (u8, Vec<u8>);
 
-/// All tables that IP packets meet, but dockfw's own, and those that are not wanted, by names as in `ip filter`. As they were at one
-/// moment.
+/// Reads all tables that IP packets meet, except dockfw's own and those that are not wanted, by names as in `ip
+/// filter`. They are as they were at one moment.
 pub(crate) fn read_tables(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Table>, EngineError> {
     let mut socket = Socket::open()?;
     for _ in 0..ATTEMPTS {
@@ -41,7 +41,7 @@ pub(crate) fn read_tables(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Table>
     Err(EngineError::Raced)
 }
 
-/// Nothing: they have changed meanwhile.
+/// Returns nothing if they have changed meanwhile.
 fn try_read(
     socket: &mut Socket,
     is_wanted: &impl Fn(&str) -> bool,
@@ -68,7 +68,7 @@ fn named_tables(
             libc::NFPROTO_IPV6 => Some(Family::Ipv6),
             _ => None,
         };
-        // Where iptables has not written it down, it is one all the same.
+        // Even if iptables has not listed it, it is one of iptables' tables.
         let of_iptables = family.and(name.split_once(' ')).map(|(_, name)| name.to_owned());
         let of_iptables = of_iptables.filter(|name| OF_IPTABLES.contains(&name.as_str()));
         let name = format!("table {name}");
@@ -96,7 +96,7 @@ fn hooked(attributes: Attributes<'_>) -> Option<Hooked> {
     })
 }
 
-/// The hooks that packets meet which come in, or are passed on; those of [`unseen`](super::unseen()) aside.
+/// Returns the hook, if packets that arrive or are forwarded meet it; those of [`unseen`](super::unseen()) excepted.
 fn hook_of(number: u32) -> Option<Hook> {
     match number.cast_signed() {
         libc::NF_INET_PRE_ROUTING => Some(Hook::Prerouting),
@@ -121,7 +121,7 @@ fn add_rules(socket: &mut Socket, tables: &mut BTreeMap<Key, Table>) -> Result<(
     })
 }
 
-/// The sets that rules ask.
+/// Adds the sets that rules ask.
 fn add_sets(socket: &mut Socket, tables: &mut BTreeMap<Key, Table>) -> Result<(), RequestError> {
     let mut sets = Vec::new();
     each(socket, msg::GETSET, |message| {
@@ -151,14 +151,15 @@ fn asks(table: &Table, set: &str) -> bool {
     })
 }
 
-/// The lengths of the fields of a key, where it has several.
+/// Returns the lengths of the fields of a key, if it has several.
 fn fields(attributes: Attributes<'_>) -> Vec<usize> {
     let description = Attributes(attributes.value(set::DESC));
     let fields = Attributes(description.value(set::DESC_CONCAT));
     fields.filter_map(|field| Some(Attributes(field.value).number(set::FIELD_LEN)? as usize)).collect()
 }
 
-/// What a set holds; nothing where that is too much. By a socket of its own: what is not wanted any more goes with it.
+/// Returns what a set holds; nothing if that is too much. It uses a socket of its own: what is no longer wanted is
+/// dropped with it.
 fn elements(key: &Key, name: &[u8], fields: &[usize]) -> Result<Option<Vec<Element>>, RequestError> {
     let mut found = Vec::new();
     let fill = |buffer: &mut Vec<u8>| {

@@ -1,5 +1,5 @@
-//! Chains of others at hooks that are not walked: packets meet them as frames, or where they come in by an interface, before all the
-//! hooks of IP.
+//! Chains of others at hooks that are not walked: packets meet them as frames, or when they arrive on an interface,
+//! before all the hooks of IP.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ const INGRESS: u32 = 5;
 /// The table of a chain, by its family and its name, and the chain's name.
 type Key = (u8, Vec<u8>, Vec<u8>);
 
-/// Those that can do anything to a packet, for they have a rule, or drop what no rule decides about; as in `chain early of table netdev
-/// guard`.
+/// Returns the chains that can do anything to a packet: they have a rule, or drop what no rule decides about. Their
+/// names are as in `chain early of table netdev guard`.
 pub(crate) fn unseen() -> Result<BTreeSet<String>, EngineError> {
     let mut socket = Socket::open()?;
     let asleep = list(&mut socket, msg::GETTABLE, |message| {

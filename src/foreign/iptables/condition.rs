@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use super::{Answer, Tracking, View};
 use crate::host::routes::AddressType;
 
-/// The lowest port that a client sends from, unless it wants another one (below are those that root alone may take).
+/// The lowest port that a client sends from, unless it asks for another one (only root may use those below).
 const CLIENT_PORTS: u16 = 1024;
 /// The bit of SYN among the flags of TCP, of which the first packet of a connection has no other (RFC 9293).
 pub(super) const SYN: u8 = 0x02;
@@ -59,7 +59,7 @@ pub(super) enum Condition {
     SourceRange([IpAddr; 2]),
     DestinationRange([IpAddr; 2]),
     IcmpType(u8),
-    /// That an answer would go where it came from.
+    /// Whether an answer would leave by the interface that the packet arrived on.
     HasWayBack,
     Flags {
         mask: u8,
@@ -76,7 +76,7 @@ impl Asked {
         if self.condition.is_of_entry() { holds.and(view.tracking.has_entry()) } else { holds }
     }
 
-    /// The ports that the destination's is asked to be of.
+    /// Returns the ports that it asks the destination port to be one of.
     pub(super) fn ports(&self) -> Vec<(u16, u16)> {
         match &self.condition {
             Condition::DestinationPort(ranges) | Condition::EitherPort(ranges) if !self.is_negated => {
@@ -87,7 +87,7 @@ impl Asked {
         }
     }
 
-    /// The single address that the destination is asked to be.
+    /// Returns the single address that it asks the destination to be.
     pub(super) fn destination(&self) -> Option<IpAddr> {
         match &self.condition {
             Condition::Destination(network) | Condition::DialledAddress(network) if !self.is_negated => {
@@ -123,7 +123,7 @@ impl Condition {
             }
             Self::SourceType(types) => match packet.source {
                 Some(source) => is_of_type(view, source, types),
-                // Who is elsewhere has an address of its own.
+                // A sender elsewhere has an address of its own.
                 None => types.contains(&AddressType::Unicast).into(),
             },
             Self::Destination(network) => network.contains(view.destination()).into(),
@@ -160,7 +160,7 @@ impl Condition {
     }
 }
 
-/// Whether a name fits iptables' pattern, of which `+` at the end stands for anything.
+/// Returns whether a name matches iptables' pattern, of which `+` at the end stands for anything.
 fn is_named(name: &str, pattern: &str) -> bool {
     pattern.strip_suffix('+').map_or(name == pattern, |start| name.starts_with(start))
 }
@@ -169,8 +169,8 @@ fn is_in(port: Option<u16>, ranges: &[[u16; 2]]) -> bool {
     port.is_some_and(|port| ranges.iter().any(|[first, last]| (first..=last).contains(&&port)))
 }
 
-/// Whether an address is of one of these types (`addrtype_mt_v1`, net/netfilter/xt_addrtype.c): for IPv6, all are to hold that do not
-/// take a route to tell.
+/// Returns whether an address is of one of these types (`addrtype_mt_v1`, net/netfilter/xt_addrtype.c). For IPv6, all
+/// those types must hold that are known without a route.
 fn is_of_type(view: &View<'_>, address: IpAddr, types: &[AddressType]) -> Answer {
     let own = view.address_type(address);
     let asked = |kind| types.contains(&kind);
@@ -188,7 +188,7 @@ fn is_of_type(view: &View<'_>, address: IpAddr, types: &[AddressType]) -> Answer
     }
 }
 
-/// From which port a client sends is its own affair; rarely from a low one.
+/// A client chooses its own source port, rarely a low one.
 fn source_port(view: &View<'_>, ranges: &[[u16; 2]]) -> Answer {
     if view.port().is_none() || ranges.iter().all(|[_, last]| *last < CLIENT_PORTS) {
         return Answer::No;
@@ -197,7 +197,8 @@ fn source_port(view: &View<'_>, ranges: &[[u16; 2]]) -> Answer {
     if takes_all { Answer::Yes } else { Answer::Unknown }
 }
 
-/// What connection tracking calls the first packet of a connection (`conntrack_mt`, net/netfilter/xt_conntrack.c).
+/// Returns whether these states include that of a connection's first packet (`conntrack_mt`,
+/// net/netfilter/xt_conntrack.c).
 fn states(view: &View<'_>, names: &[String]) -> Answer {
     let has = |name: &str| names.iter().any(|own| own == name);
     let [not_yet, new, exempt] = ["INVALID", "NEW", "UNTRACKED"].map(has);

@@ -17,7 +17,7 @@ const OUTWARD: [&str; 2] = ["OUTPUT", "POSTROUTING"];
 /// A rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    /// The rule as it was written down.
+    /// The rule as iptables writes it.
     pub(super) text: String,
     /// Whether it gives packets a mark.
     pub(super) marks: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// The rule in a line, with its chain; nothing: the line has none.
+    /// Returns the rule in a line, with its chain; nothing if the line has none.
     pub(super) fn parse(line: &str) -> Option<(String, Self)> {
         let words = words(line);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -69,7 +69,7 @@ impl Rule {
         self.target.translates()
     }
 
-    /// Whether it takes packets out of connection tracking.
+    /// Returns whether it excludes packets from connection tracking.
     pub(super) fn untracks(&self) -> bool {
         matches!(self.target, Target::Untrack)
     }

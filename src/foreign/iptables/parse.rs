@@ -1,4 +1,4 @@
-//! What is asked in the words of a rule.
+//! Parses the words of a rule.
 
 use std::net::IpAddr;
 
@@ -23,9 +23,9 @@ const PROTOCOLS: [(&str, u8); 12] = [
     ("udplite", 136),
     ("vrrp", 112),
 ];
-/// Options behind which the target is.
+/// Options before the target.
 const TARGET: [&str; 2] = ["-j", "-g"];
-/// Options with one value, which may be any text, such as `-j`.
+/// Options with one value, which may be any string, such as `-j`.
 const TEXTS: [&str; 6] = ["--comment", "--string", "--hex-string", "--name", "--bytecode", "--label"];
 /// Matches that ask for nothing by themselves: their options do, or `-p` before them.
 const BARE: [&str; 16] = [
@@ -70,7 +70,7 @@ pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
         rest = others;
         found.add(option, values, is_negated);
     }
-    // What rules differ in most is asked first.
+    // The condition in which rules differ most is asked first.
     found.conditions.sort_by_key(|asked| !matches!(asked.condition, Condition::DestinationPort(_)));
     (found.conditions, rest)
 }
@@ -96,11 +96,11 @@ impl<'a> Found<'a> {
             }
             // Routes may depend on marks.
             ("rpfilter", "--validmark", []) => Some(Condition::Mark { value: 0, mask: u32::MAX }),
-            // Who comes by the strict way comes by the loose one; of others it is unknown anyway.
+            // A packet that passes the strict check passes the loose one too; for others it is unknown anyway.
             ("rpfilter", "--loose" | "--accept-local", []) | ("comment", "--comment", [_]) => None,
             ("policy", "--dir", ["in"]) => None,
             ("policy", "--dir", _) => {
-                // Whether it will be encrypted on its way out is not known, whatever else is asked.
+                // Whether the packet will be encrypted on its way out is unknown, whatever else is asked.
                 self.of = "";
                 Some(Condition::Unknown)
             }
@@ -110,7 +110,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What a match asks for without options: nothing, what is known of it, or nobody knows what.
+/// Returns what a match asks for without options: nothing, something known, or something unknown.
 fn bare(name: &str) -> Option<Condition> {
     match name {
         "rpfilter" => Some(Condition::HasWayBack),
@@ -119,7 +119,7 @@ fn bare(name: &str) -> Option<Condition> {
     }
 }
 
-/// A condition, if it is known: each option has as many values as it takes, and is of its match.
+/// Returns a condition, if it is known: each option has as many values as it takes, and belongs to its match.
 fn condition(of: &str, option: &str, values: &[&str]) -> Option<Condition> {
     match (option, values) {
         ("--match-set", values) => set(values),
@@ -177,7 +177,7 @@ fn protocol(text: &str) -> Option<Condition> {
     number.or_else(named).map(Condition::Protocol)
 }
 
-/// `LOCAL`, `UNICAST,BROADCAST`; those that no address of a packet that comes in has are not known.
+/// Parses `LOCAL`, `UNICAST,BROADCAST`. Types that no address of an incoming packet has are not known here.
 fn types(text: &str) -> Option<Vec<AddressType>> {
     let named = |name| match name {
         "UNICAST" => Some(AddressType::Unicast),
@@ -214,7 +214,7 @@ fn mark(text: &str) -> Option<[u32; 2]> {
     Some([number(value)?, number(mask)?])
 }
 
-/// `any`, `8`, `3/4`: what opens something has the code 0.
+/// Parses `any`, `8`, `3/4`: a packet that opens something has the code 0.
 fn icmp(text: &str) -> Option<Condition> {
     match text.split_once('/').unwrap_or((text, "0")) {
         ("any", _) => Some(Condition::Always(true)),

@@ -36,7 +36,7 @@ const HARMLESS: [&str; 24] = [
 ];
 /// Targets that give a packet a mark.
 const MARKS: [&str; 3] = ["MARK", "CONNMARK", "HMARK"];
-/// Targets that can't be in a chain where packets come in.
+/// Targets that can't be in a chain of incoming packets.
 const OUTWARD: [&str; 2] = ["MASQUERADE", "SNAT"];
 
 /// The target of a rule.
@@ -46,15 +46,15 @@ pub(super) enum Target {
     Verdict(Verdict),
     /// A mark, after which the next rule decides.
     Mark,
-    /// Connection tracking leaves the packet alone, and the next rule decides.
+    /// Connection tracking skips the packet, and the next rule decides.
     Untrack,
     /// Another destination: addresses and ports from the first to the last, or as they were.
     Destination { addresses: Option<[IpAddr; 2]>, ports: Option<[u16; 2]> },
     /// The interface's own address, and ports from the first to the last, or as they were.
     Redirect { ports: Option<[u16; 2]> },
-    /// A destination that is not known here.
+    /// A destination that is unknown here.
     Somewhere,
-    /// Another network, the same host in it.
+    /// The same host in another network.
     Network(IpNetwork),
     /// The rules of another chain.
     Chain { name: String, is_goto: bool },
@@ -88,7 +88,7 @@ impl Target {
                 let network = option("--to").and_then(|to| to.parse().ok());
                 network.map_or(Self::Somewhere, Self::Network)
             }
-            // Or a target that is not known here: there is no chain of that name then.
+            // It may also be a target that is unknown here: there is no chain of that name then.
             name => Self::Chain { name: name.into(), is_goto: how == "-g" },
         }
     }
@@ -103,7 +103,7 @@ impl Target {
         matches!(self, Self::Destination { .. } | Self::Redirect { .. } | Self::Somewhere | Self::Network(_))
     }
 
-    /// What becomes of a packet: one of these.
+    /// Returns what becomes of a packet: one of these.
     pub(super) fn verdicts(&self, view: &View<'_>) -> Vec<Verdict> {
         match self {
             Self::Verdict(verdict) => vec![verdict.clone()],
@@ -137,7 +137,7 @@ fn moved(address: IpAddr, network: IpNetwork) -> IpAddr {
     }
 }
 
-/// `172.17.0.2:80`, `[fd00::2]:80`, `10.0.0.1-10.0.0.9:1000-1010`, `:80` and what is between them.
+/// Parses `172.17.0.2:80`, `[fd00::2]:80`, `10.0.0.1-10.0.0.9:1000-1010`, `:80` and similar forms.
 fn destination(text: &str) -> Option<Target> {
     let (addresses, behind) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -153,7 +153,7 @@ fn destination(text: &str) -> Option<Target> {
     Some(Target::Destination { addresses, ports })
 }
 
-/// `80`, `1000-1010`; not `1000-1010/2000`, by which they are shifted.
+/// Parses `80`, `1000-1010`; not `1000-1010/2000`, which shifts ports.
 fn ports(text: &str) -> Option<[u16; 2]> {
     ends(text)
 }

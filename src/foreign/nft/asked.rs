@@ -1,4 +1,4 @@
-//! What of a packet a rule looks up in its sets.
+//! Which parts of a packet a rule looks up in its sets.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use nix::libc;
 use super::decode::{Expression, Load};
 use super::registers::offset;
 
-/// A field of a packet that doors are told by.
+/// A field of a packet that distinguishes doors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::foreign) enum Field {
     /// The port that is dialled.
@@ -17,18 +17,19 @@ pub(in crate::foreign) enum Field {
     Address(Family),
 }
 
-/// That a set is asked for a field.
+/// A field that a set is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::foreign) struct Asked<'a> {
     /// The set's name.
     pub(in crate::foreign) set: &'a str,
     /// The field.
     pub(in crate::foreign) field: Field,
-    /// Where it lies in the keys.
+    /// The field's offset in the keys.
     pub(in crate::foreign) at: usize,
 }
 
-/// What the sets are asked for by these expressions. A field that is changed before, by a mask say, is none.
+/// Returns what these expressions ask the sets for. A field that is changed before (by a mask, for example) does not
+/// count.
 pub(super) fn asked(expressions: &[Expression]) -> Vec<Asked<'_>> {
     let (mut loaded, mut asked) = (BTreeMap::new(), Vec::new());
     for expression in expressions {
@@ -52,8 +53,8 @@ pub(super) fn asked(expressions: &[Expression]) -> Vec<Asked<'_>> {
     asked
 }
 
-/// The field that is loaded, and where it begins in what is loaded: in the headers of IPv4 (RFC 791), of IPv6 (RFC 8200), and of all
-/// transport protocols that have ports.
+/// Returns the field that is loaded, and its offset in what is loaded: in the headers of IPv4 (RFC 791), of IPv6 (RFC
+/// 8200), and of all transport protocols that have ports.
 fn field(what: Load, length: usize) -> Option<(Field, usize)> {
     const NETWORK: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
     const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;

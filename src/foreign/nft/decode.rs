@@ -1,4 +1,4 @@
-//! Expressions, taken out of the kernel's attributes.
+//! Expressions, decoded from the kernel's attributes.
 
 use std::net::IpAddr;
 
@@ -31,11 +31,12 @@ const NOT_IN_RANGE: u32 = 1;
 const MASK_XOR: u32 = 0;
 /// `NFT_OBJECT_CT_HELPER`.
 const HELPER: u32 = 3;
-/// `NFT_OBJECT_COUNTER`, `NFT_OBJECT_CT_TIMEOUT`, `NFT_OBJECT_CT_EXPECT`, `NFT_OBJECT_SECMARK`: those by which no rule is left either.
+/// `NFT_OBJECT_COUNTER`, `NFT_OBJECT_CT_TIMEOUT`, `NFT_OBJECT_CT_EXPECT`, `NFT_OBJECT_SECMARK`: objects that do not end
+/// a rule either.
 const HARMLESS_OBJECTS: [u32; 4] = [1, 7, 9, 8];
 /// Expressions after which the next one is run, whatever they do besides.
 const HARMLESS: [&[u8]; 7] = [b"counter", b"log", b"dup", b"masq", b"last", b"flow_offload", b"ct_helper"];
-/// Matches of iptables' that hold always, and targets after which the next rule decides.
+/// Matches of iptables that always hold, and targets after which the next rule decides.
 const HARMLESS_OF_IPTABLES: [&[u8]; 8] =
     [b"comment", b"LOG", b"NFLOG", b"MASQUERADE", b"SNAT", b"TCPMSS", b"TRACE", b"CHECKSUM"];
 
@@ -44,33 +45,33 @@ const HARMLESS_OF_IPTABLES: [&[u8]; 8] =
 pub(super) enum Expression {
     /// Loads something.
     Load { what: Load, register: u32, length: usize },
-    /// Goes on where a register compares so (`enum nft_cmp_ops`).
+    /// Continues if the comparison with a register holds (`enum nft_cmp_ops`).
     Compare { register: u32, how: u32, data: Vec<u8> },
-    /// Goes on where a register is between these, or where it is not.
+    /// Continues if a register is between these, or if it is not.
     Range { register: u32, is_negated: bool, first: Vec<u8>, last: Vec<u8> },
-    /// Takes some bits of a register, and turns others round.
+    /// Keeps some bits of a register, and inverts others.
     Mask { from: u32, to: u32, mask: Vec<u8>, xor: Vec<u8> },
-    /// Turns the bytes of each number round.
+    /// Swaps the bytes of each number.
     Swap { from: u32, to: u32, length: usize, size: usize },
     /// Loads a constant.
     Value { register: u32, value: Vec<u8> },
     /// Decides.
     Verdict(Verdict),
-    /// Goes on where a set has a register, or has it not; with a register to load, the map's value.
+    /// Continues if a set has a register's value, or if it has not; with a register to load, loads the map's value.
     Lookup { set: String, register: u32, to: Option<u32>, is_negated: bool },
     /// Translates an address.
     Translate(Translated),
     /// Gives a mark.
     Mark,
-    /// Connection tracking leaves the packet alone.
+    /// Connection tracking skips the packet.
     Untrack,
     /// Gives the connection a helper.
     Helper,
     /// Does nothing that matters here.
     Harmless,
-    /// Goes on under a condition that can't be answered here.
+    /// Continues under a condition that is unknown here.
     Unknown,
-    /// Leaves the decision to someone who is not known here.
+    /// Leaves the decision to something unknown here.
     Decides,
 }
 
@@ -88,22 +89,22 @@ pub(super) enum Load {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) is_source: bool,
-    /// The only family that it is for, as `NFPROTO_*`; packets of the other one go on.
+    /// The only family that it is for, as `NFPROTO_*`; packets of the other one continue.
     pub(super) family: Option<u32>,
     pub(super) to: To,
     pub(super) ports: Option<[u32; 2]>,
 }
 
-/// To which address something is translated.
+/// The address that something is translated to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
-    /// The one that it has.
+    /// The address that it has.
     Same,
-    /// Those between these registers.
+    /// The addresses between these registers.
     Between([u32; 2]),
     /// The incoming interface's own.
     Own,
-    /// One that is not known here: the same host in another network.
+    /// An address that is unknown here: the same host in another network.
     Somewhere,
 }
 
@@ -128,7 +129,7 @@ fn decoded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
         .or_else(|| decisive(name, data))
 }
 
-/// What writes to the packet or to what belongs to it: it has a register to take that from.
+/// Decodes what writes to the packet or to what belongs to it: it takes the value from a register.
 fn written(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     match name {
         b"meta" => {
@@ -144,7 +145,7 @@ fn written(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     }
 }
 
-/// What loads a register with something of the packet.
+/// Decodes what loads a part of the packet into a register.
 fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
     let (what, register, size) = match name {
@@ -169,7 +170,7 @@ fn loaded(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     Some(load(what, register, size))
 }
 
-/// What works on registers: compares them, changes them, looks them up.
+/// Decodes what works on registers: compares them, changes them, looks them up.
 fn computed(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let number = |kind| data.number(kind);
     let value = |kind| value_in(data, kind);
@@ -232,7 +233,7 @@ fn translated(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     Some(Expression::Translate(translated))
 }
 
-/// What decides about the packet, and what is known to change nothing in that.
+/// Decodes what decides about the packet, and what is known not to affect that.
 fn decisive(name: &[u8], data: Attributes<'_>) -> Option<Expression> {
     let object = || data.number(objref::IMM_TYPE);
     match name {
@@ -260,7 +261,7 @@ fn size_of(data: Attributes<'_>, kind: u16) -> Option<usize> {
 const MARK_KEY: u32 = 3;
 const CONNECTION_MARK: u32 = 3;
 
-/// The register that is loaded: not every expression names it first.
+/// Returns the register that is loaded: not every expression names it first.
 fn register_of(name: &[u8], data: Attributes<'_>) -> Option<u32> {
     let kind = match name {
         b"socket" => socket::DREG,
@@ -291,7 +292,7 @@ fn immediate(register: u32, data: Attributes<'_>) -> Option<Expression> {
     }
 }
 
-/// `enum nft_verdicts`, and netfilter's own (linux/netfilter.h).
+/// Decodes `enum nft_verdicts`, and netfilter's own (linux/netfilter.h).
 fn verdict(data: Attributes<'_>) -> Option<Verdict> {
     let chain = || text(data, verdict::CHAIN);
     Some(match data.number(verdict::CODE)?.cast_signed() {
@@ -310,7 +311,7 @@ fn value_in(attributes: Attributes<'_>, kind: u16) -> Option<Vec<u8>> {
     Attributes(attributes.value(kind)).find(data::VALUE).map(|value| value.value.to_vec())
 }
 
-/// The elements of a list of the kernel's. `fields`: the lengths of the fields of each key, where it has several.
+/// Returns the elements of a list of the kernel's. `fields`: the lengths of the fields of each key, if it has several.
 pub(crate) fn elements(list: &[u8], fields: &[usize]) -> impl Iterator<Item = Element> {
     Attributes(list).map(|item| {
         let item = Attributes(item.value);
@@ -337,7 +338,7 @@ impl Expression {
         }
     }
 
-    /// The numbers of the size of a port that it compares with.
+    /// Returns the numbers of a port's size that it compares with.
     pub(super) fn ports(&self) -> Option<(u16, u16)> {
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u16::from_be_bytes);
         match self {

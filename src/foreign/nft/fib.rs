@@ -1,4 +1,4 @@
-//! What routing says of a packet's addresses (net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c).
+//! What routing reports of a packet's addresses (net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c).
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ const MARK: u32 = 1 << 2;
 const INCOMING: u32 = 1 << 3;
 const PRESENT: u32 = 1 << 5;
 const WAY_BACK: u32 = SOURCE | INCOMING;
-/// As long as anything that is loaded so.
+/// The length of the longest value that is loaded like this.
 const LONGEST: usize = 16;
 
 /// A question to routing.
@@ -46,20 +46,20 @@ impl Fib {
         known.unwrap_or_else(|| Bytes::unknown(LONGEST))
     }
 
-    /// What an address is to the host, or to the incoming interface.
+    /// Returns the type of an address for the host, or for the incoming interface.
     fn address_type(self, view: &View<'_>) -> Option<AddressType> {
         let address = match self.flags & !INCOMING {
             SOURCE => view.packet.source,
             DESTINATION => Some(view.destination()),
             _ => return None,
         };
-        // Who is elsewhere has an address of its own.
+        // A sender elsewhere has an address of its own.
         let Some(address) = address else { return Some(AddressType::Unicast) };
         let to_host = view.address_type(address)?;
         if self.flags & INCOMING == 0 { Some(to_host) } else { to_interface(view, address, to_host) }
     }
 
-    /// The interface by which an answer would go, or whether there is one.
+    /// Returns the interface by which an answer would leave, or whether there is one.
     fn interface(self, view: &View<'_>) -> Option<Bytes> {
         let is_of_way_back = self.flags & !(PRESENT | MARK) == WAY_BACK;
         // Routes may depend on marks.
@@ -76,7 +76,8 @@ impl Fib {
     }
 }
 
-/// What an address is to the incoming interface. The host's own is somebody else's to all interfaces that do not have it.
+/// Returns the type of an address for the incoming interface. The host's own is somebody else's for all interfaces that
+/// do not have it.
 fn to_interface(view: &View<'_>, address: IpAddr, to_host: AddressType) -> Option<AddressType> {
     let incoming = view.packet.incoming;
     match to_host {

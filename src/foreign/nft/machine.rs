@@ -28,9 +28,9 @@ pub(super) fn run(expressions: &[Expression], sets: &Sets, view: &View<'_>) -> S
 
 struct Machine<'a> {
     registers: Registers,
-    /// Whether the packet has met all conditions up to here.
+    /// Whether the packet has met all conditions so far.
     holds: Answer,
-    /// Whether connection tracking leaves it alone from here on.
+    /// Whether connection tracking skips it from here on.
     untracks: Answer,
     sets: &'a Sets,
     view: &'a View<'a>,
@@ -45,7 +45,7 @@ impl<'a> Machine<'a> {
         Step { holds: self.holds, untracks: self.untracks, verdicts }
     }
 
-    /// Runs one. Returns what it decides: one of these.
+    /// Runs one expression. Returns what it decides: one of these.
     fn execute(&mut self, expression: &Expression) -> Option<Vec<Verdict>> {
         match expression {
             Expression::Load { what, register, length } => self.load(*what, *register, *length),
@@ -87,7 +87,7 @@ impl<'a> Machine<'a> {
             Load::Ct(key) => packet::ct(self.view, key, length),
             Load::Payload { base, offset } => packet::payload(self.view, base, offset, length),
             Load::Fib(fib) => Some(fib.load(self.view)),
-            // As long as anything that is loaded so.
+            // As long as the longest value that is loaded like this.
             Load::Unknown => Some(Bytes::unknown(length.max(16))),
         };
         match value {
@@ -175,7 +175,7 @@ impl<'a> Machine<'a> {
         addresses.map_or_else(|| vec![Verdict::TranslateSomewhere], |addresses| between(addresses, ports))
     }
 
-    /// What two registers have, if that is known.
+    /// Returns the values of two registers, if they are known.
     fn values<T>(&self, registers: [u32; 2], size: usize, read: fn(&[u8]) -> Option<T>) -> Option<[T; 2]> {
         let value = |register| read(&self.registers.read(register, size).all()?);
         let [first, last] = registers;

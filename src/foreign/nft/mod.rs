@@ -23,7 +23,7 @@ use decode::{Expression, Translated};
 pub(crate) use decode::{elements, rule};
 pub(crate) use set::{Element, Set};
 
-/// What the sets of a table hold, by their names; one that could not be read is not there.
+/// The elements of a table's sets, by the sets' names. A set that could not be read is missing.
 pub(crate) type Sets = BTreeMap<String, Set>;
 
 /// A rule.
@@ -50,7 +50,7 @@ impl Rule {
         self.expressions.contains(&Expression::Helper)
     }
 
-    /// Whether it takes packets out of connection tracking.
+    /// Returns whether it excludes packets from connection tracking.
     pub(super) fn untracks(&self) -> bool {
         self.expressions.contains(&Expression::Untrack)
     }
@@ -60,7 +60,7 @@ impl Rule {
         self.expressions.iter().filter_map(Expression::set)
     }
 
-    /// What of a packet it looks up in sets.
+    /// Returns which parts of a packet it looks up in sets.
     pub(super) fn asked(&self) -> Vec<Asked<'_>> {
         asked::asked(&self.expressions)
     }
@@ -72,7 +72,7 @@ impl Rule {
         self.expressions.iter().any(leads)
     }
 
-    /// Numbers of the size of a port that it compares with.
+    /// Returns numbers of a port's size that it compares with.
     pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
         self.expressions.iter().filter_map(Expression::ports)
     }

@@ -1,4 +1,4 @@
-//! What a rule can load of a packet.
+//! What a rule can load from a packet.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::registers::Bytes;
 /// `enum nft_payload_bases`.
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
-/// The room for the name of an interface (`IFNAMSIZ`, linux/if.h).
+/// The maximum length of an interface's name (`IFNAMSIZ`, linux/if.h).
 const NAME: usize = 16;
 
 /// `enum nft_meta_keys`.
@@ -48,7 +48,7 @@ mod ct {
 const INVALID: u32 = 1;
 const NEW: u32 = 1 << 3;
 const UNTRACKED: u32 = 1 << 6;
-/// `IPS_DST_NAT`, and the bits that say that a translation was looked for (the same).
+/// `IPS_DST_NAT`, and the bits for a finished search for a translation (the same header).
 const DST_NAT: u32 = 1 << 5;
 
 /// `NFPROTO_IPV4`, `NFPROTO_IPV6` (linux/netfilter.h).
@@ -63,7 +63,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// A name as registers have it.
+/// Returns a name as registers have it.
 pub(super) fn interface_name(name: &str) -> Bytes {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(NAME, 0);
@@ -91,8 +91,8 @@ pub(super) fn meta(view: &View<'_>, key: u32, length: usize) -> Bytes {
     }
 }
 
-/// What `ct` loads of a connection, in the direction of its first packet; nothing: there is none, and the packet does not meet the
-/// rule (`nft_ct_get_eval`, net/netfilter/nft_ct.c).
+/// Returns what `ct` loads of a connection, in the direction of its first packet. Nothing: there is no connection, and
+/// the packet does not match the rule (`nft_ct_get_eval`, net/netfilter/nft_ct.c).
 pub(super) fn ct(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
     let state = match (key, view.tracking) {
         (ct::STATE, Tracking::New) => Bytes::known(&NEW.to_ne_bytes()),
@@ -104,7 +104,7 @@ pub(super) fn ct(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
     Some(state)
 }
 
-/// What it loads of the connection's entry.
+/// Returns what it loads of the connection's entry.
 fn entry(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
     let dialled = view.packet.destination;
     let has_entry = view.tracking.has_entry();
@@ -127,7 +127,7 @@ fn entry(view: &View<'_>, key: u32, length: usize) -> Option<Bytes> {
     (has_entry != Answer::No).then_some(value)
 }
 
-/// What `payload` loads; nothing: the packet has no such part, and does not meet the rule.
+/// Returns what `payload` loads. Nothing: the packet has no such part, and does not match the rule.
 pub(super) fn payload(view: &View<'_>, base: u32, offset: usize, length: usize) -> Option<Bytes> {
     let header = match base {
         NETWORK => network(view),
@@ -141,7 +141,7 @@ pub(super) fn payload(view: &View<'_>, base: u32, offset: usize, length: usize) 
     Some(Bytes { bytes, are_of_elsewhere: is_source && view.packet.source.is_none() })
 }
 
-/// The header of IPv4 (RFC 791, without options) or IPv6 (RFC 8200).
+/// Returns the header of IPv4 (RFC 791, without options) or IPv6 (RFC 8200).
 fn network(view: &View<'_>) -> Vec<Option<u8>> {
     let is_v4 = view.family() == Family::Ipv4;
     let mut header = vec![None; if is_v4 { 20 } else { 40 }];
@@ -155,7 +155,7 @@ fn network(view: &View<'_>) -> Vec<Option<u8>> {
     let at = if is_v4 { 12 } else { 8 };
     header.splice(at.., addresses);
     let protocol = if is_v4 { 9 } else { 6 };
-    // Of IPv6, other headers may come first.
+    // In IPv6, other headers may come first.
     if let Some(place) = header.get_mut(protocol) {
         *place = Some(view.protocol());
     }
@@ -166,7 +166,7 @@ fn network(view: &View<'_>) -> Vec<Option<u8>> {
     header
 }
 
-/// What is behind it, as far as it matters.
+/// Returns what follows the network header, as far as it matters.
 fn transport(view: &View<'_>) -> Option<Vec<Option<u8>>> {
     match view.packet.payload {
         Payload::Ports { transport, .. } => {

@@ -1,17 +1,17 @@
-//! The registers of a rule, of which bytes may be unknown.
+//! The registers of a rule, whose bytes may be unknown.
 
 use super::super::Answer;
 
-/// All bytes of the registers (`NFT_REG32_SIZE` times 16).
+/// The size of all registers in bytes (`NFT_REG32_SIZE` times 16).
 const SIZE: usize = 64;
-/// The first of the registers of 4 bytes (`NFT_REG32_00`); those before are of 16.
+/// The first of the registers of 4 bytes (`NFT_REG32_00`); those before have 16.
 const FIRST_SMALL: u32 = 8;
 
 /// Bytes, some of which may be unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bytes {
     pub(super) bytes: Vec<Option<u8>>,
-    /// Whether they are the source address of someone who is elsewhere, and so of no link-local network.
+    /// Whether they are the source address of someone elsewhere, and so not of a link-local network.
     pub(super) are_of_elsewhere: bool,
 }
 
@@ -29,7 +29,7 @@ impl Bytes {
         self.bytes.iter().copied().collect()
     }
 
-    /// Whether they are these.
+    /// Returns whether they are these bytes.
     pub(super) fn are(&self, others: &[u8]) -> Answer {
         let mut pairs = self.bytes.iter().zip(others);
         if self.bytes.len() < others.len() || pairs.any(|(own, other)| own.is_some_and(|own| own != *other)) {
@@ -56,14 +56,14 @@ impl Registers {
         Self { bytes: [None; SIZE], are_of_elsewhere: false }
     }
 
-    /// So many bytes from a register on.
+    /// Reads this many bytes from a register on.
     pub(super) fn read(&self, register: u32, length: usize) -> Bytes {
         let at = offset(register);
         let bytes = self.bytes.get(at..at.saturating_add(length)).unwrap_or_default().to_vec();
         Bytes { bytes, are_of_elsewhere: self.are_of_elsewhere }
     }
 
-    /// Writes from a register on; the last register that is written is filled up with zeros, as the kernel does.
+    /// Writes from a register on. The last register that is written is padded with zeros, as the kernel does.
     pub(super) fn write(&mut self, register: u32, value: &Bytes) {
         let at = offset(register);
         let padded = value.bytes.len().next_multiple_of(4);
@@ -75,7 +75,7 @@ impl Registers {
     }
 }
 
-/// Where a register begins: `nft_parse_register` (net/netfilter/nf_tables_api.c). Register 0 is the verdict.
+/// Returns where a register begins: `nft_parse_register` (net/netfilter/nf_tables_api.c). Register 0 is the verdict.
 pub(super) fn offset(register: u32) -> usize {
     let at = if register >= FIRST_SMALL {
         (register - FIRST_SMALL).saturating_mul(4)

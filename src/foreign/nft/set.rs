@@ -7,7 +7,7 @@ use super::registers::Bytes;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     kind: Kind,
-    /// The elements, in the order of their keys; where an interval ends and another one begins, the end comes first.
+    /// The elements, in the order of their keys. If an interval ends where another one begins, the end comes first.
     elements: Vec<Element>,
     /// The element that stands for all keys that no other one has.
     catch_all: Option<Element>,
@@ -23,16 +23,16 @@ enum Kind {
     Keys,
     /// The ends of intervals.
     Ends,
-    /// Intervals, each with both of its ends: of sets with several fields.
+    /// Intervals, each with both of its ends: in sets with several fields.
     Intervals,
 }
 
 /// An element.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Element {
-    /// The key; where an interval begins.
+    /// The key, or the start of an interval.
     pub(crate) key: Vec<u8>,
-    /// Where the interval ends, of a set with several fields.
+    /// The end of the interval, in a set with several fields.
     pub(crate) last: Option<Vec<u8>>,
     /// Whether an interval ends before the key.
     pub(crate) ends: bool,
@@ -42,19 +42,19 @@ pub(crate) struct Element {
     pub(crate) verdict: Option<Verdict>,
     /// The value that it maps to.
     pub(crate) value: Option<Vec<u8>>,
-    /// The lengths of the key's fields, where it has several.
+    /// The lengths of the key's fields, if it has several.
     pub(crate) fields: Vec<usize>,
 }
 
 impl Element {
-    /// Whether who finds either of them finds the same.
+    /// Returns whether both elements give the same result.
     fn maps_as(&self, other: &Self) -> bool {
         (&self.verdict, &self.value) == (&other.verdict, &other.value)
     }
 }
 
 impl Set {
-    /// A set of these elements, in any order. `has_intervals`: whether they are of intervals.
+    /// Returns a set of these elements, in any order. `has_intervals`: whether they are of intervals.
     pub(crate) fn new(elements: Vec<Element>, has_intervals: bool) -> Self {
         let kind = match elements.iter().any(|element| element.last.is_some()) {
             true => Kind::Intervals,
@@ -73,7 +73,8 @@ impl Set {
         self.key_length
     }
 
-    /// The elements that a key may be of, each with whether it surely is; of those behind one another that map to the same, one.
+    /// Returns the elements that may contain a key, each with whether it certainly does. Of consecutive elements with the
+    /// same result, it returns one.
     pub(super) fn find(&self, key: &Bytes) -> Vec<(&Element, Answer)> {
         let mut found = match (key.all(), self.kind) {
             (Some(key), Kind::Keys) => self.exact(&key),
@@ -90,21 +91,22 @@ impl Set {
         found
     }
 
-    /// The one that has the key.
+    /// Returns the element with this key.
     fn exact(&self, key: &[u8]) -> Vec<(&Element, Answer)> {
         let at = self.elements.binary_search_by(|element| element.key.as_slice().cmp(key));
         let found = at.ok().and_then(|at| self.elements.get(at));
         found.map(|element| (element, Answer::Yes)).into_iter().collect()
     }
 
-    /// The one whose interval has the key: it goes up to the next element, which ends it or begins another one.
+    /// Returns the element whose interval contains the key. An interval reaches to the next element, which ends it or
+    /// begins another one.
     fn around(&self, key: &[u8]) -> Vec<(&Element, Answer)> {
         let behind = self.elements.partition_point(|element| element.key.as_slice() <= key);
         let last = behind.checked_sub(1).and_then(|at| self.elements.get(at));
         last.filter(|element| !element.ends).map(|element| (element, Answer::Yes)).into_iter().collect()
     }
 
-    /// All that may have the key, of which some bytes are unknown, or whose fields are of intervals each.
+    /// Returns all elements that may contain the key, if some of its bytes are unknown, or if its fields are of intervals.
     fn possible(&self, key: &Bytes) -> Vec<(&Element, Answer)> {
         let mut found: Vec<(&Element, Answer)> = Vec::new();
         for element in self.elements.iter().filter(|element| !element.ends) {
@@ -126,7 +128,7 @@ impl Set {
         }
     }
 
-    /// The numbers of two bytes that its keys have at this place: the first and the last of each element.
+    /// Returns the two-byte numbers at this offset of its keys: the first and the last of each element.
     pub(in crate::foreign) fn numbers(&self, at: usize) -> impl Iterator<Item = (u16, u16)> {
         self.elements.iter().enumerate().filter(|(_, element)| !element.ends).filter_map(
             move |(number, element)| {
@@ -144,7 +146,7 @@ impl Set {
         )
     }
 
-    /// The parts of this length that its keys have at this place.
+    /// Returns the parts of this length at this offset of its keys.
     pub(in crate::foreign) fn parts(&self, at: usize, length: usize) -> impl Iterator<Item = &[u8]> {
         self.elements.iter().filter_map(move |element| element.key.get(at..at.checked_add(length)?))
     }
@@ -155,7 +157,7 @@ fn number_at(key: &[u8], at: usize) -> Option<u16> {
     bytes.try_into().ok().map(u16::from_be_bytes)
 }
 
-/// Whether each field is between its ends.
+/// Returns whether each field is between its ends.
 fn within(key: &Bytes, first: &[u8], last: &[u8], fields: &[usize]) -> Answer {
     let whole = [first.len()];
     let fields = if fields.is_empty() { &whole[..] } else { fields };
@@ -200,7 +202,7 @@ mod tests {
         }
     }
 
-    /// From each even number to the one behind it.
+    /// From each even number to the next number.
     #[test]
     fn of_a_large_set_each_element_is_found_whatever_its_place() {
         let ends = (0..u16::MAX - 1).rev().map(|number| element(number, number % 2 == 1)).collect();

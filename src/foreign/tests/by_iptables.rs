@@ -84,7 +84,7 @@ fn docker_leaves_link_local_sources_to_its_proxy() {
     assert_eq!(led(&tables, "* eth0 [2001:db8::7]:80 tcp"), ["-"], "not the host's own");
 }
 
-/// As portmap, of nerdctl and k3s, has them: marks for what is masqueraded, and chains for each container.
+/// As portmap, of nerdctl and k3s, does it: marks for what is masqueraded, and chains for each container.
 #[test]
 fn port_maps_of_cni_are_followed() {
     let rules = "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n:CNI-HOSTPORT-DNAT - [0:0]\n\
@@ -121,7 +121,7 @@ fn untracked_packets_are_led_nowhere() {
     assert_eq!(led(&tables, "* eth0 192.0.2.1:53 tcp"), ["10.0.0.1:53"]);
 }
 
-/// What a rule does is as certain as the way to it.
+/// The effect of a rule is only as certain as the walk to it.
 #[test]
 fn who_may_be_untracked_may_be_led() {
     let led = |raw: &str| {
@@ -141,7 +141,7 @@ fn who_may_be_untracked_may_be_led() {
     assert_eq!(led("-A PREROUTING -s 10.0.0.0/8 -j NOTRACK\n-A PREROUTING -j NOTRACK"), ["untracked"]);
 }
 
-/// Before connection tracking each packet is invalid, and nothing is known of what was dialled, nor of its opposite.
+/// Before connection tracking each packet is invalid. What was dialled is unknown, and so is its opposite.
 #[test]
 fn before_connection_tracking_there_is_no_connection() {
     let drops = |condition: &str| {
@@ -176,7 +176,7 @@ fn what_table_nat_drops_is_led_nowhere() {
     assert_eq!(objections(&untracked, "* eth0 192.0.2.1:80 tcp", None), [""; 0], "table nat is not asked");
 }
 
-/// Whether a rule with these conditions drops: `Some(false)` where that is not certain.
+/// Returns whether a rule with these conditions drops: `Some(false)` if that is uncertain.
 fn drops(conditions: &str, packet: &str) -> Option<bool> {
     let found = objections(&table("filter", &format!("-A INPUT {conditions} -j DROP")), packet, None);
     found.first().map(|one| !one.ends_with('?'))

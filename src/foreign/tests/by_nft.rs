@@ -7,7 +7,7 @@ use super::*;
 use crate::filters::nf_tables::read_tables;
 use crate::nftables::tests::{in_namespace, nft_with};
 
-/// Loads these tables in a network namespace of their own, and looks at what was read of them.
+/// Loads these tables in a network namespace of their own, and checks what was read of them.
 fn with(tables: &str, look: impl FnOnce(&Tables) + Send + 'static) {
     let tables = tables.to_owned();
     in_namespace(move || {
@@ -97,7 +97,7 @@ fn what_netavark_makes_for_podman_is_followed() {
     });
 }
 
-/// As kube-proxy and people with many ports have them.
+/// As kube-proxy does it, and people with many ports.
 #[test]
 #[ignore = "needs root"]
 fn maps_of_several_fields_and_of_addresses_are_looked_up() {
@@ -130,7 +130,7 @@ fn maps_of_several_fields_and_of_addresses_are_looked_up() {
     });
 }
 
-/// An address set beside rules of translation names no ports, whatever its addresses end with.
+/// An address set in a translation rule names no ports, whatever its addresses end with.
 #[test]
 #[ignore = "needs root"]
 fn sets_name_ports_only_where_they_are_asked_for_ports() {
@@ -290,7 +290,7 @@ fn filters_are_asked_as_nf_tables_does() {
     });
 }
 
-/// Behind the translation of sources, nobody knows whose packet it is.
+/// After the translation of sources, it is unknown whose packet it is.
 #[test]
 #[ignore = "needs root"]
 fn what_leaves_the_host_is_asked_where_it_goes_out() {
@@ -403,7 +403,7 @@ proptest! {
         tables.doors(Family::Ipv6);
     }
 
-    /// Expressions with names that mean something, and numbers of any size in them.
+    /// Expressions with known names, and numbers of any size in them.
     #[test]
     fn no_odd_expression_makes_it_panic(
         name in prop::sample::select(vec!["cmp", "payload", "bitwise", "lookup", "immediate", "byteorder", "nat", "range", "fib", "ct"]),

@@ -61,7 +61,7 @@ fn link(name: &str) -> Link {
     }
 }
 
-/// A connection that is dialled: who, by which interface, at which address and port.
+/// A connection that is dialled: by whom, by which interface, at which address and port.
 struct Dialled {
     source: Option<IpAddr>,
     incoming: Link,
@@ -98,8 +98,8 @@ impl Dialled {
     }
 }
 
-/// Where rules may lead a packet: `10.0.0.1:80`, `-` where it stays as it was dialled, `untracked` where
-/// connection tracking leaves it alone, `?` where nobody knows.
+/// Returns where rules may lead a packet: `10.0.0.1:80`, `-` if it stays as it was dialled, `untracked` if connection
+/// tracking skips it, `?` if that is unknown.
 fn led(tables: &Tables, text: &str) -> Vec<String> {
     let dialled = dialled(text);
     let Arrival { ways, unknown, .. } = tables.arrival(&dialled.packet());
@@ -111,7 +111,7 @@ fn led(tables: &Tables, text: &str) -> Vec<String> {
     ways.chain(unknown.iter().map(|_| "?".into())).collect()
 }
 
-/// What others have against a packet: each rule or policy, with a `?` behind it where it is not certain.
+/// Returns what others have against a packet: each rule or policy, with a `?` behind it if it is uncertain.
 fn objections(tables: &Tables, text: &str, outgoing: Option<&str>) -> Vec<String> {
     let dialled = dialled(text);
     let packet = dialled.packet();

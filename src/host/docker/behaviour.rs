@@ -1,5 +1,5 @@
-//! What Docker does to packets, by its version and its backend: one table, each row with its source. Where its live rules can be read,
-//! those are what is said; where they can't, this is, and never as certain. What is in force does not depend on it.
+//! What Docker does to packets, by its version and its backend: one table, each row with its source. If its live rules
+//! can be read, those are reported; otherwise this is, and never as certain. What is in force does not depend on it.
 
 use super::Network;
 use dockfw_policy::address::Family;
@@ -13,29 +13,29 @@ pub(crate) enum Backend {
     Nftables,
 }
 
-/// Which containers are left to docker-proxy when they dial a published port by an address of the host, and so to the rules for
-/// processes of the host. The others are translated, as the outside is.
+/// Which containers docker-proxy answers when they dial a published port by an address of the host. They are then
+/// subject to the rules for processes of the host. The others are translated, as packets from outside are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proxied {
-    /// Those of all networks.
+    /// Containers of all networks.
     All,
-    /// Those of the port's own network.
+    /// Containers of the port's own network.
     OwnNetwork,
 }
 
 /// How Docker behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Behaviour {
-    /// The first version that does: major and minor number.
+    /// The first version that behaves like this: major and minor number.
     since: [u32; 2],
     /// With this backend.
     backend: Backend,
-    /// Who is left to docker-proxy.
+    /// Which containers docker-proxy answers.
     pub(crate) proxied: Proxied,
     /// Whether containers' own addresses are closed to the outside, unless their network says otherwise.
     pub(crate) closes_containers: bool,
-    /// Whether a container reaches published ports of other networks by the container's own address only where the outside does;
-    /// otherwise not at all.
+    /// Whether a container reaches published ports of other networks by the container's own address only if the outside
+    /// does; otherwise not at all.
     pub(crate) keeps_networks_apart: bool,
 }
 
@@ -75,15 +75,15 @@ const TABLE: [Behaviour; 4] = [
 ];
 
 impl Behaviour {
-    /// That of a version; of one that does not say its number, nothing.
+    /// Returns the behaviour of a version; nothing for one that does not report its number.
     pub(crate) fn of(version: &[u32], backend: Backend) -> Option<Self> {
         let [major, minor, ..] = version else { return None };
         let is_it = |row: &&Self| row.backend == backend && row.since <= [*major, *minor];
         TABLE.iter().find(is_it).copied()
     }
 
-    /// Why what is sent straight to a container of a network is dropped, from outside or from another network, as far as that is
-    /// Docker's way. `is_published`: whether the container is known to publish the port.
+    /// Returns why packets sent directly to a container of a network are dropped, from outside or from another network, as
+    /// far as that is Docker's doing. `is_published`: whether the container is known to publish the port.
     pub(crate) fn why_closed(
         self,
         network: &Network,
@@ -101,7 +101,7 @@ impl Behaviour {
             // moby#47871, moby#48594.
             ROUTED if is_published => None,
             NAT_UNPROTECTED => None,
-            // Docker lists no port of the host for what such a network publishes, which is the only sign of it in its list.
+            // Docker lists no port of the host for what such a network publishes, and shows it in no other way in its list.
             ROUTED if self.closes_containers => Some(
                 "this Docker drops what is sent straight to a container's address, but for published ports, and does not list those of \
                  routed networks",

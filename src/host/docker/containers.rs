@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// A running container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Container {
-    /// Its identity: 64 hexadecimal digits.
+    /// Its ID: 64 hexadecimal digits.
     pub(crate) id: String,
     /// Its name.
     pub(crate) name: String,
@@ -29,20 +29,20 @@ pub(crate) struct Published {
     pub(crate) transport: Transport,
     /// The number that clients dial.
     pub(crate) port: u16,
-    /// The address of the host that clients dial; an unspecified one: every address of its family.
+    /// The address of the host that clients dial. An unspecified one stands for every address of its family.
     pub(crate) address: IpAddr,
     /// The container's own port.
     pub(crate) container_port: u16,
-    /// The container's name; the service's name for a port of Swarm's mesh; empty where it is not known.
+    /// The container's name; the service's name for a port of Swarm's routing mesh; empty if it is unknown.
     pub(crate) container: String,
-    /// The container's addresses of this family, where they are known. One without has docker-proxy answer for it.
+    /// The container's addresses of this family, if they are known. For one without, docker-proxy answers.
     pub(crate) targets: Vec<IpAddr>,
-    /// Whether Swarm's mesh publishes it, on every node.
+    /// Whether Swarm's routing mesh publishes it, on every node.
     pub(crate) is_meshed: bool,
 }
 
 impl Published {
-    /// The number that clients dial, as a policy names it; port 0 is no port.
+    /// Returns the number that clients dial, as a policy names it; port 0 is no port.
     pub(crate) fn service(&self) -> Option<Service> {
         Some(Service::Ports(self.transport, PortRange::single(self.port)?))
     }
@@ -122,7 +122,7 @@ fn addresses(network: &str, endpoint: &Endpoint) -> impl Iterator<Item = (String
         .map(move |address| (network.clone(), address))
 }
 
-/// Docker lists a port that it publishes on all addresses once a family; one without an address is on all of both.
+/// Docker lists a port that it publishes on all addresses once per family. A port without an address is on all of both.
 fn published(port: &Port, container: &Container) -> Vec<Published> {
     let transport = Transport::ALL.into_iter().find(|transport| transport.name() == port.transport);
     let (Some(transport), Some(number)) = (transport, port.public_port.filter(|number| *number != 0)) else {

@@ -1,9 +1,9 @@
-//! An answer that is kept for a moment.
+//! An answer that is cached for a moment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For how long an answer counts: all that one command asks gets the same one, and no more than that.
+/// How long an answer is valid: long enough that all questions of one command get the same answer, and no longer.
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// The last answer, and when it was given.
@@ -14,7 +14,7 @@ impl<T> Kept<T> {
         Self(Mutex::new(None))
     }
 
-    /// The answer that counts `now`, or a new one. No answer is not kept.
+    /// Returns the answer that is valid `now`, or a new one. A missing answer is not cached.
     pub(super) fn get(&self, now: Instant, ask: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.as_ref().is_none_or(|(given, _)| now.duration_since(*given) >= COUNTS_FOR) {
@@ -37,7 +37,7 @@ mod tests {
             kept.get(start + Duration::from_secs(seconds), || answers.next().flatten()).map(|it| *it)
         };
         assert_eq!([0, 4].map(&mut at), [Some("28.5"); 2]);
-        // Docker is away, and back as another.
+        // Docker goes away, and comes back as another version.
         assert_eq!([5, 6, 7].map(at), [None, Some("29.1"), Some("29.1")]);
     }
 }

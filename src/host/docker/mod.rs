@@ -1,4 +1,4 @@
-//! What Docker says of itself over its socket. It may not be there, or not be readable: then nothing is known.
+//! What Docker reports of itself over its socket. The socket may be missing, or not readable: then nothing is known.
 //!
 //! All names are printable: containers chose them.
 
@@ -24,22 +24,22 @@ use kept::Kept;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
 
-/// The bridge that Swarm's mesh leads to.
+/// The bridge that Swarm's routing mesh leads to.
 pub(crate) const MESH_BRIDGE: &str = "docker_gwbridge";
 
-/// The running containers, or nothing where Docker does not answer.
+/// Returns the running containers, or nothing if Docker does not answer.
 pub(crate) fn containers() -> Option<Vec<Container>> {
     let answer: Vec<containers::Answer> = ask("/containers/json")?;
     Some(answer.into_iter().map(Container::from).collect())
 }
 
-/// The published ports of running containers, each once, or nothing where Docker does not answer. Those of Swarm's
-/// mesh are no container's: [`meshed`] has them.
+/// Returns the published ports of running containers, each once, or nothing if Docker does not answer. Those of Swarm's
+/// routing mesh belong to no container: [`meshed`] has them.
 pub(crate) fn published() -> Option<Vec<Published>> {
     Some(published_by(&containers()?))
 }
 
-/// The ports that Swarm's mesh publishes on every node: only a manager knows them.
+/// Returns the ports that Swarm's routing mesh publishes on every node: only a manager knows them.
 pub(crate) fn meshed() -> Option<Vec<Published>> {
     let answer: Vec<swarm::Service> = ask("/services")?;
     let mut published: Vec<_> = answer.iter().flat_map(swarm::published_by).collect();
@@ -47,7 +47,7 @@ pub(crate) fn meshed() -> Option<Vec<Published>> {
     Some(published)
 }
 
-/// Docker's networks, or nothing where Docker does not answer.
+/// Returns Docker's networks, or nothing if Docker does not answer.
 pub(crate) fn networks() -> Option<Vec<Network>> {
     let answer: Vec<networks::Answer> = ask("/networks")?;
     Some(answer.into_iter().map(Network::from).collect())
@@ -59,29 +59,30 @@ pub(crate) fn nodes() -> Option<Vec<Node>> {
     Some(answer.into_iter().map(Node::from).collect())
 }
 
-/// This host's part in a Swarm, if it has one, or nothing where Docker does not answer.
+/// Returns this host's part in a Swarm, if it has one, or nothing if Docker does not answer.
 pub(crate) fn swarm() -> Option<Option<Swarm>> {
     info().map(|info| info.swarm.as_ref().and_then(swarm::Answer::active))
 }
 
-/// What Docker says of itself. It starts programs of its own to answer, so that it is not asked for each question; but it
-/// may be upgraded, and come back with another backend, while somebody watches.
+/// Returns what Docker reports of itself. Docker starts programs of its own to answer, so it is not asked for each
+/// question. But it may be upgraded, and come back with another backend, while somebody watches.
 fn info() -> Option<Arc<Info>> {
     static INFO: Kept<Info> = Kept::new();
     INFO.get(Instant::now(), || ask("/info"))
 }
 
-/// Docker's version, as it says itself: its numbers, up to the first that is none.
+/// Returns Docker's version, as it reports it: its numbers, up to the first part that is no number.
 pub(crate) fn version() -> Option<Vec<u32>> {
     info().map(|info| info.version())
 }
 
-/// Whether Docker says that it filters with nftables itself. Docker before 28.1 does not say, and has no such backend.
+/// Returns whether Docker reports that it filters with nftables itself. Docker before 28.1 reports nothing, and has no
+/// such backend.
 pub(crate) fn says_nftables() -> bool {
     info().is_some_and(|info| info.uses_nftables())
 }
 
-/// What Docker filters with, as it says itself (Docker 28 and later), as in `iptables` or `nftables+firewalld`.
+/// Returns what Docker filters with, as it reports it (Docker 28 and later), as in `iptables` or `nftables+firewalld`.
 pub(crate) fn firewall_backend() -> Option<String> {
     info()?.firewall_backend.as_ref().map(|backend| printable(&backend.driver))
 }

@@ -8,14 +8,15 @@ use serde::Deserialize;
 
 /// The option that names a bridge.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
-/// The options that say how a network is reached from outside (since Docker 27).
+/// The options for how a network is reached from outside (since Docker 27).
 const GATEWAY_MODES: [&str; 2] =
     ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
-/// The option that names interfaces by which containers may be reached directly, with colons between (since Docker 28.2).
+/// The option that names interfaces by which containers may be reached directly, separated by colons (since Docker
+/// 28.2).
 const TRUSTED_INTERFACES: &str = "com.docker.network.bridge.trusted_host_interfaces";
-/// The option of ipvlan networks that says how packets come to them.
+/// The option of ipvlan networks for how packets reach them.
 const IPVLAN_MODE: &str = "ipvlan_mode";
-/// So much of a network's identity is in the name of its bridge.
+/// How much of a network's ID is in the name of its bridge.
 const SHORT: usize = 12;
 
 /// A network of Docker's.
@@ -25,18 +26,18 @@ pub(crate) struct Network {
     pub(crate) name: String,
     /// How it is made.
     pub(crate) driver: Driver,
-    /// Whether it has no way out, nor in from outside.
+    /// Whether it has no route out, nor in from outside.
     pub(crate) is_internal: bool,
     /// Its subnets, of either family, as Docker writes them.
     pub(crate) subnets: Vec<String>,
-    /// How it is reached from outside, over IPv4 and IPv6, where that was chosen: `nat`, `nat-unprotected`, `routed`…
+    /// How it is reached from outside, over IPv4 and IPv6, if that was chosen: `nat`, `nat-unprotected`, `routed`…
     pub(crate) gateway_modes: [Option<String>; 2],
     /// The interfaces by which its containers may be reached directly.
     pub(crate) trusted_interfaces: Vec<String>,
 }
 
 impl Network {
-    /// How it is reached from outside over a family, where that was chosen.
+    /// Returns how it is reached from outside over a family, if that was chosen.
     pub(crate) fn gateway_mode(&self, family: Family) -> Option<&str> {
         let [v4, v6] = &self.gateway_modes;
         let mode = if family == Family::Ipv4 { v4 } else { v6 };
@@ -53,7 +54,7 @@ pub(crate) enum Driver {
     Beside {
         /// `macvlan` or `ipvlan`.
         driver: String,
-        /// The host's interface that they share; none for a network without a way out.
+        /// The host's interface that they share; nothing for a network without a route out.
         parent: Option<String>,
         /// Whether what is sent to its containers passes the host's input hook all the same (ipvlan of mode `l3s`).
         is_at_input: bool,

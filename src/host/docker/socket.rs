@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 
 use crate::host::processes;
 
-/// Where dockerd listens unless `DOCKER_HOST` says otherwise.
+/// Where dockerd listens unless `DOCKER_HOST` names another place.
 const SOCKET: &str = "/var/run/docker.sock";
-/// What its process is called; Red Hat's of Docker 1.13 is `dockerd-current`.
+/// The name of its process; Red Hat's of Docker 1.13 is `dockerd-current`.
 const DAEMON: &str = "dockerd";
 /// How long dockerd may take for one answer. It answers from memory; one that hangs must not hang the firewall.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// For how long a daemon that did not answer in time is not asked again.
+/// How long a daemon that did not answer in time is not asked again.
 const REST: Duration = Duration::from_secs(30);
 /// The longest answer that is read: a host with thousands of containers stays far below it.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
@@ -32,7 +32,7 @@ pub(crate) enum Presence {
     Answers,
     /// It is not running, or not on this host.
     Absent,
-    /// It may be running, and can't be asked; why.
+    /// It may be running, but can't be asked, for this reason.
     Unreadable(String),
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn presence() -> Presence {
     }
 }
 
-/// What dockerd answers to a GET of `path`, or nothing where it does not, or not in a way that can be read.
+/// Returns what dockerd answers to a GET of `path`; nothing if it does not answer, or its answer can't be read.
 pub(super) fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     let body = get(path).inspect_err(|error| log::debug!("Docker does not answer {path}: {error}")).ok()?;
     serde_json::from_slice(&body)
@@ -55,7 +55,7 @@ pub(super) fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
         .ok()
 }
 
-/// Docker's answer to a GET of `path`, from whichever API version it speaks.
+/// Returns Docker's answer to a GET of `path`, from whichever API version it speaks.
 fn get(path: &str) -> io::Result<Vec<u8>> {
     static DOCKER: Courtesy = Courtesy { silent_since: Mutex::new(None) };
     let socket = socket_path();
@@ -65,13 +65,13 @@ fn get(path: &str) -> io::Result<Vec<u8>> {
     DOCKER.ask(|| get_from(&socket, path, TIMEOUT, MAX_ANSWER))
 }
 
-/// Whether systemd may be who listens (`docker.socket`), and would start Docker for a question: no question is to start
-/// anything. While a host boots, Docker waits for dockfw besides.
+/// Returns whether systemd may be the one that listens (`docker.socket`), and would start Docker for a question: no
+/// question may start anything. Besides, while a host boots, Docker waits for dockfw.
 fn is_systemd_in_its_place() -> bool {
     processes::is_init("systemd") && !processes::is_running(DAEMON)
 }
 
-/// Does not wait for the same daemon again and again.
+/// Avoids waiting for the same daemon again and again.
 struct Courtesy {
     silent_since: Mutex<Option<Instant>>,
 }
@@ -89,7 +89,7 @@ impl Courtesy {
     }
 }
 
-/// The same from this socket, all of it in this time, and of at most so many bytes.
+/// Does the same with this socket, within this time, and for at most this many bytes.
 fn get_from(socket: &Path, path: &str, time: Duration, limit: u64) -> io::Result<Vec<u8>> {
     let mut daemon = Daemon::connect(socket, time)?;
     // HTTP/1.0: the answer comes in one piece and ends with the connection.
@@ -112,14 +112,14 @@ impl Daemon {
     fn connect(path: &Path, time: Duration) -> io::Result<Self> {
         let fd = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         let daemon = Self { stream: fd.into(), deadline: Instant::now() + time };
-        // Where it accepts nobody, to connect takes as long as to send may (unix(7)).
+        // If it accepts nobody, connecting may take as long as sending (unix(7)).
         daemon.in_time(UnixStream::set_write_timeout, |stream| {
             Ok(socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?)
         })?;
         Ok(daemon)
     }
 
-    /// Does something with the connection for which `set_timeout` sets the time: what is left of it.
+    /// Does something with the connection, with `set_timeout` set to the time that is left.
     fn in_time<T>(
         &self,
         set_timeout: fn(&UnixStream, Option<Duration>) -> io::Result<()>,
@@ -158,7 +158,7 @@ fn socket_path() -> PathBuf {
     host.strip_prefix("unix://").map_or_else(|| SOCKET.into(), PathBuf::from)
 }
 
-/// The body of an HTTP answer that says 200.
+/// Returns the body of an HTTP answer with status 200.
 fn body(answer: &[u8]) -> io::Result<&[u8]> {
     let odd = || io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer");
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(odd)?;
@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    /// A daemon of the test's own, which does this with each connection, and where it listens.
+    /// Returns a daemon of the test's own, which does this with each connection, and where it listens.
     fn daemon(serve: impl Fn(UnixStream) + Send + 'static) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("docker.sock");
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_daemon_that_trickles_has_one_deadline_for_all_of_its_answer() {
         let (_directory, path) = daemon(|mut stream| {
-            // Each byte comes well within the time that all of them have.
+            // Each byte arrives well within the time for all of them.
             while stream.write_all(b"x").is_ok() {
                 thread::sleep(Duration::from_millis(20));
             }
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_long_is_none() {
         let (_directory, path) = daemon(|mut stream| {
-            // To close it with the request unread would be to reset it.
+            // Closing it with the request unread would reset it.
             let _ = stream
                 .read(&mut [0; 1024])
                 .and_then(|_| stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n[]        "));

@@ -1,4 +1,4 @@
-//! This host's part in a Swarm, the other nodes, and the ports of the mesh.
+//! This host's part in a Swarm, the other nodes, and the ports of the routing mesh.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,7 +15,7 @@ pub(crate) struct Swarm {
     pub(crate) address: Option<IpAddr>,
     /// Whether it is a manager, and knows the other nodes.
     pub(crate) is_manager: bool,
-    /// The managers' addresses, this node's own among them where it is one: every node knows them.
+    /// The managers' addresses, this node's own among them if it is one: every node knows them.
     pub(crate) managers: Vec<IpAddr>,
 }
 
@@ -24,11 +24,11 @@ pub(crate) struct Swarm {
 pub(crate) struct Node {
     /// Its host's name.
     pub(crate) name: String,
-    /// The address that it last came from. A manager may see itself as an unspecified one.
+    /// The address that it last connected from. A manager may see itself as an unspecified one.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// What Docker says of itself in a Swarm.
+/// What Docker reports of itself in a Swarm.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Answer {
@@ -50,7 +50,7 @@ struct Manager {
 }
 
 impl Answer {
-    /// The part in the Swarm, where there is one.
+    /// Returns the part in the Swarm, if there is one.
     pub(super) fn active(&self) -> Option<Swarm> {
         let managers = self.remote_managers.as_deref().unwrap_or_default();
         (self.local_node_state == "active").then(|| Swarm {
@@ -135,7 +135,8 @@ struct Port {
     publish_mode: String,
 }
 
-/// The ports that the mesh publishes for a service. Those of `mode=host` are a container's, and listed as such.
+/// Returns the ports that the routing mesh publishes for a service. Those of `mode=host` are a container's, and listed
+/// as such.
 pub(super) fn published_by(service: &Service) -> impl Iterator<Item = Published> + '_ {
     let name = printable(service.spec.as_ref().map_or("", |spec| &spec.name));
     let ports = service.endpoint.as_ref().and_then(|endpoint| endpoint.ports.as_ref());
@@ -145,7 +146,7 @@ pub(super) fn published_by(service: &Service) -> impl Iterator<Item = Published>
         Some(Published {
             transport: Transport::ALL.into_iter().find(|transport| transport.name() == port.protocol)?,
             port: port.published_port,
-            // The mesh has IPv4 alone; over IPv6 dockerd listens, and answers nothing.
+            // The routing mesh has IPv4 alone; over IPv6 dockerd listens, and answers nothing.
             address: Ipv4Addr::UNSPECIFIED.into(),
             container_port: port.target_port,
             container: name.clone(),
