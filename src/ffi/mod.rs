@@ -1,8 +1,8 @@
 //! libnftnl and libmnl: the one place where `unsafe` is allowed.
 //!
-//! libnftnl is used to build the messages for objects with structure: tables need none of it, elements are so many
-//! that they are written directly. What the kernel sends is taken apart in safe code, never here. Of libmnl, the
-//! crate `mnl` has what is needed, but for a socket's descriptor.
+//! libnftnl is used to build the messages for objects with structure: tables need none of it, and elements are so many
+//! that they are written directly. What the kernel sends is decoded in safe code, never here. Of libmnl, the crate
+//! `mnl` has what is needed, except a socket's descriptor.
 
 #![allow(unsafe_code)]
 
@@ -21,7 +21,7 @@ pub(crate) use socket::descriptor;
 #[derive(Debug)]
 pub(crate) struct Key<Owner>(u16, PhantomData<Owner>);
 
-// Not derived, for that would ask the same of `Owner`.
+// Not derived: that would require the same of `Owner`.
 impl<Owner> Clone for Key<Owner> {
     fn clone(&self) -> Self {
         *self
@@ -66,16 +66,16 @@ keys!(Expression: META_KEY = NFTNL_EXPR_META_KEY, META_DREG = NFTNL_EXPR_META_DR
     IMMEDIATE_DREG = NFTNL_EXPR_IMM_DREG, IMMEDIATE_VERDICT = NFTNL_EXPR_IMM_VERDICT,
     IMMEDIATE_CHAIN = NFTNL_EXPR_IMM_CHAIN);
 
-/// The longest value that is handed to libnftnl: the kernel takes no longer name (NFT_NAME_MAXLEN) and no
-/// longer userdata (NFT_USERDATA_MAXLEN), both 256 (linux/netfilter/nf_tables.h).
+/// The longest value that is passed to libnftnl: the kernel accepts no longer name (NFT_NAME_MAXLEN) and no longer
+/// userdata (NFT_USERDATA_MAXLEN), both 256 (linux/netfilter/nf_tables.h).
 const MAX_VALUE: usize = 256;
 
-/// libnftnl could not do it: out of memory, or a value that no kernel would take.
+/// The error if libnftnl could not do it: out of memory, or a value that no kernel would accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("libnftnl could not build the message")]
 pub(crate) struct BuildError;
 
-/// The value of an attribute. libnftnl keeps each in a field of its own width and copies as much, whatever the
+/// The value of an attribute. libnftnl keeps each in a field of its own width and copies that many bytes, whatever the
 /// caller has; the width is part of the attribute's meaning.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
@@ -87,14 +87,14 @@ pub(crate) enum Value<'a> {
     Signed(i32),
     /// Eight bytes.
     Long(u64),
-    /// Text without a NUL.
+    /// A string without a NUL.
     Text(&'a str),
-    /// Bytes as they are.
+    /// Bytes, unchanged.
     Bytes(&'a [u8]),
 }
 
-/// A value in memory as libnftnl reads it: in native byte order, with zeros behind it. With those, no attribute
-/// makes libnftnl read past the end: fields are at most 8 bytes wide, and texts end at the first zero.
+/// A value in memory as libnftnl reads it: in native byte order, followed by zeros. Because of these, no attribute
+/// makes libnftnl read past the end: fields are at most 8 bytes wide, and strings end at the first zero.
 struct Padded {
     bytes: Vec<u8>,
     length: u32,

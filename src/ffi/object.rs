@@ -17,7 +17,7 @@ const MAX_EXPRESSIONS: usize = 128;
 
 /// Calls one of libnftnl's functions that append an object's attributes to a message.
 fn attributes(build: impl FnOnce(*mut nlmsghdr)) -> Vec<u8> {
-    // Of 4 bytes each, because libmnl writes attributes in place, which must be aligned.
+    // Numbers of 4 bytes, because libmnl writes attributes in place, which must be aligned.
     let mut buffer = vec![0u32; ROOM / 4];
     if let Some(length) = buffer.first_mut() {
         *length = HEADS as u32;
@@ -37,7 +37,7 @@ macro_rules! object {
         impl $name {
             /// The object with these attributes.
             pub(crate) fn new(values: &[(Key<Self>, Value<'_>)]) -> Result<Self, BuildError> {
-                // SAFETY: takes nothing; what it gives is checked.
+                // SAFETY: takes nothing; what it returns is checked.
                 let raw = unsafe { sys::$alloc() };
                 let object = Self(NonNull::new(raw).ok_or(BuildError)?);
                 for (attribute, value) in values {
@@ -52,9 +52,8 @@ macro_rules! object {
 
             /// The attributes of the message that adds the object.
             pub(crate) fn attributes(&self) -> Vec<u8> {
-                // SAFETY: the object is alive. The buffer is aligned, zeroed, begins with a message of no
-                // attributes, and has room for the most that the object's values (at most `MAX_VALUE` bytes
-                // each) and expressions (at most `MAX_EXPRESSIONS`) take.
+                // SAFETY: the object is alive. The buffer is aligned, zeroed, begins with a message of no attributes, and has room for
+                // the most that the object's values (at most `MAX_VALUE` bytes each) and expressions (at most `MAX_EXPRESSIONS`) need.
                 attributes(|message| unsafe { sys::$build(message, self.0.as_ptr()) })
             }
         }

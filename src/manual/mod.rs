@@ -1,5 +1,5 @@
-//! The manual: a page for the program and one for each verb, from the same source as the help texts, and one for the
-//! policy file.
+//! The manual: a page for the program and one for each subcommand, from the same source as the help texts, and one for
+//! the policy file.
 
 mod policy;
 
@@ -11,9 +11,9 @@ use crate::cli::{Cli, EXIT_CODES};
 
 /// The section of programs for administrators (man-pages(7)).
 const SECTION: &str = "8";
-/// What stands at the bottom of each page.
+/// The footer of each page.
 const SOURCE: &str = concat!("dockfw ", env!("CARGO_PKG_VERSION"));
-/// What stands at the top of each page.
+/// The header of each page.
 const MANUAL: &str = "System Administration";
 
 /// A page.
@@ -126,7 +126,7 @@ fn see_also<'a>(pages: impl Iterator<Item = &'a str>) -> Roff {
     roff
 }
 
-/// The page of this name, or of the verb of this name.
+/// Returns the page of this name, or of the subcommand of this name.
 pub(crate) fn find<'a>(pages: &'a [Page], asked: &str) -> Option<&'a Page> {
     let of_verb = |page: &Page| page.name().strip_prefix("dockfw-").is_some_and(|verb| asked == verb);
     pages.iter().find(|page| asked == page.name() || of_verb(page))

@@ -22,7 +22,7 @@ pub(super) fn page() -> Vec<u8> {
     roff.to_roff().into_bytes()
 }
 
-/// In capitals, as headings of the manual are (man-pages(7)), but for what is typed.
+/// Returns a heading in capitals, as in the manual (man-pages(7)), except what is typed.
 fn heading(section: &Section) -> String {
     let Some(heading) = section.heading else { return "DESCRIPTION".into() };
     let parts = heading.split('`').enumerate();
@@ -45,7 +45,7 @@ fn write_block(roff: &mut Roff, block: Block) {
     }
 }
 
-/// Each row by itself, under its first cell: terminals are narrow.
+/// Writes each row by itself, under its first cell: terminals are narrow.
 fn write_table(roff: &mut Roff, rows: &[&[&str]]) {
     let Some(([corner, columns @ ..], rows)) = rows.split_first() else { return };
     for (head, cells) in rows.iter().filter_map(|row| row.split_first()) {
@@ -61,7 +61,7 @@ fn write_key(roff: &mut Roff, key: &Key) {
     roff.control("TP", []).text(head).text(inlines(key.meaning));
 }
 
-/// Text with `code` in it, which comes out bold.
+/// Returns a string with `code` in it, which becomes bold.
 fn inlines(markdown: &str) -> Vec<Inline> {
     let parts = markdown.split('`').enumerate();
     parts

@@ -1,4 +1,4 @@
-//! Netlink attributes: written, and taken apart with every length checked.
+//! Netlink attributes: written, and decoded with every length checked.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use nix::libc;
 
 /// The size of an attribute's head: `struct nlattr` (linux/netlink.h).
 const HEAD: usize = 4;
-/// The bits of a type that are flags: `NLA_TYPE_MASK` (linux/netlink.h), the other way round.
+/// The bits of a type that are flags: `NLA_TYPE_MASK` (linux/netlink.h), inverted.
 const TYPE_MASK: u16 = !(libc::NLA_F_NESTED as u16 | libc::NLA_F_NET_BYTEORDER as u16);
 /// The flag of an attribute that holds attributes.
 pub(crate) const NESTED: u16 = libc::NLA_F_NESTED as u16;
@@ -21,7 +21,7 @@ pub(crate) fn align(length: usize) -> usize {
 pub(crate) struct Attribute<'a> {
     /// Its type, without flags.
     pub(crate) kind: u16,
-    /// Whether its writer says that it holds attributes.
+    /// Whether its sender marked it as holding attributes.
     pub(crate) nested: bool,
     /// What it holds.
     pub(crate) value: &'a [u8],
@@ -45,18 +45,18 @@ impl<'a> Attribute<'a> {
         v4().or_else(v6)
     }
 
-    /// The value as text, without the NUL that ends it. Names need not be UTF-8.
+    /// Returns the value as a string, without the NUL that ends it. Names need not be UTF-8.
     pub(crate) fn text(&self) -> &'a [u8] {
         self.value.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 
-/// Goes through attributes. Ends where the rest is not one.
+/// An iterator over attributes. It ends if the rest is not one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Attributes<'a> {
-    /// Whether all of it was attributes, once it has been gone through.
+    /// Returns whether all of it was attributes, after the iteration.
     pub(crate) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }
@@ -90,7 +90,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// Writes one attribute. What is too long for one is left out, which the kernel then complains of.
+/// Writes one attribute. A value that is too long is left out, which the kernel then reports as an error.
 pub(crate) fn put(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let Ok(length) = u16::try_from(HEAD + value.len()) else { return };
     buffer.extend_from_slice(&length.to_ne_bytes());
@@ -99,7 +99,7 @@ pub(crate) fn put(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
     buffer.resize(align(buffer.len()), 0);
 }
 
-/// Writes a text with the NUL that ends it.
+/// Writes a string with the NUL that ends it.
 pub(crate) fn put_text(buffer: &mut Vec<u8>, kind: u16, text: &[u8]) {
     put(buffer, kind, &[text, &[0]].concat());
 }

@@ -1,6 +1,6 @@
-//! Netlink messages: written into a buffer, and taken out of one with every length checked.
+//! Netlink messages: written into a buffer, and read from one with every length checked.
 //!
-//! `mnl` has an iterator for the latter, which panics on a message whose padding is cut off: a test keeps that in mind.
+//! `mnl` has an iterator for the latter, which panics on a message whose padding is cut off: a test documents that.
 
 use nix::libc;
 
@@ -8,30 +8,30 @@ use super::attributes::{Attributes, align};
 
 /// The size of a message's head: `struct nlmsghdr` (linux/netlink.h).
 const HEAD: usize = 16;
-/// `NLMSGERR_ATTR_MSG` (linux/netlink.h): the kernel's words for an error.
+/// `NLMSGERR_ATTR_MSG` (linux/netlink.h): the kernel's message for an error.
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// Every request is one.
+/// The flag of every request.
 pub(crate) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 /// A request for all objects of a kind.
 pub(crate) const DUMP: u16 = REQUEST | libc::NLM_F_DUMP as u16;
 /// A request to add something.
 pub(crate) const CREATE: u16 = REQUEST | libc::NLM_F_CREATE as u16;
-/// A request to add a rule behind the others.
+/// A request to add a rule after the others.
 pub(crate) const APPEND: u16 = CREATE | libc::NLM_F_APPEND as u16;
 
-/// What a message begins with.
+/// The head of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     /// What it asks for.
     pub(crate) kind: u16,
-    /// `NLM_F_*`.
+    /// The flags, `NLM_F_*`.
     pub(crate) flags: u16,
     /// Its number, which the answers to it carry.
     pub(crate) sequence: u32,
 }
 
-/// Appends a message; `fill` writes what is behind its head.
+/// Appends a message; `fill` writes what follows its head.
 pub(crate) fn write(buffer: &mut Vec<u8>, head: Head, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
@@ -49,33 +49,33 @@ pub(crate) fn write(buffer: &mut Vec<u8>, head: Head, fill: impl FnOnce(&mut Vec
 /// One message from the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
-    /// What it is.
+    /// The kind of message.
     pub(crate) kind: u16,
     flags: u16,
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
-    /// What is behind its head: most often a struct, and attributes.
+    /// What follows its head: most often a struct, and attributes.
     pub(crate) body: &'a [u8],
 }
 
-/// What the kernel said of a request that failed, or of none that did.
+/// The kernel's reply to a request, whether it failed or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// The request's number.
     pub(crate) sequence: u32,
-    /// The error's number; 0 where there is none.
+    /// The error's number; 0 if there is none.
     pub(crate) errno: i32,
-    /// The kernel's words, where it has any.
+    /// The kernel's message, if there is one.
     pub(crate) words: Option<String>,
 }
 
 impl Message<'_> {
-    /// Whether what was asked for changed while it was being read.
+    /// Returns whether what was asked for changed while it was being read.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.flags & libc::NLM_F_DUMP_INTR as u16 != 0
     }
 
-    /// What the message says of the request, where it is about that: an error, or the end of a list.
+    /// Returns what the message reports about the request, if it does: an error, or the end of a list.
     pub(crate) fn reply(&self) -> Option<Reply> {
         let is_error = self.kind == libc::NLMSG_ERROR as u16;
         if !is_error && self.kind != libc::NLMSG_DONE as u16 {
@@ -88,7 +88,7 @@ impl Message<'_> {
         Some(Reply { sequence: self.sequence, errno, words })
     }
 
-    /// The text behind the request that an error quotes.
+    /// Returns the string after the request that an error quotes.
     fn words(&self, quoted: &[u8]) -> Option<String> {
         if self.flags & libc::NLM_F_ACK_TLVS as u16 == 0 {
             return None;
@@ -101,7 +101,7 @@ impl Message<'_> {
     }
 }
 
-/// Goes through the messages of a datagram. Ends where the rest is none; [`Messages::is_at_end`] then tells
+/// An iterator over the messages of a datagram. It ends if the rest is none; [`Messages::is_at_end`] then returns
 /// whether there was a rest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(Messages(&buffer.0[..17]).count(), 1);
     }
 
-    /// Looks at all that can be looked at in a datagram.
+    /// Reads everything that can be read in a datagram.
     fn look_at_everything(buffer: &[u8]) -> usize {
         let mut messages = Messages(buffer);
         let seen = messages.by_ref().map(|message| {

@@ -1,4 +1,4 @@
-//! What is asked of netfilter: nf_tables and connection tracking.
+//! The questions to netfilter: nf_tables and connection tracking.
 
 use std::io;
 
@@ -14,37 +14,38 @@ use super::message::{self, Message, Messages, Reply};
 use super::socket::{self, Datagram, NoAnswer};
 
 sockopt_impl!(
-    /// Errors come with the kernel's words.
+    /// Errors come with the kernel's message.
     ExtendedAck, SetOnly, libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, bool
 );
 sockopt_impl!(
-    /// Errors don't quote the whole message that they are about.
+    /// Errors do not quote the whole message that they are about.
     CappedAck, SetOnly, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, bool
 );
 
-/// The size of the head behind a message's own: `struct nfgenmsg` (linux/netfilter/nfnetlink.h).
+/// The size of the head that follows a message's own: `struct nfgenmsg` (linux/netfilter/nfnetlink.h).
 const FAMILY_HEAD: usize = 4;
 /// The types of messages about nf_tables start here.
 pub(crate) const NFTABLES: u16 = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8;
-/// The address family of everything that dockfw makes.
+/// The address family of everything that dockfw creates.
 pub(crate) const INET: u8 = libc::NFPROTO_INET as u8;
 
-/// The room for answers that wait to be read: thousands of errors of one transaction.
+/// The buffer for answers that wait to be read: thousands of errors of one transaction.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-/// The room for a transaction that is asked for. With pages of 192 KiB and more it is less than `sendmsg` takes buffers at once
-/// (`UIO_MAXIOV`, 1024, linux/uio.h), and more than any set of addresses takes that a host has memory for.
+/// The buffer for a transaction that is asked for. With pages of 192 KiB and more it takes fewer buffers than `sendmsg`
+/// accepts at once (`UIO_MAXIOV`, 1024, linux/uio.h). It is more than any set of addresses needs that a host has memory
+/// for.
 const SEND_BUFFER: usize = 128 * 1024 * 1024;
-/// What the kernel wants to be left of it (`netlink_sendmsg`, af_netlink.c).
+/// How much of the buffer the kernel wants to be left (`netlink_sendmsg`, af_netlink.c).
 const SEND_OVERHEAD: usize = 32;
 
-/// What a message of netfilter's begins with.
+/// The head of a message of netfilter's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     /// What it asks for, and its number.
     pub(crate) message: message::Head,
     /// `NFPROTO_*`.
     pub(crate) family: u8,
-    /// The subsystem, where a batch begins or ends; otherwise 0.
+    /// The subsystem, if a batch begins or ends; otherwise 0.
     pub(crate) resource: u16,
 }
 
@@ -62,7 +63,7 @@ fn write_family_head(buffer: &mut Vec<u8>, family: u8, resource: u16) {
 }
 
 impl<'a> Message<'a> {
-    /// The attributes of an object, where it is of the family `inet`.
+    /// Returns the attributes of an object, if it is of the family `inet`.
     pub(crate) fn inet_attributes(&self) -> Option<Attributes<'a>> {
         let (head, attributes) = self.body.split_at_checked(FAMILY_HEAD)?;
         (*head.first()? == INET).then_some(Attributes(attributes))
@@ -114,16 +115,16 @@ impl From<NoAnswer> for RequestError {
     }
 }
 
-/// What came back of a transaction.
+/// The replies to a transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     /// The errors.
     pub(crate) errors: Vec<Reply>,
-    /// Whether the kernel had more to say than there was room for.
+    /// Whether the kernel had more to report than there was room for.
     pub(crate) incomplete: bool,
 }
 
-/// An error of a system call, or one that the kernel answered with.
+/// Returns an error of a system call, or one that the kernel answered with.
 pub(crate) fn io_error(doing: impl Into<String>, source: io::Error) -> EngineError {
     match source.kind() {
         io::ErrorKind::PermissionDenied => EngineError::NotPermitted,
@@ -131,7 +132,8 @@ pub(crate) fn io_error(doing: impl Into<String>, source: io::Error) -> EngineErr
     }
 }
 
-/// Kernels before 4.12 have no words for their errors, and those before 4.3 always quote what the error is about.
+/// Accepts failure: kernels before 4.12 have no messages for their errors, and those before 4.3 always quote what the
+/// error is about.
 fn or_do_without(result: nix::Result<()>) -> nix::Result<()> {
     if result == Err(Errno::ENOPROTOOPT) { Ok(()) } else { result }
 }
@@ -162,7 +164,7 @@ impl Socket {
         self.socket.next_sequence()
     }
 
-    /// Asks nf_tables for something of the family `inet` and hands over each object that is the answer.
+    /// Asks nf_tables for something of the family `inet` and passes on each object of the answer.
     pub(crate) fn request(
         &mut self,
         kind: u16,
@@ -173,7 +175,7 @@ impl Socket {
         self.request_of(INET, NFTABLES | kind, flags, fill, take)
     }
 
-    /// The same of any family, `NFPROTO_*`, and of any subsystem, which is part of the kind.
+    /// Does the same for any family, `NFPROTO_*`, and any subsystem, which is part of the kind.
     pub(crate) fn request_of(
         &mut self,
         family: u8,
@@ -188,7 +190,8 @@ impl Socket {
         })
     }
 
-    /// The same, as long as `take` wants more. After that, the socket is of no use any more: the kernel goes on answering.
+    /// Does the same, as long as `take` wants more. After that, the socket can't be used any more: the kernel goes on
+    /// answering.
     pub(crate) fn request_while(
         &mut self,
         family: u8,
@@ -209,12 +212,12 @@ impl Socket {
         self.max_datagram
     }
 
-    /// Sends a transaction and reads what the kernel says of it. The kernel is done with it when `sendmsg`
-    /// returns, so that what there is to read is there.
+    /// Sends a transaction and reads the kernel's replies. The kernel has finished it when `sendmsg` returns, so all there
+    /// is to read is there.
     pub(crate) fn transact(&mut self, pages: &[Vec<u8>]) -> Result<Replies, EngineError> {
         self.socket.send(pages).map_err(|errno| match errno {
             Errno::EMSGSIZE => too_large(pages.iter().map(Vec::len).sum()),
-            // A sandbox around this process that lets no transaction through.
+            // A sandbox around this process blocks transactions.
             Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => {
                 EngineError::Unsupported("no nf_tables transaction may be sent here".into())
             }
@@ -244,14 +247,14 @@ impl Socket {
     }
 }
 
-/// Makes room for transactions and for what the kernel says of them. Returns how long one may be.
+/// Makes room for transactions and for the replies. Returns how long a transaction may be.
 fn prepare(socket: &socket::Socket) -> nix::Result<usize> {
     let descriptor = socket.descriptor();
     or_do_without(setsockopt(&descriptor, ExtendedAck, &true))?;
     or_do_without(setsockopt(&descriptor, CappedAck, &true))?;
     setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER)
         .or_else(|_| setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
-    // In a user namespace the limit can't be forced, and what is asked for is cut to `net.core.wmem_max`.
+    // In a user namespace the limit can't be forced, and the requested size is cut to `net.core.wmem_max`.
     setsockopt(&descriptor, sockopt::SndBufForce, &SEND_BUFFER)
         .or_else(|_| setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER))?;
     let room = getsockopt(&descriptor, sockopt::SndBuf)?.min(SEND_BUFFER);

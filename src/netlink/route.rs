@@ -1,4 +1,4 @@
-//! What is asked of rtnetlink. Messages stay as they are: who asks takes out of an answer what he needs.
+//! The questions to rtnetlink. Messages stay as they are: the caller takes from an answer what it needs.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A question that begins with this struct. The answers begin with one of the same size.
+    /// Returns a question that begins with this struct. The answers begin with one of the same size.
     pub(crate) fn asking(kind: u16, head: Vec<u8>) -> Self {
         Self { kind, head, attributes: Vec::new() }
     }
@@ -40,14 +40,14 @@ impl Message {
         buffer.extend_from_slice(&self.attributes);
     }
 
-    /// The answer in a message; nothing where that is too short for the struct.
+    /// Returns the answer in a message; nothing if it is too short for the struct.
     fn answer(&self, message: message::Message<'_>) -> Option<Self> {
         let (head, attributes) = message.body.split_at_checked(self.head.len())?;
         Some(Self { kind: message.kind, head: head.to_vec(), attributes: attributes.to_vec() })
     }
 }
 
-/// All that the kernel has of what this message asks for.
+/// Returns all that the kernel has of what this message asks for.
 pub(crate) fn dump(question: &Message) -> io::Result<Vec<Message>> {
     socket::dump(Bus::Route, question.kind, |body| question.write(body), |answer| question.answer(answer))
 }
@@ -57,7 +57,7 @@ pub(crate) fn ask(question: &Message) -> io::Result<Message> {
     socket::ask(Bus::Route, question.kind, |body| question.write(body), |answer| question.answer(answer))
 }
 
-/// A number of rtnetlink, in this machine's byte order. (Those of nf_tables are in the network's.)
+/// Reads a number of rtnetlink, in this machine's byte order. (Those of nf_tables are in network byte order.)
 pub(crate) fn number(bytes: &[u8]) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_ne_bytes)
 }
@@ -74,7 +74,7 @@ mod tests {
         Message::asking(libc::RTM_GETLINK, vec![0; 16]).with(libc::IFLA_IFNAME, b"eth0\0")
     }
 
-    /// What is read of a message with this body.
+    /// Returns what is read from a message with this body.
     fn read(body: &[u8]) -> Option<Message> {
         let mut bytes = Vec::new();
         let head = Head { kind: libc::RTM_NEWLINK, flags: 0, sequence: 1 };

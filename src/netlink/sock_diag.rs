@@ -1,4 +1,4 @@
-//! What is asked of sock_diag(7): the sockets of this network namespace.
+//! The questions to sock_diag(7): the sockets of this network namespace.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,8 @@ use super::socket::dump;
 
 /// `SOCK_DIAG_BY_FAMILY` (linux/sock_diag.h).
 const BY_FAMILY: u16 = 20;
-/// The size of `struct inet_diag_sockid` (linux/inet_diag.h): ends, interface and cookie of a socket. None, if all of it is 0.
+/// The size of `struct inet_diag_sockid` (linux/inet_diag.h): ends, interface and cookie of a socket. All zeros mean no
+/// socket.
 const SOCKET_ID: usize = 48;
 /// `INET_DIAG_SKV6ONLY` (linux/inet_diag.h).
 const V6_ONLY: u16 = 11;
@@ -24,7 +25,7 @@ const V6_ONLY: u16 = 11;
 pub(crate) enum State {
     /// Connected: `TCP_ESTABLISHED`.
     Established = 1,
-    /// Not connected: `TCP_CLOSE`. Of UDP, such sockets take what comes.
+    /// Not connected: `TCP_CLOSE`. Such sockets of UDP accept packets from everywhere.
     Close = 7,
     /// Waiting for connections: `TCP_LISTEN`.
     Listen = 10,
@@ -35,13 +36,13 @@ pub(crate) enum State {
 pub(crate) struct Socket {
     /// Its own end.
     pub(crate) local: SocketAddr,
-    /// The other end; where there is none, an unspecified address and port 0.
+    /// The other end; without one, an unspecified address and port 0.
     pub(crate) remote: SocketAddr,
     /// The index of the interface that it is bound to.
     pub(crate) interface: Option<u32>,
-    /// Its inode; 0 where the kernel itself holds it.
+    /// Its inode; 0 if the kernel itself holds it.
     pub(crate) inode: u64,
-    /// Whether it is one of IPv6 that takes no IPv4. Kernels before 4.7 don't say.
+    /// Whether it is one of IPv6 that accepts no IPv4. Kernels before 4.7 do not report that.
     pub(crate) is_v6_only: bool,
 }
 
@@ -62,7 +63,7 @@ fn write(body: &mut Vec<u8>, protocol: u8, family: Family, state: State) {
     body.extend_from_slice(&[0; SOCKET_ID]);
 }
 
-/// `struct inet_diag_msg` (linux/inet_diag.h), and attributes. Nothing: it is something else, or not all of it.
+/// Reads `struct inet_diag_msg` (linux/inet_diag.h), and attributes. Nothing: it is something else, or incomplete.
 fn read(message: &Message<'_>) -> Option<Socket> {
     let (family, rest) = message.body.split_first().filter(|_| message.kind == BY_FAMILY)?;
     let (_state_timer_retransmits, rest) = rest.split_first_chunk::<3>()?;
@@ -91,7 +92,7 @@ fn address(family: u8, bytes: &[u8; 16]) -> Option<IpAddr> {
     }
 }
 
-/// Nothing: the rest is no attributes.
+/// Returns nothing if the rest is not attributes.
 fn is_v6_only(mut attributes: Attributes<'_>) -> Option<bool> {
     let is_it = attributes.by_ref().filter(|attribute| attribute.kind == V6_ONLY).last();
     attributes.is_at_end().then(|| is_it.is_some_and(|it| it.value.iter().any(|byte| *byte != 0)))
@@ -160,7 +161,7 @@ mod tests {
         }
     }
 
-    /// As TCP is where the kernel has no tcp_diag. 253 is for experiments (RFC 3692).
+    /// TCP behaves like this if the kernel has no tcp_diag. 253 is for experiments (RFC 3692).
     #[test]
     fn what_the_kernel_can_not_list_is_an_error() {
         let error = sockets(253, Family::Ipv4, State::Listen).unwrap_err();

@@ -1,4 +1,4 @@
-//! A netlink socket of any bus: opened, asked, and listened to.
+//! A netlink socket of any bus: opened, asked, and read.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -15,13 +15,13 @@ use nix::sys::time::TimeVal;
 use super::message::{self, DUMP, Head, Message, Messages, Reply};
 use crate::ffi;
 
-/// How long the kernel may take for one datagram. As a rule it has answered when it has taken the question.
+/// How long the kernel may take for one datagram. As a rule it has answered as soon as it has received the question.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a list is asked for anew that changed while it was read.
+/// How often a list is asked for again if it changed while it was read.
 const ATTEMPTS: usize = 10;
 
-/// The room for one datagram: twice what the kernel puts into one (NLMSG_GOODSIZE and 32 KiB at most, af_netlink.c). Aligned as
-/// `struct nlmsghdr` is, which `mnl` wants.
+/// The buffer for one datagram: twice what the kernel puts into one (NLMSG_GOODSIZE and 32 KiB at most, af_netlink.c).
+/// Aligned like `struct nlmsghdr`, as `mnl` requires.
 #[repr(align(4))]
 pub(super) struct Datagram([u8; 64 * 1024]);
 
@@ -31,7 +31,7 @@ impl Datagram {
     }
 }
 
-/// A socket that talks to a bus of the kernel's in the process's network namespace.
+/// A socket for a bus of the kernel's in the process's network namespace.
 pub(super) struct Socket {
     socket: mnl::Socket,
     sequence: u32,
@@ -44,7 +44,7 @@ pub(super) enum NoAnswer {
     Refused(Reply),
     /// What was asked for changed while it was being read.
     Interrupted,
-    /// What came is no sequence of messages, or one of them is not what was asked for.
+    /// What was received is no sequence of messages, or one of them is not what was asked for.
     Garbled,
     /// The socket failed.
     Io(io::Error),
@@ -72,7 +72,7 @@ impl Socket {
     pub(super) fn open(bus: Bus) -> io::Result<Self> {
         #[allow(clippy::disallowed_methods, reason = "this is where sockets are opened")]
         let socket = mnl::Socket::open(bus)?;
-        // What `mnl` does not do. Programs that are run are not to have the socket.
+        // `mnl` does not do this. Programs that are run must not have the socket.
         fcntl(ffi::descriptor(&socket), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         socket.bind(0, 0)?;
         // Connected to the kernel: no other process can send to it.
@@ -82,7 +82,7 @@ impl Socket {
         Ok(opened)
     }
 
-    /// Has reads fail after this time.
+    /// Lets reads fail after this time.
     fn limit(&self, time: Duration) -> nix::Result<()> {
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let time = TimeVal::new(seconds, time.subsec_micros().into());
@@ -100,8 +100,8 @@ impl Socket {
         self.sequence
     }
 
-    /// Asks for something, with `fill` for all that is behind the message's head, and hands over each message that is the answer
-    /// as long as `take` wants more. After that, the socket is of no use any more: the kernel goes on answering.
+    /// Asks for something, and passes on each message of the answer as long as `take` wants more. `fill` writes everything
+    /// after the message's head. After that, the socket can't be used any more: the kernel goes on answering.
     pub(super) fn request(
         &mut self,
         (kind, flags): (u16, u16),
@@ -142,7 +142,7 @@ impl Socket {
         socket::sendmsg::<NetlinkAddr>(number, &slices, &[], MsgFlags::empty(), None).map(drop)
     }
 
-    /// A datagram; waits for it as long as the kernel may take.
+    /// Reads a datagram; waits for it as long as the kernel may take.
     fn read<'a>(&self, buffer: &'a mut Datagram) -> io::Result<&'a [u8]> {
         loop {
             match self.socket.recv_raw(&mut buffer.0) {
@@ -153,7 +153,7 @@ impl Socket {
         }
     }
 
-    /// A datagram that is there already, if there is one.
+    /// Reads a datagram that is there already, if there is one.
     pub(super) fn read_waiting<'a>(&self, buffer: &'a mut Datagram) -> io::Result<Option<&'a [u8]>> {
         if self.has_waiting()? { self.read(buffer).map(Some) } else { Ok(None) }
     }
@@ -169,21 +169,21 @@ impl Socket {
     }
 }
 
-/// What it means that a read failed.
+/// Returns what a failed read means.
 fn read_error(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => {
             let silence = format!("the kernel did not answer within {} s", PATIENCE.as_secs());
             io::Error::new(io::ErrorKind::TimedOut, silence)
         }
-        // libmnl's word for a datagram that is longer than the room for it (`mnl_socket_recvfrom`, socket.c).
+        // libmnl reports this for a datagram that is longer than the buffer for it (`mnl_socket_recvfrom`, socket.c).
         Some(libc::ENOSPC) => Errno::EMSGSIZE.into(),
         _ => error,
     }
 }
 
-/// All that a bus has of a kind, whole or not at all: asked for anew where it changed meanwhile. `fill` writes what is behind the
-/// question's head, `read` takes an answer apart; with nothing of it, the whole is an error.
+/// Reads all that a bus has of a kind, completely or not at all: asks again if it changed meanwhile. `fill` writes what
+/// follows the question's head. `read` decodes an answer; if it can't decode one, the whole is an error.
 pub(super) fn dump<T>(
     bus: Bus,
     kind: u16,
@@ -216,7 +216,7 @@ fn list<T>(
     if is_whole { Ok(found) } else { Err(NoAnswer::Garbled) }
 }
 
-/// The answer of a bus to a question that has one.
+/// Returns the answer of a bus to a question that has one answer.
 pub(super) fn ask<T>(
     bus: Bus,
     kind: u16,
@@ -242,7 +242,7 @@ mod tests {
     fn a_kernel_that_does_not_answer_is_not_waited_for() {
         let mut socket = Socket::open(Bus::Route).unwrap();
         socket.limit(Duration::from_millis(50)).unwrap();
-        // What is no request is passed over (netlink_rcv_skb, af_netlink.c).
+        // The kernel skips what is no request (netlink_rcv_skb, af_netlink.c).
         let why = socket.request((0, 0), |_| {}, |_| true).unwrap_err();
         let error = io::Error::from(why);
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -268,7 +268,7 @@ mod tests {
         let mut buffer = Datagram::new();
         assert_eq!(socket.read_waiting(&mut buffer).unwrap(), None);
         let mut question = Vec::new();
-        // A question of no kind that there is: refused at once.
+        // A question of a kind that does not exist: refused at once.
         message::write(&mut question, Head { kind: 0xfff0, flags: message::REQUEST, sequence: 7 }, |body| {
             body.extend_from_slice(&[0; 16]);
         });

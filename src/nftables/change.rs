@@ -1,4 +1,4 @@
-//! Changing the kernel's table to the one that is wanted: what the plan says, transaction by transaction.
+//! Changes the kernel's table to the wanted one: carries out the plan, transaction by transaction.
 
 use std::collections::BTreeSet;
 
@@ -19,15 +19,15 @@ pub(super) struct Change<'a> {
     socket: Socket,
     /// The names of the sets that were filled by it.
     filled: BTreeSet<String>,
-    /// Whether anything of it is in the kernel.
+    /// Whether any part of it is in the kernel.
     has_begun: bool,
 }
 
-/// How far an attempt got.
+/// The result of an attempt.
 struct Attempt {
-    /// What differed before.
+    /// What was different before.
     differences: Vec<Difference>,
-    /// The sets that have to give up their names before it can go on.
+    /// The sets that must first give up their names.
     taken: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Change<'a> {
         Ok(Self { engine, socket: Socket::open()?, filled: BTreeSet::new(), has_begun: false })
     }
 
-    /// Puts a table in force. Returns in what the one before differed. Where it fails, nothing is left of it.
+    /// Puts a table in force. Returns how the one before differed. If it fails, no part of it is left.
     pub(super) fn to(mut self, table: &Table) -> Result<Vec<Difference>, EngineError> {
         let result = self.try_to(table);
         if result.is_err() && self.has_begun {
@@ -45,8 +45,8 @@ impl<'a> Change<'a> {
         result
     }
 
-    /// Where a set that is in use holds something else than its name says, somebody changed it. The rules get sets of other
-    /// names first, so that they never ask one that changes.
+    /// Does it in several attempts if need be. If a set that is in use does not hold what its name promises, somebody
+    /// changed it. The rules get sets of other names first, so that they never ask a set that changes.
     fn try_to(&mut self, table: &Table) -> Result<Vec<Difference>, EngineError> {
         let wanted = encode(table)?;
         let Attempt { differences, taken } = self.attempt(&wanted)?;
@@ -69,7 +69,7 @@ impl<'a> Change<'a> {
                 self.engine.read_live(&mut self.socket, Some(wanted), MAX_NAMED_BY_APPLY)?;
             self.engine.meanwhile(attempt);
             let plan = plan(live.as_ref(), wanted, &self.filled);
-            // After a race, what was done before it is part of the change.
+            // After a race, the changes before it count as part of this change.
             if differences.is_empty() {
                 differences.clone_from(&plan.differences);
             }
@@ -102,8 +102,8 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Commits a step, in several transactions where one does not take it: elements of sets that no rule asks yet, for of rules
-    /// there is only ever one. Returns the generation that it made.
+    /// Commits a step. If it does not fit one transaction, several are used, but only for elements of sets that no rule
+    /// asks yet: rules always have one transaction. Returns the generation that this made.
     fn commit(&mut self, mut generation: Generation, step: &[Operation<'_>]) -> Result<Generation, Failure> {
         if step.is_empty() {
             return Ok(generation);
@@ -124,7 +124,7 @@ impl<'a> Change<'a> {
         Ok(generation.next())
     }
 
-    /// Takes out what no rule uses. If that fails too, it stays without effect until the next apply.
+    /// Removes what no rule uses. If that fails too, it stays without effect until the next apply.
     fn take_back(&mut self) {
         let taken_back = retry(|_| {
             let Compared { generation, live } = self.engine.read_live(&mut self.socket, None, 0)?;

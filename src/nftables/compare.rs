@@ -1,4 +1,4 @@
-//! How the table in the kernel differs from the one that is wanted. Pure code.
+//! How the table in the kernel differs from the wanted one. Pure code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use super::wanted::{self, BASE_POLICY, BASE_TYPE, Wanted};
 use super::words;
 use crate::netlink::uapi::{self, object};
 
-/// Whether the elements of a set in the kernel can be compared with those that are wanted.
+/// Returns whether the elements of a set in the kernel can be compared with the wanted ones.
 pub(crate) fn is_of_same_type(live: &dump::Set, wanted: &wanted::Set) -> bool {
     !live.more
         && live.flags == wanted.flags
         && (live.key_type, live.key_length) == (wanted.key_type, wanted.key_length)
 }
 
-/// Whether a set is declared as wanted, and was loaded with the elements that are wanted.
+/// Returns whether a set is declared as wanted, and was loaded with the wanted elements.
 pub(crate) fn same_definition(live: &dump::Set, wanted: &wanted::Set) -> bool {
     is_of_same_type(live, wanted) && live.size == wanted.size && live.userdata == wanted.userdata
 }
@@ -30,7 +30,7 @@ pub(crate) fn same_set(live: &dump::Set, wanted: &wanted::Set) -> bool {
     same_definition(live, wanted) && same_keys
 }
 
-/// Whether a chain is hooked in as wanted, or is not, whatever its rules.
+/// Returns whether a chain is hooked in as wanted, or is not, whatever its rules.
 pub(crate) fn same_base(live: &dump::Chain, wanted: &wanted::Chain) -> bool {
     let is_base = wanted.priority.is_some();
     live.hook == wanted.place()
@@ -56,7 +56,7 @@ pub(crate) fn is_own(set: &dump::Set) -> bool {
     set_entries(&set.userdata).is_some()
 }
 
-/// The kernel deletes a set that a rule has for itself with the rule.
+/// Returns whether a set belongs to a rule alone: the kernel deletes it with the rule.
 pub(crate) fn is_anonymous(set: &dump::Set) -> bool {
     set.flags & uapi::set::FLAG_ANONYMOUS != 0
 }
@@ -65,13 +65,13 @@ pub(crate) fn is_stale_object(live: &dump::Object, wanted: &Wanted) -> bool {
     !wanted.counters.iter().any(|counter| is_counter(live, counter))
 }
 
-/// The table as a whole, which is missing or is odd in itself.
+/// Returns the difference of the table as a whole, if it is missing or unusual in itself.
 pub(crate) fn whole_table(kind: DifferenceKind, wanted: &Wanted) -> Difference {
     let rules = wanted.chains.iter().map(|chain| chain.rules.len()).sum();
     Difference::new(kind, Part::Table { name: format!("inet {TABLE}"), rules, sets: wanted.sets.len() })
 }
 
-/// Everything in which the two differ.
+/// Returns everything in which the two differ.
 pub(crate) fn differences(live: &Live, wanted: &Wanted) -> Vec<Difference> {
     let asked = live.asked_sets();
     let pairs = pairs(live, wanted, &asked);
@@ -90,8 +90,8 @@ pub(crate) fn differences(live: &Live, wanted: &Wanted) -> Vec<Difference> {
 /// A wanted set, and the one that has its place.
 type Pair<'a> = (&'a wanted::Set, Option<&'a dump::Set>);
 
-/// Each wanted set with the one of its name that rules ask, or else with the one that held the same list before its elements
-/// changed, or else with one of its name that no rule asks.
+/// Pairs each wanted set with a set in the kernel. First choice is the one of its name that rules ask; then the one
+/// that held the same list before its elements changed; then one of its name that no rule asks.
 fn pairs<'a>(live: &'a Live, wanted: &'a Wanted, asked: &BTreeSet<&[u8]>) -> Vec<Pair<'a>> {
     let in_use = |own: &&dump::Set| asked.contains(own.name.0.as_slice());
     let of_name = |set: &wanted::Set| live.sets.iter().find(|own| own.name.is(&set.name));
@@ -161,7 +161,7 @@ fn set_difference(live: Option<&dump::Set>, wanted: &wanted::Set) -> Difference 
     Difference { elements: Some(element_changes(live, wanted)), ..Difference::new(kind, part) }
 }
 
-/// How the elements change, one by one where they were read.
+/// Returns how the elements change, one by one if they were read.
 fn element_changes(live: Option<&dump::Set>, wanted: &wanted::Set) -> ElementChanges {
     let name = |element: &(u128, u128)| wanted.element_name(*element);
     let before = match live {

@@ -1,4 +1,4 @@
-//! What is in the kernel, read back: our table with everything in it, whoever put it there.
+//! What is in the kernel, read back: our table with everything in it, whoever added it.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +21,12 @@ use crate::netlink::uapi::{
 pub(crate) struct Name(pub(crate) Vec<u8>);
 
 impl Name {
-    /// Whether it is this text.
+    /// Returns whether it is this string.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.0 == text.as_bytes()
     }
 
-    /// Whether it is a set's name of this title.
+    /// Returns whether it is a set's name with this title.
     pub(crate) fn is_titled(&self, text: &str) -> bool {
         str::from_utf8(&self.0).is_ok_and(|name| title(name) == text)
     }
@@ -34,7 +34,7 @@ impl Name {
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A foreign name may hold anything, and is shown on terminals.
+        // A foreign name may contain anything, and is shown on terminals.
         String::from_utf8_lossy(&self.0).escape_debug().fmt(f)
     }
 }
@@ -42,7 +42,7 @@ impl std::fmt::Display for Name {
 /// Everything that is in our table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
-    /// Its comment and its other flags make no difference.
+    /// The table; its comment and its other flags make no difference.
     pub(crate) table: Table,
     pub(crate) chains: Vec<Chain>,
     pub(crate) sets: Vec<Set>,
@@ -86,7 +86,7 @@ pub(crate) struct Chain {
     pub(crate) name: Name,
     /// The hook's number and the priority, of a base chain.
     pub(crate) hook: Option<(u32, i32)>,
-    /// Whether the hook has more to it than number and priority, as in a list of devices.
+    /// Whether the hook has more attributes than number and priority, such as a list of devices.
     pub(crate) more_hook: bool,
     pub(crate) kind: Name,
     pub(crate) policy: Option<u32>,
@@ -100,7 +100,7 @@ pub(crate) struct Chain {
 pub(crate) struct Rule {
     pub(crate) expressions: Vec<u8>,
     pub(crate) userdata: Vec<u8>,
-    /// Whether it was made by `iptables` and its like.
+    /// Whether it was created by `iptables` and its like.
     pub(crate) compat: bool,
 }
 
@@ -111,12 +111,12 @@ pub(crate) struct Set {
     pub(crate) flags: u32,
     pub(crate) key_type: u32,
     pub(crate) key_length: u32,
-    /// The size that is declared; 0 is none.
+    /// The declared size; 0 if there is none.
     pub(crate) size: u32,
-    /// Whether it has more to it than keys: a map's data, lifetimes, expressions.
+    /// Whether it has more attributes than keys: a map's data, lifetimes, expressions.
     pub(crate) more: bool,
     pub(crate) userdata: Vec<u8>,
-    /// The elements, where they were read. Nothing in it: they are of no kind of ours.
+    /// The elements, if they were read. Nothing inside: they are of no kind of ours.
     pub(crate) keys: Option<Option<Keys>>,
 }
 
@@ -129,8 +129,8 @@ pub(crate) struct Object {
     pub(crate) bytes: u64,
 }
 
-/// Reads our table as it was at one moment. Nothing: there is none. The elements of those sets are read that
-/// `wants_elements` names.
+/// Reads our table as it was at one moment. Nothing: there is none. It reads the elements of those sets for which
+/// `wants_elements` holds.
 pub(crate) fn read(
     socket: &mut Socket,
     wants_elements: impl Fn(&Set) -> bool,
@@ -173,7 +173,7 @@ fn read_flowtables(socket: &mut Socket) -> Result<Vec<Name>, RequestError> {
     }
 }
 
-/// Lists what is in our table. Not every kernel heeds the table's name in the question.
+/// Lists what is in our table. Not every kernel honours the table's name in the question.
 fn dump<T>(
     socket: &mut Socket,
     kind: u16,
@@ -263,7 +263,7 @@ fn read_keys(socket: &mut Socket, set: &Set) -> Result<Option<Keys>, RequestErro
     Ok(all_ours.then_some(keys))
 }
 
-/// The kernel's count of transactions.
+/// Returns the kernel's count of transactions.
 pub(crate) fn generation(socket: &mut Socket) -> Result<Generation, RequestError> {
     let mut generation = None;
     socket.request(
@@ -282,11 +282,11 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<Generation, RequestError
     })
 }
 
-/// An error of reading that is not a race with someone else.
+/// Returns an error of reading that is not a race with someone else.
 pub(crate) fn refused(reply: &crate::netlink::message::Reply) -> EngineError {
     match Errno::from_raw(reply.errno) {
         Errno::EPERM => EngineError::NotPermitted,
-        // Nothing of the kernel's answers to a message for nf_tables.
+        // No part of the kernel answers messages for nf_tables.
         Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => {
             EngineError::Unsupported(format!("the kernel has no nf_tables: {}", reason(reply)))
         }

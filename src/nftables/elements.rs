@@ -11,13 +11,13 @@ use super::encode::{NAME_WIDTH, padded};
 use crate::netlink::attributes::{Attributes, NESTED, align, put, put_number};
 use crate::netlink::uapi::element;
 
-/// The most bytes of elements in one message. Their length is a `u16` in an attribute's head.
+/// The maximum size of the elements in one message. An attribute's head has a `u16` for their length.
 const MAX_MESSAGE: usize = 60_000;
 
-/// A start of an interval, or the one value of an element.
+/// The start of an interval, or the only value of an element.
 const START: u8 = 1;
-/// The end of an interval, which is not part of it. Lower than a start, so that it sorts before a start of the same
-/// key: the order of touching intervals.
+/// The end of an interval, which is not part of it. It is lower than a start, so that it sorts before a start of the
+/// same key: the order of adjacent intervals.
 const END: u8 = 0;
 
 /// The elements of a set in order, each a record of the key's bytes and one byte for `START` or `END`.
@@ -27,13 +27,13 @@ pub(crate) struct Keys {
     records: Vec<u8>,
 }
 
-/// A set that is not declared as one of intervals, but has an element that is more than one value.
+/// The error for a set that is not declared as one of intervals, but has an element with more than one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an element is more than one value, but the set is not one of intervals")]
 pub(crate) struct NotSingle;
 
 impl Keys {
-    /// The elements of a set that is wanted.
+    /// Returns the elements of a wanted set.
     pub(crate) fn of(set: &Set) -> Result<Self, NotSingle> {
         let mut keys = Self::new(key_length(&set.elements));
         match &set.elements {
@@ -50,7 +50,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// No elements yet, of keys of this length.
+    /// Returns an empty list of elements, with keys of this length.
     pub(crate) fn new(key_length: usize) -> Self {
         Self { key_length, records: Vec::new() }
     }
@@ -67,7 +67,7 @@ impl Keys {
         self.add_range(range.first().into(), range.last().into(), u16::MAX.into(), interval)
     }
 
-    /// A name is read as a number of 16 bytes; the interval of a prefix ends before the next prefix as long.
+    /// Adds names, read as numbers of 16 bytes. The interval of a prefix ends before the next prefix of the same length.
     fn add_interfaces(&mut self, pattern: &IfPattern, interval: bool) -> Result<(), NotSingle> {
         let (IfPattern::Name(name) | IfPattern::Prefix(name)) = pattern;
         let free_bytes = match pattern {
@@ -79,7 +79,7 @@ impl Keys {
         self.add_range(first, first | free_bits, u128::MAX, interval)
     }
 
-    /// Both ends are part of the range; `top` is the highest value of all, behind which there is no end.
+    /// Adds a range, which includes both ends. `top` is the highest value of all, behind which there is no end.
     fn add_range(&mut self, first: u128, last: u128, top: u128, interval: bool) -> Result<(), NotSingle> {
         if !interval && first != last {
             return Err(NotSingle);
@@ -101,25 +101,25 @@ impl Keys {
         self.records.chunks_exact(self.key_length + 1)
     }
 
-    /// Brings the records in order, for what the kernel lists comes in any.
+    /// Sorts the records: the kernel lists them in any order.
     pub(crate) fn sort(&mut self) {
         let mut records: Vec<_> = self.records().collect();
         records.sort_unstable();
         self.records = records.concat();
     }
 
-    /// The number of elements, where an interval counts twice, once for each end.
+    /// Returns the number of elements; an interval counts twice, once for each end.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.records().len()
     }
 
-    /// The elements, each with its first and its last value. `interval`: whether the set is one of intervals.
+    /// Returns the elements, each with its first and its last value. `interval`: whether the set is one of intervals.
     pub(crate) fn elements(&self, interval: bool) -> impl Iterator<Item = (u128, u128)> + '_ {
         let top = u128::MAX.checked_shr(128 - 8 * self.key_length as u32).unwrap_or(0);
         let mut records = self.records().map(number_and_kind).peekable();
         std::iter::from_fn(move || {
-            // The end of an interval that has no start is none of ours.
+            // The end of an interval without a start is none of ours.
             let (first, _) = records.find(|(_, kind)| *kind == START)?;
             if !interval {
                 return Some((first, first));
@@ -129,18 +129,18 @@ impl Keys {
         })
     }
 
-    /// How many lists the elements take that fit a message each.
+    /// Returns how many lists of elements there are, if each has to fit one message.
     pub(crate) fn lists(&self) -> usize {
         self.records.len().div_ceil(self.list_length())
     }
 
-    /// The list of this number, from 0, as netlink attributes.
+    /// Returns the list of this number, from 0, as netlink attributes.
     pub(crate) fn list(&self, number: usize) -> Vec<u8> {
         let records = self.records.chunks(self.list_length()).nth(number);
         self.attributes(records.unwrap_or_default())
     }
 
-    /// The bytes of records that fit a message.
+    /// Returns how many bytes of records fit one message.
     fn list_length(&self) -> usize {
         // Heads of three attributes and the key; for an end also its flag.
         let largest = 4 + 4 + 4 + align(self.key_length) + 8;
@@ -164,8 +164,8 @@ impl Keys {
         list
     }
 
-    /// Adds the elements of a list from the kernel. Returns whether all of them were of our kind: a key of the
-    /// right length, and none of a lifetime.
+    /// Adds the elements of a list from the kernel. Returns whether all of them were of our kind: a key of the right
+    /// length, and no lifetime.
     pub(crate) fn add_list(&mut self, list: &[u8]) -> bool {
         Attributes(list).all(|item| self.add_element(Attributes(item.value)).is_some())
     }
@@ -191,7 +191,7 @@ fn number_and_kind(record: &[u8]) -> (u128, u8) {
     (key.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)), *kind)
 }
 
-/// All of an element's attributes in front of its key: they are the same for every element of a kind.
+/// Returns all of an element's attributes before its key: they are the same for every element of a kind.
 fn heads(key_length: usize, kind: u8) -> Vec<u8> {
     let (mut value, mut key, mut item) = (Vec::new(), Vec::new(), Vec::new());
     put(&mut value, element::VALUE, &vec![0; key_length]);

@@ -25,7 +25,7 @@ pub(crate) const NAME_WIDTH: usize = 16;
 /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`.
 const ICMP: u8 = libc::IPPROTO_ICMP as u8;
 const ICMPV6: u8 = libc::IPPROTO_ICMPV6 as u8;
-/// Where the flags are in a TCP header (RFC 9293, 3.1), and those that tell what a segment is for.
+/// Where the flags are in a TCP header (RFC 9293, 3.1), and the flags that define a segment's purpose.
 const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 0x02;
 const TCP_FIN_SYN_RST_ACK: u8 = 0x01 | TCP_SYN | 0x04 | 0x10;
@@ -37,7 +37,7 @@ pub(crate) fn expressions(statements: &[Statement]) -> Result<Vec<Expression>, B
     Ok(encoder.expressions)
 }
 
-/// A rule in the making. What was made sure of once (the network or transport protocol) holds for the rest.
+/// A rule in the making. What was checked once (the network or transport protocol) holds for the rest.
 #[derive(Default)]
 struct Encoder {
     expressions: Vec<Expression>,
@@ -164,7 +164,7 @@ impl Encoder {
         )
     }
 
-    /// Makes sure of the network protocol, unless that was done.
+    /// Checks the network protocol, unless that was done.
     fn family(&mut self, family: Family) -> Done {
         if self.family.replace(family) == Some(family) {
             return Ok(());
@@ -177,7 +177,7 @@ impl Encoder {
         self.equal(&[protocol as u8])
     }
 
-    /// Makes sure of the transport protocol, unless that was done.
+    /// Checks the transport protocol, unless that was done.
     fn protocol(&mut self, number: u8) -> Done {
         if self.protocol.replace(number) == Some(number) {
             return Ok(());
@@ -186,9 +186,10 @@ impl Encoder {
         self.equal(&[number])
     }
 
-    /// A prefix is compared without the zeros that end its name, so that whatever follows fits.
+    /// Compares an interface's name. A prefix is compared without the zeros that end its name, so that it matches whatever
+    /// follows.
     fn interface_name(&mut self, direction: Direction, pattern: &IfPattern) -> Done {
-        // Every packet has a way in at our hooks: `*` needs no look at it.
+        // Every packet has an incoming interface at our hooks: `*` needs no check.
         if pattern.is_any() {
             return Ok(());
         }
@@ -199,7 +200,7 @@ impl Encoder {
         }
     }
 
-    /// Where the prefix ends with a byte, only the bytes before are loaded, as `nft` does.
+    /// Compares an address. If the prefix ends with a byte, only the bytes before are loaded, as `nft` does.
     fn address(&mut self, end: End, network: IpNetwork) -> Done {
         let (family, octets, mask) = parts(network);
         self.family(family)?;
@@ -214,7 +215,8 @@ impl Encoder {
         self.equal(&octets)
     }
 
-    /// The destination address of the connection's first packet, before translation. There is none of another family.
+    /// Compares the destination address of the connection's first packet, before translation. An address of another family
+    /// does not exist.
     fn dialled_address(&mut self, network: IpNetwork) -> Done {
         let (family, octets, mask) = parts(network);
         self.original(match family {
@@ -251,7 +253,7 @@ impl Encoder {
         self.within(&range.first().to_be_bytes(), &range.last().to_be_bytes())
     }
 
-    /// A field of the connection's first packet, as it was before translation.
+    /// Loads a field of the connection's first packet, as it was before translation.
     fn original(&mut self, key: i32) -> Done {
         self.push(
             c"ct",
@@ -295,7 +297,7 @@ impl Encoder {
         )
     }
 
-    /// The kind of route that leads to an address (linux/rtnetlink.h).
+    /// Compares the kind of route that leads to an address (linux/rtnetlink.h).
     fn address_type(&mut self, end: End, kind: libc::c_uchar, negated: bool) -> Done {
         let flags = if end == End::Source { uapi::NFTA_FIB_F_SADDR } else { uapi::NFTA_FIB_F_DADDR };
         self.fib(uapi::NFT_FIB_RESULT_ADDRTYPE, flags)?;
@@ -305,11 +307,11 @@ impl Encoder {
     fn reverse_path_fails(&mut self) -> Done {
         let flags = uapi::NFTA_FIB_F_SADDR | uapi::NFTA_FIB_F_IIF | uapi::NFTA_FIB_F_PRESENT;
         self.fib(uapi::NFT_FIB_RESULT_OIF, flags)?;
-        // All of the register, as nft has it: older kernels store the answer in all of it, newer ones in its first byte.
+        // The whole register, as nft does it: older kernels store the answer in all of it, newer ones in its first byte.
         self.equal(&[0; 4])
     }
 
-    /// Whether any of `bits` is set in a field of conntrack's.
+    /// Checks whether any of `bits` is set in a field of conntrack's.
     fn conntrack_bits(&mut self, key: u32, bits: u32) -> Done {
         self.push(c"ct", &[(Expression::CT_KEY, Value::Number(key)), (Expression::CT_DREG, REGISTER)])?;
         self.mask(&bits.to_ne_bytes())?;

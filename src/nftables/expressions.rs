@@ -22,8 +22,8 @@ fn same_expression(ours: &[u8], theirs: &[u8]) -> bool {
         && same_attributes(ours.value(expr::DATA), theirs.value(expr::DATA), same_option)
 }
 
-/// Whether all of our attributes are among the kernel's with the same values, and whatever else the kernel
-/// reports is zero: it spells out options that were not given.
+/// Returns whether all of our attributes are among the kernel's with the same values, and everything else that the
+/// kernel reports is zero: it lists options that were not given.
 fn same_attributes(ours: &[u8], theirs: &[u8], same: fn(Attribute<'_>, Attribute<'_>) -> bool) -> bool {
     let (ours, mut theirs) = (Attributes(ours), Attributes(theirs));
     let is_there = |our: Attribute<'_>| theirs.find(our.kind).is_some_and(|their| same(our, their));
@@ -32,12 +32,12 @@ fn same_attributes(ours: &[u8], theirs: &[u8], same: fn(Attribute<'_>, Attribute
         && theirs.all(|their| ours.find(their.kind).is_some() || their.value.iter().all(|byte| *byte == 0))
 }
 
-/// An option of an expression. Its texts are names, which libnftnl does not always end with a NUL.
+/// Compares an option of an expression. Its strings are names, which libnftnl does not always end with a NUL.
 fn same_option(our: Attribute<'_>, their: Attribute<'_>) -> bool {
     same_value(our, their) || !our.nested && their.value.strip_suffix(&[0]) == Some(our.value)
 }
 
-/// A value inside of an option, byte by byte: `br-` and `br-` with a NUL are a prefix and a name.
+/// Compares a value inside of an option, byte by byte: `br-` and `br-` with a NUL are a prefix and a name.
 fn same_value(our: Attribute<'_>, their: Attribute<'_>) -> bool {
     // libnftnl marks what is nested, the kernel does not always.
     if our.nested { same_attributes(our.value, their.value, same_value) } else { our.value == their.value }

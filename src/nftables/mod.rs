@@ -1,8 +1,8 @@
 //! The native engine: one nftables table, whose rules are replaced in one netlink transaction.
 //!
-//! [`wanted`] puts the table into the kernel's terms, [`dump`] reads what is there, [`mod@plan`] compares the two and
-//! says what to do, [`change`], [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet dockfw` is
-//! touched, and no program is run.
+//! [`wanted`] translates the table into the kernel's terms, [`dump`] reads what is there, [`mod@plan`] compares the two
+//! and decides what to do, [`change`], [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet
+//! dockfw` is touched, and no program is run.
 
 mod change;
 mod compare;
@@ -51,7 +51,7 @@ const MAX_NAMED_BY_APPLY: u64 = 10_000;
 pub(crate) struct Nftables {
     verify: bool,
     features: OnceCell<Features>,
-    /// Run between reading and writing, so that tests can be the other process.
+    /// A function that runs between reading and writing, so that tests can act as another process.
     #[cfg(test)]
     between: Option<fn(usize)>,
 }
@@ -63,12 +63,12 @@ struct Compared {
 }
 
 impl Nftables {
-    /// The engine. With `verify`, the elements of every set are read back, however many there are.
+    /// Returns the engine. With `verify`, the elements of every set are read back, however many there are.
     pub(crate) fn new(verify: bool) -> Self {
         Self { verify, ..Self::default() }
     }
 
-    /// What of the optional features this kernel has.
+    /// Returns which of the optional features this kernel has.
     pub(crate) fn features(&self) -> Result<Features, EngineError> {
         if let Some(features) = self.features.get() {
             return Ok(*features);
@@ -77,8 +77,8 @@ impl Nftables {
         Ok(*self.features.get_or_init(|| features))
     }
 
-    /// Works with the table for a kernel that has everything, and only where the kernel refuses that one asks what it
-    /// has: the question costs more time than the answer, which nearly always is the same, is worth.
+    /// Works with the table for a kernel that has all features. Only if the kernel refuses that one, it asks which features
+    /// the kernel has: the question costs more time than it saves, because the answer is nearly always the same.
     fn adapted<T>(
         &self,
         ruleset: &Ruleset,
@@ -92,12 +92,12 @@ impl Nftables {
         }
     }
 
-    /// Puts a table in force. What is in force already is left as it is.
+    /// Puts a table in force. What is in force already stays as it is.
     pub(crate) fn apply_table(&self, table: &Table) -> Result<Vec<Difference>, EngineError> {
         Change::begin(self)?.to(table)
     }
 
-    /// Has the kernel judge a table without putting it in force.
+    /// Lets the kernel judge a table without putting it in force.
     pub(crate) fn check_table(&self, table: &Table) -> Result<(), EngineError> {
         let wanted = encode(table)?;
         let mut socket = Socket::open()?;
@@ -117,15 +117,15 @@ impl Nftables {
         })
     }
 
-    /// Looks whether a transaction came to pass whose answer was lost.
+    /// Finds out whether a transaction was committed whose answer was lost.
     fn find_out(&self, socket: &mut Socket, wanted: &Wanted) -> Result<(), Failure> {
         let Compared { live, .. } = self.read_live(socket, Some(wanted), 0)?;
         let is_in_force = plan(live.as_ref(), wanted, &BTreeSet::new()).switch.is_empty();
         if is_in_force { Ok(()) } else { Err(Failure::Unknown) }
     }
 
-    /// Reads our table, with the elements of the sets for which that tells something new. `max_named`: how large a set
-    /// may be for its elements to be read only to name what differs.
+    /// Reads our table, with the elements of the sets for which that is useful. `max_named`: how large a set may be for its
+    /// elements to be read only to name what differs.
     fn read_live(
         &self,
         socket: &mut Socket,
@@ -244,7 +244,7 @@ fn transaction(socket: &mut Socket, generation: Generation, operations: &[Operat
     transaction
 }
 
-/// Tries again for as long as others were faster.
+/// Tries again as long as others were faster.
 fn retry<T>(mut attempt: impl FnMut(usize) -> Result<T, Failure>) -> Result<T, EngineError> {
     for count in 0..MAX_RACES {
         match attempt(count) {

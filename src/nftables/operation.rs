@@ -56,7 +56,7 @@ impl Operation<'_> {
                 put_text(buffer, uapi::table::NAME, TABLE.as_bytes());
                 put_number(buffer, uapi::table::FLAGS, 0);
             }
-            // A rule to delete that is not named is every rule of the chain.
+            // A delete message for a rule without the rule's handle deletes every rule of the chain.
             Self::FlushChain(name) => named(buffer, uapi::rule::CHAIN, name),
             Self::DeleteChain(name) => named(buffer, uapi::chain::NAME, name),
             Self::DeleteSet(name) => named(buffer, uapi::set::NAME, name),

@@ -1,8 +1,8 @@
-//! What has to be done so that the table in the kernel becomes the one that is wanted. Pure code.
+//! What has to be done to turn the table in the kernel into the wanted one. Pure code.
 //!
-//! It takes up to four transactions. The first adds and fills the sets that are not there yet, which no rule asks until then;
-//! the second changes the rules; the third deletes the sets that no rule uses any more, and the fourth what else is unused. Never two
-//! of these in one:
+//! It takes up to four transactions. The first adds and fills the sets that are missing, which no rule asks until then;
+//! the second changes the rules; the third deletes the sets that no rule uses any more, and the fourth everything else
+//! that is unused. No two of these are ever combined:
 //!
 //! - Kernels that look interval sets up in an array (`nft_array`: Linux 7.0 to 7.2, and the stable releases of 6.18) publish a set's
 //!   array after they have turned to the new rules. A set that comes with the rules which ask it is empty for a while.
@@ -24,7 +24,7 @@ use super::dump::{self, Live, Name};
 use super::userdata::set_entries;
 use super::wanted::{self, Wanted};
 
-/// What differs, and what is to be done about it. All of it is empty where all is as wanted.
+/// What differs, and what has to be done about it. All of it is empty if everything is as wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
     pub(crate) differences: Vec<Difference>,
@@ -32,10 +32,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) fill: Vec<Operation<'a>>,
     /// Changes the rules.
     pub(crate) switch: Vec<Operation<'a>>,
-    /// Deletes what no rule uses: the sets, and then what maps, which are sets, may have used.
+    /// Deletes what no rule uses: first the sets, and then what maps, which are sets, may have used.
     pub(crate) clear: [Vec<Operation<'a>>; 2],
-    /// Sets that rules ask and that hold something else than their names say. They can't be changed in place, and stand where
-    /// others have to be.
+    /// Sets that rules ask and that do not hold what their names promise. They can't be changed in place, and have the
+    /// names that others need.
     pub(crate) taken: Vec<&'a str>,
 }
 
@@ -64,15 +64,15 @@ pub(crate) enum Operation<'a> {
     AddCounter(&'a wanted::Counter),
     /// Adds a set, without elements.
     AddSet(&'a wanted::Set),
-    /// Adds elements to a set: so many lists of them fit a message each, and this is the list of that number.
+    /// Adds elements to a set: the list of this number. Each list fits one message.
     AddElements(&'a wanted::Set, usize),
     AddChain(&'a wanted::Chain),
-    /// Adds a rule behind the others of its chain.
+    /// Adds a rule after the others of its chain.
     AddRule(&'a wanted::Chain, &'a wanted::Rule),
 }
 
 impl<'a> Operation<'a> {
-    /// Those that add a set with its elements.
+    /// Returns the operations that add a set with its elements.
     pub(crate) fn all_of_set(set: &'a wanted::Set) -> impl Iterator<Item = Self> {
         [Self::AddSet(set)]
             .into_iter()
@@ -90,7 +90,7 @@ impl Operation<'_> {
     }
 }
 
-/// Compares, and plans. `filled` are the names of sets that this process has filled, so that they can be relied on.
+/// Compares, and plans. `filled` are the names of sets that this process has filled, so their contents are known.
 pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTreeSet<String>) -> Plan<'a> {
     let Some(live) = live else { return plan_first(wanted) };
     let is_dormant = live.table.is_dormant();
@@ -105,7 +105,7 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
     if differences.iter().any(|difference| !difference.is_harmless()) {
         plan.fill = sets.fill();
         plan.taken = sets.taken();
-        // Hooked in with what the kernel has of their rules: of a dormant table these go first.
+        // Waking the table hooks its chains in with the rules that the kernel has: those of a dormant table are removed first.
         let flushes = || live.chains.iter().map(|chain| Operation::FlushChain(&chain.name));
         if is_dormant {
             plan.fill.extend(flushes());
@@ -116,7 +116,7 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
     Plan { differences, clear: [sets.clear(), unused], ..plan }
 }
 
-/// Where there is no table.
+/// Plans for a kernel without the table.
 fn plan_first(wanted: &Wanted) -> Plan<'_> {
     let sets = wanted.sets.iter().flat_map(Operation::all_of_set);
     Plan {
@@ -127,7 +127,7 @@ fn plan_first(wanted: &Wanted) -> Plan<'_> {
     }
 }
 
-/// What takes out again what an apply left that did not get as far as the rules.
+/// Returns what removes the rest of an apply that did not get as far as the rules.
 pub(crate) fn leftovers(live: &Live) -> Vec<Operation<'_>> {
     if live.chains.is_empty() {
         return vec![Operation::DeleteTable];
@@ -137,7 +137,7 @@ pub(crate) fn leftovers(live: &Live) -> Vec<Operation<'_>> {
     unused.map(|set| Operation::DeleteSet(&set.name)).collect()
 }
 
-/// The sets that are there and those that are wanted.
+/// The existing sets and the wanted ones.
 struct Sets<'a, 'f> {
     live: &'a Live,
     wanted: &'a Wanted,
@@ -146,17 +146,17 @@ struct Sets<'a, 'f> {
     asked: BTreeSet<&'a [u8]>,
 }
 
-/// How a wanted set fares.
+/// What happens to a wanted set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate<'a> {
     /// It is there.
     Stays,
     /// It has to be added.
     Comes,
-    /// So it has, and one of its name goes first. No rule asks that, and it was not read: an apply that was killed may have left
-    /// it half full.
+    /// It has to be added, and one of its name is deleted first. No rule asks that one, and it was not read: an apply that
+    /// was killed may have left it half full.
     Replaces(&'a Name),
-    /// One of its name is asked by rules.
+    /// Rules ask one of its name.
     IsTaken,
 }
 
@@ -190,7 +190,7 @@ impl<'a> Sets<'a, '_> {
         taken.map(|set| set.name.as_str()).collect()
     }
 
-    /// Sets of names that are not wanted.
+    /// Deletes the sets of names that are not wanted.
     fn clear(&self) -> Vec<Operation<'a>> {
         let is_stale = |own: &&dump::Set| !is_anonymous(own) && !is_named_as_wanted(own, self.wanted);
         let stale = self.live.sets.iter().filter(is_stale);
@@ -198,8 +198,8 @@ impl<'a> Sets<'a, '_> {
     }
 }
 
-/// Whether the elements of a set in the kernel are worth reading: those of one that is declared as wanted may be others
-/// all the same, and those of one that has the place of a wanted one are compared for people to see.
+/// Returns whether the elements of a set in the kernel are worth reading. If a set is declared as wanted, its elements
+/// may still be others. If it has the place of a wanted one, they are compared for people to see.
 pub(crate) fn is_worth_reading(live: &dump::Set, wanted: &Wanted, limits: Limits) -> bool {
     let loaded = set_entries(&live.userdata).unwrap_or(u64::MAX);
     let of_name = wanted.sets.iter().find(|set| live.name.is(&set.name));
@@ -219,14 +219,14 @@ pub(crate) fn is_worth_reading(live: &dump::Set, wanted: &Wanted, limits: Limits
 /// The largest sets whose elements are read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// To find out whether a set is the one that is wanted.
+    /// To find out whether a set is the wanted one.
     pub(crate) to_verify: u64,
-    /// To name what differs in a set that is known to.
+    /// To name what differs in a set that is known to differ.
     pub(crate) to_name: u64,
 }
 
-/// All rules, behind the counters and chains that they need. A chain that is hooked in otherwise makes room for the one of its
-/// name.
+/// Returns the operations that add all rules, after the counters and chains that they need. A chain that is hooked in
+/// otherwise makes room for the one of its name.
 fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> {
     let chains = live.map_or(&[][..], |live| &live.chains);
     let objects = live.map_or(&[][..], |live| &live.objects);
@@ -246,7 +246,7 @@ fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> 
         .collect()
 }
 
-/// What no rule uses any more, but for sets.
+/// Returns the operations that delete what no rule uses any more, except sets.
 fn clear<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
     let is_stale = |own: &&dump::Chain| !wanted.chains.iter().any(|chain| own.name.is(chain.name));
     let chains = live.chains.iter().filter(is_stale).map(|chain| Operation::DeleteChain(&chain.name));
@@ -282,7 +282,7 @@ mod tests {
         userdata::of_set(userdata::ByteOrder::Network, "", entries)
     }
 
-    /// One set, and the rule that asks it.
+    /// Returns one set, and the rule that asks it.
     fn wanted_of(set: &str) -> Wanted {
         let mut attributes = Vec::new();
         put(&mut attributes, uapi::rule::EXPRESSIONS | NESTED, &lookup(set));

@@ -20,7 +20,7 @@ use super::wanted::Wanted;
 use crate::netlink::message::Reply;
 use crate::netlink::netfilter::Socket;
 
-/// What the engine can do without.
+/// A feature that the engine can do without.
 const INTERFACE_KIND: &str = "the kind of an interface (meta iifkind)";
 const DIALLED_ADDRESS: &str = "the address that was dialled (ct original ip daddr)";
 const REVERSE_PATH: &str = "the way back to a source (fib saddr . iif oif) at the hook input";
@@ -47,15 +47,15 @@ pub(crate) fn probe(socket: &mut Socket) -> Result<Vec<Requirement>, EngineError
     refusals.iter().try_for_each(|(_, reply)| refuse_passing(reply))?;
     Ok(operations
         .iter()
-        // The first two only clear the way for the third.
+        // The first two only prepare for the third.
         .skip(2)
-        // What is said of a set's elements, its own answer has.
+        // The set itself has an answer of its own.
         .filter(|operation| !matches!(operation, Operation::AddElements(..)))
         .map(|operation| answer(operation, &refusals))
         .collect())
 }
 
-/// Asks for what is optional alone.
+/// Asks for the optional features alone.
 pub(crate) fn features(socket: &mut Socket) -> Result<Features, EngineError> {
     let table = table(optional(), Vec::new());
     let wanted = super::encode(&table)?;
@@ -89,8 +89,8 @@ fn is_about_optional(label: &Label) -> bool {
     optional().iter().any(|(what, _)| is_about(label, what))
 }
 
-/// In a table of the real name, because its messages are those of the real table. If it is there, it is deleted
-/// first, in the same transaction that never comes to pass.
+/// Returns the operations, on a table of the real name, because its messages are those of the real table. If the table
+/// exists, it is deleted first, in the same transaction, which is never committed.
 fn operations(wanted: &Wanted) -> Vec<Operation<'_>> {
     let rules = wanted.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
     [Operation::AddTable, Operation::DeleteTable, Operation::AddTable]
@@ -110,7 +110,7 @@ fn check(socket: &mut Socket, operations: &[Operation<'_>]) -> Result<(), Failur
     transaction.check(socket)
 }
 
-/// An error that may be gone the next time says nothing of what the kernel can do.
+/// Fails for an error that may be temporary: it shows nothing of what the kernel can do.
 fn refuse_passing(reply: &Reply) -> Result<(), EngineError> {
     let errno = Errno::from_raw(reply.errno);
     match errno {
@@ -227,7 +227,7 @@ fn dialled_port() -> Statement {
     Statement::Port { transport: Transport::Tcp, field: PortField::Dialled, ports }
 }
 
-/// A hash set and an interval set of each type. The names are shown.
+/// Returns a hash set and an interval set of each type. The names are shown.
 fn sets() -> Vec<Set> {
     let hosts = |interval| if interval { "networks" } else { "addresses" };
     let of = |name: String, elements, interval| Set {

@@ -1,4 +1,4 @@
-//! A transaction: operations that the kernel takes all at once, or not at all.
+//! A transaction: operations that the kernel commits all at once, or not at all.
 
 use dockfw_policy::engine::{EngineError, Refusal};
 use dockfw_policy::ruleset::Origin;
@@ -12,7 +12,7 @@ use crate::netlink::uapi::{NFNL_BATCH_GENID, msg};
 
 /// The size at which a page of messages is full; with the largest message, 64 KiB, it ends below 256 KiB.
 const FULL_PAGE: usize = 192 * 1024;
-/// The room of a page.
+/// The buffer of a page.
 const PAGE: usize = 256 * 1024;
 
 /// The kernel's count of transactions.
@@ -20,7 +20,7 @@ const PAGE: usize = 256 * 1024;
 pub(crate) struct Generation(pub(crate) u32);
 
 impl Generation {
-    /// The one that a transaction makes of it: the kernel leaves 0 out (`nf_tables_commit`, nf_tables_api.c).
+    /// Returns the generation after a transaction: the kernel skips 0 (`nf_tables_commit`, nf_tables_api.c).
     pub(crate) fn next(self) -> Self {
         Self(self.0.checked_add(1).unwrap_or(1))
     }
@@ -47,12 +47,12 @@ pub(crate) struct Label {
     pub(crate) origin: Option<Origin>,
 }
 
-/// Why a transaction did not come to pass.
+/// Why a transaction was not committed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Someone else's came in between.
+    /// Someone else's was committed in between.
     Raced,
-    /// The kernel's answer was lost: it may have come to pass after all.
+    /// The kernel's answer was lost: the transaction may have been committed after all.
     Unknown,
     /// The kernel refused these messages.
     Refused(Vec<(Label, Reply)>),
@@ -86,14 +86,14 @@ fn refusal(label: Label, reply: &Reply) -> Refusal {
     Refusal { operation: label.operation, origin: label.origin, reason: reason(reply) }
 }
 
-/// What the kernel said: its words where it has any, and the error's.
+/// Returns the kernel's reason: its message if there is one, and the error.
 pub(crate) fn reason(reply: &Reply) -> String {
     let error = Errno::from_raw(reply.errno).desc();
     reply.words.as_ref().map_or_else(|| error.to_string(), |words| format!("{error} ({words})"))
 }
 
 impl Transaction {
-    /// Begins a transaction that fails where the kernel's ruleset is not of this generation any more.
+    /// Begins a transaction that fails if the kernel's ruleset is no longer of this generation.
     pub(crate) fn begin(socket: &mut Socket, expected: Option<Generation>) -> Self {
         let begin = socket.next_sequence();
         let mut transaction = Self { pages: vec![Vec::with_capacity(PAGE)], begin, labels: Vec::new() };
@@ -114,8 +114,8 @@ impl Transaction {
         }
     }
 
-    /// Adds a message. No acknowledgement is asked for: the kernel would send one for each message, more than
-    /// there is room for.
+    /// Adds a message. It asks for no acknowledgement: the kernel would send one for each message, more than there is room
+    /// for.
     pub(crate) fn push(
         &mut self,
         socket: &mut Socket,
@@ -130,12 +130,12 @@ impl Transaction {
         self.write(Head { message, family: netfilter::INET, resource: 0 }, fill);
     }
 
-    /// Whether there is room for one more message in what the kernel takes at once.
+    /// Returns whether there is room for one more message in what the kernel accepts at once.
     pub(crate) fn has_room(&self, socket: &Socket) -> bool {
         self.bytes() + PAGE - FULL_PAGE < socket.max_datagram()
     }
 
-    /// Whether the kernel takes it at once.
+    /// Returns whether the kernel accepts it at once.
     pub(crate) fn fits(&self, socket: &Socket) -> bool {
         self.bytes() <= socket.max_datagram()
     }
@@ -144,14 +144,14 @@ impl Transaction {
         self.pages.iter().map(Vec::len).sum()
     }
 
-    /// Has the kernel do it.
+    /// Lets the kernel commit it.
     pub(crate) fn commit(mut self, socket: &mut Socket) -> Result<(), Failure> {
         let sequence = socket.next_sequence();
         self.write(batch(libc::NFNL_MSG_BATCH_END, sequence), |_| {});
         self.send(socket)
     }
 
-    /// Has the kernel judge it: without its end, a transaction is thrown away after all messages were looked at.
+    /// Lets the kernel judge it: without its end, a transaction is discarded after all messages were checked.
     pub(crate) fn check(self, socket: &mut Socket) -> Result<(), Failure> {
         self.send(socket)
     }
@@ -178,7 +178,7 @@ impl Transaction {
         Err(Failure::Refused(of_messages.into_iter().map(|reply| (self.label(&reply), reply)).collect()))
     }
 
-    /// Whether it was the table itself that the kernel does not know how to make.
+    /// Returns whether it was the table itself that the kernel can't create.
     fn is_unsupported(&self, reply: &Reply) -> bool {
         self.label(reply).kind == msg::NEWTABLE
             && matches!(Errno::from_raw(reply.errno), Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)
@@ -201,7 +201,7 @@ fn batch(kind: i32, sequence: u32) -> Head {
     Head { message, family: 0, resource }
 }
 
-/// An error about the transaction's beginning is one about all of it.
+/// An error about the transaction's beginning concerns all of it.
 fn judge_begin(reply: &Reply, begin: u32) -> Failure {
     match Errno::from_raw(reply.errno) {
         Errno::ERESTART => Failure::Raced,

@@ -8,7 +8,7 @@ const RULE_COMMENT: u8 = 0;
 const SET_KEY_BYTE_ORDER: u8 = 0;
 /// `NFTNL_UDATA_SET_COMMENT`.
 const SET_COMMENT: u8 = 7;
-/// Ours: the number of a set's elements. libnftnl skips what it does not know. (0xd0 was that of dockfw 0.1.)
+/// Our own type: the number of a set's entries. libnftnl skips what it does not know. (0xd0 was that of dockfw 0.1.)
 const SET_ENTRIES: u8 = 0xd1;
 
 /// The order of bytes in a set's keys, by nft's numbers (`enum byteorder`, nftables/include/datatype.h).
@@ -27,7 +27,7 @@ pub(crate) fn of_rule(comment: &str) -> Vec<u8> {
     userdata
 }
 
-/// All that is recorded of a set: `entries` is how many entries of the policy its elements are.
+/// Returns all that is recorded of a set: `entries` is how many entries of the policy its elements are.
 pub(crate) fn of_set(order: ByteOrder, comment: &str, entries: u64) -> Vec<u8> {
     let mut userdata = Vec::new();
     put(&mut userdata, SET_KEY_BYTE_ORDER, &(order as u32).to_ne_bytes());
@@ -43,7 +43,7 @@ pub(crate) fn rule_comment(userdata: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// How many entries of a policy a set was loaded with, where its userdata says so.
+/// Returns how many entries of a policy a set was loaded with, if its userdata records that.
 pub(crate) fn set_entries(userdata: &[u8]) -> Option<u64> {
     find(userdata, SET_ENTRIES)?.try_into().ok().map(u64::from_be_bytes)
 }

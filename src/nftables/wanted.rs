@@ -1,4 +1,4 @@
-//! The table that is wanted, in the kernel's terms and still in the order in which the policy has it.
+//! The wanted table, in the kernel's terms and still in the order of the policy.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,7 +14,7 @@ use crate::ffi::{self, BuildError, Value};
 use crate::netlink::attributes::Attributes;
 use crate::netlink::uapi::{self, datatype};
 
-/// Why a table can't be put into the kernel's terms.
+/// Why a table can't be translated into the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EncodeError {
     /// A set.
@@ -24,7 +24,7 @@ pub(crate) enum EncodeError {
         set: String,
         source: NotSingle,
     },
-    /// Anything that goes through libnftnl.
+    /// Anything that is built with libnftnl.
     #[error("{what}: {source}")]
     Build {
         /// What could not be built.
@@ -35,7 +35,7 @@ pub(crate) enum EncodeError {
 
 /// The type of our base chains.
 pub(crate) const BASE_TYPE: &str = "filter";
-/// The policy of our base chains: no objection to what no rule drops.
+/// The policy of our base chains: packets pass unless a rule drops them.
 pub(crate) const BASE_POLICY: u32 = libc::NF_ACCEPT as u32;
 
 /// The whole table.
@@ -50,7 +50,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Counter {
     pub(crate) name: String,
-    /// The attributes of the message that adds it; so for the others.
+    /// The attributes of the message that adds it; the same holds for the others.
     pub(crate) attributes: Vec<u8>,
 }
 
@@ -58,12 +58,12 @@ pub(crate) struct Counter {
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) name: String,
-    /// The list of the ruleset that its elements are of, if they are of one.
+    /// The list of the ruleset that its elements come from, if there is one.
     pub(crate) list: Option<String>,
     pub(crate) key_type: u32,
     pub(crate) key_length: u32,
     pub(crate) flags: u32,
-    /// The size that is declared; 0 is none.
+    /// The declared size; 0 if there is none.
     pub(crate) size: u32,
     pub(crate) userdata: Vec<u8>,
     /// How many entries of the policy its elements are.
@@ -106,7 +106,7 @@ impl Set {
         self.flags & uapi::set::FLAG_INTERVAL != 0
     }
 
-    /// What it is called in the policy, and what is in it.
+    /// Returns its name in the policy, and what is in it.
     pub(crate) fn title(&self) -> &str {
         nft::title(&self.name)
     }
@@ -123,7 +123,7 @@ impl Set {
         }
     }
 
-    /// An element as a policy has it.
+    /// Returns an element as a policy has it.
     pub(crate) fn element_name(&self, (first, last): (u128, u128)) -> String {
         match self.key_type {
             datatype::IPV4_ADDRESS => range_name::<Ipv4Addr>(first, last),
@@ -140,7 +140,7 @@ fn range_name<A: Address>(first: u128, last: u128) -> String {
     range.map(|range| range.to_string()).unwrap_or_default()
 }
 
-/// A name is a number of 16 bytes, and a prefix all numbers that begin so.
+/// Returns a name for a number of 16 bytes, or a prefix for all numbers that begin like this.
 fn interface_name(first: u128, last: u128) -> String {
     let bytes = first.to_be_bytes();
     let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -156,9 +156,9 @@ impl Rule {
 }
 
 impl Wanted {
-    /// Puts a table into the kernel's terms.
+    /// Translates a table into the kernel's terms.
     pub(crate) fn new(table: &nft::Table) -> Result<Self, EncodeError> {
-        // Numbers of sets are unique in a transaction; 0 is none.
+        // Numbers of sets are unique in a transaction; 0 means no number.
         let sets = table.sets.iter().zip(1..).map(|(set, id)| encode_set(set, id));
         Ok(Self {
             counters: table.counters.iter().map(encode_counter).collect::<Result<_, _>>()?,
@@ -168,7 +168,7 @@ impl Wanted {
     }
 }
 
-/// Says what could not be built.
+/// Adds to an error what could not be built.
 fn building<T>(result: Result<T, BuildError>, what: impl FnOnce() -> String) -> Result<T, EncodeError> {
     result.map_err(|source| EncodeError::Build { what: what(), source })
 }
@@ -194,8 +194,8 @@ fn key_type(elements: &Elements) -> (u32, ByteOrder) {
     }
 }
 
-/// A hash set says how large it gets, and the kernel makes its table for that: without, the table grows while it is
-/// loaded, which takes a fifth of the time, and is of a kind that is looked up more slowly.
+/// Returns the size of a hash set, for which the kernel allocates its table. Without a size, the table grows while it
+/// is loaded, which takes a fifth of the time, and its look-ups are of a slower kind.
 fn size(set: &nft::Set) -> u32 {
     if set.interval { 0 } else { u32::try_from(set.elements.len()).unwrap_or(0) }
 }

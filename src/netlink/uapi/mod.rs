@@ -1,6 +1,6 @@
-//! Numbers of the kernel's interface that `libc` lacks, or has in types that do not fit.
+//! Numbers of the kernel's interface that `libc` lacks, or has in unsuitable types.
 //!
-//! Where no other header is named, they come from `linux/netfilter/nf_tables.h`.
+//! If no other header is named, they come from `linux/netfilter/nf_tables.h`.
 
 pub(crate) mod expression;
 

@@ -1,4 +1,4 @@
-//! Putting tables in force over others, and over what others did to them.
+//! Putting tables in force over others, and over the changes that others made.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn counters_keep_their_values() {
     });
 }
 
-/// The blocks of the listing of our table, sorted: a set that was made anew is listed behind the others.
+/// Returns the blocks of the listing of our table, sorted: a set that was recreated is listed after the others.
 fn blocks() -> Vec<String> {
     let listing = listing();
     let mut blocks: Vec<_> = listing
@@ -55,7 +55,7 @@ fn blocks() -> Vec<String> {
     blocks
 }
 
-/// Puts `small` in force, has `nft` do something to it, wants that noticed as `noticed` says, and repaired.
+/// Puts `small` in force, lets `nft` change it, and expects that this is noticed as in `noticed`, and repaired.
 fn noticed_and_repaired(tampering: &'static str, noticed: &'static [&'static str]) {
     in_namespace(move || {
         apply(&small());
@@ -247,7 +247,7 @@ fn the_elements_of_a_huge_set_are_read_only_to_verify_it() {
     });
 }
 
-/// Commits this part of what an apply of `table` does, as one that is killed then.
+/// Commits this part of an apply of `table`, as if the apply were killed then.
 fn killed_after(table: &Table, part: fn(Plan<'_>) -> Vec<Operation<'_>>) {
     let wanted = encode(table).unwrap();
     let mut socket = Socket::open().unwrap();
@@ -275,7 +275,7 @@ fn what_a_killed_apply_filled_decides_nothing_and_goes_with_the_next() {
     });
 }
 
-/// Nobody knows how full a set is that no rule asks.
+/// It is unknown how full a set is that no rule asks.
 #[test]
 #[ignore = "needs root"]
 fn a_set_that_was_left_half_full_is_not_relied_on() {
@@ -283,7 +283,7 @@ fn a_set_that_was_left_half_full_is_not_relied_on() {
         apply(&small());
         let mut table = small_with_a_host();
         table.sets[0].elements = Elements::Ipv4(many(MAX_READ_BACK as u32 + 1, false));
-        // Of its two messages or more, the first one.
+        // The first one of its messages, of which it has two or more.
         killed_after(&table, |plan| plan.fill.into_iter().take(2).collect());
         apply(&table);
         assert_eq!(texts(&Nftables::new(true).apply_table(&table).unwrap()), [""; 0]);

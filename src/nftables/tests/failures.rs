@@ -1,10 +1,10 @@
-//! What happens where something stands in the way.
+//! What happens if something is in the way.
 
 use std::os::unix::process::CommandExt;
 
 use super::*;
 
-/// `small` with a rule in the middle that the kernel refuses, for its set is not there.
+/// Returns `small` with a rule in the middle that the kernel refuses, because its set is missing.
 fn with_a_bad_rule() -> Table {
     let mut table = small_with_a_host();
     let bad = rule("bad", vec![source_in(Family::Ipv4, "nowhere"), Statement::Accept]);
@@ -124,11 +124,11 @@ fn a_process_that_may_not_is_told_so() {
     }
     in_namespace(|| {
         let test = "nftables::tests::failures::a_process_that_may_not_is_told_so";
-        // A copy where everyone may read it: the build directory may be closed to others.
+        // A copy that everyone may read: the build directory may be closed to others.
         let directory = std::env::temp_dir();
         let copy = directory.join(format!("dockfw-unprivileged-{}", std::process::id()));
         std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-        // The user nobody of every distribution.
+        // The user nobody, as in every distribution.
         let result = Command::new(&copy)
             .args(["--exact", test, "--nocapture", "--ignored"])
             .env(UNPRIVILEGED, "1")
@@ -185,7 +185,7 @@ fn in_a_user_namespace_the_kernels_limit_holds_and_is_named() {
         Nftables::default().check_table(&table).expect("judged without its elements");
         Nftables::default().apply_table(&table).expect("elements come in several transactions");
         assert_eq!(texts(&Nftables::new(true).apply_table(&table).unwrap()), [""; 0]);
-        // Of a list that is refused in the middle, nothing stays.
+        // If a list is refused in the middle, no part of it stays.
         let before = nft("list sets inet").lines().count();
         let mut refused = table.with_sets_renamed(|name| (name == "hosts4").then(|| "more4".into()));
         refused.sets[1] = set("nets4_0123456789", Elements::Ipv4(v4(&["10.0.0.0/8", "10.1.0.0/16"])), true);

@@ -19,7 +19,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::plan::Plan;
 use super::*;
 
-/// Runs a test in a network namespace of its own: in a thread that goes with it.
+/// Runs a test in a network namespace of its own: in a thread that ends with it.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
@@ -58,7 +58,7 @@ fn apply(table: &Table) -> Vec<String> {
     texts(&Nftables::default().apply_table(table).expect("applied"))
 }
 
-/// What differs from `table`, in words.
+/// Returns how a table differs from `table`, in words.
 fn differences(table: &Table) -> Vec<String> {
     texts(&Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences)
 }
@@ -175,7 +175,7 @@ fn small() -> Table {
     }
 }
 
-/// `small` with one host more, in a set of another name, as all that compiles to other sets has it.
+/// Returns `small` with one more host, in a set of another name, as a policy has that compiles to other sets.
 fn small_with_a_host() -> Table {
     let mut table =
         small().with_sets_renamed(|name| (name == "hosts4").then(|| format!("{name}_0123456789")));
@@ -183,7 +183,7 @@ fn small_with_a_host() -> Table {
     table
 }
 
-/// A set of this many single addresses or networks.
+/// Returns a set of this many single addresses or networks.
 fn many<A: Address>(count: u32, interval: bool) -> Vec<Range<A>> {
     let step = if interval { 4 } else { 1 };
     let network = |n: u32| {

@@ -1,13 +1,14 @@
-//! The order of messages, held against what the oldest kernel takes: Linux 4.15 refuses (`EBUSY`) to delete what something uses that
-//! goes in the same transaction. Newer kernels take that, and would hide it.
+//! The order of messages, compared with what the oldest kernel accepts. Linux 4.15 refuses (`EBUSY`) to delete
+//! something if its user is deleted in the same transaction. Newer kernels accept that, and would hide the error.
 
 use super::*;
 
-/// The uses that such a kernel counts: those at a transaction's beginning, for what goes in it gives its own up at the end alone.
+/// The uses that such a kernel counts: those at a transaction's beginning, because what is deleted in it gives up its
+/// own uses only at the end.
 struct Uses(Live);
 
 impl Uses {
-    /// Whether rules name it, or maps may.
+    /// Returns whether rules name it, or maps may.
     fn of(&self, operation: &Operation<'_>) -> bool {
         match operation {
             Operation::DeleteSet(name) => self.in_rules(name),
@@ -17,7 +18,7 @@ impl Uses {
         }
     }
 
-    /// Wherever in a rule: in a look-up, a jump, a reference to a counter.
+    /// Returns whether it is anywhere in a rule: in a look-up, a jump, a reference to a counter.
     fn in_rules(&self, name: &dump::Name) -> bool {
         let terminated = [&name.0[..], &[0]].concat();
         let rules = self.0.chains.iter().flat_map(|chain| &chain.rules);
@@ -30,7 +31,7 @@ impl Uses {
     }
 }
 
-/// Puts a table in force as an apply does, transaction by transaction. Gives what an old kernel would have refused.
+/// Puts a table in force as an apply does, transaction by transaction. Returns what an old kernel would have refused.
 fn refused_on_the_way_to(table: &Table) -> Vec<String> {
     let wanted = encode(table).unwrap();
     let mut socket = Socket::open().unwrap();
@@ -50,7 +51,7 @@ fn refused_on_the_way_to(table: &Table) -> Vec<String> {
     refused
 }
 
-/// A table that has nothing of the others but the name of a chain, which has another hook.
+/// Returns a table that shares only the name of a chain with the others, and that chain has another hook.
 fn another() -> Table {
     let rules = vec![
         rule("called", vec![Statement::Jump("called")]),

@@ -1,11 +1,11 @@
-//! What the engine puts into the kernel lists as what `nft` makes of the table's text.
+//! The kernel's listing of what the engine adds, compared with what `nft` makes of the table's text.
 
 use dockfw_policy::ruleset::PortField::{Destination, Dialled, Source};
 use dockfw_policy::service::Transport::{Sctp, Tcp, Udp};
 
 use super::*;
 
-/// One rule for each statement, in each form that is encoded in another way.
+/// Returns one rule for each statement, in each form that is encoded in another way.
 fn every_statement() -> Vec<Rule> {
     let one = |port| Ports::Range(ports(port, port));
     let mut rules = vec![

@@ -1,9 +1,9 @@
-//! What is asked of what was loaded.
+//! Conditions on what was loaded.
 
 use super::loads::Load;
 use super::values::{Form, hex, names, value};
 
-/// What is looked at: the field, and the bits of it where those are not all.
+/// Returns what is compared: the field, and its bits if those are not all.
 pub(super) fn subject(load: &Load) -> String {
     let Some(mask) = &load.mask else { return load.what.clone() };
     let mask = match load.form {
@@ -14,7 +14,7 @@ pub(super) fn subject(load: &Load) -> String {
     format!("{} & {mask}", load.what)
 }
 
-/// That it is this.
+/// Returns the words for: it is this.
 pub(super) fn equal(load: &Load, bytes: &[u8]) -> String {
     let none = bits(load, bytes).map(|bits| format!("{} ! {bits}", load.what));
     none.unwrap_or_else(|| match network(load, bytes) {
@@ -24,7 +24,7 @@ pub(super) fn equal(load: &Load, bytes: &[u8]) -> String {
     })
 }
 
-/// That it is anything but this.
+/// Returns the words for: it is anything but this.
 pub(super) fn unequal(load: &Load, bytes: &[u8]) -> String {
     let any = bits(load, bytes).map(|bits| format!("{} {bits}", load.what));
     any.unwrap_or_else(|| match network(load, bytes) {
@@ -33,18 +33,18 @@ pub(super) fn unequal(load: &Load, bytes: &[u8]) -> String {
     })
 }
 
-/// That it comes before or behind this.
+/// Returns the words for: it comes before or after this.
 pub(super) fn ordered(load: &Load, how: &str, bytes: &[u8]) -> String {
     format!("{} {how} {}", subject(load), value(load.form, bytes))
 }
 
-/// The states of which one or none is asked for: the bits that are looked at, where those are compared with zero.
+/// Returns the states of which one or none is asked for: the bits that are compared with zero.
 fn bits(load: &Load, bytes: &[u8]) -> Option<String> {
     let is_any = matches!(load.form, Form::State | Form::Status) && bytes.iter().all(|byte| *byte == 0);
     load.mask.as_deref().filter(|_| is_any).map(|mask| names(load.form, mask, ","))
 }
 
-/// A network, where the bits of an address that are looked at are its first ones.
+/// Returns a network, if the compared bits of an address are its first ones.
 fn network(load: &Load, bytes: &[u8]) -> Option<String> {
     let whole = match load.form {
         Form::Address => 4,
@@ -59,7 +59,7 @@ fn network(load: &Load, bytes: &[u8]) -> Option<String> {
     Some(format!("{}/{prefix}", value(load.form, bytes)))
 }
 
-/// How many bits are set, if those are the first ones.
+/// Returns how many bits are set, if those are the first ones.
 fn prefix(mask: &[u8]) -> Option<u32> {
     let set = mask.iter().map(|byte| byte.count_ones()).sum();
     let whole = mask.iter().take_while(|byte| **byte == u8::MAX).count();

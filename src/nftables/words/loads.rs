@@ -10,15 +10,15 @@ use crate::netlink::uapi::expression::{ct, fib};
 /// What a register holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Load {
-    /// In words.
+    /// The field, in words.
     pub(super) what: String,
-    /// How its values are written.
+    /// The form of its values.
     pub(super) form: Form,
     /// Its size in bytes.
     pub(super) length: u32,
-    /// The bits that are looked at, where those are not all.
+    /// The bits that are compared, if those are not all.
     pub(super) mask: Option<Vec<u8>>,
-    /// The lowest value, with its place among the rule's words, where one was asked for.
+    /// The lowest value, with its place among the rule's words, if one was asked for.
     pub(super) from: Option<(usize, String)>,
     /// Whether something was asked for since it was loaded.
     pub(super) is_asked: bool,
@@ -83,7 +83,8 @@ pub(super) fn fib(data: Attributes<'_>) -> Load {
     Load::new(what.into(), form, 4)
 }
 
-/// A field of the network header; of an address with a prefix that ends with a byte, only the bytes before are loaded.
+/// Returns a field of the network header. For an address whose prefix ends with a byte, only the bytes before are
+/// loaded.
 pub(super) fn network(family: Option<&str>, offset: u32, length: u32) -> Option<Load> {
     let (what, form) = match (family?, offset, length) {
         ("ipv4", 8, 1) => ("ip ttl", Form::Number),
@@ -97,7 +98,7 @@ pub(super) fn network(family: Option<&str>, offset: u32, length: u32) -> Option<
     Some(Load::new(what.into(), form, length))
 }
 
-/// A field of the transport header; nft writes ports of a protocol that it does not know as those of `th`.
+/// Returns a field of the transport header; nft writes ports of a protocol that it does not know as those of `th`.
 pub(super) fn transport(protocol: Option<&str>, offset: u32, length: u32) -> Option<Load> {
     let is_icmp = protocol.is_some_and(|protocol| protocol.contains("icmp"));
     let (field, form) = match (offset, length) {

@@ -1,6 +1,6 @@
 //! Rules of the kernel in nft's words, for people to see what is there. It never decides anything.
 //!
-//! All that dockfw writes comes out as [`dockfw_policy::nft::text`] has it, and so does what people usually add by
+//! Everything that dockfw writes is shown as [`dockfw_policy::nft::text`] has it, and so is what people usually add by
 //! hand. What is unknown here is shown by its name in brackets.
 
 mod conditions;
@@ -26,7 +26,7 @@ pub(crate) fn of_rule(expressions: &[u8], comment: Option<&str>) -> String {
     of_rule_in(None, expressions, comment)
 }
 
-/// The same of a rule in a table of this family alone.
+/// Returns the same for a rule in a table of this family alone.
 pub(crate) fn of_rule_in(family: Option<Family>, expressions: &[u8], comment: Option<&str>) -> String {
     let family = family.map(|family| family.name().to_lowercase());
     let mut reader = Reader { family, ..Reader::default() };
@@ -45,13 +45,13 @@ fn escaped(c: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(escape.into_iter().flatten())
 }
 
-/// A rule as it is read: what a later expression implies is held back until it is clear that none does.
+/// A rule as it is read: what a later expression may imply is held back until it is clear that none does.
 #[derive(Default)]
 struct Reader {
     words: Vec<String>,
-    /// What registers hold, by their places.
+    /// The contents of registers, by their places.
     registers: BTreeMap<u32, Load>,
-    /// What registers hold that were given constants.
+    /// The contents of registers that were given constants.
     constants: BTreeMap<u32, Vec<u8>>,
     family: Option<String>,
     protocol: Option<String>,
@@ -69,7 +69,7 @@ impl Reader {
         self.words.push(words);
     }
 
-    /// Of what is held back, this is implied by what comes.
+    /// Removes this from what is held back: the next expression implies it.
     fn imply(&mut self, form: Form) {
         self.pending.retain(|(pending, _)| *pending != form);
     }
@@ -113,7 +113,8 @@ impl Reader {
         self.registers.get(&place(data.number(register))).cloned().unwrap_or_default()
     }
 
-    /// What is looked up: what was loaded into this register, and into those behind it since something was last asked for.
+    /// Returns what is looked up: what was loaded into this register, and into those after it since something was last
+    /// asked for.
     fn fields(&self, data: Attributes<'_>, register: u16) -> String {
         let mut at = place(data.number(register));
         let mut fields = vec![conditions::subject(&self.take(data, register))];
@@ -126,12 +127,12 @@ impl Reader {
         fields.join(" . ")
     }
 
-    /// All that was loaded has been asked for.
+    /// Marks all that was loaded as asked for.
     fn asked(&mut self) {
         self.registers.values_mut().for_each(|load| load.is_asked = true);
     }
 
-    /// What is written takes its value from a register.
+    /// Adds a statement that takes its value from a register.
     fn set(&mut self, what: &str, register: Option<u32>) {
         let constant = self.constants.get(&place(register));
         let value = constant.map(|bytes| value(Form::Mark, bytes));
@@ -197,7 +198,7 @@ impl Reader {
         }
     }
 
-    /// The end of a range, if its beginning was said.
+    /// Adds the end of a range, if its beginning was written.
     fn at_most(&mut self, load: Load, bytes: &[u8]) {
         let begun = load.from.as_ref().and_then(|(at, from)| Some((self.words.get_mut(*at)?, from)));
         match begun {
@@ -240,7 +241,7 @@ impl Reader {
         self.say(words);
     }
 
-    /// An object with a name: this one, or the one that a map has.
+    /// Adds an object with a name: this one, or the one that a map has.
     fn object(&mut self, data: Attributes<'_>) {
         let words = match data.number(objref::IMM_TYPE) {
             Some(kind) => format!("{} \"{}\"", statements::object(kind), text(data, objref::IMM_NAME)),

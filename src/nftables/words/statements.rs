@@ -1,4 +1,4 @@
-//! What rules do, and what they do it with.
+//! What rules do, and what they use for it.
 
 use nix::libc;
 
@@ -27,7 +27,7 @@ pub(super) fn log(data: Attributes<'_>) -> String {
     format!("log{}{level}", prefix.unwrap_or_default())
 }
 
-/// How nft writes that a rule uses an object of this kind (`NFT_OBJECT_*`, linux/netfilter/nf_tables.h).
+/// Returns how nft writes that a rule uses an object of this kind (`NFT_OBJECT_*`, linux/netfilter/nf_tables.h).
 pub(super) fn object(kind: u32) -> String {
     let known = match kind {
         uapi::object::COUNTER => "counter name",

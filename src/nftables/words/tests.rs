@@ -49,7 +49,7 @@ fn control_characters_are_escaped() {
     assert_eq!(of_rule(b"", Some("a\u{1b}[31mb")), "comment \"a\\u{1b}[31mb\"");
 }
 
-/// What the kernel has of a rule that nft is given, in words.
+/// Returns what the kernel has of a rule that nft is given, in words.
 fn told(family: &str, objects: &str, rule: &str) -> String {
     let input = format!("table {family} t {{ {objects}\nchain c {{ {rule}\n}}\n}}");
     let said = Arc::new(Mutex::new(String::new()));

@@ -7,7 +7,7 @@ use nix::libc;
 use super::super::encode::NAME_WIDTH;
 use crate::netlink::uapi;
 
-/// How values are written.
+/// The form of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Form {
     #[default]
@@ -26,7 +26,7 @@ pub(super) enum Form {
     Status,
     PacketType,
     AddressType,
-    /// Whether there is one.
+    /// Whether it exists.
     Presence,
 }
 
@@ -60,14 +60,14 @@ fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// Bytes with zeros behind them.
+/// Returns bytes padded with zeros.
 fn filled<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut whole = [0; N];
     whole.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     whole
 }
 
-/// A name without the zeros behind it; without any, all names that begin so are meant.
+/// Returns a name without the zeros behind it. Without any zeros, it stands for all names that begin like this.
 fn interface(bytes: &[u8]) -> String {
     let name = String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default());
     let star = if bytes.len() < NAME_WIDTH && !bytes.contains(&0) { "*" } else { "" };
