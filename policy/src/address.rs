@@ -1,4 +1,4 @@
-//! Addresses as a policy means them: ranges of one family, and sets of ranges that are sorted and merged.
+//! Addresses of a policy: ranges of one family, and sets of ranges that are sorted and merged.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,7 +24,7 @@ impl Family {
     /// Both families, IPv4 first: the order in which dockfw lists everything.
     pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
-    /// The family's name, to people.
+    /// Returns the family's name, for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ipv4 => "IPv4",
@@ -39,7 +39,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// An address of one family, seen as a number.
+/// An address of one family, as a number.
 pub trait Address: Copy + Ord + fmt::Display + Into<IpAddr> {
     /// The address's width.
     const BITS: u8;
@@ -79,7 +79,7 @@ impl Address for Ipv6Addr {
     }
 }
 
-/// A range of addresses, both ends included. It never is empty.
+/// A range of addresses, both ends included. A range is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Range<A> {
     first: A,
@@ -87,7 +87,7 @@ pub struct Range<A> {
 }
 
 impl<A: Address> Range<A> {
-    /// The range from `first` to `last`, or nothing where `last` comes before `first`.
+    /// Returns the range from `first` to `last`, or nothing if `last` comes before `first`.
     pub fn new(first: A, last: A) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
     }
@@ -97,7 +97,7 @@ impl<A: Address> Range<A> {
         Self { first: address, last: address }
     }
 
-    /// The network of `prefix` bits that `address` lies in; a prefix above the family's width is cut to it.
+    /// Returns the network of `prefix` bits that contains `address`. A prefix above the family's width is reduced to it.
     pub fn network_of(address: A, prefix: u8) -> Self {
         let host_bits = host_mask(A::BITS - prefix.min(A::BITS));
         let number = address.to_number();
@@ -119,7 +119,7 @@ impl<A: Address> Range<A> {
         self.first == self.last
     }
 
-    /// The prefix length, where the range is exactly one network.
+    /// Returns the prefix length, if the range is exactly one network.
     pub fn prefix(&self) -> Option<u8> {
         let (first, last) = (self.first.to_number(), self.last.to_number());
         let host_bits = (first ^ last).trailing_ones() as u8;
@@ -143,7 +143,7 @@ impl<A: Address> Range<A> {
     }
 }
 
-/// A number whose low `bits` bits are set.
+/// Returns a number whose low `bits` bits are set.
 fn host_mask(bits: u8) -> u128 {
     u128::MAX.checked_shr(128 - u32::from(bits)).unwrap_or(0)
 }
@@ -164,7 +164,7 @@ impl<A: Address> Serialize for Range<A> {
     }
 }
 
-/// A range of either family: what one entry of an address list means.
+/// A range of either family: the value of one entry of an address list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressRange {
     /// Of IPv4.
@@ -173,10 +173,10 @@ pub enum AddressRange {
     V6(Range<Ipv6Addr>),
 }
 
-/// Why a text is not an address, a network or a range.
+/// Why a string is not an address, a network or a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing that reads as an address.
+    /// It has no form of an address.
     #[error("not an address, a network or a range")]
     Unreadable,
     /// A prefix length that the family does not have.
@@ -185,7 +185,7 @@ pub enum AddressError {
         /// The family's longest prefix.
         max: u8,
     },
-    /// A network whose address has bits set behind the prefix.
+    /// A network whose address has bits set after the prefix.
     #[error("host bits are set behind the prefix")]
     HostBits {
         /// The network that was probably meant.
@@ -197,13 +197,13 @@ pub enum AddressError {
     /// A range from one family to the other.
     #[error("the range starts in one address family and ends in the other")]
     Families,
-    /// An IPv4 address with zeros before its numbers, which to some programs are octal.
+    /// An IPv4 address with leading zeros in its numbers, which some programs read as octal.
     #[error("an IPv4 address with leading zeros, which some programs read as octal numbers")]
     Padded {
         /// The same without them.
         plain: String,
     },
-    /// An IPv4 address in IPv6 clothing, which no packet on a wire carries.
+    /// An IPv4 address mapped to IPv6, which no packet on a wire carries.
     #[error("an IPv4-mapped address; packets carry the IPv4 address itself")]
     Mapped {
         /// The same in IPv4.
@@ -220,7 +220,7 @@ impl AddressRange {
         }
     }
 
-    /// The network of `prefix` bits that `address` lies in; a prefix above the family's width is cut to it.
+    /// Returns the network of `prefix` bits that contains `address`. A prefix above the family's width is reduced to it.
     pub fn network_of(address: IpAddr, prefix: u8) -> Self {
         match address {
             IpAddr::V4(address) => Self::V4(Range::network_of(address, prefix)),
@@ -246,7 +246,7 @@ impl AddressRange {
         }
     }
 
-    /// The prefix's length, where the range is a network.
+    /// Returns the prefix's length, if the range is a network.
     pub fn prefix(&self) -> Option<u8> {
         match self {
             Self::V4(range) => range.prefix(),
@@ -267,7 +267,7 @@ impl AddressRange {
         Ok(Self::network_of(address, prefix))
     }
 
-    /// `last` may be the last number of an IPv4 address alone, as in 192.0.2.1-9.
+    /// Parses the two ends of a range. `last` may be only the last number of an IPv4 address, as in 192.0.2.1-9.
     fn parse_span(first: &str, last: &str) -> Result<Self, AddressError> {
         let (first, last) = (parse_address(first.trim())?, last.trim());
         let last = match (first, last.parse::<u8>()) {
@@ -286,7 +286,7 @@ impl AddressRange {
     }
 }
 
-/// A prefix's length: a number, or an IPv4 mask written out, as in 255.255.255.0.
+/// Parses a prefix's length: a number, or an IPv4 mask, as in 255.255.255.0.
 fn parse_prefix(text: &str, address: IpAddr) -> Option<u8> {
     if is_plain_number(text) {
         return text.parse().ok();
@@ -299,7 +299,7 @@ fn is_plain_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The text without the zeros that stand before its numbers, if it is an IPv4 address but for these.
+/// Returns the string without leading zeros in its numbers, if it is an IPv4 address except for these.
 fn without_padding(text: &str) -> Option<String> {
     let strip = |number: &str| match number.trim_start_matches('0') {
         "" => "0".to_owned(),
@@ -346,7 +346,7 @@ impl fmt::Display for AddressRange {
     }
 }
 
-/// Addresses of both families: ranges in order, none of which overlaps another.
+/// Addresses of both families: ranges in order, without overlaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AddressSet {
     v4: Vec<Range<Ipv4Addr>>,
@@ -374,7 +374,7 @@ impl AddressSet {
         self.v4.len() + self.v6.len()
     }
 
-    /// Whether `address` is in the set.
+    /// Returns whether `address` is in the set.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => range_at(&self.v4, address).is_some(),
@@ -410,8 +410,8 @@ impl FromIterator<AddressRange> for AddressSet {
     }
 }
 
-/// Sorts the ranges and joins those that overlap. Ranges that only touch stay apart: two neighbouring hosts
-/// are two entries of a hash set, which is looked up faster than one network of an interval set.
+/// Sorts the ranges and joins those that overlap. Adjacent ranges stay apart: two neighbouring hosts are two entries of
+/// a hash set, whose look-ups are faster than those of one network in an interval set.
 fn merge<A: Address>(mut ranges: Vec<Range<A>>) -> Vec<Range<A>> {
     ranges.sort_unstable();
     ranges.dedup_by(|next, kept| {

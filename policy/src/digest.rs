@@ -1,13 +1,13 @@
-//! Digests of what a set holds. They stand in sets' names, so that a set whose content changes is another set: it is filled
-//! beside the one that is in use, and rules change from one to the other at once.
+//! Digests of the contents of sets. They are part of the sets' names, so that a set whose contents change is another
+//! set. It is filled beside the one that is in use, and the rules change from one to the other at once.
 
 use xxhash_rust::xxh3::Xxh3;
 
 /// Digits of base 32 that are legal in names of sets.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// A digest, of 128 bits. Nobody who could choose content that has the digest of other content gains anything by it: what is
-/// in force is compared with what is wanted element by element.
+/// A digest, of 128 bits. Contents with the same digest as others would gain an attacker nothing: what is in force is
+/// compared with what is wanted element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u128);
 
@@ -27,14 +27,14 @@ impl Digest {
         self.0
     }
 
-    /// The digest as it stands in a name: `LETTERS` of `[0-9a-v]`.
+    /// Returns the digest as it is part of a name: `LETTERS` of `[0-9a-v]`.
     pub fn letters(self) -> String {
         let digits = (0..Self::LETTERS).map(|place| self.0 >> (5 * place) & 31);
         let digits = digits.filter_map(|digit| DIGITS.get(usize::try_from(digit).ok()?));
         digits.map(|digit| char::from(*digit)).collect()
     }
 
-    /// Whether a text may be the letters of a digest.
+    /// Returns whether a string may be the letters of a digest.
     pub fn is_letters(text: &str) -> bool {
         text.len() == Self::LETTERS && text.bytes().all(|byte| DIGITS.contains(&byte))
     }

@@ -1,4 +1,4 @@
-//! What an engine is to the rest of the program: it puts a [`Ruleset`] in force, and never decides policy.
+//! An engine, as the rest of the program sees it: it puts a [`Ruleset`] in force, and never decides policy.
 
 use std::fmt;
 
@@ -11,43 +11,43 @@ pub use crate::engine_name::EngineName;
 
 /// Puts rulesets in force on this host, in the network namespace of the process.
 pub trait Engine {
-    /// Which engine it is.
+    /// Returns which engine it is.
     fn name(&self) -> EngineName;
 
-    /// What the engine needs of this host, and whether it is there. Changes nothing.
+    /// Returns what the engine needs of this host, and whether it is there. Changes nothing.
     fn probe(&self) -> Result<Vec<Requirement>, EngineError>;
 
-    /// An error where the engine can't work on this host, of the kind [`EngineError::Unsupported`] where that does not pass by
-    /// itself. Looks at less than [`probe`](Self::probe): what is in force says the rest.
+    /// Fails if the engine can't work on this host: with [`EngineError::Unsupported`] if that is not temporary. It checks
+    /// less than [`probe`](Self::probe): what is in force shows the rest.
     fn must_be_fit(&self) -> Result<(), EngineError> {
         Ok(())
     }
 
-    /// Has the kernel judge the ruleset without putting it in force.
+    /// Lets the kernel judge the ruleset without putting it in force.
     fn check(&self, ruleset: &Ruleset) -> Result<(), EngineError>;
 
-    /// Puts the ruleset in force, all or nothing. What is in force already is left as it is. Returns the differences that
-    /// are no more; none: it all was in force.
+    /// Puts the ruleset in force, all or nothing. What is in force already stays as it is. Returns the differences that
+    /// this removed; none: all of it was in force.
     fn apply(&self, ruleset: &Ruleset) -> Result<Vec<Difference>, EngineError>;
 
-    /// What of this engine is on the host, compared with `ruleset`: the differences are those that an apply would take
-    /// away. Without a ruleset, only how much is there has to be told.
+    /// Returns what of this engine is on the host, compared with `ruleset`: the differences are those that an apply would
+    /// remove. Without a ruleset, the result only has to contain how much is there.
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError>;
 
-    /// Takes everything of this engine out again. Returns whether there was anything.
+    /// Removes everything of this engine. Returns whether there was anything.
     fn remove(&self) -> Result<bool, EngineError>;
 }
 
-/// One thing that an engine needs, and what this host has to say of it.
+/// One thing that an engine needs, and what was found of it on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Requirement {
     /// What is needed.
     pub what: String,
-    /// Where it was looked for.
+    /// Where that was read.
     pub source: String,
-    /// Nothing where it is there; otherwise what the host answered.
+    /// Nothing if it is there; otherwise what the host answered.
     pub missing: Option<String>,
-    /// Whether the engine can do without, with less precision.
+    /// Whether the engine can do without it, with less precision.
     pub optional: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct State {
     pub presence: Presence,
     /// How what is there differs from the ruleset that it was compared with; empty: not at all.
     pub differences: Vec<Difference>,
-    /// Why packets do not meet what is there, if so.
+    /// Why packets do not reach what is there, if so.
     pub unfit: Option<String>,
     /// The counters.
     pub counters: Vec<Count>,
@@ -67,7 +67,7 @@ pub struct State {
 }
 
 impl State {
-    /// Whether the ruleset that it was compared with is what packets meet.
+    /// Returns whether packets meet the ruleset that it was compared with.
     pub fn is_in_force(&self) -> bool {
         self.presence == Presence::Rules
             && self.unfit.is_none()
@@ -82,14 +82,15 @@ pub enum Presence {
     /// Nothing at all.
     #[default]
     Nothing,
-    /// What judges no packet: sets that an interrupted apply left behind, and no rules.
+    /// Only what affects no packet: sets that an interrupted apply left, and no rules.
     Leftovers,
     /// Rules.
     Rules,
 }
 
 impl Presence {
-    /// All of an engine as one difference, if anything of it is there: where another engine is wanted, none of it is.
+    /// Returns all of an engine as one difference, if anything of it is there: if another engine is wanted, all of it is
+    /// unwanted.
     pub fn as_difference(self, engine: EngineName) -> Option<Difference> {
         let kind = match self {
             Self::Nothing => return None,
@@ -116,20 +117,20 @@ pub struct Count {
 pub struct SetState {
     /// The set's name in the kernel.
     pub name: String,
-    /// How many elements it was loaded with; nothing where that is not recorded.
+    /// How many elements it was loaded with; nothing if that is not recorded.
     pub elements: Option<u64>,
 }
 
 /// Why an engine could not do what it was asked for. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The process may not.
+    /// The process lacks the rights.
     #[error("not permitted: dockfw needs the capability CAP_NET_ADMIN")]
     NotPermitted,
     /// The kernel refused.
     #[error("the kernel refused the ruleset; the one before is still in force")]
     Refused(Vec<Refusal>),
-    /// The engine, or something it needs, is not to be had on this host.
+    /// The engine, or something it needs, is not available on this host.
     #[error("not supported on this host: {0}")]
     Unsupported(String),
     /// This program was built without the engine.
@@ -152,13 +153,13 @@ pub enum EngineError {
     Protocol {
         /// What was being done.
         doing: String,
-        /// What is odd about the answer.
+        /// What is unexpected in the answer.
         answer: String,
     },
 }
 
 impl EngineError {
-    /// The error with all of its reasons.
+    /// Returns the error with all of its reasons.
     pub fn in_full(&self) -> String {
         match self {
             Self::Io { doing, source } => format!("{doing}: {}", chain(source)),
@@ -169,14 +170,14 @@ impl EngineError {
         }
     }
 
-    /// The same when something has changed already: no reason for it may claim that nothing was. `doing` says what has
-    /// changed, and what failed.
+    /// Returns the same error for the case that something has changed already: no reason may claim that nothing was
+    /// changed. `doing` is what has changed, and what failed.
     pub fn after_the_fact(self, doing: impl Into<String>) -> Self {
         Self::Io { doing: doing.into(), source: std::io::Error::other(self.in_full()) }
     }
 }
 
-/// What an error says, and those that it comes from.
+/// Returns an error's message, and those of its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -189,7 +190,7 @@ pub struct Refusal {
     pub operation: String,
     /// The part of the policy that asked for it, if any did.
     pub origin: Option<Origin>,
-    /// What the kernel said.
+    /// The kernel's reason.
     pub reason: String,
 }
 

@@ -1,11 +1,11 @@
-//! Which engines there are.
+//! The names of the engines.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The engines, whether a program was built with them or not: what one of them left on a host, or in a record, is known all the
-/// same.
+/// The engines, whether a program was built with them or not: what one of them left on a host, or in a record, is
+/// recognised all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {

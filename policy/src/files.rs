@@ -1,32 +1,32 @@
-//! What a policy is read from, and how strictly: what the loader and the resolver have in common.
+//! What a policy is read from, and how strictly: what the loader and the resolver share.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// What a policy is read from.
 pub trait Files {
-    /// The first `limit` bytes of a file, or all where it has no more.
+    /// Returns the first `limit` bytes of a file, or all if it has no more.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
 
-    /// The full paths of what lies in a directory, in any order.
+    /// Returns the full paths of what lies in a directory, in any order.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
 }
 
-/// What becomes of what is refused for the operator's safety, such as to trust everyone.
+/// What happens to entries that are refused for the operator's safety, such as trusting everyone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
     /// It is an error.
     #[default]
     Strict,
-    /// The operator asks for it, and nothing is said.
+    /// The operator asks for it, and nothing is reported.
     Forced,
-    /// The policy was confirmed once, maybe when less was refused: it is a warning, and a name that is built in since means what it
-    /// meant then.
+    /// The policy was confirmed once, maybe when less was refused. So it is a warning, and a name that has become built in
+    /// since means what it meant then.
     Confirmed,
 }
 
 impl Strictness {
-    /// That of a policy which an operator forces, or does not.
+    /// Returns the strictness for a policy that an operator forces, or does not.
     pub fn forced(is_forced: bool) -> Self {
         if is_forced { Self::Forced } else { Self::Strict }
     }
@@ -35,14 +35,14 @@ impl Strictness {
 /// Why a file was not read.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// It has more than so many bytes.
+    /// It has more than this many bytes.
     TooBig(u64),
     /// The system's reason.
     Failed(io::Error),
 }
 
 impl Unread {
-    /// What happened to the file of this name.
+    /// Returns what happened to the file of this name.
     pub(crate) fn message(&self, path: &Path) -> String {
         let path = path.display();
         match self {
@@ -51,7 +51,7 @@ impl Unread {
         }
     }
 
-    /// What to do about it, for a policy file.
+    /// Returns what to do about it, for a policy file.
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::TooBig(_) => "put long lists into files of their own: \"file:lists/vpn.txt\"",
@@ -66,7 +66,7 @@ impl Unread {
     }
 }
 
-/// The whole of a file that is not too big.
+/// Returns the whole of a file that is not too big.
 pub(crate) fn read(files: &dyn Files, path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
     let bytes = files.read(path, limit + 1).map_err(Unread::Failed)?;
     if bytes.len() as u64 > limit { Err(Unread::TooBig(limit)) } else { Ok(bytes) }

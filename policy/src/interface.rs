@@ -1,11 +1,11 @@
-//! Names of network interfaces, and the patterns that a policy sorts them by.
+//! Names of network interfaces, and the patterns by which a policy sorts them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// The longest name of an interface in bytes: `IFNAMSIZ` (linux/if.h) less the closing NUL.
+/// The longest name of an interface in bytes: `IFNAMSIZ` (linux/if.h) without the closing NUL.
 const MAX_NAME: usize = 15;
 
 /// A pattern for names of interfaces: a name, or a prefix that ends in `*`.
@@ -13,17 +13,17 @@ const MAX_NAME: usize = 15;
 pub enum IfPattern {
     /// Exactly this name.
     Name(String),
-    /// Every name that starts so; the empty prefix is `*`, every name.
+    /// Every name that starts like this; the empty prefix is `*`, every name.
     Prefix(String),
 }
 
-/// Why a text is not a pattern for interfaces.
+/// Why a string is not a pattern for interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IfPatternError {
-    /// Nothing at all.
+    /// It is empty.
     #[error("an interface needs a name")]
     Empty,
-    /// Longer than the kernel lets a name be.
+    /// It is longer than the kernel lets a name be.
     #[error("names of interfaces have at most {MAX_NAME} bytes")]
     TooLong,
     /// A character that no interface has in its name.
@@ -35,7 +35,7 @@ pub enum IfPatternError {
 }
 
 impl IfPattern {
-    /// Whether an interface of this name is meant.
+    /// Returns whether the pattern matches an interface of this name.
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Name(own) => own == name,
@@ -43,7 +43,7 @@ impl IfPattern {
         }
     }
 
-    /// Whether every name that fits `other` fits this pattern too.
+    /// Returns whether this pattern matches every name that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Name(name)) => self.matches(name),
@@ -90,8 +90,8 @@ impl FromStr for IfPattern {
     }
 }
 
-/// What dockfw takes in a name. The kernel takes more (dev_valid_name), but `"` and control characters could
-/// not be written into a ruleset, and iptables reads a `+` at the end as a wildcard.
+/// Returns whether dockfw accepts a character in a name. The kernel accepts more (dev_valid_name), but `"` and control
+/// characters could not be written into a ruleset, and iptables reads a `+` at the end as a wildcard.
 fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-@".contains(c)
 }

@@ -1,7 +1,7 @@
-//! What a dockfw policy means. Pure code: no sockets, processes, clock or files of its own.
+//! The meaning of a dockfw policy. Pure code: no sockets, processes, clock or files of its own.
 //!
-//! A policy goes through three forms, none of which is ever skipped: [`config::Config`] is what was typed,
-//! [`policy::Policy`] what it means, and [`ruleset::Ruleset`] the small common form that every engine lowers.
+//! A policy always goes through three forms: [`config::Config`] is what was typed, [`policy::Policy`] is what it means,
+//! and [`ruleset::Ruleset`] is the small common form that every engine lowers.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]

@@ -1,4 +1,4 @@
-//! Reads a policy: the main file, what lies in `conf.d` beside it, and the lists that these name.
+//! Reads a policy: the main file, the files in `conf.d` beside it, and the lists that these name.
 //!
 //! The crate opens no file itself; it asks a [`Files`], which the program implements on the file system.
 
@@ -12,7 +12,7 @@ use crate::files::{Files, Strictness, Unread, read};
 use crate::policy::Policy;
 use crate::resolve::Resolver;
 
-/// The biggest policy file; longer lists belong into files of their own.
+/// The biggest policy file; longer lists belong in files of their own.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
 
 /// The directory beside the main file whose `.toml` files add to it.
@@ -65,7 +65,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// All that was typed.
+    /// Reads all that was typed.
     fn config(&mut self, path: &Path) -> Config {
         let mut config = Config::default();
         self.file(path, &mut config);
@@ -89,8 +89,8 @@ impl Loader<'_> {
         }
     }
 
-    /// The policy files of `conf.d`, in the order of their names. Names with a dot in front are left out, as by
-    /// a shell: editors keep their copies under such.
+    /// Returns the policy files of `conf.d`, in the order of their names. Names with a leading dot are left out, as by a
+    /// shell: editors name their copies like that.
     fn additions(&mut self, path: &Path) -> Vec<PathBuf> {
         let directory = path.parent().unwrap_or(Path::new("")).join(DIRECTORY);
         let mut paths = match self.files.list(&directory) {
@@ -112,7 +112,7 @@ fn is_policy_file(path: &Path) -> bool {
     !hidden && path.extension().is_some_and(|extension| extension == "toml")
 }
 
-/// Not one key in any file. To put that in force would shut the operator out.
+/// Returns the error for a policy without any key. To put that in force would shut the operator out.
 fn empty(path: &Path, sources: &mut Sources) -> Diagnostic {
     let span = Span { file: sources.add_line(path, 1, String::new()), start: 0, end: 0 };
     Diagnostic::new("the policy is empty: nobody would reach this host").at(span).help(

@@ -1,4 +1,4 @@
-//! What a policy file means: validated, references resolved, defaults in.
+//! The meaning of a policy file: validated, with references resolved and defaults set.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,11 +36,11 @@ pub struct Policy {
 pub struct AllowRule {
     /// The rule's name, unique in its policy.
     pub name: String,
-    /// Who may.
+    /// Who may reach them.
     pub from: Source,
     /// What they may reach.
     pub services: Services,
-    /// Where it may answer.
+    /// Where the service may be.
     pub to: Target,
     /// Where the rule was written.
     pub place: Place,
@@ -51,11 +51,11 @@ pub struct AllowRule {
 pub enum Source {
     /// No `from`: everyone, containers among them.
     Everyone,
-    /// Those named.
+    /// The named sources.
     These {
-        /// Whether `"containers"` is among them: what comes in by Docker's bridges.
+        /// Whether `"containers"` is among them: packets that arrive on Docker's bridges.
         containers: bool,
-        /// Whether `"inside"` is among them: what comes in by inside interfaces.
+        /// Whether `"inside"` is among them: packets that arrive on inside interfaces.
         inside: bool,
         /// The addresses.
         addresses: AddressSet,
@@ -74,22 +74,23 @@ pub enum Target {
     Docker,
     /// A container's own port, after translation.
     Container,
-    /// What the host passes on to anything but containers, by the number that clients dial.
+    /// What the host forwards to anything but containers, by the number that clients dial.
     Forward,
 }
 
-/// The `[interfaces]` table. An interface is the first of `lo`, Docker's, exempt, inside, crossing, filtered that fits.
+/// The `[interfaces]` table. An interface belongs to the first class that matches: `lo`, Docker's, exempt, inside,
+/// crossing, filtered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interfaces {
     /// Those whose traffic is filtered.
     pub filtered: Vec<IfPattern>,
-    /// Those whose traffic is let through but for blocked and impossible sources.
+    /// Those whose traffic is let through, except for blocked and impossible sources.
     pub exempt: Vec<IfPattern>,
     /// Docker's bridges.
     pub docker: Vec<IfPattern>,
     /// Those that lead to other networks behind this host.
     pub inside: Vec<IfPattern>,
-    /// Bridges that are filtered but for frames which only cross them.
+    /// Bridges that are filtered, except for frames which only cross them.
     pub crossing: Vec<IfPattern>,
 }
 
@@ -109,12 +110,12 @@ impl Interfaces {
         any_matches(&self.inside, name)
     }
 
-    /// Whether a pattern of any class matches an interface of this name. Without one, it is not filtered.
+    /// Returns whether a pattern of any class matches an interface of this name. If none does, it is not filtered.
     pub fn covers(&self, name: &str) -> bool {
         self.patterns().any(|pattern| pattern.matches(name))
     }
 
-    /// The same, but for `*`: whether whoever wrote the policy had such an interface in mind.
+    /// Returns the same, without `*`: whether the author of the policy had such an interface in mind.
     pub fn lists(&self, name: &str) -> bool {
         self.patterns().any(|pattern| !pattern.is_any() && pattern.matches(name))
     }
@@ -153,7 +154,7 @@ pub struct Swarm {
 pub struct Log {
     /// Whether drops are logged.
     pub drops: bool,
-    /// How many lines at the most.
+    /// How many lines at most.
     pub rate: Rate,
 }
 
@@ -169,7 +170,7 @@ pub struct EngineOptions {
 /// The engine that a policy or an operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// Whichever fits the host.
+    /// Whichever suits the host.
     #[default]
     Auto,
     /// This one.
@@ -196,7 +197,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// So many in a unit of time, as in `10/second`.
+/// A number per unit of time, as in `10/second`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     count: u32,
@@ -241,7 +242,7 @@ impl RateUnit {
     }
 }
 
-/// Not a rate.
+/// The error for a string that is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a rate is a number from 1 to {}, `/`, and second, minute, hour or day", Rate::MAX)]
 pub struct RateError;
@@ -250,17 +251,17 @@ impl Rate {
     /// The highest count: the resolution of iptables' `limit` (XT_LIMIT_SCALE, linux/netfilter/xt_limit.h).
     pub const MAX: u32 = 10_000;
 
-    /// The rate of `count` in each `unit`, or nothing where `count` is out of bounds.
+    /// Returns the rate of `count` in each `unit`, or nothing if `count` is out of bounds.
     pub fn new(count: u32, unit: RateUnit) -> Option<Self> {
         (1..=Self::MAX).contains(&count).then_some(Self { count, unit })
     }
 
-    /// How many.
+    /// Returns how many.
     pub fn count(self) -> u32 {
         self.count
     }
 
-    /// In what time.
+    /// Returns in what time.
     pub fn unit(self) -> RateUnit {
         self.unit
     }

@@ -1,9 +1,10 @@
-//! Texts that others chose: names of containers and processes, answers of programs.
+//! Strings that others chose: names of containers and processes, answers of programs.
 
-/// The longest text from others that is shown: names are far shorter.
+/// The longest string from others that is shown: names are far shorter.
 const LONGEST: usize = 200;
 
-/// A text from others, without what a terminal would obey or show in another order than it is.
+/// Returns a string from others, without characters that a terminal would obey or that change the order of what it
+/// shows.
 pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !reorders(*c)).take(LONGEST).collect()
 }

@@ -1,8 +1,8 @@
-//! For engines that can ask for the way back to a source before routing alone.
+//! For engines that can only ask for the route back to a source before routing.
 //!
-//! Older kernels (nft_fib_validate, net/netfilter/nft_fib.c, of Linux 5.10) know `fib ... oif` at the prerouting hook only, and so does
-//! iptables know `rpfilter`. There nobody knows yet
-//! at which hook a packet will arrive: its destination tells, once it was translated or unless it is.
+//! Older kernels (nft_fib_validate, net/netfilter/nft_fib.c, of Linux 5.10) know `fib ... oif` at the prerouting hook
+//! only; the same holds for iptables and `rpfilter`. There it is still unknown at which hook a packet will arrive: that
+//! depends on its destination, once it was translated or unless it is.
 
 use std::net::Ipv6Addr;
 
@@ -11,8 +11,8 @@ use ipnetwork::Ipv6Network;
 use crate::address::LINK_LOCAL;
 use crate::ruleset::{Action, Hook, Match, Origin, Rule, Ruleset};
 
-/// The rules that ask for the way back to the source, with those of their hooks that let something pass before, as rules of one
-/// chain at prerouting, behind connection tracking. None if no rule asks.
+/// Returns the rules that ask for the route back to the source, with those of their hooks that let something pass
+/// before, as rules of one chain at prerouting, after connection tracking. Empty if no rule asks.
 pub fn before_routing(ruleset: &Ruleset) -> Vec<Rule> {
     let of = |hook| {
         let rules: Vec<_> = ruleset.rules(hook).collect();
@@ -24,14 +24,14 @@ pub fn before_routing(ruleset: &Ruleset) -> Vec<Rule> {
         asked.map(move |rule| bound_for(hook, &rule)).collect::<Vec<_>>()
     };
     let mut rules = [of(Hook::Input), of(Hook::Forward)].concat();
-    // Whichever hook it is: most packets are done with here.
+    // Whichever hook it is: these rules handle most packets.
     rules.sort_by_key(|rule| rule.matches != [Match::Established]);
     rules.dedup_by(|next, one| next == one);
     rules
 }
 
-/// The ruleset as it comes out if sources are checked before destinations are translated: what is dialled at an address of
-/// the host is checked, even if it is then passed on.
+/// Returns the ruleset as it is if sources are checked before destinations are translated: what is dialled at an
+/// address of the host is checked, even if it is then forwarded.
 pub fn before_translation(mut ruleset: Ruleset) -> Ruleset {
     let checks: Vec<_> = ruleset.rules(Hook::Input).filter(|rule| asks(rule)).map(of_translated).collect();
     for forward in ruleset.hooks.iter_mut().filter(|rules| rules.hook == Hook::Forward) {
@@ -43,7 +43,7 @@ pub fn before_translation(mut ruleset: Ruleset) -> Ruleset {
     ruleset
 }
 
-/// Which packets are going to stay on their bridge, nobody knows yet.
+/// Moves the check: it is still unknown which packets are going to stay on their bridge.
 fn check_before_crossing(rules: &mut [Rule], behind: usize) {
     let Some(rules) = rules.get_mut(behind..) else { return };
     let crosses = |rule: &Rule| rule.matches.iter().any(|one| matches!(one, Match::Crosses(_)));
@@ -59,19 +59,19 @@ fn of_translated(rule: &Rule) -> Rule {
     Rule { matches: rule.matches.iter().cloned().chain([Match::Translated]).collect(), ..rule.clone() }
 }
 
-/// Whether a rule asks for the way back.
+/// Returns whether a rule asks for the route back.
 pub fn asks(rule: &Rule) -> bool {
     rule.matches.contains(&Match::ReversePathFails)
 }
 
-/// Whether a condition can hold there: the way out is not known yet, and what `lo` brings needs no check. Of translated packets
-/// those count that are for the host.
+/// Returns whether a condition can be asked there: the outgoing interface is still unknown, and what arrives on `lo`
+/// needs no check. Of translated packets those count that are for the host.
 fn is_known(condition: &Match) -> bool {
     !matches!(condition, Match::Out(_) | Match::Crosses(_) | Match::Loopback | Match::Translated)
 }
 
-/// The rules that except from a check what can't have left its network: a machine there may have addresses of which the host knows
-/// nothing, and no host passes these on (ip6_forward, net/ipv6/ip6_output.c).
+/// Returns the rules that exempt from a check what can't have left its network. A machine there may have addresses that
+/// the host does not know, and no host forwards these (ip6_forward, net/ipv6/ip6_output.c).
 fn within(hook: Hook, rule: &Rule) -> Vec<Rule> {
     if hook != Hook::Forward || !asks(rule) {
         return Vec::new();
@@ -90,7 +90,7 @@ fn within(hook: Hook, rule: &Rule) -> Vec<Rule> {
     source.map(pass).collect()
 }
 
-/// The rule for packets that are going to arrive at this hook.
+/// Returns the rule for packets that are going to arrive at this hook.
 fn bound_for(hook: Hook, rule: &Rule) -> Rule {
     let bound = (rule.matches != [Match::Established]).then_some(Match::BoundFor(hook));
     Rule { matches: rule.matches.iter().cloned().chain(bound).collect(), ..rule.clone() }

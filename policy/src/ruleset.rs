@@ -1,11 +1,12 @@
 //! The small common form of a policy: sets, and for each hook an ordered list of rules.
 //!
-//! Every engine lowers this form, and nothing else decides what a policy does to a packet. A packet meets the
-//! hooks in the order of [`Hook`]; in each, the first rule that matches and passes or drops ends the hook. What no
-//! rule decides passes. To pass means to have no objection: whoever else has a say on the host still has it.
+//! Every engine lowers this form, and nothing else decides what a policy does to a packet. A packet meets the hooks in
+//! the order of [`Hook`]; in each, the first rule that matches and passes or drops ends the hook. A packet that no rule
+//! decides about passes. To pass means that dockfw does not object: others on the host may still drop it.
 //!
-//! While a policy is replaced, a packet may meet one hook under the policy before and the next one under the new. So no hook
-//! relies on what an earlier one drops: each that can let a new connection in has every reason to keep it out.
+//! While a policy is replaced, a packet may meet one hook under the policy before and the next one under the new. So no
+//! hook relies on what an earlier one drops: each hook that can let a new connection in has every reason to keep it
+//! out.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -36,7 +37,7 @@ pub struct AddressList {
     pub name: SetName,
     /// What the set is, in words.
     pub comment: String,
-    /// The addresses, never none.
+    /// The addresses; never empty.
     pub addresses: AddressSet,
 }
 
@@ -45,9 +46,9 @@ pub struct AddressList {
 pub struct InterfaceList {
     /// The name that rules use.
     pub name: SetName,
-    /// The patterns, never none.
+    /// The patterns; never empty.
     pub patterns: Vec<IfPattern>,
-    /// Whether only kernel bridges are meant, whatever else fits the patterns.
+    /// Whether only kernel bridges are meant, whatever else matches the patterns.
     pub bridges_only: bool,
 }
 
@@ -59,7 +60,7 @@ impl SetName {
     /// The longest name, so that an ipset (31 bytes) has room for what its engine adds.
     pub const MAX: usize = 24;
 
-    /// The name, or nothing where `name` is none.
+    /// Returns the name, or nothing if `name` is none.
     pub fn new(name: impl Into<String>) -> Option<Self> {
         let name = name.into();
         let fits = (1..=Self::MAX).contains(&name.len());
@@ -68,12 +69,12 @@ impl SetName {
         (fits && plain).then_some(Self(name.into()))
     }
 
-    /// A name that is part of the program.
+    /// Returns a name that is part of the program.
     pub(crate) const fn fixed(name: &'static str) -> Self {
         Self(Cow::Borrowed(name))
     }
 
-    /// The name as text.
+    /// Returns the name as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -99,12 +100,12 @@ pub enum Hook {
     Prerouting,
     /// Packets for the host itself.
     Input,
-    /// Packets that the host passes on.
+    /// Packets that the host forwards.
     Forward,
 }
 
 impl Hook {
-    /// The hook's name, as nftables has it.
+    /// Returns the hook's name, as nftables has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Prerouting => "prerouting",
@@ -129,14 +130,14 @@ pub struct HookRules {
     pub rules: Vec<Rule>,
 }
 
-/// One rule: where all of `matches` hold, `action` is taken and counted.
+/// One rule: if all of `matches` hold, `action` is taken and counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rule {
     /// What must hold; nothing: every packet.
     pub matches: Vec<Match>,
     /// What is done.
     pub action: Action,
-    /// The counter that goes up, if the rule has one. Rules may share it.
+    /// The counter that is increased, if the rule has one. Rules may share it.
     pub counter: Option<SetName>,
     /// The part of the policy that the rule comes from.
     pub origin: Origin,
@@ -147,7 +148,7 @@ pub struct Rule {
 pub struct Origin {
     /// What it is, as in `allow "web"` or `trusted`.
     pub what: String,
-    /// Where it was written, unless it always is there.
+    /// Where it was written, unless it is part of every policy.
     pub place: Option<Place>,
 }
 
@@ -166,7 +167,7 @@ pub enum Action {
     Pass,
     /// The packet is gone.
     Drop,
-    /// A line in the kernel's log, so often at the most; the next rule goes on.
+    /// A line in the kernel's log, with a limited rate; the next rule goes on.
     Log {
         /// The line's beginning.
         prefix: String,
@@ -179,15 +180,16 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Match {
-    /// It came in by `lo`.
+    /// It arrived on `lo`.
     Loopback,
-    /// It came in by an interface of this list.
+    /// It arrived on an interface of this list.
     In(SetName),
-    /// It came in by an interface that is not of this list.
+    /// It arrived on an interface that is not of this list.
     NotIn(SetName),
-    /// It goes out by an interface of this list.
+    /// It leaves by an interface of this list.
     Out(SetName),
-    /// It comes in and goes out by interfaces that fit this pattern, which for a name is one: routed or not, it stays there.
+    /// It arrives on and leaves by interfaces that match this pattern. If the pattern is a name, that is one interface:
+    /// routed or not, the packet stays there.
     Crosses(IfPattern),
     /// Its source is in this set.
     Source(SetName),
@@ -200,10 +202,10 @@ pub enum Match {
     /// The address that the client dialled is in this network: the destination of its connection's first packet, before any
     /// translation.
     DialledNetwork(IpNetwork),
-    /// Its source is an address of the host itself, and it is none of the host's own packets to a group or to everyone, which
-    /// come back to it: it was sent to the host alone, or its destination is an address of the host, too.
+    /// Its source is an address of the host itself, and it is none of the host's own packets to a group or to everyone,
+    /// which come back to it: it was sent to the host alone, or its destination is an address of the host, too.
     SourceIsOwn,
-    /// The host has no way back to its source by the interface that it came in by. What is asked is the host's routing, not a
+    /// The host has no route back to its source by the interface that it arrived on. The host's routing decides that, not a
     /// list.
     ReversePathFails,
     /// Routing is going to take it to this hook: its destination is an address of the host, a group or everyone, or none of
@@ -219,7 +221,7 @@ pub enum Match {
         transport: Transport,
         /// Which port.
         port: PortField,
-        /// The ranges, sorted, never none.
+        /// The ranges, sorted; never empty.
         ranges: Vec<PortRange>,
     },
     /// It is of this IP protocol.
@@ -233,7 +235,7 @@ pub enum Match {
         /// The types.
         types: RangeInclusive<u8>,
     },
-    /// Its hop limit (IPv6) or time to live (IPv4) is this, as it is at the hook: a packet that was routed has lost one.
+    /// Its hop limit (IPv6) or time to live (IPv4) is this, as it is at the hook: a routed packet has lost one.
     HopLimit {
         /// IPv4 or IPv6.
         family: Family,
@@ -250,7 +252,7 @@ pub enum Match {
 pub enum PortField {
     /// The source port in its header.
     Source,
-    /// The destination port in its header, after translation where there was any.
+    /// The destination port in its header, after translation if there was any.
     Destination,
     /// The number that the client dialled: the destination port of its connection's first packet, before
     /// any translation.

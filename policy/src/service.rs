@@ -51,7 +51,7 @@ impl PortRange {
     /// Every port.
     pub const ALL: Self = Self { first: 1, last: u16::MAX };
 
-    /// The range from `first` to `last`, or nothing where that is backward or starts with 0.
+    /// Returns the range from `first` to `last`, or nothing if that is backward or starts with 0.
     pub fn new(first: u16, last: u16) -> Option<Self> {
         (first != 0 && first <= last).then_some(Self { first, last })
     }
@@ -97,7 +97,7 @@ impl Serialize for PortRange {
 /// Protocols without ports that have a name of their own in a policy, with their IANA numbers.
 const NAMED_PROTOCOLS: [(&str, u8); 3] = [("gre", 47), ("esp", 50), ("vrrp", 112)];
 
-/// What one entry of `ports` means.
+/// The meaning of one entry of `ports`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     /// Ports of one transport protocol.
@@ -106,7 +106,7 @@ pub enum Service {
     Protocol(u8),
 }
 
-/// Why a text is not a service. The advice of each is part of the message.
+/// Why a string is not a service. The advice for each is part of the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// A port without its protocol.
@@ -148,7 +148,7 @@ impl Service {
     }
 }
 
-/// A number of nothing but digits: `str::parse` alone would take `+80`.
+/// Parses a number of nothing but digits: `str::parse` alone would accept `+80`.
 fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -214,7 +214,7 @@ impl Services {
         &self.protocols
     }
 
-    /// Whether there is nothing in it.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.ports.is_empty() && self.protocols.is_empty()
     }
@@ -236,7 +236,7 @@ impl FromIterator<Service> for Services {
     }
 }
 
-/// Adds a range that does not come before any that is there; one that overlaps or touches the last is joined.
+/// Adds a range that does not come before any existing one; a range that overlaps or touches the last is joined to it.
 fn push_range(ports: &mut Vec<(Transport, Vec<PortRange>)>, transport: Transport, range: PortRange) {
     match ports.last_mut() {
         Some((last_transport, ranges)) if *last_transport == transport => match ranges.last_mut() {

@@ -3,10 +3,10 @@
 /// Names longer than this are not compared: the work grows with the product of their lengths.
 const MAX_LENGTH: usize = 64;
 
-/// How many names are compared at the most: a suggestion is a courtesy, and must not take seconds.
+/// How many names are compared at most: a suggestion is a courtesy, and must not take seconds.
 const MAX_KNOWN: usize = 10_000;
 
-/// The one of `known` that is most like `typed`, if any is.
+/// Returns the one of `known` that is most like `typed`, if any is.
 pub(crate) fn closest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if !(2..=MAX_LENGTH).contains(&typed.len()) {
         return None;
@@ -17,8 +17,8 @@ pub(crate) fn closest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>)
     distances.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
-/// How many slips of the finger are between two names, unless they are too many to be slips. One in three
-/// characters may be wrong; that one name is the start of the other counts as one slip.
+/// Returns how many typing errors are between two names, unless they are too many for that. One in three characters may
+/// be wrong. If one name is the start of the other, that counts as one error.
 fn distance(typed: &str, name: &str) -> Option<usize> {
     if typed.len() > 2 && name.len() > 2 && (typed.starts_with(name) || name.starts_with(typed)) {
         return Some(usize::from(typed != name));
@@ -27,7 +27,7 @@ fn distance(typed: &str, name: &str) -> Option<usize> {
     (distance <= (typed.len() / 3).max(1)).then_some(distance)
 }
 
-/// The names of a closed choice, as in "`host`, `docker` or `container`".
+/// Returns the names of a closed choice, as in "`host`, `docker` or `container`".
 pub(crate) fn alternatives(names: &[&str]) -> String {
     match names {
         [] => String::new(),

@@ -1,13 +1,13 @@
-//! Lines of files as text: what every file that dockfw reads must keep to.
+//! Lines of files as strings: the rules for every file that dockfw reads.
 
 use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Sources, Span};
 
-/// The byte order mark that some editors of Windows write before a text.
+/// The byte order mark that some editors of Windows write at the start of a file.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Why a line is no text.
+/// Why a line is not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// From this byte on it is not UTF-8.
@@ -16,12 +16,12 @@ pub(crate) enum Fault {
     Control(usize),
 }
 
-/// The file without the byte order mark.
+/// Returns the file without the byte order mark.
 pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK).unwrap_or(bytes)
 }
 
-/// A line as text, without the `\r` of a line end of Windows.
+/// Returns a line as a string, without the `\r` of a line end of Windows.
 pub(crate) fn decode_line(line: &[u8]) -> Result<&str, Fault> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|error| Fault::Encoding(error.valid_up_to()))?;
@@ -32,7 +32,7 @@ pub(crate) fn decode_line(line: &[u8]) -> Result<&str, Fault> {
 }
 
 impl Fault {
-    /// What is to be said about it. The line must be a short one.
+    /// Returns the diagnostic about it. The line must be a short one.
     pub(crate) fn diagnostic(
         self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! What holds under every policy: what always passes, what never does, and what the nodes of a Swarm need.
+//! Rules of every policy: what always passes, what never does, and what the nodes of a Swarm need.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -40,13 +40,13 @@ const GROUPS4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 0);
 const GROUPS6: Ipv6Addr = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
 const LOOPBACK4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
 
-/// Packets that did not come from `lo` and have an address that only the host itself could use.
+/// Returns matches for packets that did not arrive on `lo` and have an address that only the host itself could use.
 pub(super) fn impossible_addresses() -> Vec<Vec<Match>> {
     impossible(Match::DestinationNetwork)
 }
 
-/// The same of new connections, once their destination may have been translated, maybe to an address of `lo`: what was dialled
-/// counts.
+/// Returns the same for new connections, once their destination may have been translated, maybe to an address of `lo`:
+/// the dialled address counts.
 pub(super) fn impossible_connections() -> Vec<Vec<Match>> {
     impossible(Match::DialledNetwork)
 }
@@ -60,10 +60,10 @@ fn loopback_networks() -> [IpNetwork; 2] {
     [network4(LOOPBACK4, 8), network6(Ipv6Addr::LOCALHOST, 128)]
 }
 
-/// What passes, and what it is.
+/// What passes, and its description.
 type Passing = Vec<(Vec<Match>, &'static str)>;
 
-/// Without these a network segment does not work. (Errors about live connections belong to those.)
+/// Returns what a network segment needs to work. (Errors about live connections belong to those.)
 pub(super) fn neighbourhood() -> Passing {
     vec![
         (icmp6(NEIGHBOUR_DISCOVERY), "neighbour discovery"),
@@ -73,9 +73,10 @@ pub(super) fn neighbourhood() -> Passing {
     ]
 }
 
-/// The same among what the host passes on, if it never left its segment: in frames that cross a bridge. The kernel believes
-/// neighbour discovery only with the hop limit that it was sent with, of which a router takes one. MLD and IGMP are for
-/// groups, which none but a multicast router passes on, and that one keeps IGMP to itself (ip_mr_input, net/ipv4/ipmr.c).
+/// Returns the same among forwarded packets, if they never left their segment: in frames that cross a bridge. The
+/// kernel believes neighbour discovery only with the hop limit that it was sent with, and a router reduces that by one.
+/// MLD and IGMP are for groups, which only a multicast router forwards, and such a router keeps IGMP to itself
+/// (ip_mr_input, net/ipv4/ipmr.c).
 pub(super) fn neighbourhood_across() -> Passing {
     let sent = Match::HopLimit { family: Family::Ipv6, limit: NEIGHBOUR_HOP_LIMIT };
     let to_group = Match::DestinationNetwork(network6(GROUPS6, 8));
@@ -91,9 +92,10 @@ fn icmp6(types: RangeInclusive<u8>) -> Vec<Match> {
     vec![Match::Icmp { family: Family::Ipv6, types }]
 }
 
-/// Answers of DHCP servers. Connection tracking does not know them: the question went to a broadcast or
-/// multicast address. A client of DHCPv6 asks from its link-local address, where no router sends anything; servers and relays
-/// may answer from any address, and from any port (RFC 8415, 7.2 says on which they listen, not from which they send).
+/// Returns matches for answers of DHCP servers. Connection tracking does not know them: the question went to a
+/// broadcast or multicast address. A client of DHCPv6 asks from its link-local address, to which no router forwards
+/// anything. Servers and relays may answer from any address, and from any port (RFC 8415, 7.2 defines on which ports
+/// they listen, not from which they send).
 pub(super) fn dhcp() -> Passing {
     let port = |field, number| ports(Transport::Udp, field, [number]);
     let [server4, client4] = DHCP;
@@ -114,8 +116,8 @@ pub(super) fn echo_requests() -> Vec<Vec<Match>> {
     ]
 }
 
-/// What the nodes of a Swarm use among themselves. UDP by the header's ports: VXLAN may well be untracked. TCP by the
-/// number that was dialled, because the early drop of TCP SYNs sees no other.
+/// Returns matches for what the nodes of a Swarm use among themselves. UDP is matched by the header's ports: VXLAN may
+/// well be untracked. TCP is matched by the dialled port, because the early drop of TCP SYNs sees no other.
 pub(super) fn swarm_services(data_path_port: u16) -> Vec<Match> {
     let udp = [SWARM_GOSSIP, data_path_port];
     let mut udp = udp.to_vec();
@@ -128,13 +130,13 @@ pub(super) fn swarm_services(data_path_port: u16) -> Vec<Match> {
     ]
 }
 
-/// What nodes say to each other in connections, by the header's ports: management and gossip.
+/// Returns matches for connections between nodes, by the header's ports: management and gossip.
 pub(super) fn swarm_talk() -> [Match; 2] {
     let gossip = ports(Transport::Udp, PortField::Destination, [SWARM_GOSSIP]);
     [swarm_tcp(PortField::Destination), gossip]
 }
 
-/// The part of it that is TCP.
+/// Returns the TCP part of it.
 pub(super) fn swarm_tcp(field: PortField) -> Match {
     ports(Transport::Tcp, field, [SWARM_MANAGEMENT, SWARM_GOSSIP])
 }

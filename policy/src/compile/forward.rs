@@ -1,4 +1,4 @@
-//! Packets that the host passes on.
+//! Packets that the host forwards.
 
 use super::names::{self, BLOCKED, DOCKER, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
@@ -13,7 +13,7 @@ impl Compiler<'_> {
         let mut rules = self.rules();
         pass_crossing(&mut rules, &interfaces.crossing, "frames that only cross a bridge");
         self.drop_rest_of_crossing(&mut rules);
-        // A container that may speak to anyone must not speak VXLAN in this node's name.
+        // A container that may connect to anyone must not send VXLAN as if it were this node.
         if self.has_peers() {
             rules.drop(vec![self.vxlan()], names::DROP_VXLAN, "forwarded VXLAN");
         }
@@ -22,7 +22,7 @@ impl Compiler<'_> {
         self.drop_swarm_of_others(&mut rules);
         self.pass_docker(&mut rules);
         pass_crossing(&mut rules, &interfaces.inside, "within an inside network");
-        // Before everything that asks the source.
+        // This comes before everything that asks for the source.
         if self.has_inside() {
             let forged = vec![Match::In(INSIDE), Match::ReversePathFails];
             rules.drop(forged, names::DROP_FORGED, "forged source");
@@ -43,8 +43,8 @@ impl Compiler<'_> {
         rules.done()
     }
 
-    /// Drops what containers and inside machines would say to the Swarm's other nodes: translated, it comes from this node's
-    /// address, which these trust.
+    /// Drops what containers and inside machines would send to the Swarm's other nodes. After translation it would come
+    /// from this node's address, which these nodes trust.
     fn drop_swarm_of_others(&self, rules: &mut Rules<'_>) {
         if !self.has_peers() {
             return;
@@ -57,7 +57,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Before everything that lets new connections in; but inside machines may have any address where they only go outwards.
+    /// Drops blocked sources, before everything that lets new connections in. But inside machines may have any address if
+    /// they only connect outwards.
     fn drop_blocked_sources(&self, rules: &mut Rules<'_>) {
         rules.drop_blocked(self.of_blocked(self.has_inside().then_some(INSIDE).as_slice()));
         if self.has_inside() && !self.policy.blocked.is_empty() {
@@ -68,7 +69,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The rules for one `[[allow]]` that may be for containers.
+    /// Adds the rules for one `[[allow]]` that may be for containers.
     fn pass_to_containers(&self, rules: &mut Rules<'_>, rule: &AllowRule, name: &SetName) {
         let (field, path) = match rule.to {
             Target::Host | Target::Forward => return,
@@ -82,7 +83,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// What goes to no container: by the rules for it, and outwards from inside.
+    /// Decides about what goes to no container: by the rules for it, and outwards from inside.
     fn decide_about_others(&self, rules: &mut Rules<'_>) {
         let forwarding: Vec<_> = self.allow.iter().filter(|(rule, _)| rule.to == Target::Forward).collect();
         if self.has_docker() && (self.has_inside() || !forwarding.is_empty()) {
@@ -102,7 +103,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Passes what comes in and goes out by one of these interfaces, each by itself.
+/// Passes what arrives on one of these interfaces and leaves by the same one.
 fn pass_crossing(rules: &mut Rules<'_>, patterns: &[IfPattern], what: &str) {
     for pattern in patterns {
         rules.pass(vec![Match::Crosses(pattern.clone())], None, what);

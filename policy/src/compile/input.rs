@@ -12,19 +12,19 @@ impl Compiler<'_> {
         rules.pass(vec![Match::Loopback], None, "loopback");
         self.drop_rest_of_crossing(&mut rules);
         rules.pass(vec![Match::Established], None, "live connections");
-        // Before everything that lets new connections in.
+        // This comes before everything that lets new connections in.
         rules.drop_impossible(always::impossible_connections());
         rules.drop_blocked(self.of_blocked(self.has_docker().then_some(DOCKER).as_slice()));
         for (matches, what) in always::neighbourhood().into_iter().chain(always::dhcp()) {
             rules.pass(matches, None, what);
         }
-        // Before everything that asks the source: whoever is behind these interfaces may send with any.
+        // This comes before everything that asks for the source: machines behind these interfaces may send with any.
         self.drop_forged(&mut rules);
         self.pass_echo(&mut rules);
         self.pass_trusted(&mut rules, Some(TRUSTED));
         self.pass_peers(&mut rules, Some(PEERS));
         self.allow_to_host(&mut rules);
-        // Behind everything that these may reach, before the exceptions for interfaces of the outside.
+        // This comes after everything that these may reach, and before the exceptions for interfaces of the outside.
         if self.has_docker() {
             rules.drop(vec![Match::In(DOCKER)], names::DROP_CONTAINERS, "containers to the host");
         }
@@ -36,8 +36,8 @@ impl Compiler<'_> {
         rules.done()
     }
 
-    /// Drops what a container or an inside machine sends to the host with a source that is none of its network's, a peer's for
-    /// instance, and its VXLAN from whatever source.
+    /// Drops what a container or an inside machine sends to the host with a source outside its network (for example a
+    /// peer's), and its VXLAN from any source.
     fn drop_forged(&self, rules: &mut Rules<'_>) {
         for (by, _) in self.inner_interfaces() {
             rules.drop(vec![by, Match::ReversePathFails], names::DROP_FORGED, "forged source");
@@ -55,7 +55,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Unconditional, because VXLAN never is a known connection: its source port changes with each inner flow.
+    /// Passes the peers. It is unconditional, because VXLAN never is a known connection: its source port changes with each
+    /// inner flow.
     fn pass_peers(&self, rules: &mut Rules<'_>, counter: Option<SetName>) {
         if !self.has_peers() {
             return;

@@ -1,8 +1,8 @@
 //! The one place where a policy becomes rules.
 //!
-//! In each hook, rules that pass may stand in any order among themselves; where a rule that drops stands decides,
-//! and is said beside it. What the first hook drops of new connections, the later ones drop as well
-//! ([`ruleset`](crate::ruleset) says why).
+//! In each hook, rules that pass may be in any order among themselves. The place of a rule that drops matters, and the
+//! reason is given beside it. The later hooks drop all new connections that the first hook drops
+//! ([`ruleset`](crate::ruleset) explains why).
 
 use crate::interface::IfPattern;
 use crate::policy::{AllowRule, Policy, Source, Target};
@@ -19,7 +19,7 @@ mod rules;
 use names::{BLOCKED, CROSSING, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use rules::Rules;
 
-/// Compiles a policy. The same policy always gives the same ruleset, to the byte.
+/// Compiles a policy. The same policy always gives the same ruleset, byte for byte.
 pub fn compile(policy: &Policy) -> Ruleset {
     let names = names::of_rules(&policy.allow);
     let compiler = Compiler { policy, allow: policy.allow.iter().zip(names).collect() };
@@ -34,8 +34,8 @@ pub fn compile(policy: &Policy) -> Ruleset {
     }
 }
 
-/// Whether the early drop of hopeless TCP SYNs can be sure of its verdicts under this policy: it sees ports before
-/// they are translated, so it can't tell which SYNs a rule for a container's own port would let through.
+/// Returns whether the verdicts of the early drop of hopeless TCP SYNs are certain under this policy. It sees ports
+/// before they are translated, so it does not know which SYNs a rule for a container's own port would let through.
 pub fn prefilter_is_sure(policy: &Policy) -> bool {
     policy.allow.iter().all(|rule| rule.to != Target::Container)
 }
@@ -109,7 +109,7 @@ impl Compiler<'_> {
         !self.policy.swarm.peers.is_empty()
     }
 
-    /// The interfaces behind which machines are that the host's own address stands for outside, each with what they are.
+    /// Returns the interfaces of machines that are seen from outside with the host's own address, each with what they are.
     fn inner_interfaces(&self) -> impl Iterator<Item = (Match, &'static str)> {
         let docker = self.has_docker().then_some((Match::In(DOCKER), "containers"));
         let inside = self.has_inside().then_some((Match::In(INSIDE), "inside networks"));
@@ -141,8 +141,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Drops what the first hook left to the later ones, live connections too, of what comes in by a bridge that frames may only
-    /// cross: what has the host's own address for its source, and what blocked machines send.
+    /// Drops what the first hook left to the later ones, live connections too, of packets that arrive on a bridge that
+    /// frames may only cross: packets with the host's own address for their source, and packets from blocked machines.
     fn drop_rest_of_crossing(&self, rules: &mut Rules<'_>) {
         if !self.has_crossing() {
             return;
@@ -153,7 +153,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// The conditions under each of which a packet from a blocked source is dropped, but for what comes in by these interfaces.
+    /// Returns the conditions under each of which a packet from a blocked source is dropped, except if it arrives on these
+    /// interfaces.
     fn of_blocked(&self, but_for: &[SetName]) -> Vec<Vec<Match>> {
         if self.policy.blocked.is_empty() {
             return vec![];
@@ -168,7 +169,7 @@ impl Compiler<'_> {
         ways.into_iter().map(|way| [but_for.clone(), way, vec![source.clone()]].concat()).collect()
     }
 
-    /// The alternatives that make up the `from` of a rule: for each, what must hold besides.
+    /// Returns the alternatives in the `from` of a rule: for each, what else must hold.
     fn sources(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
         let mut sources = self.sources_but_containers(rule, name);
         if matches!(rule.from, Source::These { containers: true, .. }) && self.has_docker() {
@@ -177,7 +178,7 @@ impl Compiler<'_> {
         sources
     }
 
-    /// The same if packets from Docker's bridges have passed already.
+    /// Returns the same if packets from Docker's bridges have passed already.
     fn sources_but_containers(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
         let mut sources = self.addresses(rule, name);
         if matches!(rule.from, Source::These { inside: true, .. }) && self.has_inside() {
@@ -186,7 +187,7 @@ impl Compiler<'_> {
         sources
     }
 
-    /// The same if packets from inside interfaces have passed as well.
+    /// Returns the same if packets from inside interfaces have passed as well.
     fn addresses(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
         match &rule.from {
             Source::Everyone => vec![vec![]],
@@ -200,7 +201,7 @@ impl Compiler<'_> {
     }
 }
 
-/// How a rule is named to people.
+/// Returns a rule's name for people.
 fn title(rule: &AllowRule) -> String {
     format!("allow '{}'", rule.name)
 }

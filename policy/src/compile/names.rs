@@ -57,7 +57,7 @@ pub(super) fn of_rules(rules: &[AllowRule]) -> Vec<SetName> {
     rules.iter().map(|rule| unique(&slug(&rule.name), &mut taken)).collect()
 }
 
-/// The rule's name in the characters of a set's, behind a prefix that keeps it apart from nftables' own words.
+/// Returns the rule's name in the characters of a set's name, after a prefix that avoids nftables' own words.
 fn slug(name: &str) -> String {
     let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
     let slug: String = "allow_".chars().chain(plain).take(SetName::MAX).collect();

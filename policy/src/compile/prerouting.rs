@@ -1,4 +1,4 @@
-//! What comes in, before anything else has looked at it.
+//! Incoming packets, before anything else has looked at them.
 
 use super::names::{self, CROSSING, INSIDE, PEERS};
 use super::rules::Rules;
@@ -9,11 +9,11 @@ impl Compiler<'_> {
     pub(super) fn prerouting(&self) -> Vec<Rule> {
         let mut rules = self.rules();
         rules.pass(vec![Match::Loopback], None, "loopback");
-        // Before all exceptions: no interface makes these addresses possible.
+        // This comes before all exceptions: no interface makes these addresses possible.
         rules.drop_impossible(self.impossible_addresses());
         self.pass_docker(&mut rules);
         self.pass_on(&mut rules);
-        // Live connections too, so before connection tracking can call them established.
+        // This applies to live connections too, so it comes before connection tracking can call them established.
         rules.drop_blocked(self.of_blocked(&[]));
         if self.policy.engine.prefilter && prefilter_is_sure(self.policy) {
             self.early_drop(&mut rules);
@@ -21,8 +21,8 @@ impl Compiler<'_> {
         rules.done()
     }
 
-    /// What no interface makes possible. But frames of the host's own that cross a second bridge, on their way to a virtual machine,
-    /// come in by it with the source that they left with: of these the later hooks know more.
+    /// Returns what no interface makes possible. But the host's own frames may cross a second bridge on the way to a
+    /// virtual machine. They arrive on it with the source that they left with: the later hooks know more about these.
     fn impossible_addresses(&self) -> Vec<Vec<Match>> {
         let mut conditions = always::impossible_addresses();
         if self.has_crossing() {
@@ -32,7 +32,8 @@ impl Compiler<'_> {
         conditions
     }
 
-    /// Whether it is for the host, goes outwards or only crosses a bridge can't be told here, and decides.
+    /// Passes packets whose destination decides: whether they are for the host, go outwards or only cross a bridge is
+    /// unknown here.
     fn pass_on(&self, rules: &mut Rules<'_>) {
         if self.has_inside() {
             rules.pass(vec![Match::In(INSIDE)], None, "from inside");

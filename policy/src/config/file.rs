@@ -11,26 +11,26 @@ use super::values::Values;
 use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::text::{decode_line, without_mark};
 
-/// The longest line of a policy file. People write shorter ones, and what a diagnostic shows hangs on it.
+/// The longest line of a policy file. People write shorter ones, and the length of a diagnostic depends on it.
 const MAX_LINE: usize = 64 * 1024;
 
 /// From this size on only the first syntax error of a file is reported: the parser can't be stopped at
 /// [`MAX_KEPT`](crate::diagnostic::MAX_KEPT), and each of its errors costs memory.
 const MAX_RECOVERED: usize = 1024 * 1024;
 
-/// What comes up in reading.
+/// What is found while reading.
 #[derive(Default)]
 pub(crate) struct Findings {
     /// The files.
     pub(crate) sources: Sources,
-    /// What is no text or no TOML.
+    /// Lines that are not UTF-8 text or not TOML.
     pub(crate) syntax: Diagnostics,
-    /// What is wrong besides.
+    /// Other errors.
     pub(crate) errors: Diagnostics,
 }
 
 impl Findings {
-    /// All errors. Of those on a line with a syntax error only that one: the others are what the parser made of it.
+    /// Returns all errors. For a line with a syntax error, it returns only that one: the others are consequences of it.
     pub(crate) fn all(self) -> (Sources, Diagnostics) {
         let Self { sources, mut syntax, errors } = self;
         let line = |span: Span| (span.file, sources.locate(span).line);
@@ -57,7 +57,7 @@ pub(crate) fn decode(path: &Path, bytes: &[u8], config: &mut Config, findings: &
     report(file, &broken, sources, syntax);
 }
 
-/// The tables of a file as far as they can be told, and its syntax errors.
+/// Returns the tables of a file as far as they are clear, and its syntax errors.
 fn parse(text: &str) -> (Option<DeTable<'_>>, Vec<Error>) {
     if text.len() <= MAX_RECOVERED {
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -94,7 +94,7 @@ fn syntax_error(message: &str, span: Span) -> Diagnostic {
     Diagnostic::new(format!("not TOML: {message}")).at(span).help(help)
 }
 
-/// The file as text, if all its lines are.
+/// Returns the file as a string, if all its lines are text.
 fn to_text(path: &Path, bytes: &[u8], sources: &mut Sources, errors: &mut Diagnostics) -> Option<String> {
     let before = errors.len();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {

@@ -1,4 +1,4 @@
-//! What was typed: the policy files as they are, each value with its place, nothing looked up and no default in.
+//! What was typed: the policy files as they are, each value with its place, without look-ups and defaults.
 //!
 //! All files are read into one [`Config`]. Lists add up; a scalar that two files set is an error that names both.
 
@@ -36,18 +36,18 @@ pub struct Config {
     pub engine: Engine,
     /// Whether any key was typed at all.
     pub is_typed: bool,
-    /// Whether some of what was typed could not be understood, so that what seems to be missing may just be that.
+    /// Whether a part of what was typed could not be understood: what seems to be missing may be that part.
     pub is_incomplete: bool,
 }
 
-/// A list of texts.
+/// A list of strings.
 #[derive(Clone, Debug)]
 pub struct List {
-    /// Where the list is; where several files add to it, in the first.
+    /// Where the list is; if several files add to it, where it is in the first.
     pub span: Span,
-    /// The entries that are texts.
+    /// The entries that are strings.
     pub entries: Vec<Spanned<String>>,
-    /// Whether nothing was typed between the brackets, not even something that is no text.
+    /// Whether nothing was typed between the brackets, not even something that is not a string.
     pub is_blank: bool,
 }
 
@@ -56,11 +56,11 @@ pub struct List {
 pub struct Group {
     /// Where its name is.
     pub span: Span,
-    /// Its addresses; nothing where something else was typed, which has been reported.
+    /// Its addresses; nothing if something else was typed, which has been reported.
     pub entries: Option<List>,
 }
 
-/// One `[[allow]]`. What is missing of what must be there has been reported.
+/// One `[[allow]]`. Missing required keys have been reported.
 #[derive(Clone, Debug)]
 pub struct Allow {
     /// Where it starts.

@@ -1,4 +1,4 @@
-//! Reads the tables of one policy file into a [`Config`] that may hold those of other files already.
+//! Reads the tables of one policy file into a [`Config`] that may already hold those of other files.
 
 use toml::Spanned as TomlSpanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -27,8 +27,8 @@ impl Reader<'_> {
         self.config.is_incomplete |= !unknown.is_empty();
     }
 
-    /// Hands each key that `table` knows to `read`, and reports the others. Returns what the others were
-    /// probably meant to be.
+    /// Passes each key that `table` knows to `read`, and reports the others. Returns what the others were probably meant to
+    /// be.
     fn each<'v, 'i>(
         &mut self,
         typed: &'v DeTable<'i>,
@@ -50,7 +50,7 @@ impl Reader<'_> {
         let span = self.values.span(name.span());
         let meant = table.closest(name.get_ref());
         if self.is_broken && meant.is_none() {
-            // It may belong to a table whose header is what is broken.
+            // It may belong to a table whose header is broken.
             return None;
         }
         self.values.errors.push_with(|| {
@@ -79,7 +79,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A key that is listed, but that nobody reads: refused, since to ignore what was typed is worse.
+    /// Refuses a key that is listed, but that no code reads: to ignore what was typed is worse.
     fn forgotten(&mut self, key: &'static Key, value: &Value<'_>) {
         let span = self.values.span(value.span());
         self.values.errors.push(Diagnostic::new(format!("dockfw can't read `{}` yet", key.path)).at(span));

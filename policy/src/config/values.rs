@@ -1,4 +1,4 @@
-//! Values of a policy file by type. One of another type is reported with what is wanted, and left out.
+//! Values of a policy file by type. A value of another type is reported with what is wanted, and left out.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Span, Spanned, quoted};
 /// A value as the TOML parser gives it.
 pub(super) type Value<'i> = TomlSpanned<DeValue<'i>>;
 
-/// Takes values out of one file, and notes what is wrong with them.
+/// Reads values from one file, and notes what is wrong with them.
 pub(super) struct Values<'a> {
     pub(super) file: FileId,
     pub(super) errors: &'a mut Diagnostics,
@@ -28,7 +28,7 @@ impl Values<'_> {
         Spanned { value, span: self.span(range) }
     }
 
-    /// A text.
+    /// Reads a string.
     pub(super) fn text(&mut self, key: &Key, value: &Value<'_>) -> Option<Spanned<String>> {
         match value.get_ref() {
             DeValue::String(text) => Some(self.spanned(text.clone().into_owned(), value.span())),
@@ -36,7 +36,7 @@ impl Values<'_> {
         }
     }
 
-    /// A yes or no.
+    /// Reads a boolean.
     pub(super) fn boolean(&mut self, key: &Key, value: &Value<'_>) -> Option<Spanned<bool>> {
         match value.get_ref() {
             DeValue::Boolean(boolean) => Some(self.spanned(*boolean, value.span())),
@@ -44,7 +44,7 @@ impl Values<'_> {
         }
     }
 
-    /// A whole number; one that is too big for any use comes out as the biggest.
+    /// Reads a whole number; one that is too big for any use becomes the biggest.
     pub(super) fn number(&mut self, key: &Key, value: &Value<'_>) -> Option<Spanned<i64>> {
         match value.get_ref() {
             DeValue::Integer(number) => {
@@ -55,7 +55,7 @@ impl Values<'_> {
         }
     }
 
-    /// A table.
+    /// Reads a table.
     pub(super) fn table<'v, 'i>(&mut self, key: &Key, value: &'v Value<'i>) -> Option<&'v DeTable<'i>> {
         match value.get_ref() {
             DeValue::Table(table) => Some(table),
@@ -63,7 +63,7 @@ impl Values<'_> {
         }
     }
 
-    /// A list of texts. Entries of other types are reported one by one.
+    /// Reads a list of strings. Entries of other types are reported one by one.
     pub(super) fn list(&mut self, key: &Key, value: &Value<'_>) -> Option<List> {
         let DeValue::Array(array) = value.get_ref() else { return self.wrong_type(key, value) };
         let mut list =
@@ -82,7 +82,7 @@ impl Values<'_> {
         Some(list)
     }
 
-    /// Notes that a value is of another type than its key wants. Returns nothing, for the caller to return.
+    /// Notes that a value is of another type than its key wants. Returns nothing, so that the caller can return it.
     pub(super) fn wrong_type<T>(&mut self, key: &Key, value: &Value<'_>) -> Option<T> {
         let span = self.span(value.span());
         self.errors.push_with(|| {
@@ -105,13 +105,13 @@ impl Values<'_> {
     }
 }
 
-/// Whether a number was typed with nothing but digits. Such a one in `ports` gets the advice for a port without
-/// its protocol, which is better than what can be said of a wrong type.
+/// Returns whether a number was typed with digits only. Such a number in `ports` gets the advice for a port without its
+/// protocol, which is better than the advice for a wrong type.
 fn is_plain(number: &DeInteger<'_>) -> bool {
     number.radix() == 10 && number.as_str().bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// How what was typed is written right, where one can tell, or an example.
+/// Returns the correct form of what was typed, if that is clear, or an example.
 fn correction(key: &Key, value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if key.wanted.starts_with("a list") => {

@@ -1,7 +1,7 @@
 //! What is wrong with a policy, and where: errors and warnings that point into the files that were read.
 //!
-//! Nothing here stops at the first mistake: whoever reads a policy adds to [`Diagnostics`] and goes on, so that an
-//! operator sees all there is to mend at once.
+//! Nothing here stops at the first mistake: code that reads a policy adds to [`Diagnostics`] and continues. So an
+//! operator sees everything that needs correction at once.
 
 mod render;
 mod sources;
@@ -10,8 +10,8 @@ pub(crate) use render::is_printable;
 pub use render::{Report, quoted};
 pub use sources::{FileId, Location, Sources};
 
-/// How many diagnostics are kept; the rest are only counted. Nobody reads more, and a broken list of a million
-/// lines must not fill the memory with complaints.
+/// How many diagnostics are kept; the rest are only counted. Nobody reads more, and a broken list of a million lines
+/// must not fill the memory with errors.
 pub const MAX_KEPT: usize = 100;
 
 /// Some bytes of one of the files of [`Sources`].
@@ -39,17 +39,17 @@ pub struct Spanned<T> {
 pub struct Diagnostic {
     /// What is wrong, in one line.
     pub message: String,
-    /// Where; nothing where the matter is not in any file.
+    /// Where it is wrong; nothing if the problem is not in any file.
     pub span: Option<Span>,
-    /// A few words on the very spot.
+    /// A few words at the exact place.
     pub label: Option<String>,
     /// What would be right.
     pub help: Option<String>,
-    /// Other places that have to do with it.
+    /// Other places that are related to it.
     pub notes: Vec<Note>,
 }
 
-/// Another place that has to do with a diagnostic.
+/// Another place that is related to a diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// What is there.
@@ -59,37 +59,37 @@ pub struct Note {
 }
 
 impl Diagnostic {
-    /// A diagnostic that points nowhere yet.
+    /// Returns a diagnostic without a place yet.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), span: None, label: None, help: None, notes: Vec::new() }
     }
 
-    /// The same, pointing at `span`.
+    /// Adds the place `span`.
     pub fn at(mut self, span: Span) -> Self {
         self.span = Some(span);
         self
     }
 
-    /// The same, with a few words on the very spot.
+    /// Adds a few words at the exact place.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// The same, with what would be right.
+    /// Adds what would be right.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same, pointing at one more place.
+    /// Adds one more place.
     pub fn note(mut self, message: impl Into<String>, span: Span) -> Self {
         self.notes.push(Note { message: message.into(), span });
         self
     }
 }
 
-/// Diagnostics as they come up.
+/// Diagnostics as they are found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     kept: Vec<Diagnostic>,
@@ -97,12 +97,12 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// Adds one, or counts it where there are too many already.
+    /// Adds one, or counts it if there are too many already.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.push_with(|| diagnostic);
     }
 
-    /// Adds what `make` makes, which is not called where there are too many already.
+    /// Adds what `make` returns. `make` is not called if there are too many already.
     pub fn push_with(&mut self, make: impl FnOnce() -> Diagnostic) {
         if self.kept.len() < MAX_KEPT {
             self.kept.push(make());
@@ -111,7 +111,7 @@ impl Diagnostics {
         }
     }
 
-    /// Takes over those of `other` that `keep` wants; what `other` only counted stays counted.
+    /// Adds those of `other` for which `keep` holds; what `other` only counted stays counted.
     pub fn append(&mut self, other: Self, keep: impl Fn(&Diagnostic) -> bool) {
         self.omitted += other.omitted;
         for diagnostic in other.kept.into_iter().filter(keep) {
@@ -119,12 +119,12 @@ impl Diagnostics {
         }
     }
 
-    /// Those that were kept, in the order of [`Diagnostics::sort`] or in which they came up.
+    /// Returns those that were kept, in the order of [`Diagnostics::sort`] or in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.kept.iter()
     }
 
-    /// How many were only counted.
+    /// Returns how many were only counted.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
@@ -139,7 +139,7 @@ impl Diagnostics {
         self.kept.is_empty()
     }
 
-    /// Puts them in the order of the files and lines that they point at, those that point nowhere first.
+    /// Sorts them by the files and lines that they point at. Those without a place come first.
     pub fn sort(&mut self) {
         self.kept.sort_by_key(|diagnostic| diagnostic.span);
     }

@@ -1,25 +1,25 @@
-//! Diagnostics as text for a terminal.
+//! Diagnostics as strings for a terminal.
 //!
-//! What a policy holds is shown, never trusted: characters that could steer a terminal are replaced, and only so
-//! much of a line is shown as fits a screen.
+//! What a policy holds is shown, but never trusted: characters that could control a terminal are replaced, and a line
+//! is only shown as far as it fits a screen.
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
 use super::sources::Line;
 use super::{Diagnostic, Diagnostics, Sources, Span};
 
-/// How many characters wide the text may get, but for messages.
+/// How many characters wide the output may get, except for messages.
 const WIDTH: usize = 120;
-/// How many characters of the spot itself are shown.
+/// How many characters of the exact place are shown.
 const SHOWN_SPOT: usize = 60;
-/// How many characters are shown after the spot.
+/// How many characters are shown after it.
 const SHOWN_AFTER: usize = 60;
 /// How many characters of what was typed are quoted in a message.
 const QUOTED: usize = 80;
 /// How long a message or a file's name may be.
 const MAX_TEXT: usize = 500;
 
-/// Diagnostics of one kind, with all that it takes to show them.
+/// Diagnostics of one kind, with everything that is needed to show them.
 #[derive(Clone, Debug)]
 pub struct Report {
     kind: Kind,
@@ -50,12 +50,12 @@ impl Kind {
 }
 
 impl Report {
-    /// A report of errors, in the order of the files.
+    /// Returns a report of errors, in the order of the files.
     pub fn errors(sources: Sources, diagnostics: Diagnostics) -> Self {
         Self::new(Kind::Errors, sources, diagnostics)
     }
 
-    /// A report of warnings, in the order of the files.
+    /// Returns a report of warnings, in the order of the files.
     pub fn warnings(sources: Sources, diagnostics: Diagnostics) -> Self {
         Self::new(Kind::Warnings, sources, diagnostics)
     }
@@ -75,12 +75,12 @@ impl Report {
         &self.sources
     }
 
-    /// Whether there is nothing to say.
+    /// Returns whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
     }
 
-    /// The diagnostics as text, each with a blank line after it.
+    /// Returns the diagnostics as a string, each with a blank line after it.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
         let mut text = String::new();
@@ -94,7 +94,7 @@ impl Report {
         text
     }
 
-    /// The diagnostic, and after it each place that has to do with it.
+    /// Returns the diagnostic, and after it each place that is related to it.
     fn groups(&self, diagnostic: &Diagnostic) -> Vec<Group<'_>> {
         let title = self.kind.level().primary_title(printable(&diagnostic.message, MAX_TEXT));
         let mut main = Group::with_title(title);
@@ -111,7 +111,7 @@ impl Report {
         std::iter::once(main).chain(notes).collect()
     }
 
-    /// File, line and column of a place, and the line itself.
+    /// Returns file, line and column of a place, and the line itself.
     fn place(&self, span: Span, label: Option<&str>) -> Element<'_> {
         let location = self.sources.locate(span);
         let path = printable(&location.file, MAX_TEXT);
@@ -127,8 +127,8 @@ impl Report {
     }
 }
 
-/// A line as it is handed to the renderer: printable, and without most of what comes after the spot. What comes
-/// before it has to stay, since the renderer counts columns in it; it is the renderer that does not show it all.
+/// A line as the renderer gets it: printable, and without most of what comes after the exact place. What comes before
+/// has to stay, because the renderer counts columns in it; the renderer itself does not show all of it.
 struct Shown {
     text: String,
     start: usize,
@@ -149,12 +149,12 @@ impl Shown {
     }
 }
 
-/// What was typed, in backticks, printable and not too long.
+/// Returns what was typed, in backticks, printable and not too long.
 pub fn quoted(text: &str) -> String {
     format!("`{}`", printable(text, QUOTED))
 }
 
-/// The first `room` characters of a text, all of them printable.
+/// Returns the first `room` characters of a string, all of them printable.
 fn printable(text: &str, room: usize) -> String {
     let mut shown: String = text.chars().take(room).map(printable_character).collect();
     if text.chars().nth(room).is_some() {
@@ -163,8 +163,8 @@ fn printable(text: &str, room: usize) -> String {
     shown
 }
 
-/// The character, or one that stands for it where it could steer the terminal or hide what is there: control
-/// characters, those that change the direction of writing, and those that nobody sees.
+/// Returns the character, or a replacement if it could control the terminal or hide something: control characters,
+/// characters that change the direction of writing, and invisible ones.
 fn printable_character(c: char) -> char {
     match c {
         '\t' => ' ',
@@ -179,7 +179,7 @@ fn printable_character(c: char) -> char {
     }
 }
 
-/// Whether a character shows as itself, and can be trusted in a name.
+/// Returns whether a character shows as itself, and can be trusted in a name.
 pub(crate) fn is_printable(c: char) -> bool {
     c != '\t' && c != char::REPLACEMENT_CHARACTER && printable_character(c) == c
 }

@@ -1,4 +1,4 @@
-//! The files that were read, for as long as something may have to be said about them.
+//! The files that were read, for as long as something may have to be reported about them.
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ impl Sources {
         self.files.get(file.0)
     }
 
-    /// The text of a file; empty where the file is none of these.
+    /// Returns the contents of a file; empty if the file is none of these.
     pub fn text(&self, file: FileId) -> &str {
         self.get(file).map_or("", |source| &source.text)
     }
@@ -99,7 +99,7 @@ impl Sources {
 }
 
 impl Source {
-    /// The index and the start of the line that a byte lies in.
+    /// Returns the index and the start of the line that contains a byte.
     fn line_at(&self, position: usize) -> (usize, usize) {
         let after = self.starts.partition_point(|start| *start as usize <= position);
         let index = after.saturating_sub(1);

@@ -19,7 +19,7 @@ pub struct ChainOf<'a> {
 /// A rule as it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleText {
-    /// The part of the policy that it comes from, where that is known.
+    /// The part of the policy that it comes from, if that is known.
     pub origin: Option<Origin>,
     /// Its comment.
     pub comment: Option<String>,
@@ -27,8 +27,8 @@ pub struct RuleText {
     pub text: String,
 }
 
-/// How the rules of a chain differ; nothing where they are the same in the same order. Rules of one part of the policy
-/// are one difference, for it is that part which changed.
+/// Returns how the rules of a chain differ; nothing if they are the same in the same order. Rules of one part of the
+/// policy are one difference, because that part has changed.
 ///
 /// Two rules that are the same have the same key; only rules with the same key are compared.
 pub fn rules<'a, L, W, K: Eq + Hash>(
@@ -57,7 +57,7 @@ pub fn rules<'a, L, W, K: Eq + Hash>(
     grouped.differences
 }
 
-/// Where a rule is that is on one side only.
+/// The side of a rule that is only on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Live,
@@ -68,12 +68,12 @@ enum Side {
 struct Grouped<'a> {
     chain: ChainOf<'a>,
     differences: Vec<Difference>,
-    /// Where the difference is that the rules with this comment belong to.
+    /// The index of the difference to which the rules with this comment belong.
     by_comment: HashMap<String, usize>,
 }
 
 impl Grouped<'_> {
-    /// Adds a rule to the difference that it belongs to: that of the rules with the same comment, or a new one.
+    /// Adds a rule to its difference: the one with the same comment, or a new one.
     fn add(&mut self, rule: RuleText, side: Side) {
         let RuleText { origin, comment, text } = rule;
         let known = comment.as_ref().and_then(|comment| self.by_comment.get(comment));
@@ -105,8 +105,7 @@ impl Difference {
     }
 }
 
-/// What is left of two lists without what they both begin and end with: nearly nothing, where one line of a policy
-/// changed.
+/// Returns two lists without the start and the end that they share: nearly nothing, if one line of a policy changed.
 fn without_common_ends<'a, L, W>(
     mut live: &'a [L],
     mut wanted: &'a [W],
@@ -125,7 +124,7 @@ fn without_common_ends<'a, L, W>(
     (live, wanted)
 }
 
-/// The rules that are on one side only, whatever their order.
+/// Returns the rules that are only on one side, whatever their order.
 fn unmatched<'a, L, W, K: Eq + Hash>(
     live: &'a [L],
     wanted: &'a [W],
@@ -147,8 +146,8 @@ fn unmatched<'a, L, W, K: Eq + Hash>(
     (foreign.into_iter().map(|(_, rule)| rule).collect(), missing)
 }
 
-/// Whether rules differ only in the names of sets, which follow from the sets' content: `renamed` has the new name of each old
-/// one. nftables writes a set's name behind an `@`.
+/// Returns whether rules differ only in the names of sets, which follow from the sets' contents: `renamed` has the new
+/// name of each old one. nftables writes a set's name after an `@`.
 pub fn only_renames(difference: &Difference, renamed: &BTreeMap<&str, &str>) -> bool {
     let rename = |word: &str| {
         let (at, name) = word.strip_prefix('@').map_or(("", word), |name| ("@", name));
@@ -159,7 +158,7 @@ pub fn only_renames(difference: &Difference, renamed: &BTreeMap<&str, &str>) -> 
         && difference.live.iter().map(renamed_rule).eq(difference.wanted.iter().cloned())
 }
 
-/// How the elements of a set change from `live` to `wanted`, each of which is sorted.
+/// Returns how the elements of a set change from `live` to `wanted`. Both are sorted.
 pub fn elements<T: Ord>(
     live: impl IntoIterator<Item = T>,
     wanted: impl IntoIterator<Item = T>,
@@ -220,7 +219,7 @@ mod tests {
         rule.split_once(' ').unwrap_or_default().0
     }
 
-    /// Compares rules that are `comment text`.
+    /// Compares rules of the form `comment text`.
     fn compared(live: &[&str], wanted: &[&str]) -> Vec<(DifferenceKind, usize, usize)> {
         let show = |rule: &&str| {
             let (comment, text) = rule.split_once(' ').unwrap_or_default();
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(compared(&["a 1", "a 1"], &["a 1"]), [(Foreign, 1, 0)]);
     }
 
-    /// Thousands of rules changed are as many comparisons, not their square.
+    /// Thousands of changed rules take as many comparisons, not their square.
     #[test]
     fn many_changed_rules_are_compared_about_once_each() {
         const COUNT: usize = 5000;
@@ -280,7 +279,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is on one side only is what is left of either list without the other's, however often rules are there.
+        /// The rules on one side only are what remains of either list without the other's, however often rules are there.
         #[test]
         fn each_rule_is_matched_with_one_that_is_the_same(
             live in prop::collection::vec((0..4u8, 0..3u8), 0..20),

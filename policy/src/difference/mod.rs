@@ -1,6 +1,6 @@
 //! How what an engine has on the host differs from what is wanted, in words that all engines share.
 //!
-//! Engines find the differences: [`compare`] holds what their comparisons have in common.
+//! Engines find the differences; [`compare`] holds what their comparisons have in common.
 
 pub mod compare;
 
@@ -12,7 +12,7 @@ use crate::address::Family;
 use crate::engine_name::EngineName;
 use crate::ruleset::{Hook, Origin};
 
-/// The most elements of a set that are named one by one; of more there is only the sum.
+/// The most elements of a set that are named one by one. If there are more, only their number is given.
 pub const MAX_NAMED: u64 = 20;
 
 /// One difference between what is on the host and what is wanted.
@@ -20,18 +20,18 @@ pub const MAX_NAMED: u64 = 20;
 pub struct Difference {
     /// In which way the two differ.
     pub kind: DifferenceKind,
-    /// The family, where the engine keeps each apart.
+    /// The family, if the engine keeps each apart.
     pub family: Option<Family>,
-    /// The table, where the engine has several.
+    /// The table, if the engine has several.
     pub table: Option<&'static str>,
     /// What differs.
     #[serde(flatten)]
     pub part: Part,
-    /// Of a set: its elements.
+    /// A set's elements.
     pub elements: Option<ElementChanges>,
     /// The rules that are there, as the engine's tools write them.
     pub live: Vec<String>,
-    /// The rules that should be there in their place.
+    /// The rules that should be there instead.
     pub wanted: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ pub enum DifferenceKind {
     Foreign,
     /// It is there in another form.
     Changed,
-    /// It is there, and without any effect: what an apply left, and the next one takes out.
+    /// It is there without any effect: an apply left it, and the next one removes it.
     Leftover,
 }
 
@@ -67,7 +67,7 @@ pub enum Part {
         /// How many sets.
         sets: usize,
     },
-    /// What an earlier apply put into the variant of iptables that Docker does not use.
+    /// What an earlier apply added to the variant of iptables that Docker does not use.
     Variant {
         /// The variant's name.
         name: &'static str,
@@ -92,7 +92,7 @@ pub enum Part {
         hook: Hook,
         /// The chain.
         chain: String,
-        /// The part of the policy, where there is one.
+        /// The part of the policy, if there is one.
         origin: Option<Origin>,
         /// The rules' comment, if they have one.
         comment: Option<String>,
@@ -106,7 +106,7 @@ pub enum Part {
     },
     /// A set.
     Set {
-        /// The list of the ruleset that its elements are of; nothing where it is of none.
+        /// The list of the ruleset that its elements come from; nothing if there is none.
         set: Option<String>,
         /// The set's name in the kernel.
         name: String,
@@ -118,12 +118,12 @@ pub enum Part {
         /// Its name.
         name: String,
     },
-    /// An object of a kind that dockfw does not make.
+    /// An object of a kind that dockfw does not create.
     Object {
         /// Its kind and name.
         name: String,
     },
-    /// A jump into a chain of the engine's from one of others.
+    /// A jump from a chain of others into a chain of the engine.
     Jump {
         /// From where.
         from: &'static str,
@@ -139,7 +139,7 @@ pub struct ElementChanges {
     pub live: Option<u64>,
     /// How many are wanted.
     pub wanted: u64,
-    /// Those that are wanted and not there. Nothing: they were not compared one by one; so below.
+    /// Those that are wanted and not there. Nothing: they were not compared one by one. The same holds for the next field.
     pub added: Option<Elements>,
     /// Those that are there and not wanted.
     pub removed: Option<Elements>,
@@ -150,28 +150,28 @@ pub struct ElementChanges {
 pub struct Elements {
     /// How many.
     pub count: u64,
-    /// Which; none where there are more than [`MAX_NAMED`] changes in all.
+    /// Their names; empty if there are more than [`MAX_NAMED`] changes in total.
     pub names: Vec<String>,
 }
 
 impl Difference {
-    /// The difference, which is neither of one family nor in one of several tables.
+    /// Returns a difference that belongs neither to one family nor to one of several tables.
     pub fn new(kind: DifferenceKind, part: Part) -> Self {
         Self { kind, part, family: None, table: None, elements: None, live: Vec::new(), wanted: Vec::new() }
     }
 
-    /// Whether the rules do the same with and without it.
+    /// Returns whether the rules do the same with and without it.
     pub fn is_harmless(&self) -> bool {
         self.kind == DifferenceKind::Leftover
     }
 
-    /// What differs, with its place, as a phrase.
+    /// Returns what differs, with its place, as a phrase.
     pub fn what(&self) -> String {
         let place: Vec<_> = self.family.map(Family::name).into_iter().chain(self.table).collect();
         if place.is_empty() { self.part.to_string() } else { format!("{}: {}", place.join(" "), self.part) }
     }
 
-    /// What is known of the elements, behind a colon; empty where the difference is not about elements.
+    /// Returns what is known of the elements, after a colon; empty if the difference is not about elements.
     pub fn sum(&self) -> String {
         self.elements.as_ref().map(|elements| format!(": {elements}")).unwrap_or_default()
     }
@@ -220,13 +220,13 @@ impl fmt::Display for Part {
     }
 }
 
-/// The chain's name, where it is not the hook's.
+/// Returns the chain's name, if it is not the hook's.
 fn other_name(hook: Hook, chain: &str) -> String {
     if chain == hook.name() { String::new() } else { format!(" (chain {chain})") }
 }
 
 impl ElementChanges {
-    /// How many elements change, as far as that is known.
+    /// Returns how many elements change, as far as that is known.
     pub fn count(&self) -> u64 {
         [&self.added, &self.removed].into_iter().flatten().map(|elements| elements.count).sum()
     }

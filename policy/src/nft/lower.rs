@@ -1,8 +1,8 @@
 //! From the common form to nftables' terms.
 //!
-//! What the common form says in one rule may take several here: an address set becomes up to four (hosts and
-//! networks of each family, because a hash set is looked up faster than an interval set), and each is matched by
-//! a rule of its own. They share the rule's counter.
+//! One rule of the common form may become several here. An address set becomes up to four: hosts and networks of each
+//! family, because look-ups in a hash set are faster than in an interval set. Each set is matched by a rule of its own.
+//! These rules share the rule's counter.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +15,17 @@ use crate::ruleset::{
 };
 use crate::service::PortRange;
 
-/// The most bytes of a comment that are kept; the kernel takes 256 bytes of userdata, nft 128 of a comment.
+/// The most bytes of a comment that are kept; the kernel accepts 256 bytes of userdata, nft 128 of a comment.
 const MAX_COMMENT: usize = 100;
-/// The most bytes of a port set's name that say which ports are in it.
+/// The most bytes of a port set's name that list its ports.
 const MAX_PORTS_TITLE: usize = 32;
 
-/// What some kernels have and others lack, where the rules can do without it.
+/// Features that some kernels lack, and that the rules can do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// `meta iifkind` (Linux 5.1). Without it, every interface whose name fits Docker's patterns is inside.
+    /// `meta iifkind` (Linux 5.1). Without it, every interface whose name matches Docker's patterns is inside.
     pub interface_kind: bool,
-    /// `ct original ip daddr` (Linux 4.17). Without it, whoever dialled an address of `lo` from elsewhere is dropped at the
+    /// `ct original ip daddr` (Linux 4.17). Without it, packets from elsewhere to an address of `lo` are dropped at the
     /// first hook alone.
     pub dialled_address: bool,
     /// `fib saddr . iif oif` at the hooks input and forward (not in Linux 5.10, in 6.1). Without it, sources are checked before routing.
@@ -59,9 +59,9 @@ struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
-    /// The chain of a hook. Rules that are for none of Docker's bridges stand in a chain of their own, from which what comes
-    /// in by one returns at once: no single rule can ask whether an interface is none of these bridges, for some interfaces
-    /// have no kind at all.
+    /// Returns the chains of a hook. Rules that are for none of Docker's bridges are in a chain of their own, from which
+    /// packets that arrive on such a bridge return at once. No single rule can ask whether an interface is none of these
+    /// bridges, because some interfaces have no kind at all.
     fn chains(&self, hook: &HookRules) -> Vec<Chain> {
         let Place { name, outside, priority } = place(hook.hook);
         let (mut rules, mut from_outside) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ impl Lowering<'_> {
             .collect()
     }
 
-    /// The chain that checks sources before routing, if that is the only place where the kernel can.
+    /// Returns the chain that checks sources before routing, if that is the only place where the kernel can.
     fn source_checks(&self) -> Option<Chain> {
         let checks = (!self.features.reverse_path).then(|| reverse_path::before_routing(self.ruleset))?;
         let rules: Vec<_> = checks.iter().flat_map(|rule| self.rules(rule)).collect();
@@ -105,7 +105,7 @@ impl Lowering<'_> {
         self.ruleset.interface_list(name).is_some_and(|list| list.bridges_only)
     }
 
-    /// The rules that together do what `rule` does: one for each combination of its matches' alternatives.
+    /// Returns the rules that together do what `rule` does: one for each combination of its matches' alternatives.
     fn rules(&self, rule: &ruleset::Rule) -> Vec<Rule> {
         let mut rows = vec![Vec::new()];
         for condition in &rule.matches {
@@ -125,14 +125,14 @@ impl Lowering<'_> {
         rows.into_iter().map(finish).collect()
     }
 
-    /// The ways in which a match can hold, each a row of statements.
+    /// Returns the alternatives of a match, each a row of statements.
     fn alternatives(&self, condition: &Match) -> Vec<Vec<Statement>> {
         match condition {
             Match::Source(name) => self.addresses(End::Source, name),
             Match::Destination(name) => self.addresses(End::Destination, name),
             Match::NotOpening => vec![vec![Statement::NotTcp], vec![Statement::NotOpening]],
             Match::In(name) => vec![self.interface(Direction::In, name, false)],
-            // The chain that the rule stands in says so.
+            // The chain that contains the rule checks this.
             Match::NotIn(name) if self.is_of_bridges(name) => vec![vec![]],
             Match::NotIn(name) => vec![self.interface(Direction::In, name, true)],
             Match::Out(name) => vec![self.interface(Direction::Out, name, false)],
@@ -204,19 +204,20 @@ impl Lowering<'_> {
 
 /// The chain that checks sources before routing, on old kernels.
 const SOURCES: &str = "sources";
-/// Behind the translation of destinations (NF_IP_PRI_NAT_DST, -100), so that what is for the host is.
+/// After the translation of destinations (NF_IP_PRI_NAT_DST, -100), so that it is known what is for the host.
 const SOURCES_PRIORITY: i32 = -95;
 
 /// The chains of a hook.
 struct Place {
     name: &'static str,
-    /// The chain of what comes in by none of Docker's bridges.
+    /// The chain for packets that arrive on none of Docker's bridges.
     outside: &'static str,
     priority: i32,
 }
 
-/// No one else's priorities: chains of equal priority have no order. Docker is at -300 and 0, firewalld at 10; ports can be
-/// seen from -400 on (NF_IP_PRI_CONNTRACK_DEFRAG, linux/netfilter_ipv4.h).
+/// Returns the chains of a hook, with priorities that nobody else uses: chains of equal priority have no order. Docker
+/// is at -300 and 0, firewalld at 10; ports are visible from -400 on (NF_IP_PRI_CONNTRACK_DEFRAG,
+/// linux/netfilter_ipv4.h).
 fn place(hook: Hook) -> Place {
     match hook {
         Hook::Prerouting => Place { name: "prefilter", outside: "prefilter_outside", priority: -310 },
@@ -229,7 +230,7 @@ fn interface_name(direction: Direction, pattern: &IfPattern) -> Statement {
     Statement::InterfaceName { direction, pattern: pattern.clone() }
 }
 
-/// The kind of the packet first: to look an address up costs more.
+/// The kind of the packet comes first: an address look-up costs more.
 fn own_sources() -> Vec<Vec<Statement>> {
     let is_local = Statement::IsLocal;
     vec![
@@ -238,12 +239,12 @@ fn own_sources() -> Vec<Vec<Statement>> {
     ]
 }
 
-/// A rule that only leads from one chain to another.
+/// Returns a rule that only leads from one chain to another.
 fn connection(statements: Vec<Statement>, what: &str) -> Rule {
     Rule { statements, comment: what.into(), origin: Origin { what: what.into(), place: None } }
 }
 
-/// What a rule does once its matches hold.
+/// Returns what a rule does once its matches hold.
 fn effects(rule: &ruleset::Rule) -> Vec<Statement> {
     let counter = rule.counter.clone().map(Statement::Counter);
     let action = match &rule.action {
@@ -254,7 +255,7 @@ fn effects(rule: &ruleset::Rule) -> Vec<Statement> {
     counter.into_iter().chain(action).collect()
 }
 
-/// The sets that hold a list's addresses: the hosts and the networks of each family, where there are any.
+/// Returns the sets that hold a list's addresses: the hosts and the networks of each family, if there are any.
 fn address_sets(list: &AddressList) -> Vec<Set> {
     let (hosts4, networks4) = split(list.addresses.v4());
     let (hosts6, networks6) = split(list.addresses.v6());
@@ -294,7 +295,7 @@ fn interface_set(list: &InterfaceList) -> Set {
     Set::new(list.name.as_str(), Some(list.name.clone()), elements, interval, comment.into())
 }
 
-/// A set for each list of ports that is more than one range, each list once.
+/// Returns a set for each list of ports that is more than one range, each list once.
 fn port_sets(ruleset: &Ruleset) -> Vec<Set> {
     let mut sets: Vec<Set> = Vec::new();
     for condition in ruleset.hooks.iter().flat_map(|hook| &hook.rules).flat_map(|rule| &rule.matches) {
@@ -308,7 +309,7 @@ fn port_sets(ruleset: &Ruleset) -> Vec<Set> {
     sets
 }
 
-/// A title that says which ports are in the set, as far as there is room.
+/// Returns a title that lists the ports of a set, as far as there is room.
 fn ports_title(ranges: &[PortRange]) -> String {
     let mut title = String::from("ports");
     for range in ranges {
@@ -322,7 +323,7 @@ fn ports_title(ranges: &[PortRange]) -> String {
     title
 }
 
-/// A text as a comment can carry it: of limited length, and without the quote that would end it in a listing.
+/// Returns a string for a comment: of limited length, and without the quote that would end it in a listing.
 fn comment(text: &str) -> String {
     let text = text.replace(['"', '\\'], "'");
     if text.len() <= MAX_COMMENT {

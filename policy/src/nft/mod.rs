@@ -1,7 +1,7 @@
 //! A ruleset in nftables' own terms: one table with its chains, sets and counters.
 //!
-//! [`lower()`] is the only way here from a [`Ruleset`](crate::ruleset::Ruleset); [`text`] writes the table as `nft`
-//! would read it, and the native engine writes the same table as netlink messages.
+//! [`lower()`] is the only way to create it from a [`Ruleset`](crate::ruleset::Ruleset). [`text`] writes the table as
+//! `nft` would read it, and the native engine writes the same table as netlink messages.
 
 mod lower;
 pub mod text;
@@ -30,12 +30,12 @@ pub struct Table {
     pub counters: Vec<Counter>,
     /// Named sets.
     pub sets: Vec<Set>,
-    /// Chains, those first that others jump to.
+    /// Chains; chains that others jump to come first.
     pub chains: Vec<Chain>,
 }
 
 impl Table {
-    /// The same table with other names of sets: those that `rename` has for them, if any.
+    /// Returns the same table with other names of sets: those that `rename` returns for them, if any.
     pub fn with_sets_renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
         let mut table = self.clone();
         let rename = |name: &mut String| name.clone_from(&rename(name).unwrap_or_else(|| name.clone()));
@@ -53,28 +53,28 @@ pub struct Counter {
     pub name: SetName,
 }
 
-/// A named set. It never changes: a set that holds something else has another name.
+/// A named set. It never changes: a set with other contents has another name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    /// The set's name, which ends in a digest of all else.
+    /// The set's name, which ends in a digest of everything else.
     pub name: String,
-    /// The list of the ruleset that its elements are of; ports are of none.
+    /// The list of the ruleset that its elements come from; ports come from none.
     pub list: Option<SetName>,
-    /// Its elements, which give its type.
+    /// Its elements, which determine its type.
     pub elements: Elements,
     /// Whether it is an interval set: whether any element is more than a single value.
     pub interval: bool,
-    /// What it is, in words; at most 100 bytes.
+    /// Its description; at most 100 bytes.
     pub comment: String,
 }
 
-/// A set's name without the digest at its end, if it has one: what the set is called in the policy.
+/// Returns a set's name without the digest at its end, if it has one: its name in the policy.
 pub fn title(name: &str) -> &str {
     name.rsplit_once('_').filter(|(_, end)| Digest::is_letters(end)).map_or(name, |(title, _)| title)
 }
 
 impl Set {
-    /// A set whose name begins with what it is called in the policy.
+    /// Returns a set whose name begins with its name in the policy.
     pub fn new(
         title: &str,
         list: Option<SetName>,
@@ -89,7 +89,7 @@ impl Set {
     }
 }
 
-/// The elements of a set, sorted and without overlaps, never none.
+/// The elements of a set, sorted and without overlaps. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elements {
     /// `ipv4_addr`.
@@ -128,7 +128,7 @@ impl Elements {
         }
     }
 
-    /// The elements as bytes, others for each list of them.
+    /// Returns the elements as bytes, different for each list of elements.
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Ipv4(ranges) => ends(ranges, Ipv4Addr::octets),
@@ -145,7 +145,7 @@ impl Elements {
     }
 }
 
-/// Both ends of each of these ranges, of which there may be hundreds of thousands.
+/// Returns both ends of each of these ranges, of which there may be hundreds of thousands.
 fn ends<A: Address, const N: usize>(ranges: &[Range<A>], octets: impl Fn(&A) -> [u8; N]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ranges.len() * 2 * N);
     for range in ranges {
@@ -162,8 +162,8 @@ pub struct Chain {
     pub name: &'static str,
     /// The hook whose packets meet it.
     pub hook: Hook,
-    /// The priority at the hook of a base chain, which is of type `filter` and policy `accept`; nothing for a chain that is only
-    /// jumped to.
+    /// The priority at the hook of a base chain, which is of type `filter` and policy `accept`; nothing for a chain that is
+    /// only jumped to.
     pub priority: Option<i32>,
     /// Its rules.
     pub rules: Vec<Rule>,
@@ -180,14 +180,14 @@ pub struct Rule {
     pub origin: Origin,
 }
 
-/// One statement of a rule. What it depends on (`meta nfproto`, `meta l4proto`) is implied, once a rule.
+/// One statement of a rule. What it depends on (`meta nfproto`, `meta l4proto`) is implied, once per rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// `iifname "lo"`, `oifname "vmbr0"`.
     InterfaceName {
         /// In or out.
         direction: Direction,
-        /// The name, or how it begins.
+        /// The name, or its beginning.
         pattern: IfPattern,
     },
     /// `iifname @set`, `oifname @set`.
@@ -231,7 +231,7 @@ pub enum Statement {
     },
     /// `fib saddr type local`, `fib daddr type local`.
     IsLocal(End),
-    /// `fib saddr . iif oif missing`: no way back to the source by the interface that the packet came in by.
+    /// `fib saddr . iif oif missing`: no route back to the source by the interface that the packet arrived on.
     ReversePathFails,
     /// `ip ttl N`, `ip6 hoplimit N`.
     HopLimit {
@@ -253,7 +253,7 @@ pub enum Statement {
     },
     /// `tcp dport`, `ct original proto-dst` and the like.
     Port {
-        /// The protocol that the port is of.
+        /// The protocol of the port.
         transport: Transport,
         /// Which port.
         field: PortField,
@@ -285,7 +285,7 @@ pub enum Statement {
 }
 
 impl Statement {
-    /// The name of the set that it asks, if it asks one.
+    /// Returns the name of the set that it asks, if it asks one.
     pub fn set(&self) -> Option<&str> {
         match self {
             Self::InterfaceIn { set, .. }
@@ -305,16 +305,16 @@ impl Statement {
     }
 }
 
-/// Whether a packet's way in or its way out is meant.
+/// Whether the incoming or the outgoing interface is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// In.
+    /// Incoming.
     In,
-    /// Out.
+    /// Outgoing.
     Out,
 }
 
-/// The two ends of a packet's way.
+/// The two ends of a packet's route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Where it comes from.

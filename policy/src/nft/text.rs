@@ -1,4 +1,4 @@
-//! A table as `nft -f` reads it. Loading it replaces the table that was there, in one transaction.
+//! A table as `nft -f` reads it. Loading it replaces the existing table, in one transaction.
 
 use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use crate::service::Transport;
 
 impl Display for Table {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // The first line makes sure that there is something for the second to delete.
+        // The first line creates the table, so that the second has something to delete.
         writeln!(f, "table inet {TABLE}\ndelete table inet {TABLE}\n\ntable inet {TABLE} {{")?;
         for counter in &self.counters {
             writeln!(f, "\tcounter {} {{\n\t}}\n", counter.name)?;
@@ -35,7 +35,7 @@ impl Display for Set {
         if self.interval {
             writeln!(f, "\t\tflags interval")?;
         } else {
-            // What is known to be no larger is loaded and looked up faster.
+            // A set with a known maximum size is loaded and looked up faster.
             writeln!(f, "\t\tsize {}", self.elements.len())?;
         }
         writeln!(f, "\t\tcomment \"{}\"", self.comment)?;

@@ -11,22 +11,22 @@ use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
 use crate::files::Strictness;
 use crate::suggest::closest;
 
-/// The name that is built in for what comes in by Docker's bridges.
+/// The built-in name for what arrives on Docker's bridges.
 pub(super) const CONTAINERS: &str = "containers";
-/// The name that is built in for what comes in by inside interfaces.
+/// The built-in name for what arrives on inside interfaces.
 pub(super) const INSIDE: &str = "inside";
 
 /// The first address of IPv6's global ones.
 const GLOBAL6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
 
-/// Where a list stands, for what is said of it, and whether it may name those who are known by their interface.
+/// The place of a list, for diagnostics, and whether it may name sources that are known by their interface.
 #[derive(Clone, Copy)]
 pub(super) struct Use {
     pub(super) key: &'static str,
     pub(super) takes_interfaces: bool,
 }
 
-/// What a list names. Of groups only the names: their addresses are gathered where they are used.
+/// The members of a list. Of groups it has only the names: their addresses are collected where they are used.
 #[derive(Default)]
 pub(crate) struct Members<'a> {
     pub(super) ranges: Vec<AddressRange>,
@@ -39,7 +39,7 @@ pub(crate) struct Members<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// What a list names; what is wrong in it is reported.
+    /// Returns the members of a list, and reports what is wrong in it.
     pub(super) fn members(&mut self, list: &'a List, place: Use) -> Members<'a> {
         let mut members = Members::default();
         for entry in &list.entries {
@@ -70,7 +70,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Whoever is not blocked because of a line that can't be read is as before; whoever is let in, or is not, would be by accident.
+    /// Returns whether bad lines are allowed. Without a line that can't be read, a source that should be blocked is as it
+    /// was before. In a list that lets sources in, the result would be an accident.
     fn allowed(&mut self, bad_lines: BadLines, entry: &Spanned<String>, place: Use) -> Option<()> {
         let is_allowed = bad_lines == BadLines::Refused || place.key == "blocked";
         if !is_allowed {
@@ -86,7 +87,7 @@ impl<'a> Resolver<'a> {
         is_allowed.then_some(())
     }
 
-    /// The name that is built in. A policy from before it was may have a group of that name.
+    /// Returns the built-in name. A policy that is older than the name may have a group of that name.
     fn built_in(&self, text: &str) -> Option<&'static str> {
         let is_groups = self.strictness == Strictness::Confirmed && self.config.groups.contains_key(text);
         [CONTAINERS, INSIDE].into_iter().find(|name| *name == text && !is_groups)
@@ -126,7 +127,7 @@ impl<'a> Resolver<'a> {
         });
     }
 
-    /// The addresses of all that is named, groups included.
+    /// Returns the addresses of all members, groups included.
     pub(super) fn gather(&self, members: &Members<'a>) -> AddressSet {
         let reached = self.reachable(members);
         let all: Vec<&Members<'a>> = std::iter::once(members).chain(reached).collect();
@@ -138,7 +139,7 @@ impl<'a> Resolver<'a> {
         typed.chain(read).collect()
     }
 
-    /// Refuses a list that holds all addresses of a family, and says which of its entries does that.
+    /// Refuses a list that holds all addresses of a family, and reports which of its entries does that.
     pub(super) fn refuse_everyone(
         &mut self,
         list: &'a List,
@@ -152,7 +153,7 @@ impl<'a> Resolver<'a> {
         self.refuse(|| Diagnostic::new(format!("`{key}` holds {everyone}")).at(span).help(advice));
     }
 
-    /// Which addresses an entry, whose errors have been reported, holds by itself, if they are everyone.
+    /// Returns which addresses an entry, whose errors have been reported, holds by itself, if they are everyone.
     fn everyone_of(&self, entry: &'a Spanned<String>) -> Option<String> {
         let mut members = Members::default();
         if let Some((bad_lines, path)) = BadLines::of(&entry.value) {
@@ -167,8 +168,8 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Which addresses a set holds, in words, if they are everyone, or so many that the rest hardly counts: more than half of a
-/// family. Of IPv6, no others than those of `2000::/3` are given out (RFC 4291, 2.4).
+/// Returns which addresses a set holds, in words, if they are everyone, or so many that the rest hardly counts: more
+/// than half of a family. Of IPv6, only addresses of `2000::/3` are assigned (RFC 4291, 2.4).
 fn everyone(addresses: &AddressSet) -> Option<String> {
     let whole = |prefix: Option<u8>| prefix == Some(0);
     if addresses.v4().iter().any(|range| whole(range.prefix())) {
@@ -184,7 +185,7 @@ fn everyone(addresses: &AddressSet) -> Option<String> {
     Some(format!("more than half of all {family} addresses, which is nearly everyone"))
 }
 
-/// Whether these ranges, which don't overlap, have more than half of the addresses in another.
+/// Returns whether these ranges, which do not overlap, have more than half of the addresses in another.
 fn has_most<A: Address>(ranges: &[Range<A>], all: Range<A>) -> bool {
     let size = |first: A, last: A| last.to_number() - first.to_number();
     let within = ranges.iter().filter(|range| range.overlaps(&all));
@@ -192,7 +193,7 @@ fn has_most<A: Address>(ranges: &[Range<A>], all: Range<A>) -> bool {
     held.sum::<u128>() > size(all.first(), all.last()) / 2 + 1
 }
 
-/// The file that is all there is, if so: a big list is not sorted twice.
+/// Returns the file, if it is the only member: a big list is not sorted twice.
 fn only_file<'m>(all: &[&'m Members<'_>]) -> Option<&'m AddressSet> {
     let mut files = all.iter().flat_map(|members| &members.files);
     let only = files.next()?;
@@ -200,7 +201,7 @@ fn only_file<'m>(all: &[&'m Members<'_>]) -> Option<&'m AddressSet> {
     alone.then_some(only)
 }
 
-/// Whether what is no address may be meant as a group's name, and not as an address.
+/// Returns whether something that is no address may be meant as a group's name, and not as an address.
 fn may_be_name(text: &str) -> bool {
     let letters = text.chars().any(|c| c.is_alphabetic() && !c.is_ascii_hexdigit());
     letters && !text.contains(['/', ':', ' '])

@@ -1,4 +1,4 @@
-//! What would be right instead of an address, a service or an interface that is not.
+//! What would be right instead of an invalid address, service or interface.
 
 use crate::address::{AddressError, AddressRange};
 use crate::diagnostic::quoted;
@@ -6,7 +6,7 @@ use crate::interface::IfPatternError;
 use crate::service::{PortRange, Service, ServiceError};
 use crate::suggest::closest;
 
-/// What to write instead of `text`, which is not an address for the reason of `error`.
+/// Returns what to write instead of `text`, which is not an address for the reason in `error`.
 pub fn address(text: &str, error: &AddressError) -> String {
     match error {
         AddressError::Unreadable => unreadable(text),
@@ -40,7 +40,7 @@ fn host_of(text: &str) -> &str {
     text.split('/').next().unwrap_or(text)
 }
 
-/// The prefix that a mapped network has in IPv4: the mapping puts 96 bits before the address.
+/// Returns the prefix that a mapped network has in IPv4: the mapping puts 96 bits before the address.
 fn mapped_prefix(text: &str) -> String {
     let prefix = text.split_once('/').and_then(|(_, prefix)| prefix.parse::<u8>().ok());
     match prefix.and_then(|prefix| prefix.checked_sub(96)).filter(|prefix| *prefix < 32) {
@@ -49,7 +49,7 @@ fn mapped_prefix(text: &str) -> String {
     }
 }
 
-/// What to write instead of `text`, which is not a service for the reason of `error`.
+/// Returns what to write instead of `text`, which is not a service for the reason in `error`.
 pub fn service(text: &str, error: &ServiceError) -> String {
     match error {
         ServiceError::BareNumber { ports } if is_range(ports) => {
@@ -100,7 +100,7 @@ fn protocol(text: &str) -> String {
     }
 }
 
-/// What to write instead of a text that is not a pattern for interfaces.
+/// Returns what to write instead of a string that is not a pattern for interfaces.
 pub fn interface(text: &str, error: IfPatternError) -> String {
     let advice = match error {
         IfPatternError::Empty => "write a name, as in \"eth0\", or the start of names, as in \"br-*\"",
@@ -114,7 +114,7 @@ pub fn interface(text: &str, error: IfPatternError) -> String {
     advice.into()
 }
 
-/// A text in the quotes that it has in a policy.
+/// Returns a string in the quotes that it has in a policy.
 pub(super) fn text_of(text: &str) -> String {
     format!("\"{}\"", quoted(text).trim_matches('`'))
 }

@@ -12,7 +12,7 @@ use crate::files::Strictness;
 /// How many groups of a circle are shown.
 const SHOWN: usize = 8;
 
-/// A group on the way from the group that a search started from.
+/// A group on the path from the group that a search started from.
 struct Step<'g, 'a> {
     name: &'a str,
     rest: std::slice::Iter<'g, (&'a str, Span)>,
@@ -39,7 +39,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The groups that `members` names, those that these name, and so on, each once.
+    /// Returns the groups that `members` names, those that these name, and so on, each once.
     pub(super) fn reachable(&self, members: &Members<'a>) -> Vec<&Members<'a>> {
         let mut seen = HashSet::new();
         let mut reached = Vec::new();
@@ -54,7 +54,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Why a text can't be the name of a group, if it can't, and whether it could once.
+/// Returns why a string can't be the name of a group, if it can't, and whether it could once.
 fn group_name_fault(name: &str) -> Option<(Diagnostic, bool)> {
     let built_in = [(CONTAINERS, "Docker's bridges"), (INSIDE, "the interfaces of [interfaces] inside")];
     if let Some((_, which)) = built_in.into_iter().find(|(own, _)| *own == name) {
@@ -71,8 +71,8 @@ fn group_name_fault(name: &str) -> Option<(Diagnostic, bool)> {
     name_fault(name).map(|fault| (fault, false))
 }
 
-/// The circles among the groups: for each reference that leads back, the references from there on. Done without
-/// recursion, so that a long chain of groups is no matter.
+/// Returns the circles among the groups: for each reference that leads back, the references from there on. It works
+/// without recursion, so that a long chain of groups does no harm.
 fn circles<'a>(groups: &BTreeMap<&'a str, Members<'a>>) -> Vec<Vec<(&'a str, Span)>> {
     let mut found = Vec::new();
     let mut done = HashSet::new();
@@ -108,7 +108,8 @@ fn references<'g, 'a>(
     groups.get(name).map(|group| group.groups.iter()).unwrap_or_default()
 }
 
-/// The names of the path from `name` on, and `name` again with the place of the reference that closes the circle.
+/// Returns the names of the path from `name` on, and `name` again with the place of the reference that closes the
+/// circle.
 fn circle<'a>(path: &[Step<'_, 'a>], name: &'a str, closing: Span) -> Vec<(&'a str, Span)> {
     let steps = path.iter().map(|step| step.name).skip_while(|step| *step != name);
     steps.chain(std::iter::once(name)).map(|name| (name, closing)).collect()

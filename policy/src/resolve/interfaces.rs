@@ -20,7 +20,7 @@ struct Class {
 /// A pattern of a class.
 struct Pattern {
     value: IfPattern,
-    /// Where it was typed; nothing, where the class has it because nothing was.
+    /// Where it was typed; nothing if it is the class's default.
     span: Option<Span>,
 }
 
@@ -45,7 +45,7 @@ impl Resolver<'_> {
         let crossing = self.class(CROSSING, config.crossing.as_ref(), &[]);
         let filtered = self.class(FILTERED, config.filtered.as_ref(), &["*"]);
         self.refuse_no_filter(config.filtered.as_ref());
-        // In this order an interface is looked for in the classes.
+        // The order in which an interface is looked up in the classes.
         let classes = [&docker, &exempt, &inside, &crossing, &filtered];
         for (index, first) in classes.iter().enumerate() {
             if index + 1 < classes.len() {
@@ -81,7 +81,7 @@ impl Resolver<'_> {
         Class { key, patterns }
     }
 
-    /// Only `filtered` can hold every interface: the others come before it and would leave it none.
+    /// Refuses `*` in all classes but `filtered`: the others come before it and would leave it none.
     fn refuse_any(&mut self, class: &Class) {
         for pattern in class.typed().filter(|pattern| pattern.value.is_any()) {
             self.errors.push_with(|| {
@@ -102,8 +102,9 @@ impl Resolver<'_> {
         }
     }
 
-    /// An interface is of the first class that fits. What stands in two is a mistake, and what the first class leaves nothing to is
-    /// probably one. Of classes with rules of their own, none may take in what is of another: its rules would hold for that too.
+    /// Compares two classes. An interface is of the first class that matches it. A pattern that is in two classes is a
+    /// mistake. So probably is a pattern that the first class leaves nothing to. If a class has rules of its own, its
+    /// patterns may match nothing of another class: its rules would hold for that too.
     fn compare(&mut self, first: &Class, second: &Class) {
         for pattern in second.typed().filter(|pattern| !pattern.value.is_any()) {
             let mut others = first.patterns.iter().filter(|other| !other.value.is_any());
@@ -120,7 +121,7 @@ impl Resolver<'_> {
                 let diagnostic = || noted(takes_in(&pattern, second, other, first), "of this class", other);
                 match self.strictness {
                     Strictness::Strict | Strictness::Forced => self.errors.push_with(diagnostic),
-                    // What was confirmed is put in force whatever is refused since.
+                    // A policy that was confirmed is put in force even if it would be refused by now.
                     Strictness::Confirmed => self.warnings.push_with(diagnostic),
                 }
             }
@@ -128,7 +129,7 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether some name fits both.
+/// Returns whether some name matches both.
 fn meet(one: &IfPattern, other: &IfPattern) -> bool {
     one.covers(other) || other.covers(one)
 }

@@ -7,15 +7,15 @@ use crate::address::{AddressError, AddressRange};
 use crate::diagnostic::{Diagnostic, Sources, Span, quoted};
 use crate::text::decode_line;
 
-/// The longest line of a list: two IPv6 addresses and a comment fit.
+/// The longest line of a list: two IPv6 addresses and a comment have room.
 const MAX_LINE: usize = 256;
-/// What begins a comment; the second is Spamhaus's.
+/// The characters that begin a comment; the second is Spamhaus's.
 const COMMENTS: [char; 2] = ['#', ';'];
 
-/// A line in error. What is to be said about it is only worked out for the first few.
+/// A line in error. The diagnostic is only created for the first few.
 pub(super) struct BadLine;
 
-/// The address of a line, if it has one.
+/// Returns the address of a line, if it has one.
 pub(super) fn parse(line: &[u8]) -> Result<Option<AddressRange>, BadLine> {
     if line.len() > MAX_LINE {
         return Err(BadLine);
@@ -30,7 +30,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<AddressRange>, BadLine> {
     }
 }
 
-/// An object of JSON that has a network as `cidr`, as in Spamhaus's lists; that with their date has none.
+/// Parses an object of JSON that has a network as `cidr`, as in Spamhaus's lists; the object with their date has none.
 fn of_json(text: &str) -> Result<Option<AddressRange>, BadLine> {
     let object: serde_json::Value = serde_json::from_str(text).map_err(|_| BadLine)?;
     match object.get("cidr").and_then(serde_json::Value::as_str) {
@@ -40,7 +40,8 @@ fn of_json(text: &str) -> Result<Option<AddressRange>, BadLine> {
     }
 }
 
-/// The line without comment and blanks, and without a number behind it, with which some lists say how often they met an address.
+/// Returns the line without comment and spaces, and without a number at its end, with which some lists count how often
+/// they met an address.
 fn entry(line: &str) -> &str {
     let entry = line.split(COMMENTS).next().unwrap_or("").trim();
     match entry.rsplit_once(char::is_whitespace) {
@@ -54,7 +55,7 @@ fn is_number(text: &str) -> bool {
 }
 
 impl BadLine {
-    /// What is to be said about a line, by its number in the file.
+    /// Returns the diagnostic about a line, by its number in the file.
     pub(super) fn diagnostic(
         &self,
         path: &Path,
@@ -94,7 +95,7 @@ fn bad_entry(path: &Path, number: usize, line: &str, sources: &mut Sources) -> D
     }
 }
 
-/// What to write instead of a line's entry.
+/// Returns what to write instead of a line's entry.
 fn line_advice(entry: &str, error: &AddressError) -> String {
     let is_address = |text: &str| text.parse::<AddressRange>().is_ok();
     if entry.starts_with('{') {
@@ -112,7 +113,7 @@ fn line_advice(entry: &str, error: &AddressError) -> String {
     advice::address(entry, error)
 }
 
-/// Whether a text could be the name of a host.
+/// Returns whether a string could be the name of a host.
 fn is_host_name(text: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     text.contains('.') && text.chars().all(is_allowed) && text.chars().any(|c| c.is_ascii_alphabetic())

@@ -1,7 +1,6 @@
-//! Lists of addresses in files of their own, one entry a line: `file:PATH`, and `feed:PATH` for what others publish.
+//! Lists of addresses in files of their own, one entry per line: `file:PATH`, and `feed:PATH` for what others publish.
 //!
-//! They may have millions of lines, so nothing is kept of them but the addresses, and of lines in error the first
-//! few.
+//! They may have millions of lines, so only the addresses are kept, and the first few lines in error.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,17 +16,18 @@ use crate::text::without_mark;
 /// The biggest list.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
-/// What becomes of lines that can't be read.
+/// What happens to lines that can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum BadLines {
     /// Each is an error.
     Refused,
-    /// They are left out and counted: whose list it is, nobody here can mend it, and most of it is good.
+    /// They are left out and counted: the list belongs to somebody else, nobody here can correct it, and most of it is
+    /// good.
     Skipped,
 }
 
 impl BadLines {
-    /// How an entry begins that names such a list.
+    /// Returns how an entry begins that names such a list.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::Refused => "file:",
@@ -35,18 +35,18 @@ impl BadLines {
         }
     }
 
-    /// The list that an entry names, if it names one.
+    /// Returns the list that an entry names, if it names one.
     pub(super) fn of(entry: &str) -> Option<(Self, &str)> {
         let path = |kind: Self| Some((kind, entry.strip_prefix(kind.prefix())?));
         path(Self::Refused).or_else(|| path(Self::Skipped))
     }
 }
 
-/// The files read so far, by what becomes of their bad lines; nothing for those that could not be read.
+/// The files read so far, by the handling of their bad lines; nothing for those that could not be read.
 pub(crate) type Lists = HashMap<(PathBuf, BadLines), Option<Rc<AddressSet>>>;
 
 impl Resolver<'_> {
-    /// The addresses of a file that the entry at `span` names, unless it can't be read. Each file is read once.
+    /// Returns the addresses of a file that the entry at `span` names, unless it can't be read. Each file is read once.
     pub(super) fn list_file(&mut self, typed: &str, bad: BadLines, span: Span) -> Option<Rc<AddressSet>> {
         if typed.is_empty() {
             let prefix = bad.prefix();
@@ -116,7 +116,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// A few lines that can't be read are a warning. Most of them: what was fetched is no list.
+    /// Judges the lines that can't be read. A few of them are a warning. If most are bad, what was fetched is no list.
     fn judge(&mut self, tally: &Tally, path: &Path, span: Span) {
         let Some(first) = &tally.first else { return };
         let (skipped, all) = (tally.skipped, tally.skipped + tally.good);
@@ -147,7 +147,7 @@ impl Resolver<'_> {
     }
 }
 
-/// What became of a list's lines.
+/// The counts of a list's lines.
 #[derive(Default)]
 struct Tally {
     good: usize,

@@ -1,7 +1,6 @@
-//! From what was typed to what it means: references looked up, defaults in, everything checked.
+//! From what was typed to what it means: references looked up, defaults set, everything checked.
 //!
-//! Whatever is wrong is reported and left out of the policy; the caller must not use the policy if there were
-//! errors.
+//! Whatever is wrong is reported and left out of the policy; the caller must not use the policy if there were errors.
 
 mod addresses;
 pub mod advice;
@@ -25,7 +24,7 @@ use addresses::{Members, Use};
 const TRUST_ADVICE: &str = "to open a port to everyone, write an [[allow]] without `from`; to let everyone reach every \
                             port all the same, use --force";
 
-/// Works out what a policy means.
+/// The code that works out the meaning of a policy.
 pub(crate) struct Resolver<'a> {
     pub(crate) config: &'a Config,
     pub(crate) files: &'a dyn Files,
@@ -33,14 +32,14 @@ pub(crate) struct Resolver<'a> {
     pub(crate) sources: &'a mut Sources,
     pub(crate) errors: &'a mut Diagnostics,
     pub(crate) warnings: &'a mut Diagnostics,
-    /// The groups, each with what its own list names.
+    /// The groups, each with the members of its own list.
     pub(crate) groups: BTreeMap<&'a str, Members<'a>>,
     /// The list files read so far.
     pub(crate) lists: list::Lists,
 }
 
 impl<'a> Resolver<'a> {
-    /// The whole policy.
+    /// Returns the whole policy.
     pub(crate) fn policy(&mut self) -> Policy {
         let config = self.config;
         self.resolve_groups();
@@ -58,14 +57,14 @@ impl<'a> Resolver<'a> {
         policy
     }
 
-    /// The addresses of a list that is not a rule's.
+    /// Returns the addresses of a list that is not a rule's.
     fn addresses(&mut self, list: Option<&'a List>, key: &'static str) -> AddressSet {
         let Some(list) = list else { return AddressSet::default() };
         let members = self.members(list, Use { key, takes_interfaces: false });
         self.gather(&members)
     }
 
-    /// The same, for a list that must not hold everyone.
+    /// Returns the same for a list that must not hold everyone.
     fn narrow(&mut self, list: Option<&'a List>, key: &'static str, advice: &str) -> AddressSet {
         let addresses = self.addresses(list, key);
         if let Some(list) = list {
@@ -74,7 +73,8 @@ impl<'a> Resolver<'a> {
         addresses
     }
 
-    /// To block some of a trusted network is fine. What is blocked altogether was not meant to be trusted as well.
+    /// Warns about blocked trust. Blocking a part of a trusted network is fine, but what is blocked altogether was not
+    /// meant to be trusted as well.
     fn warn_of_blocked_trust(&mut self, policy: &Policy) {
         let Some(list) = self.config.blocked.as_ref().filter(|_| !policy.blocked.is_empty()) else { return };
         let lost = policy.trusted.ranges().find_map(|trusted| {
@@ -97,7 +97,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Reports that something is missing, unless what was typed could not be understood in full.
+    /// Reports that something is missing, unless a part of what was typed could not be understood.
     fn missing(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
         if !self.config.is_incomplete {
             self.errors.push_with(diagnostic);
@@ -105,9 +105,9 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Why a text can't be the name of a rule or group, if it can't.
+/// Returns why a string can't be the name of a rule or group, if it can't.
 fn name_fault(name: &str) -> Option<Diagnostic> {
-    /// Longer ones do not fit where engines show them.
+    /// Longer ones have no room in the engines' listings.
     const MAX: usize = 64;
     let length = name.chars().count();
     if length == 0 || length > MAX {

@@ -75,7 +75,7 @@ impl<'a> Resolver<'a> {
         choice(to, "to", &CHOICES, self.errors).unwrap_or(Target::Any)
     }
 
-    /// The `from` of a rule. Nothing where it turns out to name nobody: that never becomes everyone.
+    /// Returns the `from` of a rule. Nothing if it names nobody: that never becomes everyone.
     fn source(&mut self, allow: &'a Allow) -> Option<Source> {
         let Some(list) = &allow.from else { return Some(Source::Everyone) };
         if list.is_blank {

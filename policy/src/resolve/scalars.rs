@@ -6,13 +6,13 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Spanned, quoted};
 use crate::policy::{Backend, Echo, EngineOptions, Log, Rate, Swarm};
 use crate::suggest::{alternatives, closest};
 
-/// The port of Swarm's VXLAN unless `docker swarm init` was told another (IANA: vxlan).
+/// The port of Swarm's VXLAN unless `docker swarm init` sets another (IANA: vxlan).
 const DATA_PATH_PORT: u16 = 4789;
 
-/// The ports that `docker swarm init --data-path-port` takes.
+/// The ports that `docker swarm init --data-path-port` accepts.
 const DATA_PATH_PORTS: std::ops::RangeInclusive<i64> = 1024..=49151;
 
-/// What to do instead of taking everyone for a node of the Swarm.
+/// What to do instead of treating everyone as a node of the Swarm.
 const PEERS_ADVICE: &str =
     "name the addresses of the other nodes; to let everyone send as a node all the same, use --force";
 
@@ -69,7 +69,7 @@ impl Resolver<'_> {
     }
 }
 
-/// What a text out of a closed choice means.
+/// Returns the meaning of a string out of a closed choice.
 pub(super) fn choice<T: Copy>(
     typed: Option<&Spanned<String>>,
     key: &str,

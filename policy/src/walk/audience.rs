@@ -1,4 +1,4 @@
-//! Who gets through to a destination.
+//! Who can reach a destination.
 
 use super::matching::{SourceCondition, View};
 use super::packet::{Path, Sender};
@@ -8,18 +8,18 @@ use crate::ruleset::{Action, Hook, Ruleset};
 /// Who may open a connection on a path: the sources of each of these admissions, and no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audience<'a> {
-    /// None of them: nobody.
+    /// Those who are let through; empty: nobody.
     pub admitted: Vec<Admission<'a>>,
 }
 
 /// Sources that one rule lets through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission<'a> {
-    /// What must all hold of the source; nothing: everyone.
+    /// The conditions that must all hold of the source; empty: everyone.
     pub sources: Vec<SourceCondition>,
     /// Who is dropped nonetheless: sources for which all conditions of one of these hold.
     pub except: Vec<Vec<SourceCondition>>,
-    /// The rule of the path's last hook that lets them through; nothing where no rule objects.
+    /// The rule of the path's last hook that lets them through; nothing if no rule objects.
     pub by: Option<Decider<'a>>,
 }
 
@@ -29,7 +29,7 @@ impl Audience<'_> {
         self.admitted.is_empty()
     }
 
-    /// Whether everyone gets through, but for what is dropped always: blocked sources, and impossible ones.
+    /// Returns whether everyone gets through, except for what is always dropped: blocked sources, and impossible ones.
     pub fn is_everyone(&self) -> bool {
         self.admitted.iter().any(|admission| admission.sources.is_empty())
     }
@@ -47,27 +47,27 @@ impl Admission<'_> {
         all(&self.sources) && !self.except.iter().any(|conditions| all(conditions))
     }
 
-    /// Those for whom further conditions hold as well.
+    /// Returns those for whom further conditions hold as well.
     fn narrowed(&self, conditions: Vec<SourceCondition>) -> Self {
         let mut narrowed = self.clone();
         narrowed.sources.extend(conditions);
         narrowed
     }
 
-    /// Whether none is left: an exception takes out all of them.
+    /// Returns whether none is left: an exception excludes all of them.
     fn is_empty(&self) -> bool {
         self.except.iter().any(|conditions| is_part(conditions, &self.sources))
     }
 
-    /// Whether all that `other` lets through is let through by this one too.
+    /// Returns whether this one lets through all that `other` lets through.
     fn covers(&self, other: &Self) -> bool {
         is_part(&self.sources, &other.sources) && is_part(&self.except, &other.except)
     }
 }
 
-/// Who may open a connection on a path, the path's first packet being what is asked about.
+/// Returns who may open a connection on a path. The question is about the path's first packet.
 ///
-/// Containers are no source but an interface: who among them is meant is told by the path's `incoming`.
+/// Containers are not a source but an interface: the path's `incoming` shows which of them are meant.
 pub fn audience<'a>(ruleset: &'a Ruleset, path: &Path) -> Audience<'a> {
     let mut admitted = vec![Admission { sources: vec![], except: vec![], by: None }];
     for hook in path.hooks() {
@@ -77,7 +77,7 @@ pub fn audience<'a>(ruleset: &'a Ruleset, path: &Path) -> Audience<'a> {
     Audience { admitted }
 }
 
-/// Which of the sources that come to a hook it lets through.
+/// Returns which of the sources that arrive at a hook it lets through.
 fn admitted_by<'a>(
     ruleset: &'a Ruleset,
     hook: Hook,
@@ -95,7 +95,7 @@ fn admitted_by<'a>(
             (Action::Log { .. }, _) => {}
             (Action::Pass, false) => admitted.push(Admission { by, ..rest.narrowed(open) }),
             (Action::Pass, true) => return with_rest(admitted, Admission { by, ..rest }),
-            // A later hook drops for the same reasons once more.
+            // A later hook drops for the same reasons again.
             (Action::Drop, false) if rest.except.contains(&conditions) => {}
             (Action::Drop, false) => rest.except.push(conditions),
             (Action::Drop, true) => return admitted,
@@ -104,14 +104,14 @@ fn admitted_by<'a>(
     with_rest(admitted, Admission { by: None, ..rest })
 }
 
-/// The admissions with that of all others; where nobody was dropped in between, an earlier one is part of it.
+/// Returns the admissions with that of all others; if nobody was dropped in between, an earlier one is part of it.
 fn with_rest<'a>(mut admitted: Vec<Admission<'a>>, rest: Admission<'a>) -> Vec<Admission<'a>> {
     admitted.retain(|admission| admission.except.len() < rest.except.len());
     admitted.push(rest);
     admitted
 }
 
-/// Each admission that lets someone through whom no other does, of equals the first.
+/// Returns each admission that lets someone through whom no other does; of equals, the first.
 fn without_covered(admitted: Vec<Admission<'_>>) -> Vec<Admission<'_>> {
     let mut kept: Vec<Admission<'_>> = Vec::new();
     for admission in admitted {
@@ -123,7 +123,7 @@ fn without_covered(admitted: Vec<Admission<'_>>) -> Vec<Admission<'_>> {
     kept
 }
 
-/// Whether all of `part` is in `whole`.
+/// Returns whether all of `part` is in `whole`.
 fn is_part<T: PartialEq>(part: &[T], whole: &[T]) -> bool {
     part.iter().all(|one| whole.contains(one))
 }

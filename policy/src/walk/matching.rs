@@ -17,7 +17,7 @@ pub enum SourceCondition {
     Network(IpNetwork),
     /// It is an address of the host itself.
     Own,
-    /// The host has no way back to it by the interface that the packet came in by.
+    /// The host has no route back to it by the interface that the packet arrived on.
     ReversePathFails,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// What must hold of the source so that the rule is taken, or nothing where it can't be.
+    /// Returns what must hold of the source so that the rule is taken, or nothing if it can't be.
     pub(super) fn conditions(&self, rule: &Rule) -> Option<Vec<SourceCondition>> {
         let mut conditions = Vec::new();
         for condition in &rule.matches {
@@ -113,7 +113,8 @@ impl View<'_> {
         self.ruleset.interface_list(list).is_some_and(|list| interface.is_of(list))
     }
 
-    /// Only what is forwarded goes out by an interface, and which one is known once it was routed.
+    /// Returns whether the packet leaves by an interface of the list. Only forwarded packets do, and the interface is known
+    /// once they were routed.
     fn goes_out_by(&self, list: &SetName) -> bool {
         let outgoing = self.path.outgoing.as_ref().filter(|_| self.hook == Hook::Forward);
         outgoing.is_some_and(|interface| self.is_of(interface, list))

@@ -1,7 +1,7 @@
-//! Walks a ruleset as a packet would, and says which rule decides and who gets through.
+//! Walks a ruleset as a packet would, and returns which rule decides and who gets through.
 //!
-//! Whether a rule's matches hold is asked in one place, without knowing who sent the packet: they do, they don't, or
-//! it depends on the source. [`explain`] knows the source and settles that; [`audience`](audience()) collects what it
+//! One place asks whether a rule's matches hold, without knowing who sent the packet: they do, they do not, or it
+//! depends on the source. [`explain`] knows the source and settles that; [`audience`](audience()) collects what it
 //! depends on.
 
 mod audience;
@@ -45,7 +45,7 @@ pub struct Decider<'a> {
     pub rule: &'a Rule,
 }
 
-/// What one hook decides about a packet that comes to it.
+/// Returns what one hook decides about a packet that arrives at it.
 pub fn explain<'a>(ruleset: &'a Ruleset, hook: Hook, packet: &Packet) -> Decision<'a> {
     let view = View { ruleset, hook, path: &packet.path };
     let holds = |rule: &Rule| {
@@ -65,7 +65,7 @@ pub fn explain<'a>(ruleset: &'a Ruleset, hook: Hook, packet: &Packet) -> Decisio
     Decision { hook, verdict: Verdict::Pass, by: None }
 }
 
-/// What each hook on the packet's way decides, to the end or to the first that drops it.
+/// Returns what each hook on the packet's route decides, to the end or to the first that drops it.
 pub fn explain_path<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Vec<Decision<'a>> {
     let mut decisions = Vec::new();
     for hook in packet.path.hooks() {
@@ -78,7 +78,7 @@ pub fn explain_path<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Vec<Decision<'
     decisions
 }
 
-/// What becomes of the packet on its whole way.
+/// Returns what becomes of the packet on its whole route.
 pub fn verdict(ruleset: &Ruleset, packet: &Packet) -> Verdict {
     explain_path(ruleset, packet).last().map_or(Verdict::Pass, |decision| decision.verdict)
 }

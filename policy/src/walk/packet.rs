@@ -11,7 +11,7 @@ const ICMP: u8 = 1;
 /// IANA's number of ICMPv6.
 const ICMPV6: u8 = 58;
 
-/// What hosts send with, where nothing asks for another (IPDEFTTL, linux/ip.h).
+/// The hop limit that hosts send with, if nothing asks for another (IPDEFTTL, linux/ip.h).
 pub const USUAL_HOP_LIMIT: u8 = 64;
 
 /// A packet, and who sent it.
@@ -30,26 +30,26 @@ pub struct Sender {
     pub address: IpAddr,
     /// Whether the address is one of the host's own, and the packet is none of the host's own to a group or to everyone.
     pub is_own: bool,
-    /// Whether the host has no way back to the address by the interface that the packet came in by.
+    /// Whether the host has no route back to the address by the interface that the packet arrived on.
     pub reverse_path_fails: bool,
 }
 
-/// All of a packet but its source: what it asks for, and its way through the host.
+/// Everything of a packet except its source: what it asks for, and its route through the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     /// The address that it was sent to, before any translation.
     pub destination: IpAddr,
     /// What it carries.
     pub payload: Payload,
-    /// Where its connection's destination was translated to, if it was.
+    /// What its connection's destination was translated to, if it was.
     pub translated: Option<Translation>,
-    /// Its hop limit (IPv6) or time to live (IPv4) behind routing, which takes one from what it passes on.
+    /// Its hop limit (IPv6) or time to live (IPv4) after routing, which takes one from forwarded packets.
     pub hop_limit: u8,
-    /// The interface that it came in by.
+    /// The interface that it arrived on.
     pub incoming: Interface,
-    /// The interface that it goes out by; nothing where it is for the host itself.
+    /// The interface that it leaves by; nothing if it is for the host itself.
     pub outgoing: Option<Interface>,
-    /// What connection tracking thinks of it.
+    /// Its state in connection tracking.
     pub connection: Connection,
 }
 
@@ -78,7 +78,7 @@ pub enum Payload {
 pub struct Translation {
     /// The new address.
     pub address: IpAddr,
-    /// The new port; of no meaning for what has none.
+    /// The new port; without a meaning if the protocol has none.
     pub port: u16,
 }
 
@@ -92,14 +92,14 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Whether a list of interfaces has it.
+    /// Returns whether a list of interfaces contains it.
     pub fn is_of(&self, list: &InterfaceList) -> bool {
         (self.is_bridge || !list.bridges_only)
             && list.patterns.iter().any(|pattern| pattern.matches(&self.name))
     }
 }
 
-/// What connection tracking thinks of a packet.
+/// The state of a packet in connection tracking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
     /// The first of a connection, as far as is known.
@@ -131,12 +131,12 @@ impl Path {
         }
     }
 
-    /// The destination address in the packet's header, as it is at a hook.
+    /// Returns the destination address in the packet's header, as it is at a hook.
     pub(super) fn destination_at(&self, hook: Hook) -> IpAddr {
         self.translation_at(hook).map_or(self.destination, |to| to.address)
     }
 
-    /// One of the packet's ports, as it is at a hook; nothing where it has none there.
+    /// Returns one of the packet's ports, as it is at a hook; nothing if it has none there.
     pub(super) fn port_at(&self, hook: Hook, field: PortField) -> Option<u16> {
         let Payload::Ports { source, destination, .. } = self.payload else { return None };
         match field {
@@ -146,12 +146,13 @@ impl Path {
         }
     }
 
-    /// Whether connection tracking knows the packet at a hook: the first of them comes before it.
+    /// Returns whether connection tracking knows the packet at a hook: the first of them comes before it.
     pub(super) fn is_tracked_at(&self, hook: Hook) -> bool {
         hook != Hook::Prerouting && self.connection != Connection::None
     }
 
-    /// What the packet was translated to by the time that it meets a hook. Nothing is translated that is not tracked.
+    /// Returns what the packet was translated to by the time it meets a hook. Packets that are not tracked are not
+    /// translated.
     pub(super) fn translation_at(&self, hook: Hook) -> Option<Translation> {
         self.translated.filter(|_| self.is_tracked_at(hook))
     }
