@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 /// What is known of this host already, or is found out without programs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
-    /// Tells whether Docker filters with nftables itself, which passes the engine's rules by. Asked where that matters.
+    /// Returns whether Docker filters with nftables itself, which bypasses the engine's rules. Only called if that matters.
     pub docker_uses_nftables: Option<fn() -> bool>,
-    /// Lists the names of all chains that iptables-nft could have; nothing where that fails. Without it iptables-nft is
-    /// asked, which takes the longer the more rules there are.
+    /// Returns the names of all chains that iptables-nft could have; nothing if that fails. Without them, iptables-nft is
+    /// asked, which takes longer the more rules there are.
     pub chains_of_iptables_nft: Option<fn() -> Option<BTreeSet<String>>>,
 }

@@ -1,4 +1,4 @@
-//! What of this host the engine works with: the variant of iptables that Docker uses, and ipset.
+//! The parts of this host that the engine works with: the variant of iptables that Docker uses, and ipset.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,21 +17,21 @@ use crate::facts::Facts;
 use crate::live::Live;
 use crate::wanted::Wanted;
 
-/// What of this host the engine works with.
+/// The parts of this host that the engine works with.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     /// The programs of the variants of iptables.
     pub(crate) variants: Variants,
     /// Names of protocols.
     pub(crate) protocols: Protocols,
-    /// The program `ipset`, without which rules can be taken out, and no more.
+    /// The program `ipset`. Without it, rules can only be removed.
     pub(crate) ipset: Option<Ipset>,
     /// Why the engine is not for this host, if so.
     pub(crate) unfit: Option<String>,
 }
 
 impl Host {
-    /// Looks for the programs, and where Docker's chains are.
+    /// Looks for the programs, and for Docker's chains.
     pub(crate) fn find(facts: &Facts) -> Result<Self, EngineError> {
         let variants = Variants::find()?;
         let docker = Docker {
@@ -47,12 +47,12 @@ impl Host {
         &self.variants.used
     }
 
-    /// An error where the engine is not for this host.
+    /// Fails if the engine is not for this host.
     pub(crate) fn must_be_fit(&self) -> Result<(), EngineError> {
         self.ipset().and_then(|_| self.must_be_fit_for_rules())
     }
 
-    /// The same of what has rules, and no sets.
+    /// Does the same for rules without sets.
     pub(crate) fn must_be_fit_for_rules(&self) -> Result<(), EngineError> {
         match &self.unfit {
             Some(reason) => Err(EngineError::Unsupported(reason.clone())),
@@ -64,23 +64,23 @@ impl Host {
         self.ipset.clone().map_or_else(Ipset::find_or_fail, Ok)
     }
 
-    /// What is there.
+    /// Returns what is there.
     pub(crate) fn read(&self) -> Result<Live, EngineError> {
         self.read_with(|| self.own_sets())
     }
 
-    /// What is there before this is put in force.
+    /// Returns what is there before this is put in force.
     pub(crate) fn read_before(&self, wanted: &Wanted) -> Result<Live, EngineError> {
         if wanted.sets.is_empty() { self.read_after(wanted) } else { self.read() }
     }
 
-    /// What is there once sets were loaded: those that have their final names are complete, and need no reading.
+    /// Returns what is there once sets were loaded: sets with their final names are complete, and need not be read.
     pub(crate) fn read_after(&self, wanted: &Wanted) -> Result<Live, EngineError> {
         let elements =
             |name: &str| wanted.sets.iter().find(|set| set.name == name).map(|set| set.networks.clone());
         self.read_with(|| match self.ipset().and_then(|ipset| ipset.own_names()) {
             Ok(names) => Ok(names.into_iter().map(|name| (name.clone(), elements(&name))).collect()),
-            // Rules alone are put in force without the program: the fail-safe is.
+            // Rules without sets are put in force without the program: the fail-safe is.
             Err(error) if wanted.sets.is_empty() => {
                 log::warn!("sets of an earlier policy, if there are any, stay for now: {}", error.in_full());
                 Ok(BTreeMap::new())
@@ -89,14 +89,14 @@ impl Host {
         })
     }
 
-    /// The elements of all sets are asked for only if there is one of the engine's own.
+    /// Returns the engine's own sets. The elements of all sets are read only if one of them is the engine's own.
     fn own_sets(&self) -> Result<BTreeMap<String, Option<Vec<IpNetwork>>>, EngineError> {
         let ipset = self.ipset()?;
         let is_none_there = ipset.own_names()?.is_empty();
         if is_none_there { Ok(BTreeMap::new()) } else { Ok(saved::own_sets(&ipset.saved()?)) }
     }
 
-    /// The rules, and at the same time the sets.
+    /// Reads the rules, and at the same time the sets.
     fn read_with(
         &self,
         sets: impl FnOnce() -> Result<BTreeMap<String, Option<Vec<IpNetwork>>>, EngineError> + Send,
@@ -105,12 +105,12 @@ impl Host {
         Ok(Live { families: families?, sets: sets? })
     }
 
-    /// Makes and fills sets.
+    /// Creates and fills sets.
     pub(crate) fn restore_sets(&self, text: &str) -> Result<(), EngineError> {
         if text.is_empty() { Ok(()) } else { self.ipset()?.restore(text) }
     }
 
-    /// Destroys sets, which no rule names any more. Returns those that are gone.
+    /// Destroys sets, which no rule names any more. Returns those that were destroyed.
     pub(crate) fn destroy_sets<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
         self.ipset.as_ref().map(|ipset| ipset.destroy_all(names)).unwrap_or_default()
     }
@@ -127,12 +127,12 @@ fn protocols() -> Protocols {
 struct Docker {
     /// Its chains are in both variants of iptables.
     is_in_both: bool,
-    /// There it has no DOCKER-USER, and the kernel has what the native engine needs.
+    /// It has no DOCKER-USER there, and the kernel has what the native engine needs.
     is_on_nftables: bool,
 }
 
 impl Docker {
-    /// Why the engine is not for this host, if so.
+    /// Returns why the engine is not for this host, if so.
     fn unfit(self, used: Variant) -> Option<String> {
         if self.is_on_nftables {
             let reason = "Docker uses its nftables backend, which passes DOCKER-USER by; use --backend nftables, \

@@ -1,8 +1,8 @@
 //! The jumps into the engine's chains, among the rules of others.
 //!
-//! Rules of others stay where they are. A jump in table mangle has to be there once, with nothing before it that could take
-//! a packet past it. If something does, the jump is set anew at the top, as Docker does with its own. In table filter nothing
-//! is judged: there a jump has to be there once, and no more.
+//! Rules of others stay in place. A jump in table mangle has to be there once, and no rule before it may let a packet
+//! bypass it. If one does, the jump is moved to the top, as Docker does with its own. In table filter nothing is
+//! decided: a jump only has to be there once.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use dockfw_xtables::names::{DOCKER_USER, FORWARD, INPUT, PREROUTING, stand_in_fo
 use dockfw_xtables::saved::{Rule, Table, TableName};
 use dockfw_xtables::words;
 
-/// Targets that end no packet's way, or end it for good.
+/// Targets that do not end a packet's route through the chain, or end it for good.
 const HARMLESS: [&str; 27] = [
     "AUDIT",
     "CHECKSUM",
@@ -64,16 +64,16 @@ pub(crate) const JUMPS: [Jump; 6] = [
 ];
 
 impl Jump {
-    /// Whether it is there, or one of Docker's that does the same; in table mangle, whether every packet takes it.
+    /// Returns whether it is there, or one of Docker's that does the same; in table mangle, whether every packet takes it.
     pub(crate) fn is_fine(&self, table: &Table) -> bool {
         let kept = self.kept(table);
         let is_there = || self.count(table, &kept) == 1;
         let is_reached = || self.table != TableName::Mangle || self.is_reached(table, &kept);
-        // Of Docker's there may be several.
+        // Docker may have several.
         self.is_made_by_docker(table) || is_there() && is_reached()
     }
 
-    /// The lines of a restore that put this jump in order; none where it is.
+    /// Returns the lines of a restore that correct this jump; none if it is correct.
     pub(crate) fn repair(&self, table: &Table) -> Vec<String> {
         let mut lines = Vec::new();
         if self.is_made_by_docker(table) {
@@ -87,17 +87,17 @@ impl Jump {
         lines
     }
 
-    /// Whether this is a jump of Docker's, and Docker has made it.
+    /// Returns whether this is a jump of Docker's, and Docker has made it.
     pub(crate) fn is_made_by_docker(&self, table: &Table) -> bool {
         self.to == DOCKER_USER && self.count(table, &self.plain()) > 0
     }
 
-    /// The jump that has to be there: Docker's own, if Docker makes it.
+    /// Returns the jump that has to be there: Docker's own, if Docker makes it.
     fn kept(&self, table: &Table) -> Vec<String> {
         self.stand_in().filter(|_| !self.is_made_by_docker(table)).unwrap_or_else(|| self.plain())
     }
 
-    /// The lines that take out what stood in for Docker's jump.
+    /// Returns the lines that remove the stand-in for Docker's jump.
     fn removal_of_stand_ins(&self, table: &Table) -> Vec<String> {
         self.stand_in().map(|words| deletions(table, self.from, &words)).unwrap_or_default()
     }
@@ -114,7 +114,7 @@ impl Jump {
         table.rules(self.from).iter().filter(|rule| rule.words == words).count()
     }
 
-    /// Whether every packet gets to the first of these jumps, unless it is dropped before.
+    /// Returns whether every packet reaches the first of these jumps, unless it is dropped before.
     fn is_reached(&self, table: &Table, words: &[String]) -> bool {
         let before = table.rules(self.from).iter().take_while(|rule| rule.words != words);
         let mut paths = Paths { table, seen: BTreeSet::new() };
@@ -122,24 +122,24 @@ impl Jump {
     }
 }
 
-/// Where rules lead.
+/// The paths along which rules lead.
 struct Paths<'a> {
     table: &'a Table,
     seen: BTreeSet<String>,
 }
 
 impl Paths<'_> {
-    /// Whether a packet may leave the chain by this rule without having been dropped.
+    /// Returns whether a packet may leave the chain by this rule without having been dropped.
     fn leads_past(&mut self, rule: &Rule) -> bool {
         match target(rule) {
             None => false,
-            // What was gone to returns to where this chain was called from, or to the policy.
+            // From the target of a goto, a packet returns to where this chain was called from, or to the policy.
             Some(Target::Goto(_) | Target::Jump("RETURN")) => true,
             Some(Target::Jump(name)) => self.accepts(name),
         }
     }
 
-    /// Whether a packet may be accepted for good by a target or by a chain.
+    /// Returns whether a packet may be accepted for good by a target or by a chain.
     fn accepts(&mut self, name: &str) -> bool {
         if name == "RETURN" || HARMLESS.contains(&name) {
             return false;
@@ -223,7 +223,7 @@ mod tests {
         let expected = ["-D INPUT -j FILTERS", "-D INPUT -j FILTERS", "-I INPUT 1 -j FILTERS"];
         for name in [TableName::Mangle, TableName::Filter] {
             assert_eq!(repair_in(name, "INPUT", "-A INPUT -j FILTERS\n-A INPUT -j FILTERS\n"), expected);
-            // One with a condition is someone else's.
+            // A rule with a condition is someone else's.
             assert_eq!(repair_in(name, "INPUT", "-A INPUT -i eth0 -j FILTERS\n"), ["-I INPUT 1 -j FILTERS"]);
         }
     }

@@ -1,9 +1,10 @@
-//! dockfw's engine for hosts whose firewall is still xtables: ipset and iptables in the FILTERS / DOCKER-USER layout.
+//! dockfw's engine for hosts whose firewall is still xtables: ipset and iptables in the FILTERS
+//! DOCKER-USER layout.
 //!
-//! `lower` puts a ruleset into iptables' terms (`wanted`), `live` holds what is on the host, `plan` compares the two and
-//! says what to do; all of that is pure. `host` knows what this host has, `steps` does what a plan says. What the engine has
-//! on a host is told, and taken out, by `dockfw-xtables`, with or without this crate. No chain of others is ever emptied, and
-//! no rule of others moved.
+//! `lower` translates a ruleset into iptables' terms (`wanted`), `live` holds what is on the host, `plan` compares the
+//! two and decides what to do; all of that is pure. `host` knows what this host has, `steps` carries out a plan.
+//! `dockfw-xtables` reports and removes what the engine has on a host, with or without this crate. No chain of others
+//! is ever emptied, and no rule of others moved.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 

@@ -1,4 +1,4 @@
-//! What is on the host of this engine and around it, as plain data. Pure code.
+//! What this engine has on the host, and what is around it, as plain data. Pure code.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ use crate::lower::counter_of;
 pub(crate) struct Live {
     /// The tables of each family that the host has.
     pub(crate) families: BTreeMap<Family, Tables>,
-    /// The engine's own sets, with their elements where they can be the right ones.
+    /// The engine's own sets, with their elements if they can be the right ones.
     pub(crate) sets: BTreeMap<String, Option<Vec<IpNetwork>>>,
 }
 
 impl Live {
-    /// The family and the table in which FILTERS is someone else's, if it is in one.
+    /// Returns the family and the table in which FILTERS is someone else's, if there is one.
     pub(crate) fn foreign_filters(&self) -> Option<(Family, &'static str)> {
         let families = self.families.iter();
         let mut places =
@@ -33,12 +33,12 @@ impl Live {
         found.map(|(family, _, name)| (family, name.as_str()))
     }
 
-    /// How much of the engine is there.
+    /// Returns how much of the engine is there.
     pub(crate) fn presence(&self) -> Presence {
         presence_of(self.families.values().any(have_own), !self.sets.is_empty())
     }
 
-    /// The counters that rules of the policy name in their comments, summed over the rules of both families.
+    /// Returns the counters that rules of the policy name in their comments, summed over the rules of both families.
     pub(crate) fn counters(&self) -> Vec<Count> {
         let mut order = Vec::new();
         let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -62,7 +62,7 @@ impl Live {
         order.into_iter().map(count).collect()
     }
 
-    /// The sets that are finished.
+    /// Returns the sets that are finished.
     pub(crate) fn set_states(&self) -> Vec<SetState> {
         let finished = self.sets.iter().filter(|(name, _)| !is_filling_set(name));
         finished

@@ -1,7 +1,7 @@
-//! What has to be done so that what is on the host becomes what is wanted. Pure code.
+//! What has to be done to turn what is on the host into what is wanted. Pure code.
 //!
 //! Sets come first: each is complete before a rule in force names it. Then each family's rules change in one restore.
-//! The sets that no rule names any more go last, when both families are over.
+//! The sets that no rule names any more are destroyed last, after both families.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::live::Live;
 use crate::set_lines;
 use crate::wanted::{Chain, FamilyChains, Rule, Set, Wanted, hook_of};
 
-/// What differs, and what is to be done about it.
+/// What differs, and what has to be done about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// What differs.
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether packets meet what is wanted, whatever else there is to do.
+    /// Returns whether packets meet what is wanted, whatever else there is to do.
     pub(crate) fn is_in_force(&self) -> bool {
         self.differences.iter().all(Difference::is_harmless)
     }
@@ -50,7 +50,7 @@ impl Plan {
 /// Compares, and plans.
 pub(crate) fn plan(live: &Live, wanted: &Wanted, protocols: &Protocols) -> Plan {
     let mut plan = Plan::default();
-    // IPv6 first. It is the family for which a host more often lacks something, and where it is refused, IPv4 has not
+    // IPv6 comes first. It is the family for which a host more often lacks something, and if it is refused, IPv4 has not
     // changed yet.
     for chains in wanted.families.iter().rev() {
         let Some(tables) = live.families.get(&chains.family) else { continue };
@@ -70,7 +70,7 @@ pub(crate) fn plan(live: &Live, wanted: &Wanted, protocols: &Protocols) -> Plan 
     plan
 }
 
-/// Where all rules are as wanted, nothing names a set that is not.
+/// If all rules are as wanted, no rule names an unwanted set.
 fn plan_sets(plan: &mut Plan, live: &Live, wanted: &Wanted) {
     let useless =
         if plan.differences.is_empty() { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
@@ -121,8 +121,8 @@ impl<'a> Older<'a> {
         Self(by_beginning)
     }
 
-    /// The set that held the same list before its elements changed. Its name has the same beginning; so may the names of
-    /// lists with long names, of which it is the one that is most like it.
+    /// Returns the set that held the same list before its elements changed. Its name has the same beginning. Lists with
+    /// long names may share a beginning: then it is the set with the fewest changes.
     fn take(&mut self, live: &Live, set: &Set) -> Option<&'a String> {
         let candidates = self.0.get_mut(beginning(&set.name))?;
         let changes = |(_, name): &(usize, &&String)| {
@@ -133,7 +133,7 @@ impl<'a> Older<'a> {
         Some(candidates.remove(index))
     }
 
-    /// Those that nothing took the place of.
+    /// Returns the sets that nothing replaced.
     fn rest(self) -> impl Iterator<Item = &'a String> {
         self.0.into_values().flatten()
     }
@@ -144,7 +144,7 @@ fn beginning(name: &str) -> &str {
     name.rsplit_once('-').map_or(name, |(beginning, _)| beginning)
 }
 
-/// How a set differs from the one that has its place now, if any.
+/// Returns how a set differs from the one that has its place now, if any.
 fn set_difference(live: &Live, set: &Set, before: Option<&String>) -> Difference {
     let kind = if before.is_some() { DifferenceKind::Changed } else { DifferenceKind::Missing };
     let part =
@@ -153,7 +153,7 @@ fn set_difference(live: &Live, set: &Set, before: Option<&String>) -> Difference
     Difference { elements: Some(element_changes(networks, &set.networks)), ..Difference::new(kind, part) }
 }
 
-/// How the elements change; where those that are there are not known, only how many are wanted.
+/// Returns how the elements change; if the existing ones are unknown, only how many are wanted.
 fn element_changes(live: Option<&[IpNetwork]>, wanted: &[IpNetwork]) -> ElementChanges {
     match live {
         Some(live) => compare::elements(live, wanted, |network| network_text(network)),
@@ -199,13 +199,13 @@ impl Comparison<'_> {
         self.chains.table(self.table)
     }
 
-    /// Whether there is something to take out that makes no difference: what stood in for a jump of Docker's.
+    /// Returns whether there is something to remove that makes no difference: a stand-in for a jump of Docker's.
     fn has_leftovers(&self) -> bool {
         self.jumps().any(|jump| !jump.repair(&self.live).is_empty())
     }
 
     fn chain_differences(&self, chain: &Chain) -> Vec<Difference> {
-        // Nothing of the old layout's is compared: all of it goes.
+        // Nothing of the old layout is compared: all of it is removed.
         let is_old = chain.name == INPUT && is_old_filters(&self.live);
         let Some(live) = self.live.chains.get(&chain.name).filter(|_| !is_old) else {
             let part = Part::Chain { chain: chain.name.clone(), rules: chain.rules.len() };
@@ -229,7 +229,7 @@ impl Comparison<'_> {
         normal(words, self.protocols)
     }
 
-    /// Chains of the engine's own that are of no use any more.
+    /// Returns the chains of the engine's own that are of no use any more.
     fn stale(&self) -> impl Iterator<Item = &str> {
         let wanted = self.wanted();
         let own = own_chains(&self.live).into_iter().map(String::as_str);
@@ -241,14 +241,14 @@ impl Comparison<'_> {
         JUMPS.iter().filter(move |jump| jump.table == table)
     }
 
-    /// The table's part of a restore: all of the engine's chains anew, and nothing of others but the jumps.
+    /// Returns the table's part of a restore: all of the engine's chains anew, and nothing of others but the jumps.
     fn lines(&self) -> Vec<Line> {
         let wanted = self.wanted();
         let mut lines = vec![Line::plain(format!("*{}", self.table.as_str()))];
-        // Naming a chain so empties it.
+        // Naming a chain like this empties it.
         lines.extend(wanted.iter().map(|chain| Line::plain(format!(":{} - [0:0]", chain.name))));
         if self.table == TableName::Filter && !self.live.chains.contains_key(DOCKER_USER) {
-            // Fails where Docker was faster, instead of emptying its chain.
+            // This fails if Docker was faster, instead of emptying its chain.
             lines.push(Line::plain(format!("-N {DOCKER_USER}")));
         }
         for chain in wanted {
@@ -268,7 +268,7 @@ fn rule_line(chain: &Chain, rule: &Rule) -> Line {
     Line { text: words::rule_line(&chain.name, &rule.words), origin: rule.origin.clone() }
 }
 
-/// A rule as it is shown. Others may have put anything into theirs.
+/// Returns a rule as it is shown. Others may have written anything into theirs.
 fn rule_text(words: &[String], origin: Option<Origin>) -> RuleText {
     let shown = |text: &str| text.replace(|c: char| c.is_control(), " ");
     RuleText { origin, comment: comment(words).map(shown), text: shown(&words::line(words)) }

@@ -1,4 +1,4 @@
-//! A ruleset as text, for people.
+//! A ruleset as strings, for people.
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
@@ -12,7 +12,7 @@ use crate::lower::lower;
 use crate::plan::plan;
 use crate::set_lines;
 
-/// A ruleset as text: what the three programs are given on a host where nothing is yet.
+/// A ruleset as strings: what the three programs read on an empty host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendering {
     /// For `ipset restore`.
@@ -23,7 +23,7 @@ pub struct Rendering {
     pub ip6tables: String,
 }
 
-/// Writes a ruleset as text. Needs nothing of the host.
+/// Writes a ruleset as strings. Needs nothing of the host.
 pub fn render(ruleset: &Ruleset) -> Result<Rendering, EngineError> {
     let wanted = lower(ruleset)?;
     let families = Family::BOTH.map(|family| (family, Tables::default()));

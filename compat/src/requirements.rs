@@ -28,7 +28,7 @@ fn program(name: &str) -> Requirement {
     Requirement { what: format!("program {name}"), source, missing, optional: false }
 }
 
-/// Whether kernel and program understand each other: an old ipset does not know a new kernel's protocol.
+/// Returns whether kernel and program understand each other: an old ipset does not know a new kernel's protocol.
 fn set_match() -> Result<Requirement, EngineError> {
     let missing = complaint(Ipset::find_or_fail().and_then(|ipset| ipset.names()))?.err();
     Ok(Requirement { what: "sets of ipset".into(), source: "ipset list -n".into(), missing, optional: false })
@@ -43,7 +43,7 @@ fn variant(facts: &Facts) -> Result<Requirement, EngineError> {
     Ok(Requirement { what, source: "iptables-save, ip6tables-save".into(), missing, optional: false })
 }
 
-/// What was found, or why nothing was. An error if this process may not ask.
+/// Returns what was found, or why nothing was. An error if this process may not ask.
 fn complaint<T>(found: Result<T, EngineError>) -> Result<Result<T, String>, EngineError> {
     match found {
         Err(EngineError::NotPermitted) => Err(EngineError::NotPermitted),

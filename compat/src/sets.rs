@@ -1,7 +1,7 @@
 //! Address lists as sets of ipset: `hash:net`, one for each family, each of them of a generation of its own.
 //!
-//! A set's name ends in a digest of its elements, so it says what was to be loaded, without any record beside the
-//! kernel's. What is in it is seen by reading it.
+//! A set's name ends in a digest of its elements, so it shows what was to be loaded, without any record beside the
+//! kernel's. Its contents are known by reading it.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use ipnetwork::IpNetwork;
 
 use crate::wanted::Set;
 
-/// The longest name of a set: IPSET_MAXNAMELEN (linux/netfilter/ipset/ip_set.h) less the closing NUL.
+/// The longest name of a set: IPSET_MAXNAMELEN (linux/netfilter/ipset/ip_set.h) without the closing NUL.
 const MAX_NAME: usize = 31;
 /// How much of a list's own name is kept: what a prefix of 8, a hyphen and the digest leave.
 const MAX_TITLE: usize = MAX_NAME - 8 - 1 - Digest::LETTERS;
@@ -44,7 +44,7 @@ fn digest(title: &str, family: Family, networks: &[IpNetwork]) -> String {
     Digest::of([content.as_slice()]).letters()
 }
 
-/// The networks that together are the ranges.
+/// Returns the networks that together are the ranges.
 pub(crate) fn networks_of<A: Address>(ranges: &[Range<A>]) -> Vec<IpNetwork> {
     let mut networks = Vec::with_capacity(ranges.len());
     for range in ranges {

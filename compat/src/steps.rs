@@ -1,4 +1,4 @@
-//! The steps of an apply: what [`plan`](mod@crate::plan) says is done one by one.
+//! The steps of an apply: carries out a [`plan`](mod@crate::plan) one by one.
 
 use dockfw_policy::address::Family;
 use dockfw_policy::difference::{Difference, DifferenceKind, Part};
@@ -11,19 +11,19 @@ use dockfw_xtables::tools::Tools;
 use crate::host::Host;
 use crate::plan::Plan;
 
-/// The steps of an apply. One that is killed between two leaves each family at the old policy or at the new one.
+/// The steps of an apply. If it is killed between two steps, each family is at the old policy or at the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
-    /// New sets are there, empty.
+    /// Creates new sets, empty.
     StandIn,
-    /// Sets are filled. Meanwhile the rules are judged, of both families before either changes: a judgement takes the
-    /// kernel many milliseconds, most of them spent waiting.
+    /// Fills sets. Meanwhile the rules are judged, of both families before either changes: a judgement takes the kernel
+    /// many milliseconds, most of them spent waiting.
     FillAndJudge,
-    /// The rules of this family are in force.
+    /// Puts the rules of this family in force.
     Restore(Family),
-    /// What an earlier apply left in the other variant of iptables is taken out.
+    /// Removes what an earlier apply left in the other variant of iptables.
     CleanOther,
-    /// Sets that no rule names any more are destroyed.
+    /// Destroys sets that no rule names any more.
     Destroy,
 }
 
@@ -39,7 +39,7 @@ impl Step {
     ];
 }
 
-/// Does these steps of a plan. Returns what was done that the plan's differences don't say.
+/// Carries out these steps of a plan. Returns what was done that is not among the plan's differences.
 pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<Difference>, EngineError> {
     let mut done = Vec::new();
     let mut switched = None;
@@ -61,7 +61,7 @@ pub(crate) fn carry_out(host: &Host, plan: &Plan, steps: &[Step]) -> Result<Vec<
     Ok(done)
 }
 
-/// Where it fails, the new sets are taken out again.
+/// Fills the sets and judges the rules. If that fails, the new sets are removed again.
 fn fill_and_judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
     let (verdict, filled) = both(|| judge(host, plan), || host.restore_sets(&plan.fills));
     let result = verdict.and(filled);
@@ -71,7 +71,7 @@ fn fill_and_judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
     result
 }
 
-/// Restores one family; where the other one has changed already, an error says so.
+/// Restores one family. If the other one has changed already, an error mentions that.
 fn put_in_force(host: &Host, restore: &Restore, switched: Option<Family>) -> Result<(), EngineError> {
     let Some(other) = switched else { return host.tools().restore(restore, false) };
     let old = restore.family;
@@ -80,7 +80,7 @@ fn put_in_force(host: &Host, restore: &Restore, switched: Option<Family>) -> Res
     host.tools().restore(restore, false).map_err(|error| error.after_the_fact(doing))
 }
 
-/// Takes out what is in the other variant. It does no harm there but to count twice, so a failure is only said.
+/// Removes what is in the other variant. Its only harm is to count twice, so a failure is only reported.
 fn clean_other(host: &Host) -> Vec<Difference> {
     let mut done = Vec::new();
     for (other, restore) in removals_from_other(&host.variants).unwrap_or_default() {
@@ -99,7 +99,7 @@ pub(crate) fn left_over(other: &Tools, restore: &Restore) -> Difference {
     Difference { family: Some(restore.family), ..Difference::new(DifferenceKind::Foreign, part) }
 }
 
-/// Has `iptables-restore --test` judge the rules of a plan, whose sets are there.
+/// Lets `iptables-restore --test` judge the rules of a plan, whose sets are there.
 pub(crate) fn judge(host: &Host, plan: &Plan) -> Result<(), EngineError> {
     plan.restores.iter().try_for_each(|restore| host.tools().restore(restore, true))
 }

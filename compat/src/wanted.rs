@@ -1,4 +1,4 @@
-//! What a ruleset is in the terms of ipset and iptables: sets, chains and rules, as plain data.
+//! A ruleset in the terms of ipset and iptables: sets, chains and rules, as plain data.
 
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::{Hook, Origin};
@@ -30,10 +30,10 @@ pub(crate) struct Wanted {
 pub(crate) struct FamilyChains {
     /// The family.
     pub(crate) family: Family,
-    /// The chains of table mangle: all that depends on the policy, because a table is replaced at one instant, and two are
-    /// not. Docker puts nothing before them there.
+    /// The chains of table mangle: everything that depends on the policy, because one table is replaced at one instant, but
+    /// two are not. Docker adds nothing before them there.
     pub(crate) mangle: Vec<Chain>,
-    /// The chains of table filter, the same under every policy: they say where the rules are.
+    /// The chains of table filter, the same under every policy: they show where the rules are.
     pub(crate) filter: Vec<Chain>,
 }
 
@@ -48,7 +48,7 @@ impl FamilyChains {
     }
 }
 
-/// The chains of table filter: an operator who knows the old layout looks there.
+/// Returns the chains of table filter: an operator who knows the old layout looks there.
 pub(crate) fn signposts() -> Vec<Chain> {
     let signpost = |name: &str| {
         let text = format!("dockfw: see table mangle, chain {name}");
@@ -67,24 +67,24 @@ pub(crate) struct Chain {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// A rule, as the words behind `-A CHAIN`.
+/// A rule, as the words after `-A CHAIN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     /// The words, unquoted.
     pub(crate) words: Vec<String>,
-    /// The part of the policy that it comes from; nothing for what only connects chains.
+    /// The part of the policy that it comes from; nothing for a rule that only connects chains.
     pub(crate) origin: Option<Origin>,
 }
 
 /// A `hash:net` set of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Set {
-    /// The set's name in the kernel, which has a digest of all else in it.
+    /// The set's name in the kernel, which contains a digest of everything else.
     pub(crate) name: String,
     /// Its name in the ruleset.
     pub(crate) title: String,
     /// The family of its elements.
     pub(crate) family: Family,
-    /// The elements, sorted, none of them `/0`, never none.
+    /// The elements, sorted, none of them `/0`; never empty.
     pub(crate) networks: Vec<IpNetwork>,
 }

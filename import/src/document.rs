@@ -1,4 +1,4 @@
-//! The old layout as a policy for programs: as JSON, with the keys of the policy file.
+//! The old layout as a policy for scripts: as JSON, with the keys of the policy file.
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ use super::findings::Placed;
 use super::layout::{BRIDGES, Layout};
 use super::policy::{ALL_PORTS, CONTAINERS_TO_HOST, IN_CONTAINERS, ON_HOST};
 
-/// A policy. What it leaves to its default is not there.
+/// A policy. Keys with their default values are left out.
 #[derive(Debug, Serialize)]
 pub struct Document {
     trusted: Vec<String>,

@@ -1,4 +1,4 @@
-//! What is wrong with the texts, what is not carried over, and where.
+//! What is wrong with the files, what is not carried over, and where.
 
 use std::fmt;
 use std::rc::Rc;
@@ -8,12 +8,12 @@ use dockfw_policy::printable;
 /// How many faults are kept, and how many notes; the rest are counted.
 const MAX_KEPT: usize = 100;
 
-/// A line of a text.
+/// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The text's name, which can be shown.
+    /// The file's name, safe to show.
     pub(crate) file: Rc<str>,
-    /// The line, from 1; nothing for what no line says.
+    /// The line, from 1; nothing for a default.
     pub(crate) line: Option<usize>,
 }
 
@@ -23,7 +23,7 @@ impl Place {
         Self { file: file.clone(), line: Some(line) }
     }
 
-    /// No line: what the role does where no variable says otherwise.
+    /// Returns no line: the role's default if no variable is set.
     pub(crate) fn default_of_role() -> Self {
         Self { file: "default of the role".into(), line: None }
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A value, and where it stands.
+/// A value, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
@@ -51,12 +51,12 @@ impl<T> Placed<T> {
     }
 }
 
-/// Something that is wrong.
+/// An error in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// Where it is.
     pub place: Place,
-    /// What.
+    /// What is wrong.
     pub what: String,
     /// What would be right.
     pub help: String,
@@ -73,7 +73,7 @@ impl Fault {
 #[derive(Debug)]
 pub struct Findings {
     lenient: bool,
-    /// Whether some of what is wrong would only be left out with `--lenient`.
+    /// Whether `--lenient` would leave out some of what is wrong.
     pub lenience_helps: bool,
     /// What is wrong.
     pub faults: Vec<Fault>,
@@ -84,12 +84,12 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Nothing yet. With `lenient`, lines that can't be read are left out.
+    /// Returns no findings yet. With `lenient`, lines that can't be read are left out.
     pub(crate) fn new(lenient: bool) -> Self {
         Self { lenient, lenience_helps: false, faults: vec![], omitted: 0, notes: vec![], omitted_notes: 0 }
     }
 
-    /// A line that can't be read: what it was to let in is not let in.
+    /// Reports a line that can't be read: what it was meant to let in is not let in.
     pub(crate) fn unreadable(&mut self, fault: Fault) {
         if self.lenient {
             self.note(format!("left out {}: {}", fault.place, fault.what));
@@ -99,7 +99,7 @@ impl Findings {
         }
     }
 
-    /// Something without which the policy would let in what the old rules dropped, or would mean nothing.
+    /// Reports a fault without which the policy would let in what the old rules dropped, or would mean nothing.
     pub(crate) fn refuse(&mut self, fault: Fault) {
         if self.faults.len() < MAX_KEPT {
             self.faults.push(fault);
@@ -108,7 +108,7 @@ impl Findings {
         }
     }
 
-    /// Something that is not carried over, or that the operator should know.
+    /// Notes something that is not carried over, or that the operator should know.
     pub(crate) fn note(&mut self, note: String) {
         if self.notes.len() < MAX_KEPT {
             self.notes.push(note);
@@ -125,7 +125,7 @@ impl Findings {
     }
 }
 
-/// A text as it was typed, in quotes, short and printable.
+/// Returns a string as it was typed, in quotes, short and printable.
 pub(crate) fn quoted(text: &str) -> String {
     /// More than the longest address, and less than a line of a terminal.
     const ROOM: usize = 60;

@@ -1,4 +1,4 @@
-//! What a text is, told by its content.
+//! The kind of a file, recognised by its contents.
 
 use super::Input;
 use super::findings::{Fault, Place, quoted};
@@ -23,13 +23,13 @@ pub(crate) struct Unknown {
     help: &'static str,
 }
 
-/// What the names of the role's variables begin with.
+/// The beginning of the names of the role's variables.
 pub(crate) const PREFIX: &str = "iptables_docker_";
 
 const USUAL: &str = "an ip_allow.set, a rules file for iptables-restore, or Ansible variables that begin with iptables_docker_ can \
                      be imported";
 
-/// Tells by the first line that says something, but for variables, which may stand anywhere.
+/// Decides by the first meaningful line, except for variables, which may be anywhere.
 pub(crate) fn of(bytes: &[u8]) -> Result<Kind, Unknown> {
     let bytes = without_mark(bytes);
     let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
@@ -64,7 +64,7 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// For texts that people try first.
+/// Returns advice for files that people try first.
 fn advice(first: &str) -> &'static str {
     if first.starts_with("Name: ") {
         "this is what `ipset list` prints; import what `ipset save` prints"

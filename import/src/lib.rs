@@ -1,9 +1,9 @@
 //! From the rules of the old layout (the Ansible role `iptables_docker`, and its manual method) to a policy.
 //!
-//! Pure: texts in, a policy out, or all that is wrong with the texts. `kind` tells what a text is, `sets`, `rules` and
-//! `variables` read one each, `layout` holds what they found, and `policy` writes it down, or `document` for programs. What was open by
-//! mistake is closed, and said; what can't be carried over is said, and where that would let somebody in whom the old
-//! rules dropped, it is an error.
+//! Pure: strings in, a policy out, or everything that is wrong with the strings. `kind` recognises an input, `sets`,
+//! `rules` and `variables` read one each, `layout` holds what they found, and `policy` writes it, or `document` for
+//! scripts. What was open by mistake is closed, and reported. What can't be carried over is reported; if that would let
+//! in somebody whom the old rules dropped, it is an error.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -33,30 +33,30 @@ pub use policy::Written;
 /// The biggest file that is read: the variables or the set of the biggest list have fewer bytes.
 pub const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
-/// A text to import.
+/// A file to import.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// Where it comes from, as the operator named it.
     pub name: String,
-    /// The text.
+    /// The contents.
     pub bytes: Vec<u8>,
 }
 
 /// What to do with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Leave lines out that can't be read.
+    /// Leaves out lines that can't be read.
     pub lenient: bool,
-    /// Put long lists into files of their own.
+    /// Writes long lists into files of their own.
     pub files: bool,
 }
 
-/// A policy, and what is to be said of it.
+/// A policy, and the notes about it.
 #[derive(Debug)]
 pub struct Imported {
     /// The policy.
     pub written: Written,
-    /// The same for programs.
+    /// The same for scripts.
     pub document: Document,
     /// What was not carried over, and what changes.
     pub notes: Vec<String>,
@@ -70,7 +70,7 @@ struct Read {
     variables: Vec<Variables>,
 }
 
-/// Makes a policy of texts, or says what is wrong with them.
+/// Makes a policy from the inputs, or returns what is wrong with them.
 pub fn import(inputs: &[Input], options: Options) -> Result<Imported, Findings> {
     let mut findings = Findings::new(options.lenient);
     let mut read = Read::default();

@@ -1,4 +1,4 @@
-//! The lines of a text that is one entry a line.
+//! The lines of a file with one entry per line.
 
 use std::rc::Rc;
 
@@ -10,17 +10,18 @@ use super::findings::{Fault, Findings, Place, quoted};
 /// The longest line: a rule with the fifteen ports that multiport takes is far shorter.
 const MAX_LINE: usize = 4096;
 
-/// The name of a text, as it can be shown.
+/// Returns the name of an input, safe to show.
 pub(crate) fn shown_name(input: &Input) -> Rc<str> {
     printable(&input.name).into()
 }
 
-/// The text without the byte order mark of editors of Windows.
+/// Returns the bytes without the byte order mark of editors of Windows.
 pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
-/// The lines that are neither empty nor comments, without the blanks around them. Those that are no text are named.
+/// Returns the lines that are neither empty nor comments, without spaces at their ends. Reports those that are not
+/// UTF-8.
 pub(crate) fn of<'a>(input: &'a Input, findings: &mut Findings) -> Vec<(Place, &'a str)> {
     let file = shown_name(input);
     let mut found = Vec::new();

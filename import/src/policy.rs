@@ -1,4 +1,4 @@
-//! Writes the old layout down as a policy, with where each part comes from.
+//! Writes the old layout as a policy, with the origin of each part.
 
 use std::fmt::{Display, Write};
 
@@ -9,9 +9,9 @@ use super::findings::Placed;
 use super::layout::{BRIDGES, Layout};
 use super::lines::shown_name;
 
-/// From so many addresses on, a list has a file of its own, where there may be files.
+/// The number of addresses from which on a list has a file of its own, if files are allowed.
 const LONG: usize = 100;
-/// The longest remark in a list's line, of which a policy reads 256 bytes at the most.
+/// The longest remark in a list's line, of which a policy reads at most 256 bytes.
 const MAX_REMARK: usize = 120;
 
 /// The names of the rules.
@@ -21,7 +21,7 @@ pub(crate) const CONTAINERS_TO_HOST: &str = "containers to the host";
 /// What the last of them opens.
 pub(crate) const ALL_PORTS: [&str; 2] = ["1-65535/tcp", "1-65535/udp"];
 
-/// A policy as text.
+/// A policy as strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The policy file.
@@ -57,7 +57,7 @@ pub(crate) fn write(inputs: &[Input], layout: &Layout, files: bool) -> Written {
     Written { policy: text.0, lists }
 }
 
-/// A file of addresses, one a line.
+/// Returns a file of addresses, one per line.
 fn list_file<T: Display>(entries: &[Placed<T>]) -> String {
     let mut text = String::new();
     for entry in entries {
@@ -86,7 +86,7 @@ impl Text {
         }
     }
 
-    /// `key = [...]`, one value a line, with where it comes from.
+    /// Writes `key = [...]`, one value per line, with its origin.
     fn list<T: Display>(&mut self, key: &str, entries: &[Placed<T>]) {
         if entries.is_empty() {
             self.line(format_args!("{key} = []"));

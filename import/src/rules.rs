@@ -10,7 +10,7 @@ use super::Input;
 use super::findings::{Fault, Findings, Place, Placed, quoted};
 use super::{lines, sets};
 
-/// What the rules of one text say.
+/// The rules of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     /// The rules for processes of the host.
@@ -19,10 +19,10 @@ pub(crate) struct Rules {
     pub(crate) docker: Chain,
 }
 
-/// What one chain says.
+/// The contents of one chain.
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
-    /// Where who is not in a set is dropped: the set, and the interface, if it is one.
+    /// Where sources outside a set are dropped: the set, and the interface, if there is one.
     pub(crate) gates: Vec<Placed<Gate>>,
     /// What is open to everyone.
     pub(crate) open: Vec<Placed<Vec<Service>>>,
@@ -36,7 +36,7 @@ pub(crate) struct Chain {
     pub(crate) icmp: bool,
 }
 
-/// A set, and the interface whose packets are asked for it; nothing for all interfaces.
+/// A set, and the interface whose packets are checked against it; nothing for all interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) set: String,
@@ -46,7 +46,7 @@ pub(crate) struct Gate {
 /// The lines of a chain as they stand.
 type Lines<'a> = Vec<(Place, &'a str, Vec<String>)>;
 
-/// Reads a text. Nothing, and a fault, where it is not the old layout's.
+/// Reads a file. Nothing, and a fault, if it is not the old layout's.
 pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Rules> {
     let [host, docker] = chains(input, findings);
     let rules =
@@ -64,10 +64,10 @@ pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Rules> {
     Some(rules)
 }
 
-/// The lines of the two chains.
+/// Returns the lines of the two chains.
 fn chains<'a>(input: &'a Input, findings: &mut Findings) -> [Lines<'a>; 2] {
     let mut chains = [Vec::new(), Vec::new()];
-    // What `iptables -S` lists is of this table, and names none.
+    // The listing of `iptables -S` is of this table, and names none.
     let mut table = "filter".to_owned();
     for (place, line) in lines::of(input, findings) {
         if let Some(name) = line.strip_prefix('*') {
@@ -95,7 +95,7 @@ fn not_a_line(line: &str, place: &Place) -> Fault {
     Fault::new(place, format!("{} is not a line for iptables-restore", quoted(line)), help)
 }
 
-/// `[12:3456] -A INPUT` without its counters.
+/// Returns `[12:3456] -A INPUT` without its counters.
 fn without_counters(line: &str) -> &str {
     match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
         Some((_, rule)) => rule,
@@ -103,7 +103,7 @@ fn without_counters(line: &str) -> &str {
     }
 }
 
-/// A rule at the place that its number says; the first without.
+/// Inserts a rule at the place of its number; without a number, at the first place.
 fn insert<'a>(chain: &mut Lines<'a>, place: Place, line: &'a str, mut rule: Vec<String>) {
     let number = rule.first().and_then(|word| word.parse::<usize>().ok());
     if number.is_some() {
@@ -113,7 +113,7 @@ fn insert<'a>(chain: &mut Lines<'a>, place: Place, line: &'a str, mut rule: Vec<
     chain.insert(index, (place, line, rule));
 }
 
-/// Whom a chain is for.
+/// The target of a chain's packets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hook {
     Host,
@@ -143,7 +143,7 @@ fn chain(lines: Lines<'_>, hook: Hook, findings: &mut Findings) -> Chain {
 impl Chain {
     fn add(&mut self, rule: OldRule, line: &str, place: &Place, hook: Hook, findings: &mut Findings) {
         match rule {
-            // A policy says all of these by itself.
+            // A policy contains all of these by itself.
             OldRule::Established | OldRule::EncryptedVxlan | OldRule::Loopback | OldRule::Return => {}
             OldRule::Icmp => self.icmp = true,
             OldRule::Open(services) => self.open.push(Placed::new(services, place)),
@@ -171,7 +171,7 @@ impl Chain {
         }
     }
 
-    /// A rule that is not of the old layout.
+    /// Adds a rule that is not of the old layout.
     fn add_other(
         &mut self,
         words: &[String],
@@ -212,7 +212,7 @@ fn target(words: &[String]) -> Option<&str> {
     words.get(at + 1).map(String::as_str)
 }
 
-/// The source of a rule that drops all that comes from there.
+/// Returns the source of a rule that drops all packets from there.
 fn dropped_source(words: &[String]) -> Option<AddressRange> {
     match words {
         [option, source, jump, target] if option == "-s" && jump == "-j" && target == "DROP" => {

@@ -12,10 +12,10 @@ use super::lines;
 
 /// The types whose elements are addresses and networks, and nothing besides.
 const TYPES: [&str; 3] = ["hash:ip", "hash:net", "bitmap:ip"];
-/// Options of ipset that say nothing about what is in a set.
+/// Options of ipset that do not change the contents of a set.
 const SILENT: [&str; 4] = ["-exist", "-!", "-quiet", "-q"];
 
-/// The sets of one text, by name.
+/// The sets of one file, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Sets(pub(crate) BTreeMap<String, Set>);
 
@@ -26,7 +26,7 @@ pub(crate) struct Set {
     pub(crate) place: Place,
     /// What is in it, in order.
     pub(crate) entries: Vec<Placed<AddressRange>>,
-    /// Lines that can't be read, and what of it has no form in a policy: named where the set is used.
+    /// Lines that can't be read, and elements without a form in a policy: reported if the set is used.
     problems: Vec<Problem>,
 }
 
@@ -114,7 +114,7 @@ impl Set {
         }
     }
 
-    /// Takes over the set's entries; what is wrong with it is found now that it matters.
+    /// Returns the set's entries. Its problems are reported now that they matter.
     pub(crate) fn into_entries(self, findings: &mut Findings) -> Vec<Placed<AddressRange>> {
         for Problem { fault, can_be_left_out } in self.problems {
             if can_be_left_out { findings.unreadable(fault) } else { findings.refuse(fault) }
@@ -128,7 +128,7 @@ fn is_temporary(options: &[&str]) -> bool {
     timeout.and_then(|at| options.get(at + 1)).is_some_and(|seconds| *seconds != "0")
 }
 
-/// The addresses of an element. ipset takes the network where bits of the host are set.
+/// Returns the addresses of an element. ipset uses the network if bits of the host are set.
 pub(crate) fn range(element: &str) -> Result<AddressRange, AddressError> {
     match element.parse() {
         Err(AddressError::HostBits { corrected }) => corrected.to_string().parse(),

@@ -1,4 +1,4 @@
-//! Whole imports, from texts in memory.
+//! Whole imports, from strings in memory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn done(texts: &[(&str, &str)], lenient: bool) -> Result<Imported, Findings> {
     import(&inputs(texts), Options { lenient, files: false })
 }
 
-/// The policy, and all notes as one text.
+/// Returns the policy, and all notes as one string.
 fn imported(texts: &[(&str, &str)]) -> (Policy, String) {
     let imported = done(texts, false).unwrap_or_else(|findings| panic!("{}", words(&findings)));
     (policy(&imported.written.policy), imported.notes.join("\n"))
@@ -49,7 +49,7 @@ fn words(findings: &Findings) -> String {
         .collect()
 }
 
-/// All that is wrong, as one text.
+/// Returns all that is wrong, as one string.
 fn refused(texts: &[(&str, &str)], lenient: bool) -> String {
     match done(texts, lenient) {
         Ok(imported) => panic!("imported: {imported:?}"),
@@ -309,7 +309,7 @@ fn names_of_files_can_hold_anything() {
     assert_eq!(trusted(&policy(&imported.written.policy)), ["10.0.0.1"]);
 }
 
-/// Pieces of all kinds of texts, and of none.
+/// Parts of all kinds of files, and of none.
 const PIECES: &str = "(\\*filter\n|:FILTERS - \\[0:0\\]\n|-A FILTERS |-A DOCKER-USER |-I FILTERS 9 |-F FILTERS\n|-i eth\\+ |-s 10.0.0.0/8 |\
     -p tcp |--dports 22,80:90 |-m set ! --match-set ip_allow src |-j DROP\n|-j RETURN\n|-j ACCEPT\n|COMMIT\n|\
     create ip_allow hash:ip\n|add ip_allow |flush\n|10\\.0\\.0\\.[0-9]{1,3}|/[0-9]{1,2}|nomatch\n|timeout 5\n|\

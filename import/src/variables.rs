@@ -1,7 +1,7 @@
-//! Variables of Ansible: the role's, wherever they stand in a YAML text.
+//! Variables of Ansible: the role's, wherever they are in a YAML file.
 //!
-//! Read as a stream of events: nothing is built that the text could make bigger than itself, and every value has its
-//! line. Ansible's templates can't be evaluated here.
+//! The file is read as a stream of events: nothing is built that the file could make bigger than itself, and every
+//! value has its line. Ansible's templates can't be evaluated here.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::findings::{Fault, Findings, Place, Placed};
 use super::kind::PREFIX;
 use super::lines::{shown_name, without_mark};
 
-/// The role's variables in one text, by their names without the part that all have. Of one that is set twice, the last
+/// The role's variables in one file, by their names without the common prefix. Of one that is set twice, the last
 /// counts, as with Ansible.
 #[derive(Debug, Default)]
 pub(crate) struct Variables(pub(crate) BTreeMap<String, Variable>);
@@ -22,28 +22,28 @@ pub(crate) struct Variables(pub(crate) BTreeMap<String, Variable>);
 pub(crate) struct Variable {
     /// Where it is set.
     pub(crate) place: Place,
-    /// Its values: those of a list, or the one that it is.
+    /// Its values: those of a list, or its only one.
     pub(crate) values: Vec<Placed<String>>,
-    /// Whether something in it is neither a text nor a list of texts.
+    /// Whether something in it is neither a string nor a list of strings.
     pub(crate) is_odd: bool,
 }
 
 impl Variable {
-    /// The template that it is, or that is among its values, if there is one.
+    /// Returns the template that it is, or that is among its values, if there is one.
     pub(crate) fn template(&self) -> Option<&Placed<String>> {
         self.values.iter().find(|value| value.value.contains("{{") || value.value.contains("{%"))
     }
 }
 
-/// Where in the text the reading is.
+/// The reader's position in the structure of the file.
 enum Level {
     /// In a list.
     Sequence,
-    /// In a mapping, before a key, or behind the key of this name.
+    /// In a mapping, before a key, or after the key of this name.
     Mapping(Option<String>),
 }
 
-/// Reads a text. Nothing, and a fault, where it is not YAML.
+/// Reads a file. Nothing, and a fault, if it is not YAML.
 pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Variables> {
     let file = shown_name(input);
     let place = |line: usize| Place::new(&file, line);
@@ -73,7 +73,7 @@ pub(crate) fn read(input: &Input, findings: &mut Findings) -> Option<Variables> 
 struct Reading<'a> {
     place: &'a dyn Fn(usize) -> Place,
     levels: Vec<Level>,
-    /// The variable whose value is being read: its name, and the level that it stands on.
+    /// The variable whose value is being read: its name, and its level.
     current: Option<(String, usize, Variable)>,
     found: Variables,
 }
@@ -105,7 +105,7 @@ impl Reading<'_> {
     }
 
     fn begin(&mut self, level: Level) {
-        // A list in a list of a variable's, or a key that is a list.
+        // A list in a list of a variable, or a key that is a list.
         let depth = self.levels.len();
         if self.current.as_ref().is_some_and(|(_, at, _)| depth > *at) {
             self.odd();
@@ -136,12 +136,12 @@ impl Reading<'_> {
         }
     }
 
-    /// A value is over: that of a key, where the level is a mapping.
+    /// Ends a value: that of a key, if the level is a mapping.
     fn value_ends(&mut self) {
         let depth = self.levels.len();
         match self.levels.last_mut() {
             Some(Level::Mapping(key @ Some(_))) => *key = None,
-            // What was a key, and is no text, has a value to come.
+            // A key that is not a string still has a value to come.
             Some(Level::Mapping(key @ None)) => *key = Some(String::new()),
             _ => {}
         }

@@ -1,5 +1,5 @@
-# After an installation: nothing is enabled, nothing changes. After an upgrade: what was in force is applied again, without
-# a gap; where the new version refuses that, the rules of the version before stay.
+# After an installation: nothing is enabled, nothing changes. After an upgrade: what was in force is applied again,
+# without a gap. If the new version refuses that, the rules of the version before stay.
 upgrade=/run/dockfw/upgrade
 
 if [ -d /run/systemd/system ]; then

@@ -4,7 +4,7 @@ if [ -d /run/systemd/system ]; then
 fi
 if [ "$1" -eq 0 ]; then
 	rm -rf /run/dockfw /var/lib/dockfw
-	# cargo generate-rpm can't make directories the package's own.
+	# cargo generate-rpm can't make directories part of the package.
 	rmdir /etc/dockfw/conf.d /etc/dockfw /usr/lib/dockfw /usr/share/doc/dockfw/schema /usr/share/doc/dockfw/examples/hosts \
 		/usr/share/doc/dockfw/examples /usr/share/doc/dockfw /usr/share/licenses/dockfw 2>/dev/null
 fi

@@ -1,4 +1,4 @@
-# Before an upgrade: is what the policy file says in force? Only then the new version applies it again.
+# Before an upgrade: is what is in the policy file in force? Only then the new version applies it again.
 upgrade=/run/dockfw/upgrade
 
 # In a chroot, what is in the kernel belongs to another system.

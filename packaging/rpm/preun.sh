@@ -1,4 +1,4 @@
-# Before a removal: the policy is taken out. Where that fails, the program stays, for nothing else could do it.
+# Before a removal: removes the policy. If that fails, the program stays, because nothing else could do it.
 
 # In a chroot, what is in the kernel belongs to another system.
 is_host() { [ /proc/1/root/. -ef / ]; }

@@ -1,4 +1,4 @@
-//! Reading files without ever waiting for another process, and never more than was asked for.
+//! Reads files without ever waiting for another process, and never more than was asked for.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,23 +7,23 @@ use std::path::Path;
 
 use nix::libc::O_NONBLOCK;
 
-/// What a caller hands over, as in `--config /dev/stdin`. It may take its time.
+/// What a caller passes, as in `--config /dev/stdin`. It may take its time.
 const HANDED_OVER: [&str; 2] = ["/dev/stdin", "/dev/fd"];
 
-/// The first `limit` bytes of a file, or all of it if it has no more.
+/// Returns the first `limit` bytes of a file, or all of it if it has no more.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The same as text, with a mark in the place of what is not UTF-8. Nothing if the file can't be read.
+/// Returns the same as a string, with a replacement for what is not UTF-8. Nothing if the file can't be read.
 pub fn read_text(path: &Path, limit: u64) -> Option<String> {
     let bytes = read(path, limit).inspect_err(|error| log::debug!("can't read {}: {error}", path.display()));
     bytes.ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Opens a file to read it. A pipe is an error: to open one is to wait for somebody who writes to it.
+/// Opens a file to read it. A pipe is an error: opening one waits for a writer.
 pub fn open(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
     let kind = file.metadata()?.file_type();

@@ -1,5 +1,5 @@
-//! Signals that end dockfw while a program runs. Programs are in process groups of their own, which Ctrl-C does not reach: whoever
-//! runs one ends it first, and then the signal has its way.
+//! Signals that end dockfw while a program runs. Programs are in process groups of their own, which Ctrl-C does not
+//! reach: the caller that runs one ends it first, and then the signal takes effect.
 
 use std::fs;
 use std::io;
@@ -14,21 +14,21 @@ const ENDING: [c_int; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// Whether no program runs: a signal then ends dockfw at once.
 static IS_IDLE: AtomicBool = AtomicBool::new(true);
-/// The signal that came while programs ran, or 0.
+/// The signal that arrived while programs ran, or 0.
 static CAUGHT: AtomicUsize = AtomicUsize::new(0);
-/// Written when the end of a child is told. Nobody reads it.
+/// Written when a child ends. Nobody reads it.
 static CHILD_ENDED: AtomicBool = AtomicBool::new(false);
 /// How many programs run.
 static RUNNING: Mutex<usize> = Mutex::new(0);
 
-/// One program that runs. When the last one has ended, a signal that came meanwhile ends dockfw.
+/// The watch over one running program. When the last program has ended, a signal that arrived meanwhile ends dockfw.
 pub(crate) struct Watch {
     /// The signals that are blocked, and were pending before.
     pending: u64,
 }
 
 impl Watch {
-    /// Begins to look out for signals.
+    /// Starts to watch for signals.
     pub(crate) fn begin() -> io::Result<Self> {
         static CATCH: LazyLock<Result<(), (io::ErrorKind, String)>> =
             LazyLock::new(|| catch().map_err(|error| (error.kind(), error.to_string())));
@@ -39,7 +39,7 @@ impl Watch {
         Ok(Self { pending: pending() })
     }
 
-    /// Whether a signal has come since that ends dockfw, or that it waits for with the signal blocked.
+    /// Returns whether a signal has arrived since that ends dockfw, or that dockfw waits for with the signal blocked.
     pub(crate) fn has_come(&self) -> bool {
         CAUGHT.load(Ordering::SeqCst) != 0 || pending() & !self.pending != 0
     }
@@ -56,17 +56,17 @@ impl Drop for Watch {
         if let Some(signal) =
             c_int::try_from(CAUGHT.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
         {
-            // Does not come back: by default, each of them ends a process.
+            // This does not return: by default, each of them ends a process.
             let _ = low_level::emulate_default_handler(signal);
         }
     }
 }
 
 fn catch() -> io::Result<()> {
-    // A caller may have left the ends of children ignored, and then the kernel tells nobody how they ended (waitpid(2)). A handler,
-    // even one that does nothing, ends that; the programs that are started don't inherit it.
+    // A caller may have set the ends of children to be ignored, and then the kernel reports to nobody how they ended
+    // (waitpid(2)). A handler, even one that does nothing, changes that; the programs that are started do not inherit it.
     flag::register(SIGCHLD, &CHILD_ENDED)?;
-    // As by nohup(1).
+    // As nohup(1) does.
     let ignored = mask("SigIgn:");
     for signal in ENDING.into_iter().filter(|signal| ignored & bit(*signal) == 0) {
         flag::register_conditional_default(signal, &IS_IDLE)?;
@@ -75,13 +75,13 @@ fn catch() -> io::Result<()> {
     Ok(())
 }
 
-/// The signals of the process that wait until somebody takes them.
+/// Returns the signals of the process that are pending.
 fn pending() -> u64 {
     let ending: u64 = ENDING.into_iter().map(bit).sum();
     mask("ShdPnd:") & ending
 }
 
-/// A set of signals that the kernel tells of this process (proc_pid_status(5)).
+/// Returns a set of signals that the kernel reports for this process (proc_pid_status(5)).
 fn mask(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

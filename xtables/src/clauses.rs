@@ -1,15 +1,15 @@
-//! Rules in a form in which two that mean the same are the same.
+//! Rules in a form in which two rules with the same meaning are equal.
 //!
 //! Versions of iptables write the same rule in different ways: options in another order, a protocol by its name, a
-//! single address with its prefix. What is compared is the set of options with their values.
+//! single address with its prefix. The sets of options with their values are compared.
 
 use std::collections::BTreeMap;
 
-/// Protocols by name, as in /etc/protocols: iptables-save writes names where that file has them.
+/// Protocols by name, as in /etc/protocols: iptables-save writes names if that file has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protocols(BTreeMap<String, u8>);
 
-/// What iptables calls protocols by itself (xtables_chain_protos, libxtables/xtables.c).
+/// The names that iptables itself has for protocols (xtables_chain_protos, libxtables/xtables.c).
 const OWN_NAMES: [(&str, u8); 14] = [
     ("tcp", 6),
     ("sctp", 132),
@@ -28,7 +28,7 @@ const OWN_NAMES: [(&str, u8); 14] = [
 ];
 
 impl Protocols {
-    /// Reads the text of /etc/protocols.
+    /// Parses the contents of /etc/protocols.
     pub fn parse(text: &str) -> Self {
         let mut names: BTreeMap<_, _> = OWN_NAMES.map(|(name, number)| (name.to_owned(), number)).into();
         for line in text.lines() {
@@ -49,8 +49,8 @@ impl Protocols {
 /// One option with its values.
 pub type Clause = Vec<String>;
 
-/// The modules of which an option says that they are there: protocols' own, and those that the engine's rules use.
-/// Any other may ask for something without an option, as `-m socket` does.
+/// The modules whose options imply them: protocols' own, and those that the engine's rules use. Any other may ask for
+/// something without an option, as `-m socket` does.
 const SAID_BY_OPTIONS: [&str; 15] = [
     "tcp",
     "udp",
@@ -69,7 +69,7 @@ const SAID_BY_OPTIONS: [&str; 15] = [
     "set",
 ];
 
-/// The options of a rule, sorted; without the `-m` that say nothing that they don't.
+/// Returns the options of a rule, sorted; without each `-m` that the options imply.
 pub fn normal(words: &[String], protocols: &Protocols) -> Vec<Clause> {
     let mut clauses = clauses(words);
     clauses.retain(|clause| !is_said_by_options(clause));
@@ -90,7 +90,7 @@ pub fn comment(words: &[String]) -> Option<&str> {
     words.get(at + 1).map(String::as_str)
 }
 
-/// Cuts words into options with their values; a `!` belongs to the option behind it.
+/// Splits words into options with their values; a `!` belongs to the option after it.
 pub fn clauses(words: &[String]) -> Vec<Clause> {
     let mut clauses: Vec<Clause> = Vec::new();
     let mut is_value = false;
@@ -106,7 +106,7 @@ pub fn clauses(words: &[String]) -> Vec<Clause> {
             _ => {
                 let negation = std::mem::take(&mut negated).then(|| "!".to_owned());
                 clauses.push(negation.into_iter().chain([word.clone()]).collect());
-                // Free text may begin with a hyphen.
+                // A comment may begin with a hyphen.
                 is_value =
                     matches!(word.as_str(), "--comment" | "--log-prefix" | "--nflog-prefix" | "--string");
             }

@@ -1,4 +1,4 @@
-//! The program `ipset`: what it lists, and what it is given.
+//! The program `ipset`: its listings, and its input.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use crate::names::is_own_set;
 use crate::run::{LOAD, PAUSE, SETS, line_number, patiently, permission_or, run};
 use crate::tools::missing;
 
-/// How long the kernel may take to let go of sets: it releases the rules of a transaction after the fact.
+/// How long the kernel may take to release sets: it releases the rules of a transaction afterwards.
 const RELEASE: Duration = Duration::from_secs(2);
-/// Lists the names of sets, and nothing of what is in them.
+/// Lists the names of sets, without their contents.
 const LIST: &[&str] = &["list", "-n"];
 
 /// The program `ipset`.
@@ -21,12 +21,12 @@ const LIST: &[&str] = &["list", "-n"];
 pub struct Ipset(PathBuf);
 
 impl Ipset {
-    /// The program, if it is there.
+    /// Returns the program, if it is there.
     pub fn find() -> Option<Self> {
         find("ipset").map(Self)
     }
 
-    /// The program; an error of the kind [`EngineError::Unsupported`] where it is not there.
+    /// Returns the program. Fails with [`EngineError::Unsupported`] if it is not there.
     pub fn find_or_fail() -> Result<Self, EngineError> {
         Self::find().ok_or_else(|| missing("ipset"))
     }
@@ -47,7 +47,8 @@ impl Ipset {
         Ok(must_succeed(&["save"], || run(&self.0, &["save"], "", SETS))?.stdout)
     }
 
-    /// Makes and fills sets. Where others hold one of them, goes on at the line that had to wait: those before it are done.
+    /// Creates and fills sets. If others hold one of them, continues at the line that had to wait: those before it are
+    /// done.
     pub fn restore(&self, text: &str) -> Result<(), EngineError> {
         let mut rest = text;
         must_succeed(&["restore"], || {
@@ -59,13 +60,13 @@ impl Ipset {
         .map(drop)
     }
 
-    /// Destroys a set that no rule names any more. Returns the kernel's complaint where it stays.
+    /// Destroys a set that no rule names any more. Returns the kernel's reason if the set stays.
     pub fn destroy(&self, name: &str) -> Result<Option<String>, EngineError> {
         destroy_until(&self.0, name, Instant::now() + RELEASE)
     }
 
-    /// Destroys sets, which no rule names any more. One for which that fails stays for the next time: it decides nothing.
-    /// Returns those that are gone.
+    /// Destroys sets, which no rule names any more. If that fails for one, it stays for the next time: it decides nothing.
+    /// Returns those that were destroyed.
     pub fn destroy_all<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
         let deadline = Instant::now() + RELEASE;
         let why_it_stays = |name: &str| match destroy_until(&self.0, name, deadline) {
@@ -81,14 +82,15 @@ impl Ipset {
     }
 }
 
-/// The names of all sets. Where the kernel has none to speak of, nobody is asked: the program `ipset` would load the module.
+/// Returns the names of all sets. If the kernel has no module for sets, no program is asked: the program `ipset` would
+/// load the module.
 pub fn names() -> Result<Vec<String>, EngineError> {
     let Some(ipset) = Ipset::find().filter(|_| may_have_sets()) else { return Ok(Vec::new()) };
     ipset.names()
 }
 
-/// Whether a set is certain not to be there. Where the program `ipset` is gone, and the kernel may have sets, nobody can tell: a rule
-/// that names the set is then refused by the kernel, or not.
+/// Returns whether a set certainly does not exist. If the program `ipset` is missing, and the kernel may have sets,
+/// that is unknown: a rule that names the set is then refused by the kernel, or not.
 pub(crate) fn is_gone(name: &str) -> Result<bool, EngineError> {
     if !may_have_sets() {
         return Ok(true);
@@ -97,7 +99,7 @@ pub(crate) fn is_gone(name: &str) -> Result<bool, EngineError> {
     Ok(!ipset.names()?.iter().any(|own| own == name))
 }
 
-/// The answer to these arguments, which must be a success.
+/// Returns the answer to these arguments, which must be a success.
 fn must_succeed(
     arguments: &[&str],
     attempt: impl FnMut() -> Result<Answer, EngineError>,
@@ -112,7 +114,7 @@ fn must_succeed(
     }))
 }
 
-/// Destroys a set, which the kernel may have to be asked for more than once. Returns its complaint where the set stays.
+/// Destroys a set. The kernel may have to be asked more than once. Returns its reason if the set stays.
 fn destroy_until(ipset: &Path, name: &str, deadline: Instant) -> Result<Option<String>, EngineError> {
     loop {
         let answer = run(ipset, &["destroy", name], "", Limits::QUESTION)?;
@@ -126,7 +128,7 @@ fn destroy_until(ipset: &Path, name: &str, deadline: Instant) -> Result<Option<S
     }
 }
 
-/// A text without its first lines.
+/// Returns a string without its first lines.
 fn after_lines(text: &str, count: usize) -> &str {
     let mut ends = text.match_indices('\n').map(|(at, newline)| at + newline.len());
     let start = count.checked_sub(1).and_then(|last| ends.nth(last)).unwrap_or(0);

@@ -14,12 +14,12 @@ pub enum Target<'a> {
     Goto(&'a str),
 }
 
-/// Where a rule leads; nothing where it has no target.
+/// Returns where a rule leads; nothing if it has no target.
 pub fn target(rule: &Rule) -> Option<Target<'_>> {
     let clauses = clauses(&rule.words);
     let found = clauses.iter().find(|clause| matches!(option(clause), "-j" | "-g"))?;
     let name = found.get(1)?;
-    // Borrowed from the rule, not from its copy.
+    // The name is borrowed from the rule, not from its copy.
     let name = rule.words.iter().find(|word| *word == name)?;
     Some(if option(found) == "-g" { Target::Goto(name) } else { Target::Jump(name) })
 }
@@ -41,8 +41,8 @@ pub fn jumps_into(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<(String
     into.map(|(chain, rule)| (chain.clone(), rule.clone())).collect()
 }
 
-/// The lines that take out every rule of these words from a chain. By specification, since a number may mean another rule by
-/// now. Not for words with ports: old versions overlook those.
+/// Returns the lines that delete every rule of these words from a chain. They delete by specification, because a number
+/// may mean another rule by now. Not for words with ports: old versions ignore those.
 pub fn deletions(table: &Table, chain: &str, words: &[String]) -> Vec<String> {
     let count = table.rules(chain).iter().filter(|rule| rule.words == words).count();
     vec![format!("-D {chain} {}", words::line(words)); count]

@@ -1,16 +1,16 @@
-//! What the kernel tells of its tables and sets without a program: to ask a program may load a module.
+//! What the kernel reports of its tables and sets without a program: asking a program may load a module.
 
 use std::path::Path;
 
 use dockfw_policy::address::Family;
 
-/// The families that the kernel has: IPv6 may be disabled at boot.
+/// Returns the families that the kernel has: IPv6 may be disabled at boot.
 pub(crate) fn families() -> Vec<Family> {
     let has = |family: &Family| *family == Family::Ipv4 || proc_net().join("if_inet6").exists();
     Family::BOTH.into_iter().filter(has).collect()
 }
 
-/// Whether the kernel may have tables of iptables-legacy. Where it says that there are none, there is nothing to list.
+/// Returns whether the kernel may have tables of iptables-legacy. If the kernel reports none, there is nothing to list.
 pub(crate) fn may_have_legacy_tables(family: Family) -> bool {
     let names = match family {
         Family::Ipv4 => "ip_tables_names",
@@ -22,14 +22,14 @@ pub(crate) fn may_have_legacy_tables(family: Family) -> bool {
     }
 }
 
-/// What the kernel tells of the thread's network namespace; before Linux 3.17, of the process's.
+/// Returns where the kernel reports on the thread's network namespace; before Linux 3.17, on the process's.
 fn proc_net() -> &'static Path {
     let of_thread = Path::new("/proc/thread-self/net");
     if of_thread.exists() { of_thread } else { Path::new("/proc/net") }
 }
 
-/// Whether the kernel may have sets. The module has a parameter (`max_sets`, net/netfilter/ipset/ip_set_core.c), and so its place there,
-/// also where it is built in.
+/// Returns whether the kernel may have sets. The module has a parameter (`max_sets`,
+/// net/netfilter/ipset/ip_set_core.c), and so its place there, even if it is built in.
 pub(crate) fn may_have_sets() -> bool {
     let modules = Path::new("/sys/module");
     modules.join("ip_set").exists() || !modules.exists()

@@ -5,22 +5,22 @@ use dockfw_policy::digest::Digest;
 
 /// The chain of the Prerouting hook.
 pub const PREROUTING: &str = "DOCKFW-PRE";
-/// The chain to which what comes in by some interfaces goes from there: the only hook at which iptables can ask for the way
+/// The chain to which packets from some interfaces go from there: the only hook at which iptables can ask for the route
 /// back to a source.
 pub const SOURCES: &str = "DOCKFW-SOURCES";
 /// The chain of the Input hook.
 pub const INPUT: &str = "FILTERS";
 /// The chain of the Forward hook.
 pub const FORWARD: &str = "DOCKFW-USER";
-/// The chain that dockfw had in table raw, before all that depends on the policy stood in one table.
+/// The chain that dockfw had in table raw, before everything that depends on the policy was in one table.
 const RAW: &str = "DOCKFW-RAW";
 /// Docker's chain for the operator's rules.
 pub const DOCKER_USER: &str = "DOCKER-USER";
 
-/// What marks a jump that Docker itself would have made, had it been there.
+/// The comment of a jump that Docker itself would have made, if it had been there.
 const STAND_IN: &str = "dockfw, until Docker comes";
 
-/// Whether a chain is the engine's own: one of these, or a continuation of one.
+/// Returns whether a chain is the engine's own: one of these, or a continuation of one.
 pub fn is_own_chain(name: &str) -> bool {
     [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
@@ -29,7 +29,7 @@ pub fn is_own_chain(name: &str) -> bool {
     })
 }
 
-/// Whether only the engine has chains of this name: others have chains called FILTERS too.
+/// Returns whether only the engine has chains of this name: others have chains called FILTERS too.
 pub fn is_unmistakable(name: &str) -> bool {
     name.starts_with("DOCKFW-") && is_own_chain(name)
 }
@@ -38,12 +38,12 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The words of the jump to DOCKER-USER that stands in for Docker's until Docker makes its own.
+/// Returns the words of the jump to DOCKER-USER that stands in for Docker's until Docker makes its own.
 pub fn stand_in_for_docker() -> Vec<String> {
     ["-m", "comment", "--comment", STAND_IN, "-j", DOCKER_USER].map(String::from).to_vec()
 }
 
-/// What names of sets that are being filled begin with, before the family and the digest.
+/// The beginning of the names of sets that are being filled, before the family and the digest.
 const FILLING: &str = "dockfw-new";
 
 /// The beginning of the names of a family's sets.
@@ -54,7 +54,7 @@ pub fn set_prefix(family: Family) -> &'static str {
     }
 }
 
-/// The name under which a set is filled. `name` is its final name, which ends in a digest.
+/// Returns the name under which a set is filled. `name` is its final name, which ends in a digest.
 pub fn filling_set(name: &str, family: Family) -> String {
     let digest = name.rsplit_once('-').map_or("", |(_, digest)| digest);
     let family = if family == Family::Ipv4 { '4' } else { '6' };
@@ -68,7 +68,7 @@ pub fn is_own_set(name: &str) -> bool {
     is_known && name.rsplit_once('-').is_some_and(|(_, digest)| Digest::is_letters(digest))
 }
 
-/// Whether a set is one that was never finished.
+/// Returns whether a set is one that was never finished.
 pub fn is_filling_set(name: &str) -> bool {
     is_own_set(name) && name.starts_with(FILLING)
 }

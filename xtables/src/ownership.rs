@@ -9,8 +9,8 @@ pub fn have_own(tables: &Tables) -> bool {
     tables.all().any(|table| table.chains.keys().any(|name| is_unmistakable(name)))
 }
 
-/// The engine's own chains in a table. Others have chains called FILTERS too: it is the engine's where its other chains
-/// are, unless the old layout has it.
+/// Returns the engine's own chains in a table. Others have chains called FILTERS too: that chain is the engine's if its
+/// other chains are there, unless the old layout has it.
 pub fn own_chains(table: &Table) -> Vec<&String> {
     let is_own = |name: &&String| match name.as_str() {
         INPUT => owner_of_filters(table) == FiltersOwner::Engine,

@@ -1,5 +1,4 @@
-//! How much of the engine is on the host, asked of as few programs as can be: every apply of the other engine
-//! asks it.
+//! How much of the engine is on the host, with as few programs as possible: every apply of the other engine asks this.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,8 +14,9 @@ use crate::saved::Tables;
 use crate::savers::{legacy_saver, savers};
 use crate::tools::saved_text;
 
-/// Looks in both variants of iptables, and for sets: all at once. `chains` are the names of all chains that iptables-nft could have,
-/// as the kernel lists them; without these, iptables-nft is asked, which takes the longer the more rules there are. An error if one of them can't be read, and no rules are elsewhere.
+/// Looks in both variants of iptables, and for sets: all at once. `chains` are the names of all chains that
+/// iptables-nft could have, as the kernel lists them; without these, iptables-nft is asked, which takes longer the more
+/// rules there are. An error if one of them can't be read, and no rules are elsewhere.
 pub fn presence(chains: Option<BTreeSet<String>>) -> Result<Presence, EngineError> {
     let saves = Family::BOTH.into_iter().flat_map(|family| match chains {
         Some(_) => Vec::from_iter(legacy_saver(family)),
@@ -32,7 +32,7 @@ pub fn presence(chains: Option<BTreeSet<String>>) -> Result<Presence, EngineErro
     Ok(presence_of(false, found.contains(&Presence::Leftovers)))
 }
 
-/// Sets alone judge no packet.
+/// Returns the presence. Sets alone affect no packet.
 pub fn presence_of(rules: bool, sets: bool) -> Presence {
     match (rules, sets) {
         (true, _) => Presence::Rules,
@@ -41,11 +41,11 @@ pub fn presence_of(rules: bool, sets: bool) -> Presence {
     }
 }
 
-/// What of ours is among what a program lists.
+/// A question about what is ours in a program's listing.
 enum Question {
-    /// Of `iptables-save` and its like.
+    /// To `iptables-save` and its like.
     Rules(PathBuf),
-    /// Of `ipset`.
+    /// To `ipset`.
     Sets,
 }
 

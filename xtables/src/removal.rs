@@ -1,4 +1,4 @@
-//! What takes everything of the engine out of the tables of one family again. Pure code.
+//! What removes everything of the engine from the tables of one family. Pure code.
 
 use dockfw_policy::address::Family;
 
@@ -8,7 +8,7 @@ use crate::ownership::own_chains;
 use crate::restore::Restore;
 use crate::saved::{Rule, Table, TableName, Tables};
 
-/// What takes everything of the engine out of the tables of one family; nothing where nothing is there.
+/// Returns what removes everything of the engine from the tables of one family; nothing if nothing is there.
 pub fn removal(family: Family, tables: &Tables) -> Option<Restore> {
     let lines: Vec<_> = TableName::ALL.iter().flat_map(|name| removal_from(*name, tables)).collect();
     (!lines.is_empty()).then(|| Restore::plain(family, lines))
@@ -30,7 +30,8 @@ fn removal_from(name: TableName, tables: &Tables) -> Vec<String> {
     around.chain(["COMMIT".to_owned()]).collect()
 }
 
-/// The jump that stood in for Docker's, and Docker's chain where nobody else has anything in it or leads to it.
+/// Returns the removal of the jump that stood in for Docker's, and of Docker's chain if nobody else has anything in it
+/// or leads to it.
 fn removal_of_stand_in(table: &Table) -> Vec<String> {
     let mut lines = deletions(table, "FORWARD", &stand_in_for_docker());
     let is_unused = table.rules(DOCKER_USER).iter().all(is_own_jump);

@@ -1,4 +1,4 @@
-//! Taking everything of the engine out of this host, whether this dockfw has the engine or not.
+//! Removes everything of the engine from this host, whether this dockfw has the engine or not.
 
 use dockfw_policy::engine::EngineError;
 
@@ -8,12 +8,13 @@ use crate::restore::Restore;
 use crate::tools::Tools;
 use crate::variants::Variants;
 
-/// Takes everything out of both variants of iptables, the sets too where there is ipset. Returns whether there was anything.
+/// Removes everything from both variants of iptables, and the sets if there is ipset. Returns whether there was
+/// anything.
 pub fn remove(variants: &Variants, ipset: Option<&Ipset>) -> Result<bool, EngineError> {
     let mut found = false;
     let used = removals(&variants.used)?;
     let other = match removals_from_other(variants) {
-        // What can't be written down there is not ours.
+        // Rules that can't be listed there are not ours.
         Err(EngineError::Unsupported(_)) => vec![],
         result => result?,
     };
@@ -27,12 +28,12 @@ pub fn remove(variants: &Variants, ipset: Option<&Ipset>) -> Result<bool, Engine
     Ok(found)
 }
 
-/// What takes the engine's rules out of the variant that Docker does not use, where there are any.
+/// Returns what removes the engine's rules from the variant that Docker does not use, if there are any.
 pub fn removals_from_other(variants: &Variants) -> Result<Vec<(&Tools, Restore)>, EngineError> {
     variants.other.as_ref().map_or(Ok(vec![]), removals)
 }
 
-/// What takes the engine's rules out of a variant.
+/// Returns what removes the engine's rules from a variant.
 fn removals(tools: &Tools) -> Result<Vec<(&Tools, Restore)>, EngineError> {
     let families = tools.read()?;
     let restores = families.iter().filter_map(|(family, tables)| removal(*family, tables));

@@ -1,4 +1,4 @@
-//! What one run of `iptables-restore` is given. Pure code.
+//! The input of one run of `iptables-restore`. Pure code.
 
 use dockfw_policy::address::Family;
 use dockfw_policy::ruleset::Origin;
@@ -22,24 +22,24 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line that is for no part of the policy.
+    /// Returns a line that is for no part of the policy.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), origin: None }
     }
 }
 
 impl Restore {
-    /// One of lines that are for no part of the policy.
+    /// Returns a run with lines that are for no part of the policy.
     pub fn plain(family: Family, lines: impl IntoIterator<Item = String>) -> Self {
         Self { family, lines: lines.into_iter().map(Line::plain).collect() }
     }
 
-    /// One that changes nothing, and needs the tables all the same.
+    /// Returns a run that changes nothing, but needs the tables.
     pub(crate) fn of_nothing(family: Family) -> Self {
         Self::plain(family, ["*mangle", "COMMIT", "*filter", "COMMIT"].map(String::from))
     }
 
-    /// The text.
+    /// Returns the input as a string.
     pub fn text(&self) -> String {
         self.lines.iter().map(|line| format!("{}\n", line.text)).collect()
     }

@@ -1,4 +1,4 @@
-//! Running the programs of xtables: how long they may take, and what their complaints mean.
+//! Runs the programs of xtables: how long they may take, and what their errors mean.
 
 use std::io;
 use std::path::Path;
@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use dockfw_policy::engine::EngineError;
 use dockfw_system::programs::{self, Answer, Limits, NoAnswer};
 
-/// For a program that loads rules or sets: millions of addresses stay far below it.
+/// The limits of a program that loads rules or sets: millions of addresses stay far below them.
 pub(crate) const LOAD: Limits = Limits { time: Duration::from_secs(300), ..Limits::QUESTION };
-/// For `ipset save`, which tells all elements of all sets: a million takes a second or two, and some 40 MB.
+/// The limits of `ipset save`, which lists all elements of all sets: a million takes a second or two, and some 40 MB.
 pub(crate) const SETS: Limits = Limits { time: Duration::from_secs(60), output: 512 << 20 };
 
-/// How long `iptables-restore` waits for the lock, and how long it is run again while it can't have it.
+/// How long `iptables-restore` waits for the lock, and how long it is run again while it can't get it.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait before the next try.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
-/// What programs say when someone else was faster. It passes. The last is said of a set, not of a rule that names it:
-/// whoever lists sets holds each one for a moment (ref_netlink in linux/net/netfilter/ipset/ip_set_core.c).
+/// What programs print if someone else was faster. It is temporary. The last is about a set, not about a rule that
+/// names it: a program that lists sets holds each one for a moment (ref_netlink in
+/// linux/net/netfilter/ipset/ip_set_core.c).
 const BUSY: [&str; 4] = [
     "xtables lock",
     "Resource temporarily unavailable",
@@ -45,7 +46,7 @@ fn no_answer(NoAnswer { command, cause }: NoAnswer) -> EngineError {
     EngineError::Io { doing: format!("running {command}"), source: io::Error::other(cause) }
 }
 
-/// That a program failed which was only asked.
+/// Returns the error for a program that was only asked, and failed.
 pub(crate) fn failed(program: &Path, answer: &Answer) -> EngineError {
     permission_or(answer, || EngineError::Protocol {
         doing: format!("asking {}", program.display()),
@@ -53,7 +54,7 @@ pub(crate) fn failed(program: &Path, answer: &Answer) -> EngineError {
     })
 }
 
-/// Runs a program again while others hold what it needs.
+/// Runs a program again as long as others hold what it needs.
 pub(crate) fn patiently(
     mut attempt: impl FnMut() -> Result<Answer, EngineError>,
 ) -> Result<Answer, EngineError> {
@@ -68,19 +69,20 @@ pub(crate) fn patiently(
     }
 }
 
-/// What it means that a program failed: that this process may not, or else `error`.
+/// Returns what a program's failure means: that this process lacks the rights, or else `error`.
 pub(crate) fn permission_or(answer: &Answer, error: impl FnOnce() -> EngineError) -> EngineError {
     if is_denied(&answer.stderr) { EngineError::NotPermitted } else { error() }
 }
 
-/// What modprobe was denied says nothing of this process: where modules can't be loaded, root may not either.
+/// If modprobe was denied something, that shows nothing about this process: where modules can't be loaded, even root
+/// may not.
 fn is_denied(said: &str) -> bool {
     const DENIED: [&str; 3] = ["you must be root", "Operation not permitted", "Permission denied"];
     let mut lines = said.lines().filter(|line| !line.starts_with("modprobe:"));
     lines.any(|line| DENIED.iter().any(|words| line.contains(words)))
 }
 
-/// The number behind the first "line" of a message: `line 12 failed`, `Error occurred at line: 12`.
+/// Returns the number after the first "line" of a message: `line 12 failed`, `Error occurred at line: 12`.
 pub(crate) fn line_number(text: &str) -> Option<usize> {
     text.split("line").skip(1).find_map(|rest| {
         let digits = rest.trim_start_matches([' ', ':']);

@@ -1,5 +1,5 @@
-//! What `iptables-save -c` and `ipset save` print, read into data. Whatever they print, reading never panics; lines that
-//! mean nothing here are passed over.
+//! What `iptables-save -c` and `ipset save` print, read into data. Whatever they print, reading never panics; lines
+//! without a meaning here are skipped.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,17 @@ use crate::words::words;
 /// A table of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TableName {
-    /// Where packets are judged: behind connection tracking, in front of translation and of the table filter.
+    /// The table that decides about packets: after connection tracking, before translation and the table filter.
     Mangle,
-    /// Where Docker filters, and whoever looks for rules looks first.
+    /// The table in which Docker filters, and in which people look first for rules.
     Filter,
-    /// Where dockfw once had rules.
+    /// The table in which dockfw once had rules.
     Raw,
 }
 
 impl TableName {
-    /// All of them, in the order in which they are restored: what judges is there before what judged goes.
+    /// All of them, in the order in which they are restored: the new deciding rules are there before the old ones are
+    /// removed.
     pub const ALL: [Self; 3] = [Self::Mangle, Self::Filter, Self::Raw];
 
     /// The table's name.
@@ -37,7 +38,7 @@ impl TableName {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
     tables: BTreeMap<String, Table>,
-    /// Tables that hold what iptables can't write down.
+    /// Tables with rules that iptables can't list.
     pub unreadable: Vec<String>,
 }
 
@@ -64,7 +65,7 @@ pub struct Rule {
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The words behind the chain's name, unquoted.
+    /// The words after the chain's name, unquoted.
     pub words: Vec<String>,
 }
 
@@ -79,7 +80,7 @@ impl Tables {
         self.tables.values()
     }
 
-    /// Whether any table has a chain of Docker's: not DOCKER-USER, which others make as well.
+    /// Returns whether any table has a chain of Docker's: not DOCKER-USER, which others create as well.
     pub(crate) fn have_docker(&self) -> bool {
         const DOCKERS: [&str; 3] = ["DOCKER", "DOCKER-FORWARD", "DOCKER-ISOLATION-STAGE-1"];
         self.tables.values().any(|table| DOCKERS.iter().any(|name| table.chains.contains_key(*name)))
@@ -104,7 +105,7 @@ impl Tables {
     }
 }
 
-/// The table of ``# Table `filter' is incompatible, use 'nft' tool.``
+/// Returns the table of ``# Table `filter' is incompatible, use 'nft' tool.``
 fn incompatible(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("Table `").filter(|_| line.contains("is incompatible"))?;
     rest.split_once('\'').map(|(name, _)| name.to_owned())
@@ -134,7 +135,7 @@ impl Table {
     }
 }
 
-/// The counters in front of a rule, `[packets:bytes]`, and the rule.
+/// Returns the counters before a rule, `[packets:bytes]`, and the rule.
 fn counters(line: &str) -> (u64, u64, &str) {
     let split = || {
         let (counters, rule) = line.strip_prefix('[')?.split_once("] ")?;
@@ -144,8 +145,8 @@ fn counters(line: &str) -> (u64, u64, &str) {
     split().unwrap_or((0, 0, line))
 }
 
-/// The engine's own sets among those that `ipset save` printed, with their elements sorted. A set that is not of the
-/// type that the engine makes has no elements that could be the right ones: nothing.
+/// Returns the engine's own sets among those that `ipset save` printed, with their elements sorted. A set of another
+/// type than the engine's can't have the right elements: nothing.
 pub fn own_sets(text: &str) -> BTreeMap<String, Option<Vec<IpNetwork>>> {
     let mut found: BTreeMap<String, Option<Vec<IpNetwork>>> = BTreeMap::new();
     let mut current: Option<(&str, Vec<IpNetwork>)> = None;
@@ -164,7 +165,7 @@ pub fn own_sets(text: &str) -> BTreeMap<String, Option<Vec<IpNetwork>>> {
                 if let Some((_, networks)) = set {
                     match element.parse().ok().filter(|_| words.next().is_none()) {
                         Some(network) => networks.push(network),
-                        // An exception (`nomatch`), a timeout, or what no one could read.
+                        // An exception (`nomatch`), a timeout, or something unreadable.
                         None => current = None,
                     }
                 }

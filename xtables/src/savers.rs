@@ -1,4 +1,4 @@
-//! Which programs list the rules of this host.
+//! The programs that list the rules of this host.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use dockfw_system::programs::find;
 
 use crate::kernel::may_have_legacy_tables;
 
-/// What the names of a family's programs begin with.
+/// Returns the beginning of the names of a family's programs.
 pub fn base_name(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "iptables",

@@ -28,7 +28,7 @@ impl Variant {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Legacy, Self::Nft];
 
-    /// The variant that `iptables --version` names; before 1.8 there was but one.
+    /// Returns the variant that `iptables --version` names; before 1.8 there was only one.
     pub(crate) fn of_version(text: &str) -> Self {
         if text.contains("nf_tables") { Self::Nft } else { Self::Legacy }
     }
@@ -67,7 +67,8 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The programs with this infix in their names, for the families that the kernel has. Nothing where one is missing.
+    /// Returns the programs with this infix in their names, for the families that the kernel has. Nothing if one is
+    /// missing.
     pub fn find(variant: Variant, infix: &str) -> Option<Self> {
         let mut programs = BTreeMap::new();
         for family in families() {
@@ -85,7 +86,7 @@ impl Tools {
         at_once(&self.programs, read).into_iter().collect()
     }
 
-    /// What `iptables-save` prints of a family; nothing where the kernel has no tables of it.
+    /// Returns what `iptables-save` prints of a family; nothing if the kernel has no tables of it.
     pub(crate) fn saved(&self, family: Family) -> Result<String, EngineError> {
         match self.programs.get(&family) {
             Some([save, _]) if !self.has_none(family) => saved_text(save),
@@ -97,7 +98,7 @@ impl Tools {
         if self.has_none(family) { Ok(Tables::default()) } else { read_tables(save) }
     }
 
-    /// An error where the kernel has no tables for these programs. To ask for one loads its module.
+    /// Fails if the kernel has no tables for these programs. Asking for one loads its module.
     pub fn must_have_tables(&self) -> Result<(), EngineError> {
         let mut without = self.programs.keys().filter(|family| self.has_none(**family));
         without.try_for_each(|family| {
@@ -117,18 +118,18 @@ impl Tools {
         pair.map(|[_, restore]| restore.as_path()).ok_or_else(|| missing("iptables-restore"))
     }
 
-    /// Since 1.6.2. Those that can't print an error and end with 0.
+    /// Returns whether the program knows `--wait`, which it does since 1.6.2. Older ones print an error and exit with 0.
     fn knows_wait(&self, program: &Path) -> Result<bool, EngineError> {
         if let Some(known) = self.knows_wait.get() {
             return Ok(*known);
         }
-        // Whatever its exit code, which is 1 of 1.4.21.
+        // The exit code does not matter: that of 1.4.21 is 1.
         let answer = run(program, &["--help"], "", Limits::QUESTION)?;
         let known = answer.stdout.contains("--wait") || answer.stderr.contains("--wait");
         Ok(*self.knows_wait.get_or_init(|| known))
     }
 
-    /// Puts lines in force, or only has them judged.
+    /// Puts lines in force, or only lets the program judge them.
     pub fn restore(&self, restore: &Restore, test: bool) -> Result<(), EngineError> {
         self.restore_within(LOAD, restore, test)
     }
@@ -144,7 +145,7 @@ impl Tools {
             arguments.push("--test");
         }
         let answer = patiently(|| run(program, &arguments, &restore.text(), limits))?;
-        // Old versions end with 0 after complaints: what is in force is read back by whoever changes it.
+        // Old versions exit with 0 after errors: the caller that changes rules reads back what is in force.
         if answer.status.success() { Ok(()) } else { Err(refused(restore, &answer)) }
     }
 }
@@ -157,20 +158,20 @@ fn no_tables(family: Family, refusals: &[Refusal]) -> EngineError {
     ))
 }
 
-/// That a program is not there.
+/// Returns the error that a program is not there.
 pub(crate) fn missing(program: &str) -> EngineError {
     EngineError::Unsupported(format!("the program {program} is not installed"))
 }
 
-/// What is said if the kernel has no tables: by iptables-nft (`mnl_genid_get` in nft.c; netlink knows nobody then who could be meant),
-/// and by iptables-legacy up to 1.6 (`for_each_table` in iptables-save.c).
+/// What is printed if the kernel has no tables: by iptables-nft (`mnl_genid_get` in nft.c; netlink has no receiver
+/// then), and by iptables-legacy up to 1.6 (`for_each_table` in iptables-save.c).
 const NO_TABLES: [&str; 3] = [
     "Could not fetch rule set generation id: Invalid argument",
     "Unable to open /proc/net/ip_tables_names: No such file",
     "Unable to open /proc/net/ip6_tables_names: No such file",
 ];
 
-/// What a program lists of the rules, with their counters; nothing if the kernel has no tables for it.
+/// Returns what a program lists of the rules, with their counters; nothing if the kernel has no tables for it.
 pub(crate) fn saved_text(save: &Path) -> Result<String, EngineError> {
     let answer = run(save, &["-c"], "", Limits::QUESTION)?;
     if answer.status.success() {

@@ -12,17 +12,17 @@ use crate::tools::{Tools, Variant, missing};
 pub struct Variants {
     /// Those of the variant that has Docker's chains, or else of the one that Docker would find.
     pub used: Tools,
-    /// Those of the other one, where they are there.
+    /// Those of the other one, if they are there.
     pub other: Option<Tools>,
     /// Whether Docker's chains are in both.
     pub is_docker_in_both: bool,
 }
 
 impl Variants {
-    /// Looks for the programs, and where Docker's chains are.
+    /// Looks for the programs, and for Docker's chains.
     pub fn find() -> Result<Self, EngineError> {
         let (usual, other) = installed()?;
-        // What can't be read there has no chains of Docker's that matter here.
+        // A variant that can't be read has no chains of Docker's that matter here.
         let in_other = other.as_ref().is_some_and(|other| has_docker(other).unwrap_or(false));
         let in_usual = in_other && has_docker(&usual)?;
         let is_docker_in_both = in_usual && in_other;
@@ -35,7 +35,7 @@ impl Variants {
     }
 }
 
-/// The programs of the variant that Docker finds, and those of the other one, where they are there.
+/// Returns the programs of the variant that Docker finds, and those of the other one, if they are there.
 pub(crate) fn installed() -> Result<(Tools, Option<Tools>), EngineError> {
     let iptables = find("iptables").ok_or_else(|| missing("iptables"))?;
     let variant = Variant::of_version(&ask(&iptables, &["--version"])?);
@@ -44,7 +44,7 @@ pub(crate) fn installed() -> Result<(Tools, Option<Tools>), EngineError> {
     Ok((usual, other))
 }
 
-/// The variants of iptables in which Docker's chains are, one, both or none. What can't be read has none.
+/// Returns the variants of iptables with Docker's chains: one, both or none. A variant that can't be read has none.
 pub fn with_docker() -> Result<Vec<Variant>, EngineError> {
     let (usual, other) = installed()?;
     let in_usual = has_docker(&usual)?.then_some(usual.variant);

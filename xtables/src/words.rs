@@ -1,6 +1,6 @@
-//! The words of a rule, and the line that they make.
+//! The words of a rule, and the line that they form.
 
-/// The words of a line: quotes hold one together, and a backslash within them takes the next character as it is.
+/// Returns the words of a line. Quotes hold a word together, and a backslash within them protects the next character.
 pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -21,13 +21,13 @@ pub fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Words as one line, each in quotes where it needs them.
+/// Returns words as one line, each in quotes if it needs them.
 pub fn line(words: &[String]) -> String {
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
 }
 
-/// A rule as a line of `iptables-save`.
+/// Returns a rule as a line of `iptables-save`.
 pub fn rule_line(chain: &str, words: &[String]) -> String {
     format!("-A {chain} {}", line(words))
 }

@@ -1,4 +1,4 @@
-//! The engine: what [`plan`](mod@crate::plan) says is done step by step, and read back.
+//! The engine: carries out a [`plan`](mod@crate::plan) step by step, and reads back the result.
 
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{Engine, EngineError, EngineName, Requirement, State};
@@ -18,10 +18,10 @@ use crate::requirements::requirements;
 use crate::steps::{Step, carry_out, judge, left_over};
 use crate::wanted::Wanted;
 
-/// How often an apply is tried again where others changed the rules meanwhile.
+/// How often an apply is tried again if others changed the rules meanwhile.
 const MAX_RACES: usize = 3;
 
-/// What it means that nothing can be read after an apply.
+/// What it means if nothing can be read after an apply.
 const UNCHECKED: &str = "the rules were changed; looking whether all of them are in force";
 
 /// The compat engine.
@@ -69,19 +69,19 @@ impl Engine for Iptables {
 }
 
 impl Iptables {
-    /// The engine on a host of which this is known.
+    /// Returns the engine on a host of which this is known.
     pub fn new(facts: Facts) -> Self {
         Self { facts }
     }
 
-    /// The host, which must be fit for what is wanted.
+    /// Returns the host, which must be fit for what is wanted.
     fn host_for(&self, wanted: &Wanted) -> Result<Host, EngineError> {
         let host = Host::find(&self.facts)?;
         if wanted.sets.is_empty() { host.must_be_fit_for_rules() } else { host.must_be_fit() }.map(|()| host)
     }
 }
 
-/// Has `iptables-restore --test` judge the rules, with empty sets for those that are not there yet.
+/// Lets `iptables-restore --test` judge the rules, with empty sets in the place of missing ones.
 fn check(host: &Host, wanted: &Wanted) -> Result<(), EngineError> {
     let plan = plan(&read_to_change(host, wanted)?, wanted, &host.protocols);
     host.restore_sets(&plan.stand_ins)?;
@@ -90,7 +90,7 @@ fn check(host: &Host, wanted: &Wanted) -> Result<(), EngineError> {
     verdict
 }
 
-/// What is there; an error where a chain of someone else's would be overwritten.
+/// Returns what is there. Fails if a chain of someone else's would be overwritten.
 fn read_to_change(host: &Host, wanted: &Wanted) -> Result<Live, EngineError> {
     let live = host.read_before(wanted)?;
     match live.foreign_filters() {
@@ -128,7 +128,7 @@ fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
 fn read(host: &Host, wanted: &Wanted) -> Result<State, EngineError> {
     let live = host.read()?;
     let mut differences = plan(&live, wanted, &host.protocols).differences;
-    // What can't be read there holds nothing of ours.
+    // A variant that can't be read holds nothing of ours.
     let other = removals_from_other(&host.variants).unwrap_or_default();
     differences.extend(other.iter().map(|(other, restore)| left_over(other, restore)));
     Ok(State {

@@ -11,22 +11,22 @@ use ipnetwork::IpNetwork;
 use super::row::Part;
 use super::{Lowering, interface};
 
-/// How many numbers a `multiport` takes; a range takes two: XT_MULTI_PORTS (linux/netfilter/xt_multiport.h).
+/// How many numbers a `multiport` accepts; a range needs two: XT_MULTI_PORTS (linux/netfilter/xt_multiport.h).
 const MULTIPORT_SLOTS: usize = 15;
-/// The type that `-m icmp` takes for "any" (libipt_icmp.c).
+/// The type that `-m icmp` reads as "any" (libipt_icmp.c).
 const ICMP_ANY: u8 = 255;
-/// Protocol numbers that ip6tables takes for extension headers, and never matches (is_exthdr, xshared.c).
+/// Protocol numbers that ip6tables reads as extension headers, and never matches (is_exthdr, xshared.c).
 const EXTENSION_HEADERS: [u8; 4] = [43, 44, 51, 60];
 /// Link-local addresses of IPv6.
 const LINK_LOCAL: &str = "fe80::/10";
 /// Groups (multicast) of IPv6.
 const GROUPS6: &str = "ff00::/8";
 
-/// The ways in which a condition can hold, each a row of parts. None: it can't hold in this family.
+/// The alternatives of a condition, each a row of parts. Empty: it can't hold in this family.
 type Alternatives = Result<Vec<Vec<Part>>, String>;
 
 impl Lowering<'_> {
-    /// The ways in which a match can hold.
+    /// Returns the alternatives of a match.
     pub(super) fn alternatives(&self, condition: &Match) -> Alternatives {
         Ok(match condition {
             Match::Loopback => vec![vec![Part::base("-i", "lo")]],
@@ -80,7 +80,7 @@ impl Lowering<'_> {
         self.only(family, vec![parts(&network.to_string())])
     }
 
-    /// Link-local addresses are asked for by the interface: any router may have the one that a bridge of Docker's has.
+    /// Link-local addresses are asked for by the interface: any router may have the same one as a bridge of Docker's.
     fn own_sources(&self) -> Vec<Vec<Part>> {
         let local = || Part::of("addrtype", "--src-type", &["LOCAL"]);
         let here = || Part::of("addrtype", "--limit-iface-in", &[]);
@@ -97,15 +97,15 @@ impl Lowering<'_> {
         sources.into_iter().flat_map(ways).collect()
     }
 
-    /// Who asks for an address by DHCP has none yet, and asks everyone; nftables knows that by itself (nft_fib4_eval,
-    /// net/ipv4/netfilter/nft_fib_ipv4.c).
+    /// A client that asks for an address by DHCP has none yet, and asks everyone. nftables knows that by itself
+    /// (nft_fib4_eval, net/ipv4/netfilter/nft_fib_ipv4.c).
     fn reverse_path_fails(&self) -> Vec<Part> {
         let nobody = (self.family == Family::Ipv4).then(|| Part::negated("-s", "0.0.0.0"));
         nobody.into_iter().chain([Part::of("rpfilter", "--invert", &[])]).collect()
     }
 
-    /// What is for the host, told by the kind of the route to its destination. Of IPv6's kinds, a group is none of routing's, and
-    /// has to be asked for alone (match_type6, net/netfilter/xt_addrtype.c).
+    /// Returns conditions for packets to the host, by the kind of the route to their destination. Of IPv6's kinds, a group
+    /// is not one of routing's, and has to be asked for alone (match_type6, net/netfilter/xt_addrtype.c).
     fn bound_for(&self, hook: Hook) -> Vec<Vec<Part>> {
         let kinds = |kinds| Part::of("addrtype", "--dst-type", &[kinds]);
         match (hook, self.family) {
@@ -174,7 +174,7 @@ fn ports_text(range: PortRange) -> String {
     if range.is_single() { range.first().to_string() } else { format!("{}:{}", range.first(), range.last()) }
 }
 
-/// One rule a type: neither match knows ranges.
+/// One rule per type: neither match knows ranges.
 fn icmp(family: Family, types: &RangeInclusive<u8>) -> Alternatives {
     if family == Family::Ipv4 && types.contains(&ICMP_ANY) {
         return Err(format!("the ICMP type {ICMP_ANY}"));

@@ -1,7 +1,7 @@
 //! From the common form to chains of iptables and sets of ipset.
 //!
-//! What the common form says in one rule may take several here: iptables knows one interface, one range of dialled
-//! ports and one ICMP type a rule. To pass is RETURN, never ACCEPT: what others decide afterwards still counts.
+//! One rule of the common form may become several here: a rule of iptables has one interface, one range of dialled
+//! ports and one ICMP type. To pass is RETURN, never ACCEPT: what others decide afterwards still counts.
 
 mod conditions;
 mod row;
@@ -19,14 +19,16 @@ use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
 
 use row::{Part, Row};
 
-/// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) less the closing NUL.
+/// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) without the closing
+/// NUL.
 const MAX_COMMENT: usize = 255;
-/// The most bytes of a log line's beginning: `prefix` of xt_log_info (linux/netfilter/xt_LOG.h) less the closing NUL.
+/// The most bytes of a log line's beginning: `prefix` of xt_log_info (linux/netfilter/xt_LOG.h) without the closing
+/// NUL.
 const MAX_LOG_PREFIX: usize = 29;
 /// LOG_INFO (syslog.h): what nftables' `log level info` means.
 const LOG_LEVEL: &str = "6";
 
-/// What iptables can't say.
+/// The error for what iptables can't express.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("iptables can't express {what}; it is part of {origin}")]
 pub(crate) struct Inexpressible {
@@ -71,20 +73,20 @@ impl Lowering<'_> {
         Ok(FamilyChains { family: self.family, mangle, filter: wanted::signposts() })
     }
 
-    /// Of these rules those that can match, each with the interfaces that it is not for.
+    /// Returns those of these rules that can match, each with the interfaces that it is not for.
     fn excepting<'r>(&self, rules: impl Iterator<Item = &'r ruleset::Rule>) -> Vec<Excepting<'r>> {
         let excepting = |rule| Some(Excepting { excluded: self.excluded(rule)?, rule, goes_on: false });
         rules.filter_map(excepting).collect()
     }
 
-    /// The chain with these rules, and its continuations.
+    /// Returns the chain with these rules, and its continuations.
     fn chain(&self, name: &str, rules: &[Excepting<'_>]) -> Result<Vec<Chain>, Inexpressible> {
         let mut done = Vec::new();
         let mut chain = Chain { name: name.into(), rules: vec![] };
         for alike in rules.chunk_by(|one, next| one.excluded == next.excluded) {
             let around = around(alike);
-            // One interface a rule, and no "or": whoever comes in by one of these goes around the rules. In a chain
-            // that was gone to, RETURN returns to where the first one was called.
+            // A rule has one interface, and no "or": packets from one of these interfaces go around the rules. In a chain that is
+            // the target of a goto, RETURN returns to where the first one was called.
             let next = format!("{name}-{}", done.len() + 2);
             chain.rules.extend(around.iter().map(|pattern| detour(pattern, &next)));
             for one in alike {
@@ -99,7 +101,7 @@ impl Lowering<'_> {
         Ok(done)
     }
 
-    /// The interfaces that a rule is not for, or nothing where that is all of them.
+    /// Returns the interfaces that a rule is not for, or nothing if that is all of them.
     fn excluded(&self, rule: &ruleset::Rule) -> Option<Vec<IfPattern>> {
         let mut patterns = Vec::new();
         for condition in &rule.matches {
@@ -116,7 +118,7 @@ impl Lowering<'_> {
         reduced(self.ruleset.interface_list(name).map_or(&[], |list| &list.patterns))
     }
 
-    /// The rules that together do what one does: one for each combination of its matches' alternatives.
+    /// Returns the rules that together do what one does: one for each combination of its matches' alternatives.
     fn rows(&self, one: &Excepting<'_>, except: Option<&IfPattern>) -> Result<Vec<Rule>, Inexpressible> {
         let rule = one.rule;
         let fault = |what: String| Inexpressible { what, origin: rule.origin.clone() };
@@ -144,18 +146,19 @@ impl Lowering<'_> {
 struct Excepting<'a> {
     excluded: Vec<IfPattern>,
     rule: &'a ruleset::Rule,
-    /// Whether the source of what it lets pass is still to be checked.
+    /// Whether the source of passing packets still has to be checked.
     goes_on: bool,
 }
 
-/// Whether a rule lets pass what comes in by an interface of which these rules check the sources.
+/// Returns whether a rule lets packets pass from an interface for which these rules check the sources.
 fn is_checked(rule: &ruleset::Rule, checks: &[ruleset::Rule]) -> bool {
     let [Match::In(_)] = rule.matches.as_slice() else { return false };
     let mut asking = checks.iter().filter(|check| reverse_path::asks(check));
     rule.action == Action::Pass && asking.any(|check| check.matches.starts_with(&rule.matches))
 }
 
-/// The interfaces that have to go around rules which are not for them: none where each rule can say `! -i` itself.
+/// Returns the interfaces that have to go around rules which are not for them: none if each rule can contain `! -i`
+/// itself.
 fn around<'a>(alike: &'a [Excepting<'_>]) -> &'a [IfPattern] {
     let excluded = alike.first().map_or(&[][..], |first| &first.excluded);
     let is_taken = |one: &Excepting<'_>| {
@@ -164,7 +167,7 @@ fn around<'a>(alike: &'a [Excepting<'_>]) -> &'a [IfPattern] {
     if excluded.len() < 2 && !alike.iter().any(is_taken) { &[] } else { excluded }
 }
 
-/// A rule that only leads from one chain to another.
+/// Returns a rule that only leads from one chain to another.
 fn connection(words: &[&str]) -> Rule {
     Rule { words: words.iter().map(ToString::to_string).collect(), origin: None }
 }
@@ -182,7 +185,7 @@ fn interface(pattern: &IfPattern) -> String {
     }
 }
 
-/// What a rule does once its matches hold, behind a comment that says whose rule it is.
+/// Returns what a rule does once its matches hold, after a comment that names its owner.
 fn effects(rule: &ruleset::Rule, goes_on: bool) -> Vec<String> {
     let mut words = Vec::new();
     if let Action::Log { rate, .. } = &rule.action {
@@ -202,10 +205,11 @@ fn effects(rule: &ruleset::Rule, goes_on: bool) -> Vec<String> {
     words
 }
 
-/// What xt_limit counts in: XT_LIMIT_SCALE (linux/netfilter/xt_limit.h) to a second.
+/// The unit of xt_limit: XT_LIMIT_SCALE (linux/netfilter/xt_limit.h) to a second.
 const LIMIT_SCALE: u32 = 10_000;
 
-/// A rate as iptables-save writes it: in the unit that suits the time between two packets, which is what is kept.
+/// Returns a rate as iptables-save writes it: in the unit that suits the time between two packets, which is what the
+/// kernel keeps.
 fn limit(rate: Rate) -> String {
     let seconds = |unit: u32| unit * LIMIT_SCALE;
     let between = (seconds(rate.unit().seconds()) / rate.count()).max(1);
@@ -218,7 +222,7 @@ fn limit(rate: Rate) -> String {
     format!("{}/{name}", seconds(unit) / between)
 }
 
-/// The rule's counter, if it has one, and what it is, in words.
+/// Returns the rule's counter, if it has one, and its description.
 fn comment(rule: &ruleset::Rule) -> String {
     let counter = rule.counter.as_ref().map(|counter| format!("{counter}: ")).unwrap_or_default();
     plain(&format!("{counter}{}", rule.origin.what), MAX_COMMENT)
@@ -229,7 +233,7 @@ pub(crate) fn counter_of(comment: &str) -> Option<SetName> {
     comment.split_once(": ").and_then(|(counter, _)| SetName::new(counter))
 }
 
-/// A text as one word of a restore: of limited length, without what ends a word or a line.
+/// Returns a string as one word of a restore: of limited length, without what ends a word or a line.
 fn plain(text: &str, max: usize) -> String {
     let text = text.replace(['"', '\\'], "'").replace(|c: char| c.is_control(), " ");
     let fitting = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= max);

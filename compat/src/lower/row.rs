@@ -1,4 +1,4 @@
-//! The matches of one rule, as they are put together.
+//! The matches of one rule, as they are combined.
 
 /// One condition of iptables: an option, of a match module or of iptables itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The row with these conditions besides, or nothing where they can't all hold. An error where iptables can't ask
-    /// for all of them at once.
+    /// Adds these conditions to the row. Returns nothing if they can't all hold. An error if iptables can't ask for all of
+    /// them at once.
     pub(super) fn with(mut self, parts: &[Part]) -> Result<Option<Self>, String> {
         for part in parts {
             match part.module {
@@ -63,7 +63,7 @@ impl Row {
         Ok(Some(self))
     }
 
-    /// Modules are asked once for several options where that is the same.
+    /// A module is asked once for several options if that has the same meaning.
     fn add_to_module(&mut self, module: &'static str, part: &Part) {
         let is_free = |group: &&mut Vec<Part>| {
             group.iter().all(|other| other.module == Some(module) && other.option != part.option)
@@ -76,7 +76,7 @@ impl Row {
         }
     }
 
-    /// The words: iptables' own options first, because modules ask for the protocol.
+    /// Returns the words: iptables' own options first, because modules ask for the protocol.
     pub(super) fn words(&self) -> Vec<String> {
         let base = self.base.iter().flat_map(Part::words);
         let modules = self.modules.iter().flat_map(|group| {

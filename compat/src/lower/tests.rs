@@ -214,7 +214,7 @@ fn table_filter_is_the_same_under_every_policy() {
     }
 }
 
-/// The words of a chain's rules, as far as the comment.
+/// Returns the words of a chain's rules, as far as the comment.
 fn begun(chains: &[Chain], name: &str) -> Vec<String> {
     let rules = chains.iter().filter(|chain| chain.name == name).flat_map(|chain| &chain.rules);
     let words = |rule: &Rule| rule.words.join(" ").replace("-m comment --comment x ", "");

@@ -1,4 +1,4 @@
-//! What the old layout of a host means, from all that was read of it.
+//! The meaning of a host's old layout, from everything that was read of it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,7 +16,7 @@ use super::sets::Sets;
 mod role;
 mod runs;
 
-/// What a policy takes for Docker's bridges where it does not say (docs/policy.md).
+/// What a policy treats as Docker's bridges by default (docs/policy.md).
 pub(crate) const BRIDGES: [&str; 3] = ["docker0", "docker_gwbridge", "br-*"];
 
 /// The old layout.
@@ -30,19 +30,19 @@ pub(crate) struct Layout {
     pub(crate) host: Vec<Placed<Service>>,
     /// What is open to everyone in containers, by their own ports.
     pub(crate) containers: Vec<Placed<Service>>,
-    /// The interfaces that are filtered; none: all of them.
+    /// The interfaces that are filtered; empty: all of them.
     pub(crate) filtered: Vec<Placed<IfPattern>>,
     /// Docker's bridges, besides those that dockfw knows.
     pub(crate) bridges: Vec<Placed<IfPattern>>,
-    /// Where it is said that containers reach everything on the host, if it is.
+    /// The place of the rule that lets containers reach everything on the host, if there is one.
     pub(crate) open_to_containers: Option<Place>,
     /// Whether only the trusted may ping.
     pub(crate) echo_trusted: bool,
-    /// What will be other than it was.
+    /// What will be different.
     pub(crate) changes: Vec<String>,
 }
 
-/// The parts as they were read, of which a [`Layout`] is made.
+/// The parts as they were read, from which a [`Layout`] is made.
 #[derive(Debug, Default)]
 struct Parts {
     layout: Layout,
@@ -53,7 +53,7 @@ struct Parts {
 }
 
 impl Layout {
-    /// Puts together what was read.
+    /// Combines what was read.
     pub(crate) fn of(read: Read, findings: &mut Findings) -> Self {
         let Read { sets, rules, variables } = read;
         let has_rules = !rules.is_empty();
@@ -98,7 +98,7 @@ fn gate_set(rules: &[Rules], findings: &mut Findings) -> Option<Placed<String>> 
     Some(first)
 }
 
-/// The set that is meant where no rules were read.
+/// Returns the set that is meant if no rules were read.
 fn only_set(sets: &[Sets], has_variables: bool, findings: &mut Findings) -> Option<String> {
     let names: BTreeSet<&String> = sets.iter().flat_map(|sets| sets.0.keys()).collect();
     let only = names.iter().find(|name| name.as_str() == SET).or(names.first().filter(|_| names.len() == 1));
@@ -189,7 +189,7 @@ impl Parts {
         only_once(&mut self.layout.bridges);
     }
 
-    /// Interfaces are filtered for the host and for containers alike: those of both.
+    /// Takes the filtered interfaces, for the host and for containers alike: those of both.
     fn take_gates(&mut self, findings: &mut Findings) {
         let [host, docker] = &self.gates;
         if !host.is_empty() && !docker.is_empty() && interfaces(host) != interfaces(docker) {
@@ -203,7 +203,7 @@ impl Parts {
         let gates = host.iter().chain(docker);
         let patterns: Option<Vec<_>> =
             gates.map(|gate| Some(Placed::new(pattern(gate.value.as_ref()?)?, &gate.place))).collect();
-        // An interface that can't be told may be any.
+        // An unknown interface may be any.
         if let Some(patterns) = patterns.filter(|patterns| patterns.iter().all(|gate| !gate.value.is_any())) {
             self.filter(patterns, findings);
         }
@@ -222,7 +222,7 @@ impl Parts {
         only_once(&mut self.layout.filtered);
     }
 
-    /// Whether FILTERS may have dropped what came from containers.
+    /// Returns whether FILTERS may have dropped packets from containers.
     fn asks_containers(&self) -> bool {
         let [host, _] = &self.gates;
         let bridges = known_bridges();
@@ -291,11 +291,11 @@ fn only_once<T: Clone + Eq + std::hash::Hash>(values: &mut Vec<Placed<T>>) {
     values.retain(|placed| seen.insert(placed.value.clone()));
 }
 
-/// An interface of iptables, where a `+` at the end stands for anything, as a policy has it.
+/// Returns an interface of iptables, in which a `+` at the end stands for anything, as a policy has it.
 fn pattern(name: &str) -> Option<IfPattern> {
     let pattern = match name.strip_suffix('+') {
         Some(start) => format!("{start}*"),
-        // The `*` of a policy is none of iptables'.
+        // iptables has no `*` like that of a policy.
         None if name.contains('*') => return None,
         None => name.to_owned(),
     };

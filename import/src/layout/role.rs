@@ -12,7 +12,7 @@ use crate::kind::PREFIX;
 use crate::sets;
 use crate::variables::{Variable, Variables};
 
-/// Variables that say how the role works, and nothing about who is let in.
+/// Variables for how the role works, which let nobody in.
 const SILENT: [&str; 13] = [
     "check_problem_service",
     "check_problem_service_managed",
@@ -31,17 +31,17 @@ const SILENT: [&str; 13] = [
 
 /// The port that the role opens on hosts whose variables name none: SSH.
 const DEFAULT_PORT: u16 = 22;
-/// The networks that the role takes for Docker's.
+/// The networks that the role treats as Docker's.
 const DEFAULT_NETWORKS: [&str; 2] = ["172.17.0.0/16", "172.18.0.0/16"];
 
-/// The variables of all texts.
+/// The variables of all files.
 struct Role<'a> {
     variables: BTreeMap<String, Variable>,
     findings: &'a mut Findings,
 }
 
 impl Parts {
-    /// Adds what variables say. With `alone`, no rules of a host were read, and the role's defaults count.
+    /// Adds the contents of variables. With `alone`, no rules of a host were read, and the role's defaults count.
     pub(crate) fn take_variables(&mut self, texts: Vec<Variables>, alone: bool, findings: &mut Findings) {
         let mut role = Role { variables: merged(texts, findings), findings };
         role.take_addresses(self);
@@ -51,7 +51,7 @@ impl Parts {
     }
 }
 
-/// The last text that sets a variable decides, as with Ansible's more special ones.
+/// Merges variables. The last file that sets a variable decides, as Ansible's more specific ones do.
 fn merged(texts: Vec<Variables>, findings: &mut Findings) -> BTreeMap<String, Variable> {
     let mut all: BTreeMap<String, Variable> = BTreeMap::new();
     for (name, variable) in texts.into_iter().flat_map(|text| text.0) {
@@ -64,7 +64,7 @@ fn merged(texts: Vec<Variables>, findings: &mut Findings) -> BTreeMap<String, Va
 }
 
 impl Role<'_> {
-    /// The values of a variable; nothing where it is not set, or can't be read, which is then said.
+    /// Returns the values of a variable; nothing if it is not set, or can't be read, which is then reported.
     fn take(&mut self, name: &str) -> Option<(Place, Vec<Placed<String>>)> {
         let variable = self.variables.remove(name)?;
         let place = variable.place.clone();
@@ -173,8 +173,8 @@ impl Role<'_> {
         self.take_networks(parts, alone);
     }
 
-    /// The interfaces that a variable names; nothing for one that does not filter by interface. What can't be read filters
-    /// all.
+    /// Returns the interfaces that a variable names; nothing for one that does not filter by interface. If it can't be
+    /// read, it filters all.
     fn adapters(&mut self, name: &str) -> Option<Vec<Placed<Option<String>>>> {
         let place = self.variables.get(name)?.place.clone();
         let values = self.take(name).map(|(_, values)| values).unwrap_or_default();

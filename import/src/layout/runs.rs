@@ -1,4 +1,4 @@
-//! Long runs of single addresses, as the networks that they were.
+//! Long runs of single addresses, combined into the networks that they were.
 //!
 //! A set of `hash:ip` makes 256 elements of a network of 256 addresses, and `ipset save` prints them one by one.
 
@@ -8,10 +8,10 @@ use dockfw_policy::address::{AddressRange, Range};
 
 use crate::findings::{Place, Placed};
 
-/// So many addresses in a row nobody has typed: a network of 28 bits.
+/// The length of a run that nobody has typed: a network of 28 bits.
 const LONG: u32 = 16;
 
-/// Puts each long run of single addresses into one entry, behind the others.
+/// Combines each long run of single addresses into one entry, after the others.
 pub(crate) fn join(entries: &mut Vec<Placed<AddressRange>>) {
     let mut singles: Vec<(Ipv4Addr, &Place)> =
         entries.iter().filter_map(|entry| Some((single(&entry.value)?, &entry.place))).collect();
@@ -37,7 +37,7 @@ fn single(range: &AddressRange) -> Option<Ipv4Addr> {
     }
 }
 
-/// Where a run lies, seen from an address.
+/// Returns where a run lies, relative to an address.
 fn compare(run: &Range<Ipv4Addr>, address: Ipv4Addr) -> std::cmp::Ordering {
     if run.contains(address) { std::cmp::Ordering::Equal } else { run.first().cmp(&address) }
 }

@@ -1,4 +1,4 @@
-//! What is said between dockfw and a program that it runs, until the program ends, or has to be ended.
+//! The exchange between dockfw and a program that it runs, until the program ends, or has to be ended.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,13 +17,13 @@ use nix::unistd::Pid;
 use super::{Cause, Limits};
 use crate::signals::Watch;
 
-/// How long to wait for streams before looking whether the program has ended, and whether a signal has come.
+/// How long to wait for streams before checking whether the program has ended, and whether a signal has arrived.
 const TICK: Duration = Duration::from_millis(100);
-/// How long to wait at first for the end of a program that has closed its streams: that comes next, as a rule.
+/// How long to wait at first for the end of a program that has closed its streams: as a rule, the end comes next.
 const NAP: Duration = Duration::from_micros(100);
-/// How long a program may take to end that was killed. One that waits for a device in the kernel does not.
+/// How long a killed program may take to end. A program that waits for a device in the kernel does not end.
 const DEATH: Duration = Duration::from_secs(1);
-/// How much is read at once: what a pipe holds (pipe(7)).
+/// How much is read at once: the size of a pipe (pipe(7)).
 const CHUNK: usize = 64 * 1024;
 
 /// A program that runs, in a process group of its own.
@@ -35,7 +35,7 @@ pub(crate) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// The conversation with a program whose streams are pipes. The program gets this input.
+    /// Returns the conversation with a program whose streams are pipes. The program gets this input.
     pub(crate) fn with(mut child: Child, input: &'a [u8], limits: Limits) -> io::Result<Self> {
         let stdin = child.stdin.take().map(|pipe| pipe_of(pipe.into())).transpose()?;
         let stdout = child.stdout.take().map(|pipe| pipe_of(pipe.into())).transpose()?;
@@ -44,11 +44,11 @@ impl<'a> Conversation<'a> {
         Ok(Self { child, input: Input { pipe: stdin, rest: input }, output, limits })
     }
 
-    /// Lets the program run to its end. Nothing of it is left running, however it ends. Returns how it ended, and what it wrote to
-    /// stdout and to stderr.
+    /// Lets the program run to its end. None of it is left running, however it ends. Returns how it ended, and what it
+    /// wrote to stdout and to stderr.
     pub(crate) fn finish(mut self, watch: &Watch) -> Result<(ExitStatus, [Vec<u8>; 2]), Cause> {
         let talked = self.talk(watch);
-        // Not reaped yet, so that its number still is that of its group.
+        // Not reaped yet, so that its PID still is that of its group.
         let group = Pid::from_raw(self.child.id().cast_signed());
         let _ = killpg(group, Signal::SIGKILL);
         let status = self.reap();
@@ -56,7 +56,8 @@ impl<'a> Conversation<'a> {
         Ok((status?, self.output.map(|output| output.said)))
     }
 
-    /// Time in which dockfw itself stands still (Ctrl-Z, a host without enough processors) is not the program's.
+    /// Exchanges data until the program ends. Time in which dockfw itself is stopped (Ctrl-Z, a host without enough
+    /// processors) does not count.
     fn talk(&mut self, watch: &Watch) -> Result<(), Cause> {
         let (mut left, mut nap) = (self.limits.time, NAP);
         loop {
@@ -93,7 +94,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Reads and writes what can be without waiting.
+    /// Reads and writes what is possible without waiting.
     fn exchange(&mut self) -> Result<(), Cause> {
         self.input.write();
         self.output.iter_mut().try_for_each(|output| output.read(self.limits.output))
@@ -112,7 +113,7 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Leaves it to be reaped: until then, nobody else can have its number.
+/// Leaves it to be reaped: until then, nobody else can have its PID.
 fn has_ended(child: &Child) -> bool {
     let id = Id::Pid(Pid::from_raw(child.id().cast_signed()));
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -124,14 +125,14 @@ fn pipe_of(end: OwnedFd) -> io::Result<File> {
     Ok(end.into())
 }
 
-/// What the program is still to read.
+/// The input that the program still has to read.
 struct Input<'a> {
     pipe: Option<File>,
     rest: &'a [u8],
 }
 
 impl Input<'_> {
-    /// A program that does not read to the end says why on stderr.
+    /// Writes input. If a program does not read to the end, it prints the reason on stderr.
     fn write(&mut self) {
         while let Some(pipe) = self.pipe.as_mut().filter(|_| !self.rest.is_empty()) {
             match pipe.write(self.rest) {
@@ -144,7 +145,7 @@ impl Input<'_> {
     }
 }
 
-/// What the program has said by one of its streams.
+/// The output of the program on one of its streams.
 struct Output {
     pipe: Option<File>,
     said: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Running programs of the host: found by an absolute path, without a shell, with limits.
+//! Runs programs of the host: found by an absolute path, without a shell, with limits.
 
 mod conversation;
 
@@ -19,10 +19,10 @@ use conversation::Conversation;
 
 /// Where programs lie that are not in the PATH of every session.
 const FALLBACK: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-/// For how long a program that hung is not run again: what asks it many questions is not to wait for each of them.
+/// How long a program that hung is not run again: a caller with many questions must not wait for each of them.
 const REST: Duration = Duration::from_secs(30);
 
-/// What a program may take.
+/// The limits of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long it may run.
@@ -32,7 +32,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a program that only answers a question.
+    /// The limits of a program that only answers a question.
     pub const QUESTION: Self = Self { time: Duration::from_secs(10), output: 64 << 20 };
 }
 
@@ -48,7 +48,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What it complained of, for people: the first lines.
+    /// Returns its error message, for people: the first lines.
     pub fn complaint(&self) -> String {
         let said: Vec<_> =
             self.stderr.lines().map(str::trim).filter(|line| is_complaint(line)).take(4).collect();
@@ -56,12 +56,12 @@ impl Answer {
     }
 }
 
-/// Not the hint at other variants that iptables gives at each run.
+/// Excludes the hint at other variants that iptables prints at each run.
 fn is_complaint(line: &str) -> bool {
     !line.is_empty() && !line.starts_with('#')
 }
 
-/// A program gave no answer.
+/// The error for a program that gave no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{command}: {cause}")]
 pub struct NoAnswer {
@@ -72,7 +72,8 @@ pub struct NoAnswer {
 }
 
 impl NoAnswer {
-    /// Whoever asked may go on without an answer. The operator is to know all the same that something is wrong with the host.
+    /// Logs it. The caller may continue without an answer, but the operator should know that something is wrong with the
+    /// host.
     fn tell(&self) {
         if matches!(self.cause, Cause::Hung(_) | Cause::Endless(_)) {
             log::warn!("{self}");
@@ -83,7 +84,7 @@ impl NoAnswer {
 /// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// It could not be started, or not be talked to.
+    /// It could not be started, or communication failed.
     #[error("it can't be run: {0}")]
     Io(#[from] io::Error),
     /// It did not end in this time.
@@ -94,15 +95,15 @@ pub enum Cause {
         "it was not run, because that program hung a moment ago; run it by hand to see what it waits for"
     )]
     HungBefore,
-    /// It printed more than so many bytes.
+    /// It printed more than this many bytes.
     #[error("it was ended after it had printed {} MiB; run it by hand to see what it prints", .0 >> 20)]
     Endless(usize),
-    /// A signal came by which dockfw is to end.
+    /// A signal arrived that ends dockfw.
     #[error("it was ended, because dockfw was told to end")]
     Interrupted,
 }
 
-/// Where a program lies. Relative entries of PATH are no places: anybody may have put a program there.
+/// Returns the path of a program. Relative entries of PATH do not count: anybody may have put a program there.
 pub fn find(program: &str) -> Option<PathBuf> {
     let mut places = directories().into_iter().map(|directory| directory.join(program));
     places.find(|path| path.is_file() && access(path, AccessFlags::X_OK).is_ok())
@@ -114,12 +115,13 @@ fn directories() -> Vec<PathBuf> {
     own.chain(FALLBACK.map(PathBuf::from)).collect()
 }
 
-/// Where the programs look that are run.
+/// Returns the PATH for programs that are run.
 fn search_path() -> OsString {
     std::env::join_paths(directories()).unwrap_or_default()
 }
 
-/// Runs a program to its end, or for as long as it may. Whatever it has started ends with it. `program` is its path.
+/// Runs a program to its end, or for as long as it may run. Everything that it has started ends with it. `program` is
+/// its path.
 pub fn run(program: &Path, arguments: &[&str], input: &str, limits: Limits) -> Result<Answer, NoAnswer> {
     let command = format!("{} {}", program.display(), arguments.join(" ")).trim_end().to_owned();
     log::debug!("running {command}");
@@ -146,7 +148,7 @@ fn run_once(program: &Path, arguments: &[&str], input: &[u8], limits: Limits) ->
     Ok(Answer { status, stdout, stderr })
 }
 
-/// Asks all questions at once: to start a program takes longer than its answer.
+/// Asks all questions at once: starting a program takes longer than its answer.
 pub fn at_once<Q: Send, A: Send>(
     questions: impl IntoIterator<Item = Q>,
     ask: impl Fn(Q) -> A + Sync,
@@ -248,7 +250,7 @@ mod tests {
         let pid = fs::read_to_string(pid).unwrap();
         wait_until(Duration::from_secs(10), "for its end", || {
             let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-            // Who has ended may be there until somebody reaps it.
+            // An ended process may be there until somebody reaps it.
             state.is_ok_and(|state| !state.contains(") Z")).not().then_some(())
         })
         .unwrap();

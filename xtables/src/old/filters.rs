@@ -1,13 +1,13 @@
-//! Whose the chain FILTERS is: the old layout and the engine both have one. Pure code.
+//! The owner of the chain FILTERS: the old layout and the engine both have one. Pure code.
 
 use super::rule::OldRule;
 use crate::names::{INPUT, is_unmistakable};
 use crate::saved::{Table, TableName};
 
-/// The set that the old layout lets in.
+/// The set of addresses that the old layout lets in.
 pub const SET: &str = "ip_allow";
 
-/// Whose the chain FILTERS of a table is.
+/// The owner of a table's chain FILTERS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FiltersOwner {
     /// The old layout's: it is in table filter and asks the set `ip_allow`.
@@ -18,7 +18,7 @@ pub enum FiltersOwner {
     Other,
 }
 
-/// Whose the chain FILTERS of this table is.
+/// Returns the owner of this table's chain FILTERS.
 pub fn owner_of_filters(table: &Table) -> FiltersOwner {
     if table.name == TableName::Filter.as_str() && asks_the_set(table, INPUT) {
         FiltersOwner::OldLayout

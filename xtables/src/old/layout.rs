@@ -21,15 +21,15 @@ pub struct OldPart {
     pub rules: Vec<String>,
 }
 
-/// Where the old layout's rules are.
+/// The old layout's rules, by their places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// The rules of FILTERS, where that chain is the old layout's.
+    /// The rules of FILTERS, if that chain is the old layout's.
     filters: Vec<Rule>,
     /// The rules of others that lead to FILTERS, with their chains.
     jumps: Vec<(String, Rule)>,
-    /// Those in DOCKER-USER, with their places in it, from 1. This engine's own jump has no place: it goes before they
-    /// come back, or makes room.
+    /// Those in DOCKER-USER, with their places in it, from 1. This engine's own jump has no place: it is removed before
+    /// they are restored, or makes room.
     user: Vec<(usize, Rule)>,
 }
 
@@ -49,7 +49,7 @@ impl Layout {
         (layout != Self::default()).then_some(layout)
     }
 
-    /// What there is, for people.
+    /// Returns what there is, for people.
     pub(super) fn parts(&self) -> Vec<OldPart> {
         let mut parts = Vec::new();
         let mut add = |chain: &str, rule: &Rule| {
@@ -65,7 +65,8 @@ impl Layout {
         parts
     }
 
-    /// The lines of a restore that take it out. By specification, since a number may mean another rule by now.
+    /// Returns the lines of a restore that remove it. They delete by specification, because a number may mean another rule
+    /// by now.
     pub(super) fn removal(&self) -> Vec<String> {
         let delete = |chain: &str, rule: &Rule| format!("-D {chain} {}", words::line(&rule.words));
         let mut lines = vec!["*filter".to_owned()];
@@ -78,7 +79,7 @@ impl Layout {
         lines
     }
 
-    /// The lines of a restore that bring it back to where it was.
+    /// Returns the lines of a restore that put it back in its place.
     pub(super) fn put_back(&self, table: &Table) -> String {
         let mut lines = vec!["*filter".to_owned()];
         if !self.filters.is_empty() {
@@ -101,7 +102,8 @@ fn rules_of_others<'a>(table: &'a Table, chain: &str) -> impl Iterator<Item = &'
     table.rules(chain).iter().filter(|rule| !leads_to_own(rule))
 }
 
-/// The last line, which lets the rest go on, stays: Docker before 28.2 made one like it.
+/// Returns whether a rule of DOCKER-USER is the old layout's. The last line, which lets the rest continue, stays:
+/// Docker before 28.2 made one like it.
 fn is_old_user_rule(rule: &Rule) -> bool {
     OldRule::read(&rule.words).is_some_and(|old| old != OldRule::Return)
 }
@@ -110,8 +112,8 @@ fn insertion(chain: &str, place: usize, words: &[String]) -> String {
     format!("-I {chain} {place} {}", words::line(words))
 }
 
-/// What brings back all that two texts of [`Layout::put_back`] do. Where both have rules of a part, the newer ones count;
-/// a take-over that was cut short leaves only one part to be found.
+/// Returns what restores everything that two strings of [`Layout::put_back`] restore. If both have rules of a part, the
+/// newer ones count: after an interrupted take-over, only one part is left to be found.
 pub(super) fn merged(newer: &str, older: &str) -> String {
     let mut lines = vec!["*filter"];
     for is_part in [is_of_filters, is_of_user] {
@@ -136,18 +138,18 @@ fn is_of_user(line: &str) -> bool {
     rule.is_some_and(|(.., rule)| OldRule::read(rule).is_some_and(|old| old != OldRule::Return))
 }
 
-/// The lines that bring back what `saved` holds, on a host whose table now is this one. A jump of this engine's keeps its
-/// place before the rules that come back: until it goes, both decide.
+/// Returns the lines that restore what `saved` holds, on a host whose table now is this one. A jump of this engine's
+/// keeps its place before the restored rules: until it is removed, both decide.
 pub(super) fn restoration(saved: &str, table: &Table) -> Vec<String> {
     let mut ends = BTreeMap::new();
-    // Where the old layout has its chain again, that one may have been changed since.
+    // If the old layout has its chain again, that one may have been changed since.
     let is_rule_of_filters =
         |line: &str| words(line).get(1).is_some_and(|chain| chain == INPUT) || line.starts_with(':');
     let lines = saved.lines().filter(|line| !(is_old_filters(table) && is_rule_of_filters(line)));
     lines.filter_map(|line| adapted(line, table, &mut ends)).collect()
 }
 
-/// One line, with its place fitted to what is there; nothing for what is there already.
+/// Returns one line, with its place adapted to what is there; nothing for what is there already.
 fn adapted(line: &str, table: &Table, ends: &mut BTreeMap<String, usize>) -> Option<String> {
     let parts = words(line);
     let Some((chain, place, rule)) = insertion_of(&parts) else { return Some(line.into()) };
@@ -168,7 +170,7 @@ fn adapted(line: &str, table: &Table, ends: &mut BTreeMap<String, usize>) -> Opt
     Some(insertion(chain, place, rule))
 }
 
-/// Chain, place and rule of `-I CHAIN PLACE RULE`.
+/// Returns chain, place and rule of `-I CHAIN PLACE RULE`.
 fn insertion_of(parts: &[String]) -> Option<(&str, usize, &[String])> {
     match parts {
         [insert, chain, place, rule @ ..] if insert == "-I" => Some((chain, place.parse().ok()?, rule)),
@@ -176,7 +178,7 @@ fn insertion_of(parts: &[String]) -> Option<(&str, usize, &[String])> {
     }
 }
 
-/// Whether no packet comes to the rules behind it.
+/// Returns whether no packet reaches the rules after this one.
 fn is_end(rule: &Rule) -> bool {
     rule.words == ["-j", "RETURN"]
 }

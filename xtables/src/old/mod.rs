@@ -1,9 +1,10 @@
-//! The layout that dockfw's predecessors put on hosts, and its taking over.
+//! The layout that dockfw's predecessors created on hosts, and the take-over from it.
 //!
-//! The Ansible role `iptables_docker`, and the manual method that its documentation describes, keep the addresses that
-//! are let in in the set `ip_allow`, the rules for processes of the host in the chain FILTERS, jumped to from INPUT, and
-//! those for containers as lines of their own in DOCKER-USER. They are told by what they say, never by a chain's name
-//! alone: [`OldRule`] reads a line, `layout` finds the lines that are theirs, this file takes those out and puts them back.
+//! The predecessors are the Ansible role `iptables_docker`, and the manual method that its documentation describes.
+//! They keep the addresses that are let in in the set `ip_allow`. The rules for processes of the host are in the chain
+//! FILTERS, to which INPUT jumps, and those for containers are lines of their own in DOCKER-USER. The rules are
+//! recognised by their contents, never by a chain's name alone: [`OldRule`] reads a line, `layout` finds the lines that
+//! are theirs, this file removes those and restores them.
 
 mod filters;
 mod layout;
@@ -34,11 +35,11 @@ pub struct OldRules {
     pub variant: Variant,
     /// Where they are, and how many: a chain, or what leads there.
     pub parts: Vec<OldPart>,
-    /// What brings them back, for `iptables-restore --noflush`.
+    /// What restores them, for `iptables-restore --noflush`.
     pub put_back: String,
 }
 
-/// The old layout's rules on this host, in each variant of iptables. What can't be read has none.
+/// Returns the old layout's rules on this host, in each variant of iptables. A variant that can't be read has none.
 pub fn find() -> Result<Vec<OldRules>, EngineError> {
     let found = with_layouts()?.into_iter().map(|(tools, table, layout)| OldRules {
         variant: tools.variant,
@@ -48,7 +49,7 @@ pub fn find() -> Result<Vec<OldRules>, EngineError> {
     Ok(found.collect())
 }
 
-/// Takes the old layout's rules out of a variant of iptables, in one transaction. Lines of others stay. Returns whether
+/// Removes the old layout's rules from a variant of iptables, in one transaction. Lines of others stay. Returns whether
 /// there were any.
 pub fn take_out(variant: Variant) -> Result<bool, EngineError> {
     let found = with_layouts()?.into_iter().find(|(tools, ..)| tools.variant == variant);
@@ -56,7 +57,7 @@ pub fn take_out(variant: Variant) -> Result<bool, EngineError> {
     tools.restore(&Restore::plain(Family::Ipv4, layout.removal()), false).map(|()| true)
 }
 
-/// Puts rules back that were taken out of a variant of iptables, in one transaction. What this engine has in their place
+/// Restores rules that were removed from a variant of iptables, in one transaction. What this engine has in their place
 /// makes room.
 pub fn put_back(variant: Variant, saved: &str) -> Result<(), EngineError> {
     let tools = all_tools()?.into_iter().find(|tools| tools.variant == variant);
@@ -69,7 +70,7 @@ pub fn put_back(variant: Variant, saved: &str) -> Result<(), EngineError> {
     tools.restore(&Restore::plain(Family::Ipv4, layout::restoration(saved, &table)), false)
 }
 
-/// What brings back what both do: `newer`, and of `older` the chains that `newer` has nothing of.
+/// Returns what restores both: `newer`, and of `older` the chains of which `newer` has nothing.
 pub fn merge(newer: &str, older: &str) -> String {
     layout::merged(newer, older)
 }
@@ -88,7 +89,7 @@ pub fn destroy_set() -> Result<bool, EngineError> {
     }
 }
 
-/// What `iptables-save` prints, for each variant that has tables, and `ipset save`.
+/// Returns what `iptables-save` prints, for each variant that has tables, and `ipset save`.
 pub fn live() -> Result<(BTreeMap<&'static str, String>, String), EngineError> {
     let saved = at_once(all_tools()?, |tools| Ok((tools.variant.name(), tools.saved(Family::Ipv4)?)));
     let rules = saved.into_iter().collect::<Result<BTreeMap<_, _>, EngineError>>()?;
@@ -96,14 +97,14 @@ pub fn live() -> Result<(BTreeMap<&'static str, String>, String), EngineError> {
     Ok((rules, sets.unwrap_or_default()))
 }
 
-/// Whether the set of the old layout is there, as far as the program `ipset` knows. No rule can name a set that is not, and to ask for
-/// it is cheaper than to read rules.
+/// Returns whether the set of the old layout exists, as far as the program `ipset` knows. No rule can name a missing
+/// set, and asking for it is cheaper than reading rules.
 pub fn is_set_there() -> Result<bool, EngineError> {
     Ok(ipset::names()?.iter().any(|name| name == SET))
 }
 
-/// Whether the set of the old layout is certain not to be there; an error where the kernel does not answer. Where the program `ipset` is
-/// missing, nobody can tell.
+/// Returns whether the set of the old layout certainly does not exist. Fails if the kernel does not answer. If the
+/// program `ipset` is missing, that is unknown.
 pub fn is_set_gone() -> Result<bool, EngineError> {
     ipset::is_gone(SET)
 }
@@ -113,7 +114,7 @@ fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {
         return Ok(vec![]);
     }
     let read = at_once(all_tools()?, |tools| filter_of(&tools).map(|table| (tools, table)));
-    // What holds rules that iptables can't write down is not readable, and was not made by the old layout.
+    // A table with rules that iptables can't list is not readable, and was not made by the old layout.
     let tables = read.into_iter().filter(|table| !matches!(table, Err(EngineError::Unsupported(_))));
     tables
         .filter_map(|table| match table {
@@ -123,7 +124,7 @@ fn with_layouts() -> Result<Vec<(Tools, Table, Layout)>, EngineError> {
         .collect()
 }
 
-/// None if iptables is not there.
+/// Returns the programs; none if iptables is not there.
 fn all_tools() -> Result<Vec<Tools>, EngineError> {
     match variants::installed() {
         Ok((usual, other)) => Ok([Some(usual), other].into_iter().flatten().collect()),

@@ -1,39 +1,39 @@
-//! What one line of the old layout says.
+//! The meaning of one line of the old layout.
 
 use dockfw_policy::service::{PortRange, Service, Transport};
 use ipnetwork::Ipv4Network;
 
 use crate::clauses::{Clause, clauses, option};
 
-/// A rule of the old layout. Where it passes a packet, it does so by ACCEPT in FILTERS and by RETURN in DOCKER-USER.
+/// A rule of the old layout. If it passes a packet, it uses ACCEPT in FILTERS and RETURN in DOCKER-USER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OldRule {
     /// Live connections pass.
     Established,
-    /// VXLAN that came encrypted, from the set.
+    /// VXLAN that arrived encrypted, from the set.
     EncryptedVxlan,
     /// All ICMP passes.
     Icmp,
-    /// What comes from `lo` passes.
+    /// Packets from `lo` pass.
     Loopback,
-    /// What comes in by a bridge of Docker's passes.
+    /// Packets that arrive on a bridge of Docker's pass.
     FromInterface(String),
-    /// What has a source in a network of Docker's passes, wherever it comes from.
+    /// Packets with a source in a network of Docker's pass, wherever they come from.
     FromNetwork(Ipv4Network),
     /// These ports are open to everyone.
     Open(Vec<Service>),
-    /// Whoever is not in the set is dropped.
+    /// Packets from sources outside the set are dropped.
     Gate {
         /// The set.
         set: String,
-        /// Where from: nothing for every interface. As iptables has it: a `+` at the end stands for anything.
+        /// The incoming interface; nothing for every interface. As iptables has it: a `+` at the end stands for anything.
         interface: Option<String>,
     },
-    /// The rest goes on.
+    /// Other packets continue.
     Return,
 }
 
-/// What a rule asks for, as far as the old layout has such rules.
+/// The conditions of a rule, as far as the old layout has such rules.
 #[derive(Default)]
 struct Said {
     protocol: Option<String>,
@@ -47,7 +47,7 @@ struct Said {
 }
 
 impl OldRule {
-    /// Reads the words behind the chain's name. Nothing where the old layout has no rule like it.
+    /// Reads the words after the chain's name. Nothing if the old layout has no rule like it.
     pub fn read(words: &[String]) -> Option<Self> {
         let said = Said::read(words)?;
         let passes = matches!(said.target.as_deref(), Some("ACCEPT" | "RETURN"));
@@ -75,7 +75,7 @@ impl OldRule {
         }
     }
 
-    /// The set that decides who is let in, where this is the rule that asks it.
+    /// Returns the set that decides who is let in, if this is the rule that asks it.
     pub fn gate(&self) -> Option<&str> {
         match self {
             Self::Gate { set, .. } => Some(set),
@@ -91,7 +91,7 @@ impl Said {
         Some(said)
     }
 
-    /// Nothing where the old layout has no rule with such a clause.
+    /// Returns nothing if the old layout has no rule with such a clause.
     fn add(&mut self, clause: &Clause) -> Option<()> {
         let is_negated = clause.first().is_some_and(|word| word == "!");
         let values = clause.get(1 + usize::from(is_negated)..).unwrap_or_default();
@@ -143,7 +143,7 @@ fn states(text: &str) -> Vec<&str> {
     states
 }
 
-/// Ports as `multiport` has them: `80,443,8000:8010`.
+/// Parses ports as `multiport` has them: `80,443,8000:8010`.
 fn services(protocol: &str, ports: &str) -> Option<Vec<Service>> {
     let is_meant =
         |transport: &Transport| protocol == transport.name() || protocol.parse() == Ok(transport.number());

@@ -35,7 +35,7 @@ fn nothing_to_do_touches_nothing() {
     on_both(|bench| {
         bench.apply(&full());
         let counted = "-c 7 77";
-        // Any restore would set it back.
+        // Any restore would reset it.
         let first = "-i lo -m comment --comment loopback -j RETURN";
         bench.family(Family::Ipv4, &format!("-t mangle -R FILTERS 1 {counted} {first}"));
         assert_eq!(bench.apply(&full()), [""; 0]);
@@ -83,7 +83,7 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
     });
 }
 
-/// A packet meets one table after the other, and each of them changes at an instant of its own.
+/// A packet meets one table after the other, and each of them changes at a different instant.
 #[test]
 #[ignore = "needs root"]
 fn from_one_policy_to_another_a_single_table_changes() {

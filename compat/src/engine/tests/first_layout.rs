@@ -1,4 +1,4 @@
-//! What dockfw once was: rules in the tables raw and filter, and the Forward hook's once more in mangle.
+//! The first layout of dockfw: rules in the tables raw and filter, and the Forward hook's once more in mangle.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const SETS: &str = include_str!("first-layout/everything.ipset");
 const RULES: &str = include_str!("first-layout/everything.iptables");
 const RULES6: &str = include_str!("first-layout/everything.ip6tables");
 
-/// Lays that layout of [`full`], and rules of others beside it.
+/// Creates that layout of [`full`], and rules of others beside it.
 fn lay(bench: &Bench) {
     let variant = bench.host.tools().variant.name();
     sh(&format!(
@@ -19,7 +19,7 @@ fn lay(bench: &Bench) {
     }
 }
 
-/// Everything on the host, in whatever order its chains were made.
+/// Returns everything on the host, in whatever order its chains were created.
 fn everything(bench: &Bench) -> Vec<String> {
     let mut lines: Vec<_> = bench.everything().lines().map(str::to_owned).collect();
     lines.sort();
@@ -44,7 +44,7 @@ fn an_apply_replaces_it_and_nothing_of_others() {
     });
 }
 
-/// As one that is killed between two tables: the new rules are all there before any of the old ones goes.
+/// Like an apply that is killed between two tables: all new rules are there before any of the old ones is removed.
 #[test]
 #[ignore = "needs root"]
 fn an_apply_that_stops_halfway_leaves_both() {

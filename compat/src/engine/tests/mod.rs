@@ -46,15 +46,15 @@ fn wanted(policy: &str) -> Wanted {
     lower(&ruleset(policy)).unwrap()
 }
 
-/// A policy that has some of everything.
+/// A policy with a bit of everything.
 const FULL: &str = include_str!("../../../../tests/golden/everything/dockfw.toml");
 
 fn full() -> Wanted {
-    // The list lies in a file beside it.
+    // The list is in a file beside it.
     wanted(&FULL.replace("\"file:vpn.txt\"", "\"192.0.2.64/26\""))
 }
 
-/// Trusts one address of each family, and this besides.
+/// Returns a policy that trusts one address of each family, and this one.
 fn trusting(address: &str) -> Wanted {
     wanted(&format!("trusted = [\"192.0.2.10\", \"2001:db8::10\", \"{address}\"]"))
 }
@@ -94,7 +94,7 @@ impl Bench {
         texts(&read(&self.host, wanted).expect("read").differences)
     }
 
-    /// Does only some steps of an apply, as one that is killed does.
+    /// Does only some steps of an apply, like an apply that is killed.
     fn apply_partly(&self, wanted: &Wanted, steps: usize) {
         let plan = plan(&self.host.read().unwrap(), wanted, &self.host.protocols);
         carry_out(&self.host, &plan, &Step::ALL[..steps]).expect("carried out");
@@ -112,7 +112,7 @@ impl Bench {
         rules.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
     }
 
-    /// Everything on the host, but for counters, empty tables and the seeds of sets' hashes.
+    /// Returns everything on the host, except counters, empty tables and the seeds of sets' hashes.
     fn everything(&self) -> String {
         let name = self.host.tools().variant.name();
         let text = sh(&format!("iptables-{name}-save; ip6tables-{name}-save; ipset save"));
@@ -124,7 +124,7 @@ impl Bench {
     }
 }
 
-/// Runs a test for each variant, in a network namespace of its own: in a thread that goes with it.
+/// Runs a test for each variant, in a network namespace of its own: in a thread that ends with it.
 fn on_both(test: fn(&Bench)) {
     for variant in [Variant::Nft, Variant::Legacy] {
         let thread = std::thread::spawn(move || {
@@ -150,7 +150,7 @@ fn sh(script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What Docker 20.10 makes of table filter in IPv4.
+/// Creates what Docker 20.10 creates in table filter in IPv4.
 fn like_docker(bench: &Bench) {
     for rule in ["-N DOCKER", "-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER"] {
         bench.family(Family::Ipv4, rule);

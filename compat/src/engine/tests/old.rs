@@ -3,7 +3,7 @@
 use super::*;
 use dockfw_xtables::old;
 
-/// The old layout as it is put on hosts by hand, with a rule of others among its lines.
+/// The old layout as people create it by hand, with a rule of others among its lines.
 const OLD: &str = "ipset create ip_allow hash:ip
     ipset add ip_allow 192.0.2.10
     RESTORE --noflush <<'EOF'
@@ -113,7 +113,7 @@ fn a_chain_of_others_that_shares_the_name_is_never_touched() {
     });
 }
 
-/// The old layout has none there, whatever set a rule asks.
+/// The old layout has no chain there, whatever set a rule asks.
 #[test]
 #[ignore = "needs root"]
 fn a_chain_of_others_in_table_mangle_is_never_touched() {

@@ -1,8 +1,8 @@
-//! What is not the engine's: it stays.
+//! What does not belong to the engine: it stays.
 
 use super::*;
 
-/// Rules of others, in all the chains that the engine puts a jump into.
+/// Adds rules of others to all the chains that the engine adds a jump to.
 fn put_others(bench: &Bench) {
     like_docker(bench);
     sh("ipset create f2b hash:ip; ipset add f2b 192.0.2.66");
@@ -129,8 +129,8 @@ fn docker_takes_over_what_stood_in_for_its_jump() {
     });
 }
 
-/// Docker 20.10 has no DOCKER-USER in IPv6, and puts its rules before everyone else's; Docker 28 takes its jump out while it
-/// starts. Table mangle comes before.
+/// Docker 20.10 has no DOCKER-USER in IPv6, and adds its rules before everyone else's. Docker 28 removes its jump while
+/// it starts. Table mangle comes before.
 #[test]
 #[ignore = "needs root"]
 fn packets_are_judged_before_dockers_rules_whatever_it_does_to_its_jump() {
@@ -159,7 +159,7 @@ fn what_is_left_in_the_other_variant_is_taken_out() {
     });
 }
 
-/// Whoever lists sets holds each of them for as long as it takes to read it.
+/// A program that lists sets holds each of them for as long as it takes to read it.
 #[test]
 #[ignore = "needs root"]
 fn whoever_lists_the_sets_meanwhile_breaks_nothing() {
