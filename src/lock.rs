@@ -98,7 +98,7 @@ fn is_in_place(file: &File) -> bool {
     matches!((file.metadata(), fs::metadata(FILE)), (Ok(own), Ok(named)) if same(&own, &named))
 }
 
-/// For root alone: whoever can open the file, even for reading only, can hold the lock for ever.
+/// Opens the lock. It is for root alone: whoever can open the file, even for reading only, can hold the lock for ever.
 fn open() -> io::Result<File> {
     if !Path::new(DIRECTORY).is_dir() {
         // The caller's umask may take some of these rights away.

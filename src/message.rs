@@ -16,23 +16,24 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// What happened. It stands alone: it names the file, port, chain or container, and holds no advice.
+    /// Returns a message with what happened. That stands alone: it names the file, port, chain or container, and holds no
+    /// advice.
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), meaning: None, help: Vec::new() }
     }
 
-    /// What that means for the operator.
+    /// Adds what that means for the operator.
     pub(crate) fn meaning(self, meaning: impl Into<String>) -> Self {
         Self { meaning: Some(meaning.into()), ..self }
     }
 
-    /// What to do: a command or lines of a policy, after a few words. It adds one more part if it is called again.
+    /// Adds what to do: a command or lines of a policy, after a few words. Further calls add more.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    /// The same with another first part.
+    /// Returns the same with another first part.
     pub(crate) fn with_what(self, what: impl Into<String>) -> Self {
         Self { what: what.into(), ..self }
     }

@@ -103,17 +103,17 @@ pub(crate) fn stderr() -> io::Stderr {
     io::stderr()
 }
 
-/// Whether stdout is a terminal.
+/// Returns whether stdout is a terminal.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether stderr is a terminal.
+/// Returns whether stderr is a terminal.
 pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether what is written to stdout may have colours (<https://no-color.org>).
+/// Returns whether what is written to stdout may have colours (<https://no-color.org>).
 pub(crate) fn stdout_has_colours() -> bool {
     stdout_is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

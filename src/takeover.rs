@@ -70,7 +70,7 @@ impl Takeover {
     }
 }
 
-/// What was saved before stays: after an interrupted take-over, part of it may be nowhere else.
+/// Saves rules. What was saved before stays: after an interrupted take-over, part of it may be nowhere else.
 fn keep(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
     let text = match store.old_rules(rules.variant.name())? {
         Some(before) => old::merge(&rules.put_back, &before),

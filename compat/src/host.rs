@@ -42,7 +42,7 @@ impl Host {
         Ok(Self { variants, ipset: Ipset::find(), protocols: protocols(), unfit })
     }
 
-    /// The programs of the variant that Docker uses.
+    /// Returns the programs of the variant that Docker uses.
     pub(crate) fn tools(&self) -> &Tools {
         &self.variants.used
     }
@@ -116,7 +116,7 @@ impl Host {
     }
 }
 
-/// The names of protocols on this host.
+/// Returns the names of protocols on this host.
 fn protocols() -> Protocols {
     const MAX_SIZE: u64 = 1 << 20;
     Protocols::parse(&files::read_text(Path::new("/etc/protocols"), MAX_SIZE).unwrap_or_default())

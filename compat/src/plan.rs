@@ -139,7 +139,7 @@ impl<'a> Older<'a> {
     }
 }
 
-/// A set's name without the digest at its end.
+/// Returns a set's name without the digest at its end.
 fn beginning(name: &str) -> &str {
     name.rsplit_once('-').map_or(name, |(beginning, _)| beginning)
 }
@@ -161,7 +161,7 @@ fn element_changes(live: Option<&[IpNetwork]>, wanted: &[IpNetwork]) -> ElementC
     }
 }
 
-/// A network as a policy has it: a single address without its prefix.
+/// Returns a network as a policy has it: a single address without its prefix.
 fn network_text(network: &IpNetwork) -> String {
     let bits = if network.is_ipv4() { 32 } else { 128 };
     if network.prefix() == bits { network.ip().to_string() } else { network.to_string() }
@@ -194,7 +194,7 @@ impl Comparison<'_> {
         found
     }
 
-    /// The chains that have to be there.
+    /// Returns the chains that have to be there.
     fn wanted(&self) -> &[Chain] {
         self.chains.table(self.table)
     }

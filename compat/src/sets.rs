@@ -17,7 +17,7 @@ use crate::wanted::Set;
 const MAX_NAME: usize = 31;
 /// How much of a list's own name is kept: what a prefix of 8, a hyphen and the digest leave.
 const MAX_TITLE: usize = MAX_NAME - 8 - 1 - Digest::LETTERS;
-/// The sets that a list of addresses becomes: one for each family that it has.
+/// Returns the sets that a list of addresses becomes: one for each family that it has.
 pub(crate) fn of_list(list: &AddressList) -> Vec<Set> {
     let title = list.name.as_str();
     let v4 = set(title, networks_of(list.addresses.v4()), Family::Ipv4);

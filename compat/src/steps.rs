@@ -93,7 +93,7 @@ fn clean_other(host: &Host) -> Vec<Difference> {
     done
 }
 
-/// What an apply left in the other variant.
+/// Returns what an apply left in the other variant.
 pub(crate) fn left_over(other: &Tools, restore: &Restore) -> Difference {
     let part = Part::Variant { name: other.variant.name() };
     Difference { family: Some(restore.family), ..Difference::new(DifferenceKind::Foreign, part) }

@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 pub(crate) const HOOKS: [(Hook, &str); 3] =
     [(Hook::Prerouting, PREROUTING), (Hook::Input, INPUT), (Hook::Forward, FORWARD)];
 
-/// The hook that a chain of the engine's own belongs to.
+/// Returns the hook that a chain of the engine's own belongs to.
 pub(crate) fn hook_of(chain: &str) -> Hook {
     let found = HOOKS.into_iter().find(|(_, name)| chain.starts_with(name));
     found.map_or(Hook::Prerouting, |(hook, _)| hook)
@@ -38,7 +38,7 @@ pub(crate) struct FamilyChains {
 }
 
 impl FamilyChains {
-    /// The chains of one table.
+    /// Returns the chains of one table.
     pub(crate) fn table(&self, table: TableName) -> &[Chain] {
         match table {
             TableName::Mangle => &self.mangle,

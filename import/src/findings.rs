@@ -18,7 +18,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A line, from 1.
+    /// Returns a line, from 1.
     pub(crate) fn new(file: &Rc<str>, line: usize) -> Self {
         Self { file: file.clone(), line: Some(line) }
     }
@@ -63,7 +63,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault at a line.
+    /// Returns a fault at a line.
     pub(crate) fn new(place: &Place, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { place: place.clone(), what: what.into(), help: help.into() }
     }
@@ -117,7 +117,7 @@ impl Findings {
         }
     }
 
-    /// The notes.
+    /// Returns the notes.
     pub(crate) fn into_notes(self) -> Vec<String> {
         let rest =
             (self.omitted_notes > 0).then(|| format!("{} more notes are not shown", self.omitted_notes));

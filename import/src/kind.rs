@@ -55,7 +55,7 @@ fn of_line(line: &str) -> Option<Kind> {
     }
 }
 
-/// `:INPUT ACCEPT [0:0]` or `[0:0] -A INPUT`.
+/// Returns whether a line is like `:INPUT ACCEPT [0:0]` or `[0:0] -A INPUT`.
 fn is_chain(line: &str) -> bool {
     line.starts_with(':') || (line.starts_with('[') && line.contains("] -A "))
 }

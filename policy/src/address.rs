@@ -46,10 +46,10 @@ pub trait Address: Copy + Ord + fmt::Display + Into<IpAddr> {
     /// The address's family.
     const FAMILY: Family;
 
-    /// The address as a number, in the low bits.
+    /// Returns the address as a number, in the low bits.
     fn to_number(self) -> u128;
 
-    /// The address with this number; bits above the family's width are ignored.
+    /// Returns the address with this number; bits above the family's width are ignored.
     fn from_number(number: u128) -> Self;
 }
 
@@ -92,7 +92,7 @@ impl<A: Address> Range<A> {
         (first <= last).then_some(Self { first, last })
     }
 
-    /// The range of one address.
+    /// Returns the range of one address.
     pub fn single(address: A) -> Self {
         Self { first: address, last: address }
     }
@@ -104,17 +104,17 @@ impl<A: Address> Range<A> {
         Self { first: A::from_number(number & !host_bits), last: A::from_number(number | host_bits) }
     }
 
-    /// The first address.
+    /// Returns the first address.
     pub fn first(&self) -> A {
         self.first
     }
 
-    /// The last address.
+    /// Returns the last address.
     pub fn last(&self) -> A {
         self.last
     }
 
-    /// Whether the range is one address.
+    /// Returns whether the range is one address.
     pub fn is_single(&self) -> bool {
         self.first == self.last
     }
@@ -127,17 +127,17 @@ impl<A: Address> Range<A> {
         (first & mask == 0 && last & mask == mask && first | mask == last).then(|| A::BITS - host_bits)
     }
 
-    /// Whether `address` lies in the range.
+    /// Returns whether `address` lies in the range.
     pub fn contains(&self, address: A) -> bool {
         self.first <= address && address <= self.last
     }
 
-    /// Whether the two ranges share an address.
+    /// Returns whether the two ranges share an address.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 
-    /// Whether all of `other` is in the range.
+    /// Returns whether all of `other` is in the range.
     pub fn covers(&self, other: &Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }
@@ -212,7 +212,7 @@ pub enum AddressError {
 }
 
 impl AddressRange {
-    /// The range of one address.
+    /// Returns the range of one address.
     pub fn single(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::V4(Range::single(address)),
@@ -228,7 +228,7 @@ impl AddressRange {
         }
     }
 
-    /// Whether `address` is in the range.
+    /// Returns whether `address` is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self, address) {
             (Self::V4(range), IpAddr::V4(address)) => range.contains(address),
@@ -237,7 +237,7 @@ impl AddressRange {
         }
     }
 
-    /// Whether all of `other` is in the range.
+    /// Returns whether all of `other` is in the range.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::V4(range), Self::V4(other)) => range.covers(other),
@@ -354,22 +354,22 @@ pub struct AddressSet {
 }
 
 impl AddressSet {
-    /// The IPv4 ranges.
+    /// Returns the IPv4 ranges.
     pub fn v4(&self) -> &[Range<Ipv4Addr>] {
         &self.v4
     }
 
-    /// The IPv6 ranges.
+    /// Returns the IPv6 ranges.
     pub fn v6(&self) -> &[Range<Ipv6Addr>] {
         &self.v6
     }
 
-    /// Whether the set holds no address.
+    /// Returns whether the set holds no address.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// The number of ranges of both families.
+    /// Returns the number of ranges of both families.
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
@@ -382,7 +382,7 @@ impl AddressSet {
         }
     }
 
-    /// The first range of the set that shares an address with `range`.
+    /// Returns the first range of the set that shares an address with `range`.
     pub fn first_overlap(&self, range: &AddressRange) -> Option<AddressRange> {
         match range {
             AddressRange::V4(range) => first_overlap(&self.v4, range).map(AddressRange::V4),
@@ -390,7 +390,7 @@ impl AddressSet {
         }
     }
 
-    /// All ranges, IPv4 first.
+    /// Returns all ranges, IPv4 first.
     pub fn ranges(&self) -> impl Iterator<Item = AddressRange> + '_ {
         let v4 = self.v4.iter().copied().map(AddressRange::V4);
         v4.chain(self.v6.iter().copied().map(AddressRange::V6))
@@ -424,7 +424,7 @@ fn merge<A: Address>(mut ranges: Vec<Range<A>>) -> Vec<Range<A>> {
     ranges
 }
 
-/// The range of a sorted, merged list that holds `address`.
+/// Returns the range of a sorted, merged list that holds `address`.
 fn range_at<A: Address>(ranges: &[Range<A>], address: A) -> Option<&Range<A>> {
     let after = ranges.partition_point(|range| range.first <= address);
     ranges.get(..after)?.last().filter(|range| range.contains(address))

@@ -15,14 +15,14 @@ impl Digest {
     /// How many characters a digest has in a name: 50 bits of it.
     pub const LETTERS: usize = 10;
 
-    /// The digest of these parts, one after the other.
+    /// Returns the digest of these parts, one after the other.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Xxh3::new();
         parts.into_iter().for_each(|part| hasher.update(part));
         Self(hasher.digest128())
     }
 
-    /// The whole digest.
+    /// Returns the whole digest.
     pub fn number(self) -> u128 {
         self.0
     }

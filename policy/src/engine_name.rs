@@ -19,7 +19,7 @@ impl EngineName {
     /// All of them. The first one is preferred.
     pub const ALL: [Self; 2] = [Self::Nftables, Self::Iptables];
 
-    /// The other one.
+    /// Returns the other one.
     pub fn other(self) -> Self {
         match self {
             Self::Nftables => Self::Iptables,
@@ -27,7 +27,7 @@ impl EngineName {
         }
     }
 
-    /// The name, as in `--backend`.
+    /// Returns the name, as in `--backend`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nftables => "nftables",

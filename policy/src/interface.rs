@@ -52,13 +52,13 @@ impl IfPattern {
         }
     }
 
-    /// Whether the pattern is `*`.
+    /// Returns whether the pattern is `*`.
     pub fn is_any(&self) -> bool {
         matches!(self, Self::Prefix(prefix) if prefix.is_empty())
     }
 }
 
-/// The patterns, sorted, without those that another one covers.
+/// Returns the patterns, sorted, without those that another one covers.
 pub fn reduced(patterns: &[IfPattern]) -> Vec<IfPattern> {
     let mut kept = patterns.to_vec();
     kept.sort();

@@ -95,17 +95,17 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// Whether `docker` matches an interface of this name.
+    /// Returns whether `docker` matches an interface of this name.
     pub fn is_docker(&self, name: &str) -> bool {
         any_matches(&self.docker, name)
     }
 
-    /// Whether `exempt` matches an interface of this name.
+    /// Returns whether `exempt` matches an interface of this name.
     pub fn is_exempt(&self, name: &str) -> bool {
         any_matches(&self.exempt, name)
     }
 
-    /// Whether `inside` matches an interface of this name.
+    /// Returns whether `inside` matches an interface of this name.
     pub fn is_inside(&self, name: &str) -> bool {
         any_matches(&self.inside, name)
     }
@@ -182,7 +182,7 @@ impl Backend {
     pub const ALL: [Self; 3] =
         [Self::Auto, Self::Named(EngineName::Nftables), Self::Named(EngineName::Iptables)];
 
-    /// The name as typed.
+    /// Returns the name as typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -221,7 +221,7 @@ impl RateUnit {
     /// All of them, shortest first.
     pub const ALL: [Self; 4] = [Self::Second, Self::Minute, Self::Hour, Self::Day];
 
-    /// The name as typed.
+    /// Returns the name as typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Second => "second",
@@ -231,7 +231,7 @@ impl RateUnit {
         }
     }
 
-    /// The unit's length.
+    /// Returns the unit's length.
     pub fn seconds(self) -> u32 {
         match self {
             Self::Second => 1,

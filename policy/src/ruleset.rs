@@ -260,23 +260,23 @@ pub enum PortField {
 }
 
 impl Ruleset {
-    /// The rules of a hook, in order.
+    /// Returns the rules of a hook, in order.
     pub fn rules(&self, hook: Hook) -> impl Iterator<Item = &Rule> {
         let own = self.hooks.iter().filter(move |rules| rules.hook == hook);
         own.flat_map(|rules| &rules.rules)
     }
 
-    /// The set of addresses of this name.
+    /// Returns the set of addresses of this name.
     pub fn address_list(&self, name: &SetName) -> Option<&AddressList> {
         self.addresses.iter().find(|list| list.name == *name)
     }
 
-    /// The set of interfaces of this name.
+    /// Returns the set of interfaces of this name.
     pub fn interface_list(&self, name: &SetName) -> Option<&InterfaceList> {
         self.interfaces.iter().find(|list| list.name == *name)
     }
 
-    /// The names of all counters, each once, in the order of first use.
+    /// Returns the names of all counters, each once, in the order of first use.
     pub fn counters(&self) -> Vec<&SetName> {
         let mut names = Vec::new();
         for counter in self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.counter.as_ref())

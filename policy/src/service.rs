@@ -21,7 +21,7 @@ impl Transport {
     /// All of them, in the order in which dockfw lists them.
     pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
 
-    /// The protocol's number (IANA, Assigned Internet Protocol Numbers).
+    /// Returns the protocol's number (IANA, Assigned Internet Protocol Numbers).
     pub fn number(self) -> u8 {
         match self {
             Self::Tcp => 6,
@@ -30,7 +30,7 @@ impl Transport {
         }
     }
 
-    /// The protocol's name, as in `80/tcp`.
+    /// Returns the protocol's name, as in `80/tcp`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -56,27 +56,27 @@ impl PortRange {
         (first != 0 && first <= last).then_some(Self { first, last })
     }
 
-    /// The range of one port, or nothing for 0.
+    /// Returns the range of one port, or nothing for 0.
     pub fn single(port: u16) -> Option<Self> {
         Self::new(port, port)
     }
 
-    /// The first port.
+    /// Returns the first port.
     pub fn first(self) -> u16 {
         self.first
     }
 
-    /// The last port.
+    /// Returns the last port.
     pub fn last(self) -> u16 {
         self.last
     }
 
-    /// Whether the range is one port.
+    /// Returns whether the range is one port.
     pub fn is_single(self) -> bool {
         self.first == self.last
     }
 
-    /// Whether `port` is in the range.
+    /// Returns whether `port` is in the range.
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
@@ -204,12 +204,12 @@ pub struct Services {
 }
 
 impl Services {
-    /// The port ranges of each transport that has any.
+    /// Returns the port ranges of each transport that has any.
     pub fn ports(&self) -> impl Iterator<Item = (Transport, &[PortRange])> {
         self.ports.iter().map(|(transport, ranges)| (*transport, ranges.as_slice()))
     }
 
-    /// The protocols without ports, by number.
+    /// Returns the protocols without ports, by number.
     pub fn protocols(&self) -> &[u8] {
         &self.protocols
     }

@@ -201,7 +201,7 @@ fn choose(backend: Backend, verify: bool) -> Result<Box<dyn Engine>, EngineError
     Ok(by_name(name, verify))
 }
 
-/// The engine in force stays as long as it can work here.
+/// Returns the engine in force as long as it can work here, or else the decided one.
 fn choose_by_facts() -> Result<EngineName, EngineError> {
     if let Some(name) = in_force(&all(false)).engine {
         match why_unfit(by_name(name, false).as_ref())? {

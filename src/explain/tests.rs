@@ -56,7 +56,7 @@ fn policy() -> Policy {
     rules("")
 }
 
-/// A policy with these rules.
+/// Returns a policy with these rules.
 fn rules(rules: &str) -> Policy {
     let file = File(format!("trusted = [\"192.0.2.10\"]\n{rules}"));
     dockfw_policy::load(std::path::Path::new("/p.toml"), &file, Strictness::Strict).unwrap().policy
@@ -87,7 +87,7 @@ fn network(name: &str, bridge: &str) -> Network {
     }
 }
 
-/// A container at 172.17.0.2, whose port 80 is published as 8080.
+/// Returns a container at 172.17.0.2, whose port 80 is published as 8080.
 fn facts() -> Facts {
     let published = Published {
         transport: dockfw_policy::service::Transport::Tcp,
@@ -118,7 +118,7 @@ fn facts() -> Facts {
     }
 }
 
-/// The rules of others, as iptables writes them down.
+/// Returns the rules of others, as iptables writes them down.
 fn with_rules(facts: Facts, saved: &str) -> Facts {
     let tables = Tables::new(listing::tables(saved, Family::Ipv4, "iptables-nft"));
     Facts { others: Others { tables, ..Others::default() }, ..facts }
@@ -147,7 +147,7 @@ fn explained(facts: &Facts, to: [u8; 4], port: &str, incoming: &str) -> Explanat
     explain(rules, facts, &Looks, &question).unwrap()
 }
 
-/// What others have against a packet that dockfw lets through.
+/// Returns what others have against a packet that dockfw lets through.
 fn objections(explained: &Explanation) -> Vec<(&str, bool)> {
     assert_eq!(explained.verdict, Verdict::Pass);
     explained.others.iter().map(|one| (one.why.as_str(), one.is_certain)).collect()

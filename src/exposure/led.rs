@@ -42,13 +42,13 @@ impl<'a> Surroundings<'a> {
         arrival
     }
 
-    /// Whether an address is one of the host's own.
+    /// Returns whether an address is one of the host's own.
     pub(super) fn is_own(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.any.contains(&address) || self.holder(address).is_some()
     }
 }
 
-/// If rules can't be read, Docker's own statement about its ports is as good as rules.
+/// Returns where Docker's own statement leads a door. If rules can't be read, it is as good as rules.
 fn claimed(door: &Door<'_>, arrival: &Arrival) -> Option<Way> {
     let is_led = arrival.ways.iter().any(|way| way.translated.is_some());
     let (address, port) = door.target.filter(|_| !is_led)?;

@@ -62,7 +62,7 @@ fn rule(published: &Published) -> Option<String> {
     ))
 }
 
-/// These rules of address translation.
+/// Returns the facts with these rules of address translation.
 fn with_rules(facts: Facts, rules: &str) -> Facts {
     let saved = format!("*nat\n:PREROUTING ACCEPT [0:0]\n{rules}COMMIT\n");
     let tables = Tables::new(listing::tables(&saved, Family::Ipv4, "iptables-nft"));
@@ -73,7 +73,7 @@ fn exposed_by(policy: &Policy, facts: &Facts) -> Vec<Exposed> {
     exposed(Rules { ruleset: &compile_for(EngineName::Nftables, policy), by_name_alone: false }, facts).0
 }
 
-/// `22/tcp ipv4: everyone by allow 'ssh'`, and so on.
+/// Returns lines like `22/tcp ipv4: everyone by allow 'ssh'`.
 fn lines(text: &str, facts: &Facts) -> Vec<String> {
     exposed_by(&rules_of(text), facts).iter().map(line).collect()
 }

@@ -35,7 +35,7 @@ macro_rules! object {
         pub(crate) struct $name(NonNull<sys::$raw>);
 
         impl $name {
-            /// The object with these attributes.
+            /// Returns the object with these attributes.
             pub(crate) fn new(values: &[(Key<Self>, Value<'_>)]) -> Result<Self, BuildError> {
                 // SAFETY: takes nothing; what it returns is checked.
                 let raw = unsafe { sys::$alloc() };
@@ -50,7 +50,7 @@ macro_rules! object {
                 Ok(object)
             }
 
-            /// The attributes of the message that adds the object.
+            /// Returns the attributes of the message that adds the object.
             pub(crate) fn attributes(&self) -> Vec<u8> {
                 // SAFETY: the object is alive. The buffer is aligned, zeroed, begins with a message of no attributes, and has room for
                 // the most that the object's values (at most `MAX_VALUE` bytes each) and expressions (at most `MAX_EXPRESSIONS`) need.

@@ -18,7 +18,7 @@ const DIRECT_RULES: &str = "/etc/firewalld/direct.xml";
 /// How much of these files is read: people write them by hand.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Those that are running, as far as systemd knows.
+/// Returns those that are running, as far as systemd knows.
 pub(crate) fn running() -> Vec<&'static str> {
     let is_active = |firewall: &str| {
         ask("systemctl", &["is-active", firewall]).is_some_and(|answer| answer.status.success())
@@ -67,7 +67,7 @@ fn setting(conf: &str, name: &str) -> Option<String> {
     values.next_back().map(|value| value.trim().to_ascii_lowercase())
 }
 
-/// Whether there are any of the elements of firewalld.direct(5).
+/// Returns whether there are any of the elements of firewalld.direct(5).
 fn has_rules(direct: &str) -> bool {
     ["<chain ", "<rule ", "<passthrough "].iter().any(|element| direct.contains(element))
 }

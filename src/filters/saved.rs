@@ -22,7 +22,7 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// Whether the rules lie in nf_tables.
+    /// Returns whether the rules lie in nf_tables.
     pub(super) fn is_in_nf_tables(&self) -> bool {
         is_of_nf_tables(&self.variant)
     }
@@ -50,7 +50,7 @@ fn variant(program: &str) -> String {
     program.strip_suffix(END).unwrap_or(program).to_owned()
 }
 
-/// All rules of every variant that is there.
+/// Returns all rules of every variant that is there.
 pub(super) fn everywhere() -> Vec<Saved> {
     // For an empty listing, a program takes longer than the kernel takes to report that there is nothing.
     let is_none_in_nf_tables = nf_tables::chains_of_iptables().is_ok_and(|chains| chains.is_empty());

@@ -24,7 +24,7 @@ impl From<Option<bool>> for Answer {
 }
 
 impl Answer {
-    /// Whether both hold.
+    /// Returns whether both hold.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::No, _) | (_, Self::No) => Self::No,

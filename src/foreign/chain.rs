@@ -41,12 +41,12 @@ pub(super) struct Walked {
 pub(super) struct Untracked(Option<(Answer, Place)>);
 
 impl Untracked {
-    /// Whether it is.
+    /// Returns whether it is excluded.
     pub(super) fn answer(&self) -> Answer {
         self.0.as_ref().map_or(Answer::No, |(answer, _)| *answer)
     }
 
-    /// Where, or where it may be.
+    /// Returns where it is, or may be, excluded.
     pub(super) fn place(self) -> Option<Place> {
         self.0.map(|(_, place)| place)
     }

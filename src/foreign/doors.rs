@@ -123,13 +123,13 @@ impl Rule {
     }
 }
 
-/// The ports that a set names, if it is asked for ports.
+/// Returns the ports that a set names, if it is asked for ports.
 fn ports_in<'a>(table: &'a Table, asked: Asked<'_>) -> impl Iterator<Item = (u16, u16)> + use<'a> {
     let set = table.sets.get(asked.set).filter(|_| asked.field == Field::Port);
     set.into_iter().flat_map(move |set| set.numbers(asked.at))
 }
 
-/// The addresses that it names, if it is asked for those of a family.
+/// Returns the addresses that it names, if it is asked for those of a family.
 fn addresses_in<'a>(
     table: &'a Table,
     asked: Asked<'_>,

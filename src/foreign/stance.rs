@@ -57,7 +57,7 @@ impl Tables {
         all.filter(is_it).map(|table| table.name.as_str()).collect()
     }
 
-    /// A rule that gives connections a helper of connection tracking.
+    /// Returns a rule that gives connections a helper of connection tracking.
     pub(crate) fn helping(&self) -> Option<Place> {
         let tables = Family::BOTH.into_iter().flat_map(|family| self.of(family));
         let mut rules = tables.flat_map(|table| {
@@ -91,7 +91,7 @@ impl Tables {
 /// Linux itself sends from this port (net.ipv4.ip_local_port_range), and no service has it.
 const PORT: u16 = 50_001;
 
-/// An address of the host's (RFC 5737, RFC 3849).
+/// Returns an address of the host's (RFC 5737, RFC 3849).
 fn anywhere(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(192, 0, 2, 1).into(),

@@ -18,7 +18,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// These tables.
+    /// Returns the tables as a whole.
     pub(crate) fn new(tables: Vec<Table>) -> Self {
         let chains = tables.iter().flat_map(|table| table.chains.values());
         let marks = chains.flat_map(|chain| &chain.rules).any(Rule::marks);
@@ -30,7 +30,7 @@ impl Tables {
         self.tables.iter().filter(move |table| table.family.is_none_or(|own| own == family))
     }
 
-    /// Whether a packet may have a mark.
+    /// Returns whether a packet may have a mark.
     pub(super) fn mark(&self) -> bool {
         self.marks
     }
@@ -70,7 +70,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    /// What it does with a packet.
+    /// Returns what it does with a packet.
     pub(super) fn step(&self, table: &Table, view: &View<'_>) -> Step {
         match self {
             Self::Iptables(rule) => rule.step(view),
@@ -86,7 +86,7 @@ impl Rule {
         }
     }
 
-    /// Whether it gives connections a helper of connection tracking.
+    /// Returns whether it gives connections a helper of connection tracking.
     pub(super) fn helps(&self) -> bool {
         match self {
             Self::Iptables(rule) => rule.helps,
@@ -94,7 +94,7 @@ impl Rule {
         }
     }
 
-    /// Whether it gives packets marks.
+    /// Returns whether it gives packets marks.
     pub(super) fn marks(&self) -> bool {
         match self {
             Self::Iptables(rule) => rule.marks,

@@ -85,22 +85,22 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// Its family.
+    /// Returns its family.
     pub(super) fn family(&self) -> Family {
         if self.packet.destination.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
     }
 
-    /// The destination in its header.
+    /// Returns the destination in its header.
     pub(super) fn destination(&self) -> IpAddr {
         self.translated.map_or(self.packet.destination, |to| to.address)
     }
 
-    /// The destination port in its header.
+    /// Returns the destination port in its header.
     pub(super) fn port(&self) -> Option<u16> {
         self.dialled_port().map(|dialled| self.translated.map_or(dialled, |to| to.port))
     }
 
-    /// The port that was dialled.
+    /// Returns the port that was dialled.
     pub(super) fn dialled_port(&self) -> Option<u16> {
         match self.packet.payload {
             Payload::Ports { destination, .. } => Some(destination),
@@ -108,7 +108,7 @@ impl View<'_> {
         }
     }
 
-    /// Its protocol's number.
+    /// Returns its protocol's number.
     pub(super) fn protocol(&self) -> u8 {
         match self.packet.payload {
             Payload::Ports { transport, .. } => transport.number(),

@@ -138,7 +138,7 @@ impl Tables {
         View { packet, hook, translated: None, tracking: Tracking::New, outgoing: None, may_be_marked }
     }
 
-    /// The chains of a hook that a packet meets, in the order of their priorities.
+    /// Returns the chains of a hook that a packet meets, in the order of their priorities.
     fn hooked(&self, view: &View<'_>, wanted: impl Fn(&Hooked) -> bool) -> Vec<Based<'_>> {
         let chains = self
             .of(view.family())

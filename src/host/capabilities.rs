@@ -15,7 +15,7 @@ pub(crate) fn has_net_admin() -> bool {
         .is_none_or(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
 }
 
-/// The effective capabilities in a `/proc/PID/status`.
+/// Returns the effective capabilities in a `/proc/PID/status`.
 fn effective(status: &str) -> Option<u64> {
     let bits = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(bits.trim(), 16).ok()

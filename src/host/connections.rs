@@ -21,7 +21,7 @@ pub(crate) struct TcpSocket {
     pub(crate) interface: Option<u32>,
 }
 
-/// All that are connected, and all that listen.
+/// Returns all that are connected, and all that listen.
 pub(crate) fn read() -> io::Result<Vec<TcpSocket>> {
     let mut found = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {

@@ -38,13 +38,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Whether the interface is a kernel bridge.
+    /// Returns whether the interface is a kernel bridge.
     pub(crate) fn is_bridge(&self) -> bool {
         self.kind.as_deref() == Some("bridge")
     }
 }
 
-/// All interfaces, in the order of their indexes.
+/// Returns all interfaces, in the order of their indexes.
 pub(crate) fn read() -> io::Result<Vec<Link>> {
     let mut links: Vec<_> = all(libc::RTM_GETLINK, LINK_HEAD)?.iter().filter_map(link).collect();
     for message in all(libc::RTM_GETADDR, ADDRESS_HEAD)? {

@@ -64,7 +64,7 @@ pub(crate) fn read() -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// A socket's inode, and what it waits for.
+/// Returns a socket's inode, and what it waits for.
 fn listener(transport: Transport, socket: Socket) -> Option<(u64, Listener)> {
     // Kernels before 4.7 do not report it: then an IPv6 socket counts as one that takes IPv4 too, as most do.
     let (address, takes_ipv4) = unmapped(socket.local.ip(), socket.is_v6_only);
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(find(Transport::Udp, connected.local_addr().unwrap().port()), []);
     }
 
-    /// A listening socket for IPv6 alone.
+    /// Returns a listening socket for IPv6 alone.
     fn v6_only() -> OwnedFd {
         let fd = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
         setsockopt(&fd, sockopt::Ipv6V6Only, &true).unwrap();

@@ -74,7 +74,7 @@ fn has_lock_on(pid: u32, path: &Path) -> bool {
     })
 }
 
-/// Whether there is a process in a container.
+/// Returns whether there is a process in a container.
 pub(crate) fn is_any_in_a_container() -> bool {
     pids().into_iter().any(|pid| holder(pid).container.is_some())
 }
@@ -85,7 +85,7 @@ fn comm(pid: u32) -> String {
     String::from_utf8_lossy(&name).into_owned()
 }
 
-/// The processes above this one, nearest first.
+/// Returns the processes above this one, nearest first.
 pub(crate) fn ancestors() -> impl Iterator<Item = u32> {
     let above = |pid: &u32| parent(&fs::read(format!("/proc/{pid}/stat")).ok()?);
     std::iter::successors(above(&std::process::id()), above).take(MAX_ANCESTORS)
@@ -99,13 +99,13 @@ fn parent(stat: &[u8]) -> Option<u32> {
     fields.split_ascii_whitespace().nth(1)?.parse().ok().filter(|pid| *pid != 0)
 }
 
-/// The inodes of the sockets that a process has open.
+/// Returns the inodes of the sockets that a process has open.
 pub(crate) fn sockets(pid: u32) -> impl Iterator<Item = u64> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(|entry| inode(&fs::read_link(entry.path()).ok()?))
 }
 
-/// The inode in `socket:[4711]`.
+/// Returns the inode in `socket:[4711]`.
 fn inode(link: &Path) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }

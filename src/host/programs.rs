@@ -19,7 +19,7 @@ pub(crate) fn ask(name: &str, arguments: &[&str]) -> Option<Answer> {
     run(&find(name)?, arguments, "", Limits::QUESTION).inspect_err(|error| log::debug!("{error}")).ok()
 }
 
-/// What a program that must succeed says on stdout; otherwise, why not.
+/// Returns what a program that must succeed prints on stdout. The error is why it did not.
 pub(crate) fn answer(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let answer = run(program, arguments, "", Limits::QUESTION).map_err(|error| error.to_string())?;
     if answer.status.success() { Ok(answer.stdout) } else { Err(printable(&answer.complaint())) }

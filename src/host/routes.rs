@@ -64,7 +64,7 @@ pub(crate) fn by_default() -> io::Result<BTreeSet<u32>> {
     Ok(all()?.iter().flat_map(ways_out_by_default).collect())
 }
 
-/// The routers that default routes lead to, of both families and of all tables.
+/// Returns the routers that default routes lead to, of both families and of all tables.
 pub(crate) fn routers() -> io::Result<BTreeSet<IpAddr>> {
     let routes = all()?;
     let gateway = |route: &Message| {
@@ -74,7 +74,7 @@ pub(crate) fn routers() -> io::Result<BTreeSet<IpAddr>> {
     Ok(routes.iter().filter_map(gateway).collect())
 }
 
-/// All routes.
+/// Returns all routes.
 fn all() -> io::Result<Vec<Message>> {
     let mut routes = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
@@ -100,7 +100,7 @@ fn ways_out_by_default(route: &Message) -> Vec<u32> {
     number(attributes.value(libc::RTA_OIF)).into_iter().chain(several).collect()
 }
 
-/// The interfaces of a list of `struct rtnexthop` (linux/rtnetlink.h).
+/// Returns the interfaces of a list of `struct rtnexthop` (linux/rtnetlink.h).
 fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
     let mut interfaces = Vec::new();
     while let Some((head, _)) = bytes.split_at_checked(NEXT_HOP) {

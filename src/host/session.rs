@@ -59,7 +59,7 @@ pub(crate) fn origin() -> Origin {
     }
 }
 
-/// This process's ancestors count more than a variable.
+/// Judges what was found. A connection of this process's ancestors counts more than a variable.
 fn judge(held: Option<Session>, named: Option<Session>, sockets: &[TcpSocket]) -> Origin {
     let Some(named) = named.filter(|_| held.is_none()) else {
         return held.map_or(Origin::None, Origin::Live);

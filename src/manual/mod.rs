@@ -25,13 +25,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Its name, by which `man` finds it: `dockfw-apply`.
+    /// Returns its name, by which `man` finds it: `dockfw-apply`.
     pub(crate) fn name(&self) -> &str {
         self.file.rsplit_once('.').map_or(&self.file, |(name, _)| name)
     }
 }
 
-/// All pages, the program's own first.
+/// Returns all pages, the program's own first.
 pub(crate) fn pages() -> std::io::Result<Vec<Page>> {
     let program = command();
     let verbs: Vec<Command> = program.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
@@ -44,7 +44,7 @@ pub(crate) fn pages() -> std::io::Result<Vec<Page>> {
     Ok(pages)
 }
 
-/// The command line, for those who describe it.
+/// Returns the command line, for those who describe it.
 pub(crate) fn command() -> Command {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
@@ -88,7 +88,7 @@ fn man(command: Command) -> Man {
     Man::new(command).section(SECTION).source(SOURCE).manual(MANUAL)
 }
 
-/// The exit codes, as `--help` lists them below a heading of their own.
+/// Returns the exit codes, as `--help` lists them below a heading of their own.
 fn exit_status() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
@@ -113,7 +113,7 @@ fn files() -> Roff {
     roff
 }
 
-/// References to pages of the same section.
+/// Returns references to pages of the same section.
 fn see_also<'a>(pages: impl Iterator<Item = &'a str>) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["SEE ALSO"]);

@@ -3,7 +3,7 @@
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 use dockfw_policy::reference::{self, Block, Key, SECTIONS, Section};
 
-/// The page, in roff.
+/// Returns the page, in roff.
 pub(super) fn page() -> Vec<u8> {
     let mut roff = Roff::new();
     roff.control("TH", ["dockfw.toml", "5", "", super::SOURCE, "File Formats"]);

@@ -28,17 +28,17 @@ pub(crate) struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// The value as a number in network byte order.
+    /// Returns the value as a number in network byte order.
     pub(crate) fn number(&self) -> Option<u32> {
         self.value.try_into().ok().map(u32::from_be_bytes)
     }
 
-    /// The value as a long number in network byte order.
+    /// Returns the value as a long number in network byte order.
     pub(crate) fn long_number(&self) -> Option<u64> {
         self.value.try_into().ok().map(u64::from_be_bytes)
     }
 
-    /// The value as an address, of the family that has this length.
+    /// Returns the value as an address, of the family that has this length.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         let v4 = || <[u8; 4]>::try_from(self.value).ok().map(IpAddr::from);
         let v6 = || <[u8; 16]>::try_from(self.value).ok().map(IpAddr::from);
@@ -61,17 +61,17 @@ impl<'a> Attributes<'a> {
         self.0.is_empty()
     }
 
-    /// The first attribute of this type.
+    /// Returns the first attribute of this type.
     pub(crate) fn find(mut self, kind: u16) -> Option<Attribute<'a>> {
         Iterator::find(&mut self, |attribute| attribute.kind == kind)
     }
 
-    /// The number in the first attribute of this type.
+    /// Returns the number in the first attribute of this type.
     pub(crate) fn number(self, kind: u16) -> Option<u32> {
         self.find(kind)?.number()
     }
 
-    /// The value of the first attribute of this type, or nothing.
+    /// Returns the value of the first attribute of this type, or nothing.
     pub(crate) fn value(self, kind: u16) -> &'a [u8] {
         self.find(kind).map(|attribute| attribute.value).unwrap_or_default()
     }

@@ -107,7 +107,7 @@ impl Message<'_> {
 pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
 
 impl Messages<'_> {
-    /// Whether all of the datagram was messages.
+    /// Returns whether all of the datagram was messages.
     pub(crate) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }
@@ -142,7 +142,7 @@ mod tests {
 
     const HEAD_OF_ERROR: Head = Head { kind: libc::NLMSG_ERROR as u16, flags: 0x300, sequence: 9 };
 
-    /// An error as the kernel sends it with `NETLINK_CAP_ACK` and `NETLINK_EXT_ACK`: flags 0x300.
+    /// Returns an error as the kernel sends it with `NETLINK_CAP_ACK` and `NETLINK_EXT_ACK`: flags 0x300.
     fn error(errno: i32, words: &str) -> Vec<u8> {
         let mut buffer = Vec::new();
         write(&mut buffer, HEAD_OF_ERROR, |buffer| {

@@ -69,12 +69,12 @@ impl<'a> Message<'a> {
         (*head.first()? == INET).then_some(Attributes(attributes))
     }
 
-    /// The family: `NFPROTO_*`.
+    /// Returns the family: `NFPROTO_*`.
     pub(crate) fn family(&self) -> Option<u8> {
         self.body.first().copied()
     }
 
-    /// The attributes, whatever the family.
+    /// Returns the attributes, whatever the family.
     pub(crate) fn attributes(&self) -> Attributes<'a> {
         Attributes(self.body.get(FAMILY_HEAD..).unwrap_or_default())
     }
@@ -159,7 +159,7 @@ impl Socket {
         Ok(Self { socket, max_datagram })
     }
 
-    /// The next number of a message.
+    /// Returns the next number of a message.
     pub(crate) fn next_sequence(&mut self) -> u32 {
         self.socket.next_sequence()
     }
@@ -207,7 +207,7 @@ impl Socket {
         Ok(self.socket.request((kind, flags), fill, take)?)
     }
 
-    /// The most bytes of a transaction, which is one datagram.
+    /// Returns the most bytes of a transaction, which is one datagram.
     pub(crate) fn max_datagram(&self) -> usize {
         self.max_datagram
     }

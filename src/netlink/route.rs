@@ -24,13 +24,13 @@ impl Message {
         Self { kind, head, attributes: Vec::new() }
     }
 
-    /// The same with an attribute.
+    /// Returns the same with an attribute.
     pub(crate) fn with(mut self, kind: u16, value: &[u8]) -> Self {
         put(&mut self.attributes, kind, value);
         self
     }
 
-    /// The attributes.
+    /// Returns the attributes.
     pub(crate) fn attributes(&self) -> Attributes<'_> {
         Attributes(&self.attributes)
     }
@@ -52,7 +52,7 @@ pub(crate) fn dump(question: &Message) -> io::Result<Vec<Message>> {
     socket::dump(Bus::Route, question.kind, |body| question.write(body), |answer| question.answer(answer))
 }
 
-/// The one answer to a question.
+/// Returns the one answer to a question.
 pub(crate) fn ask(question: &Message) -> io::Result<Message> {
     socket::ask(Bus::Route, question.kind, |body| question.write(body), |answer| question.answer(answer))
 }

@@ -46,12 +46,12 @@ pub(crate) struct Socket {
     pub(crate) is_v6_only: bool,
 }
 
-/// The sockets of this protocol (`IPPROTO_*`), family and state.
+/// Returns the sockets of this protocol (`IPPROTO_*`), family and state.
 pub(crate) fn sockets(protocol: u8, family: Family, state: State) -> io::Result<Vec<Socket>> {
     dump(Bus::SockDiag, BY_FAMILY, |body| write(body, protocol, family, state), |answer| read(&answer))
 }
 
-/// `struct inet_diag_req_v2` (linux/inet_diag.h): family, protocol, extensions, padding, states, which socket.
+/// Writes `struct inet_diag_req_v2` (linux/inet_diag.h): family, protocol, extensions, padding, states, which socket.
 fn write(body: &mut Vec<u8>, protocol: u8, family: Family, state: State) {
     let family = match family {
         Family::Ipv4 => libc::AF_INET,
@@ -108,7 +108,7 @@ mod tests {
     use super::super::message::{Head, Messages};
     use super::*;
 
-    /// A message with an answer, as the kernel sends it.
+    /// Returns a message with an answer, as the kernel sends it.
     fn answer(family: i32, attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let head = Head { kind: BY_FAMILY, flags: 2, sequence: 1 };

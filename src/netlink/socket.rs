@@ -89,12 +89,12 @@ impl Socket {
         setsockopt(&self.descriptor(), sockopt::ReceiveTimeout, &time)
     }
 
-    /// The socket's descriptor, for its options.
+    /// Returns the socket's descriptor, for its options.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         ffi::descriptor(&self.socket)
     }
 
-    /// The next number of a message.
+    /// Returns the next number of a message.
     pub(super) fn next_sequence(&mut self) -> u32 {
         self.sequence += 1;
         self.sequence
@@ -158,7 +158,7 @@ impl Socket {
         if self.has_waiting()? { self.read(buffer).map(Some) } else { Ok(None) }
     }
 
-    /// Whether there is something to read: a datagram, or an error.
+    /// Returns whether there is something to read: a datagram, or an error.
     fn has_waiting(&self) -> nix::Result<bool> {
         loop {
             match poll(&mut [PollFd::new(self.descriptor(), PollFlags::POLLIN)], PollTimeout::ZERO) {

@@ -51,7 +51,7 @@ pub(crate) fn is_counter(live: &dump::Object, wanted: &wanted::Counter) -> bool 
     live.kind == object::COUNTER && live.name.is(&wanted.name)
 }
 
-/// Whether dockfw loaded it.
+/// Returns whether dockfw loaded it.
 pub(crate) fn is_own(set: &dump::Set) -> bool {
     set_entries(&set.userdata).is_some()
 }
@@ -107,7 +107,7 @@ fn pairs<'a>(live: &'a Live, wanted: &'a Wanted, asked: &BTreeSet<&[u8]>) -> Vec
     wanted.sets.iter().map(|set| (set, before(set))).collect()
 }
 
-/// Whether a set has the name of one that is wanted, whatever is in it.
+/// Returns whether a set has the name of one that is wanted, whatever is in it.
 pub(crate) fn is_named_as_wanted(live: &dump::Set, wanted: &Wanted) -> bool {
     wanted.sets.iter().any(|set| live.name.is(&set.name))
 }

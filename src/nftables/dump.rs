@@ -51,14 +51,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// The names of the sets that rules ask.
+    /// Returns the names of the sets that rules ask.
     pub(crate) fn asked_sets(&self) -> BTreeSet<&[u8]> {
         let rules = self.chains.iter().flat_map(|chain| &chain.rules);
         rules.flat_map(|rule| Attributes(&rule.expressions)).filter_map(asked_set).collect()
     }
 }
 
-/// The name of the set that an expression asks, if it asks one.
+/// Returns the name of the set that an expression asks, if it asks one.
 fn asked_set(expression: Attribute<'_>) -> Option<&[u8]> {
     let expression = Attributes(expression.value);
     let name = expression.find(expr::NAME)?.text();
@@ -74,7 +74,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Whether its chains are not hooked in.
+    /// Returns whether its chains are not hooked in.
     pub(crate) fn is_dormant(&self) -> bool {
         self.flags & table::FLAG_DORMANT != 0
     }

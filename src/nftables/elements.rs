@@ -205,7 +205,7 @@ fn heads(key_length: usize, kind: u8) -> Vec<u8> {
     item
 }
 
-/// The length of a set's keys.
+/// Returns the length of a set's keys.
 pub(crate) fn key_length(elements: &Elements) -> usize {
     match elements {
         Elements::Ipv4(_) => 4,

@@ -30,7 +30,7 @@ const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 0x02;
 const TCP_FIN_SYN_RST_ACK: u8 = 0x01 | TCP_SYN | 0x04 | 0x10;
 
-/// The expressions of a rule with these statements.
+/// Returns the expressions of a rule with these statements.
 pub(crate) fn expressions(statements: &[Statement]) -> Result<Vec<Expression>, BuildError> {
     let mut encoder = Encoder::default();
     statements.iter().try_for_each(|statement| encoder.statement(statement))?;
@@ -379,7 +379,7 @@ fn kind_key(direction: Direction) -> u32 {
     }
 }
 
-/// A network's family, address and mask.
+/// Returns a network's family, address and mask.
 fn parts(network: IpNetwork) -> (Family, Vec<u8>, Vec<u8>) {
     match network {
         IpNetwork::V4(v4) => (Family::Ipv4, v4.network().octets().to_vec(), v4.mask().octets().to_vec()),
@@ -387,7 +387,7 @@ fn parts(network: IpNetwork) -> (Family, Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Where an address is in its network header, and its length (RFC 791, 3.1 and RFC 8200, 3).
+/// Returns where an address is in its network header, and its length (RFC 791, 3.1 and RFC 8200, 3).
 fn address_place(family: Family, end: End) -> (u32, u32) {
     match (family, end) {
         (Family::Ipv4, End::Source) => (12, 4),
@@ -397,7 +397,7 @@ fn address_place(family: Family, end: End) -> (u32, u32) {
     }
 }
 
-/// A name as the kernel loads it: with zeros up to its full width.
+/// Returns a name as the kernel loads it: with zeros up to its full width.
 pub(crate) fn padded(name: &str) -> [u8; NAME_WIDTH] {
     let mut bytes = [0; NAME_WIDTH];
     bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);

@@ -3,7 +3,7 @@
 use crate::netlink::attributes::{Attribute, Attributes};
 use crate::netlink::uapi::expr;
 
-/// Whether the kernel's list of expressions is ours: the same kernel objects with the same attributes.
+/// Returns whether the kernel's list of expressions is ours: the same kernel objects with the same attributes.
 pub(crate) fn same_expressions(ours: &[u8], theirs: &[u8]) -> bool {
     let (mut ours, mut theirs) = (Attributes(ours), Attributes(theirs));
     loop {
@@ -54,7 +54,7 @@ mod tests {
         bytes
     }
 
-    /// A list of one expression, as the kernel or libnftnl would write it.
+    /// Returns a list of one expression, as the kernel or libnftnl would write it.
     fn list(name: &str, attributes: &[u8], nested: u16) -> Vec<u8> {
         let (mut expression, mut list) = (Vec::new(), Vec::new());
         put_text(&mut expression, expr::NAME, name.as_bytes());

@@ -20,7 +20,7 @@ impl Operation<'_> {
         transaction.push(socket, self.kind(), (self.to_string(), self.origin()), |buffer| self.write(buffer));
     }
 
-    /// The kind of message, and its flags.
+    /// Returns the kind of message, and its flags.
     fn kind(&self) -> (u16, u16) {
         match self {
             Self::AddTable | Self::WakeTable => (msg::NEWTABLE, CREATE),

@@ -40,7 +40,7 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// The operations of each transaction.
+    /// Returns the operations of each transaction.
     pub(crate) fn transactions(&self) -> [&[Operation<'a>]; 4] {
         let [sets, others] = &self.clear;
         [&self.fill, &self.switch, sets, others]
@@ -81,7 +81,7 @@ impl<'a> Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// The name of the set that it adds, if it adds one.
+    /// Returns the name of the set that it adds, if it adds one.
     pub(crate) fn added_set(&self) -> Option<String> {
         match self {
             Self::AddSet(set) => Some(set.name.clone()),
@@ -268,7 +268,7 @@ mod tests {
     use crate::nftables::elements::Keys;
     use crate::nftables::userdata;
 
-    /// A list of expressions that ask a set.
+    /// Returns a list of expressions that ask a set.
     fn lookup(set: &str) -> Vec<u8> {
         let (mut data, mut item, mut list) = (Vec::new(), Vec::new(), Vec::new());
         put_text(&mut data, 1, set.as_bytes());
@@ -332,7 +332,7 @@ mod tests {
         }
     }
 
-    /// What is in the kernel after `wanted_of` was put in force.
+    /// Returns what is in the kernel after `wanted_of` was put in force.
     fn live_of(set: &str) -> Live {
         let rule = dump::Rule { expressions: lookup(set), userdata: Vec::new(), compat: false };
         let chain = dump::Chain {
@@ -359,7 +359,7 @@ mod tests {
         live_of("hosts")
     }
 
-    /// The operations of each transaction.
+    /// Returns the operations of each transaction.
     fn steps_to(live: Option<&Live>, wanted: &Wanted, filled: &BTreeSet<String>) -> Vec<String> {
         let plan = plan(live, wanted, filled);
         let steps = plan.transactions().into_iter().filter(|step| !step.is_empty());

@@ -157,7 +157,7 @@ fn describe(operation: &Operation<'_>) -> String {
     }
 }
 
-/// A table with one rule for each construct that is asked for.
+/// Returns a table with one rule for each construct that is asked for.
 fn table(constructs: Vec<(&str, Vec<Statement>)>, sets: Vec<Set>) -> Table {
     let rule = |(what, statements): (&str, Vec<Statement>)| Rule {
         statements,

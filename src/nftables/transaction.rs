@@ -190,7 +190,7 @@ impl Transaction {
     }
 }
 
-/// The label of the transaction as a whole.
+/// Returns the label of the transaction as a whole.
 fn whole(sequence: u32) -> Label {
     Label { sequence, kind: u16::MAX, operation: "commit the transaction".into(), origin: None }
 }
@@ -201,7 +201,7 @@ fn batch(kind: i32, sequence: u32) -> Head {
     Head { message, family: 0, resource }
 }
 
-/// An error about the transaction's beginning concerns all of it.
+/// Returns what an error about the transaction's beginning means: it concerns all of it.
 fn judge_begin(reply: &Reply, begin: u32) -> Failure {
     match Errno::from_raw(reply.errno) {
         Errno::ERESTART => Failure::Raced,

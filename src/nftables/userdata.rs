@@ -20,7 +20,7 @@ pub(crate) enum ByteOrder {
     Network = 2,
 }
 
-/// A rule's comment.
+/// Returns a rule's comment.
 pub(crate) fn of_rule(comment: &str) -> Vec<u8> {
     let mut userdata = Vec::new();
     put_text(&mut userdata, RULE_COMMENT, comment);
@@ -36,7 +36,7 @@ pub(crate) fn of_set(order: ByteOrder, comment: &str, entries: u64) -> Vec<u8> {
     userdata
 }
 
-/// The comment in a rule's userdata.
+/// Returns the comment in a rule's userdata.
 pub(crate) fn rule_comment(userdata: &[u8]) -> Option<String> {
     let comment = find(userdata, RULE_COMMENT)?;
     let text = comment.strip_suffix(&[0]).unwrap_or(comment);

@@ -94,14 +94,14 @@ pub(crate) struct Rule {
 }
 
 impl Chain {
-    /// The hook's number and the priority, of a base chain.
+    /// Returns the hook's number and the priority, of a base chain.
     pub(crate) fn place(&self) -> Option<(u32, i32)> {
         self.priority.map(|priority| (hook_number(self.hook), priority))
     }
 }
 
 impl Set {
-    /// Whether its elements are intervals.
+    /// Returns whether its elements are intervals.
     pub(crate) fn is_interval(&self) -> bool {
         self.flags & uapi::set::FLAG_INTERVAL != 0
     }
@@ -111,7 +111,7 @@ impl Set {
         nft::title(&self.name)
     }
 
-    /// Which elements of its list are in the set, in words.
+    /// Returns which elements of its list are in the set, in words.
     pub(crate) fn holds(&self) -> &'static str {
         match (self.key_type, self.is_interval()) {
             (datatype::IPV4_ADDRESS, false) => "IPv4 addresses",
@@ -149,7 +149,7 @@ fn interface_name(first: u128, last: u128) -> String {
 }
 
 impl Rule {
-    /// The rule's list of expressions.
+    /// Returns the rule's list of expressions.
     pub(crate) fn expressions(&self) -> &[u8] {
         Attributes(&self.attributes).value(uapi::rule::EXPRESSIONS)
     }
@@ -184,7 +184,7 @@ fn encode_counter(counter: &nft::Counter) -> Result<Counter, EncodeError> {
     Ok(Counter { name, attributes })
 }
 
-/// The type of a set's keys, and the order of their bytes.
+/// Returns the type of a set's keys, and the order of their bytes.
 fn key_type(elements: &Elements) -> (u32, ByteOrder) {
     match elements {
         Elements::Ipv4(_) => (datatype::IPV4_ADDRESS, ByteOrder::Network),
@@ -223,7 +223,7 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
     Ok(Set { name, list, key_type, key_length, flags, size, userdata, entries, keys, attributes })
 }
 
-/// The number of a hook (linux/netfilter.h).
+/// Returns the number of a hook (linux/netfilter.h).
 fn hook_number(hook: Hook) -> u32 {
     let number = match hook {
         Hook::Prerouting => libc::NF_INET_PRE_ROUTING,

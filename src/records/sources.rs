@@ -32,7 +32,7 @@ struct Entry {
 }
 
 impl Sources {
-    /// Sources of one file.
+    /// Returns sources of one file.
     pub(crate) fn of_file(path: &Path, text: &str) -> Self {
         Self(BTreeMap::from([(absolute(path), text.as_bytes().to_vec())]))
     }

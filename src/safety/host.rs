@@ -95,7 +95,7 @@ fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a
     })
 }
 
-/// A chain that drops by default closes what the policy opens.
+/// Returns a message about a chain that drops by default: it closes what the policy opens.
 fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
     let Closing { hook, place, chain: name, of_iptables } = chain;
     let how = match &place.rule {
@@ -124,7 +124,8 @@ fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
     }
 }
 
-/// Docker looks after one variant; what it left in the other one still filters packets.
+/// Returns a message about rules in both variants. Docker looks after one variant; what it left in the other one still
+/// filters packets.
 fn split_brain(variants: &[&str]) -> Option<Message> {
     let [_, .., other] = variants else { return None };
     let message = Message::new(format!("Docker's chains are in iptables-{}", variants.join(" and iptables-")))

@@ -50,7 +50,7 @@ fn trusts_containers(policy: &Policy, links: &[Link]) -> bool {
     networks.peek().is_some() && networks.all(|(_, network)| trusts(network))
 }
 
-/// Containers in a trusted network are trusted by address.
+/// Returns messages about trusted networks of Docker's: containers in them are trusted by address.
 fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
     let overlaps = docker_networks(policy, links).filter_map(|(link, network)| {
         let trusted = policy.trusted.first_overlap(network)?;
@@ -63,7 +63,8 @@ fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
     overlaps.collect()
 }
 
-/// A Swarm fails if its nodes can't reach each other. `nodes`: those that are known.
+/// Returns a message about missing peers. A Swarm fails if its nodes can't reach each other. `nodes`: those that are
+/// known.
 pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Message> {
     let consequence =
         "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";

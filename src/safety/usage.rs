@@ -221,7 +221,8 @@ fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<Message> {
     Some(message)
 }
 
-/// The networks of neighbours are trusted, and these addresses are in none of those.
+/// Returns a message about what neighbours would lose. Their networks are trusted, but these addresses are in none of
+/// those.
 fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     let all = AddressRange::network_of(LINK_LOCAL.into(), 10);
     let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
@@ -257,7 +258,7 @@ fn listed<'u>(services: impl Iterator<Item = (&'u Service, &'u Option<String>)>)
     (!names.is_empty()).then(|| (names.join(", "), texts.join(", ")))
 }
 
-/// Nothing from a blocked address is let in, answers included.
+/// Returns messages about needed machines that are blocked: nothing from a blocked address is let in, answers included.
 fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<Message> {
     let blocked = usage.needed.iter().filter(|(address, _)| policy.blocked.contains(**address));
     let told = blocked.map(|(address, what)| {

@@ -19,7 +19,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// A timer that is not set.
+    /// Returns a timer that is not set.
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         match TimerFd::new(ClockId::CLOCK_BOOTTIME, flags) {

@@ -84,7 +84,7 @@ fn is_said_by_options(clause: &Clause) -> bool {
     matches!(clause.as_slice(), [option, module] if option == "-m" && SAID_BY_OPTIONS.contains(&module.as_str()))
 }
 
-/// The comment of a rule.
+/// Returns the comment of a rule.
 pub fn comment(words: &[String]) -> Option<&str> {
     let at = words.iter().position(|word| word == "--comment")?;
     words.get(at + 1).map(String::as_str)
@@ -115,7 +115,7 @@ pub fn clauses(words: &[String]) -> Vec<Clause> {
     clauses
 }
 
-/// The option of a clause.
+/// Returns the option of a clause.
 pub fn option(clause: &Clause) -> &str {
     clause.iter().map(String::as_str).find(|word| *word != "!").unwrap_or_default()
 }

@@ -31,18 +31,18 @@ impl Ipset {
         Self::find().ok_or_else(|| missing("ipset"))
     }
 
-    /// The names of all sets.
+    /// Returns the names of all sets.
     pub fn names(&self) -> Result<Vec<String>, EngineError> {
         let answer = must_succeed(LIST, || run(&self.0, LIST, "", Limits::QUESTION))?;
         Ok(answer.stdout.lines().map(str::to_owned).collect())
     }
 
-    /// The names of the engine's own sets.
+    /// Returns the names of the engine's own sets.
     pub fn own_names(&self) -> Result<Vec<String>, EngineError> {
         Ok(self.names()?.into_iter().filter(|name| is_own_set(name)).collect())
     }
 
-    /// All sets with their elements, as the program writes them.
+    /// Returns all sets with their elements, as the program writes them.
     pub fn saved(&self) -> Result<String, EngineError> {
         Ok(must_succeed(&["save"], || run(&self.0, &["save"], "", SETS))?.stdout)
     }

@@ -24,13 +24,13 @@ pub fn target(rule: &Rule) -> Option<Target<'_>> {
     Some(if option(found) == "-g" { Target::Goto(name) } else { Target::Jump(name) })
 }
 
-/// The rules outside of the engine's chains that lead into some of them, as lines that delete these rules.
+/// Returns the rules outside of the engine's chains that lead into some of them, as lines that delete these rules.
 pub fn foreign_ways_in(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
     let into = jumps_into(table, is_meant);
     into.iter().map(|(chain, rule)| format!("-D {chain} {}", words::line(&rule.words))).collect()
 }
 
-/// The rules outside of the engine's chains that lead into some chains, with the chains that they are in.
+/// Returns the rules outside of the engine's chains that lead into some chains, with the chains that they are in.
 pub fn jumps_into(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<(String, Rule)> {
     let foreign = table.chains.iter().filter(|(name, _)| !is_own_chain(name));
     let rules = foreign.flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)));

@@ -46,7 +46,7 @@ pub fn stand_in_for_docker() -> Vec<String> {
 /// The beginning of the names of sets that are being filled, before the family and the digest.
 const FILLING: &str = "dockfw-new";
 
-/// The beginning of the names of a family's sets.
+/// Returns the beginning of the names of a family's sets.
 pub fn set_prefix(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "dockfw4-",
@@ -61,7 +61,7 @@ pub fn filling_set(name: &str, family: Family) -> String {
     format!("{FILLING}{family}-{digest}")
 }
 
-/// Whether a set is the engine's own, finished or not.
+/// Returns whether a set is the engine's own, finished or not.
 pub fn is_own_set(name: &str) -> bool {
     let beginnings = [set_prefix(Family::Ipv4), set_prefix(Family::Ipv6), FILLING];
     let is_known = beginnings.iter().any(|beginning| name.starts_with(beginning));

@@ -4,7 +4,7 @@ use crate::names::{INPUT, is_own_chain, is_unmistakable};
 use crate::old::{FiltersOwner, owner_of_filters};
 use crate::saved::{Table, Tables};
 
-/// Whether any table has a chain of the engine's. Others have chains called FILTERS too.
+/// Returns whether any table has a chain of the engine's. Others have chains called FILTERS too.
 pub fn have_own(tables: &Tables) -> bool {
     tables.all().any(|table| table.chains.keys().any(|name| is_unmistakable(name)))
 }
@@ -19,7 +19,7 @@ pub fn own_chains(table: &Table) -> Vec<&String> {
     table.chains.keys().filter(is_own).collect()
 }
 
-/// Whether FILTERS is someone else's, neither the engine's nor the old layout's, and in use.
+/// Returns whether FILTERS is someone else's, neither the engine's nor the old layout's, and in use.
 pub fn has_foreign_filters(table: &Table) -> bool {
     !table.rules(INPUT).is_empty() && owner_of_filters(table) == FiltersOwner::Other
 }

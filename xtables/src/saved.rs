@@ -24,7 +24,7 @@ impl TableName {
     /// removed.
     pub const ALL: [Self; 3] = [Self::Mangle, Self::Filter, Self::Raw];
 
-    /// The table's name.
+    /// Returns the table's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mangle => "mangle",
@@ -70,12 +70,12 @@ pub struct Rule {
 }
 
 impl Tables {
-    /// The table of this name; one that is not there is empty.
+    /// Returns the table of this name; one that is not there is empty.
     pub fn table(&self, name: TableName) -> Table {
         self.tables.get(name.as_str()).cloned().unwrap_or_default()
     }
 
-    /// The tables that there are.
+    /// Returns the tables that there are.
     pub fn all(&self) -> impl Iterator<Item = &Table> {
         self.tables.values()
     }
@@ -129,7 +129,7 @@ impl Table {
         }
     }
 
-    /// The rules of a chain; one that is not there has none.
+    /// Returns the rules of a chain; one that is not there has none.
     pub fn rules(&self, chain: &str) -> &[Rule] {
         self.chains.get(chain).map_or(&[], |chain| &chain.rules)
     }

@@ -15,18 +15,19 @@ pub fn base_name(family: Family) -> &'static str {
     }
 }
 
-/// The programs that list rules of a family: of each variant that may have any, or the only one that there is.
+/// Returns the programs that list rules of a family: of each variant that may have any, or the only one that there is.
 pub fn savers(family: Family) -> Vec<PathBuf> {
     legacy_saver(family).into_iter().chain(nft_saver(family)).collect()
 }
 
-/// The program that lists a family's rules of iptables-legacy, if there may be any; or the only one that there is.
+/// Returns the program that lists a family's rules of iptables-legacy, if there may be any; or the only one that there
+/// is.
 pub(crate) fn legacy_saver(family: Family) -> Option<PathBuf> {
     only_saver(family).or_else(|| own_legacy_saver(family).filter(|_| may_have_legacy_tables(family)))
 }
 
-/// The name of the program that would list a family's tables of iptables-legacy, where the kernel may have some and no program is
-/// here that does: a container on the host's network may have brought its own.
+/// Returns the name of the program that would list a family's tables of iptables-legacy, if the kernel may have some
+/// and no program here lists them. A container on the host's network may have brought its own.
 pub fn missing_saver(family: Family) -> Option<String> {
     let is_listed = only_saver(family).or_else(|| own_legacy_saver(family)).is_some();
     (!is_listed && may_have_legacy_tables(family)).then(|| legacy_name(family))
@@ -40,7 +41,7 @@ fn legacy_name(family: Family) -> String {
     format!("{}-legacy-save", base_name(family))
 }
 
-/// The one that is named after no variant, where there is none that is: iptables before 1.8.
+/// Returns the program without a variant in its name, if there is none with one: iptables before 1.8.
 fn only_saver(family: Family) -> Option<PathBuf> {
     let is_alone = own_legacy_saver(family).is_none() && nft_saver(family).is_none();
     is_alone.then(|| find(&format!("{}-save", base_name(family)))).flatten()

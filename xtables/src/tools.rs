@@ -33,7 +33,7 @@ impl Variant {
         if text.contains("nf_tables") { Self::Nft } else { Self::Legacy }
     }
 
-    /// The other one.
+    /// Returns the other one.
     pub fn other(self) -> Self {
         match self {
             Self::Legacy => Self::Nft,
@@ -41,7 +41,7 @@ impl Variant {
         }
     }
 
-    /// The variant's part of programs' names: `legacy` or `nft`.
+    /// Returns the variant's part of programs' names: `legacy` or `nft`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Legacy => "legacy",
@@ -79,7 +79,7 @@ impl Tools {
         Some(Self { variant, programs, knows_wait: OnceLock::new() })
     }
 
-    /// The tables of each family.
+    /// Returns the tables of each family.
     pub fn read(&self) -> Result<BTreeMap<Family, Tables>, EngineError> {
         let read =
             |(family, [save, _]): (&Family, &[PathBuf; 2])| Ok((*family, self.read_family(*family, save)?));

@@ -80,7 +80,8 @@ impl Lowering<'_> {
         self.only(family, vec![parts(&network.to_string())])
     }
 
-    /// Link-local addresses are asked for by the interface: any router may have the same one as a bridge of Docker's.
+    /// Returns conditions for the host's own sources. Link-local addresses are asked for by the interface: any router may
+    /// have the same one as a bridge of Docker's.
     fn own_sources(&self) -> Vec<Vec<Part>> {
         let local = || Part::of("addrtype", "--src-type", &["LOCAL"]);
         let here = || Part::of("addrtype", "--limit-iface-in", &[]);
@@ -97,8 +98,8 @@ impl Lowering<'_> {
         sources.into_iter().flat_map(ways).collect()
     }
 
-    /// A client that asks for an address by DHCP has none yet, and asks everyone. nftables knows that by itself
-    /// (nft_fib4_eval, net/ipv4/netfilter/nft_fib_ipv4.c).
+    /// Returns conditions for a missing route back. A client that asks for an address by DHCP has none yet, and asks
+    /// everyone. nftables knows that by itself (nft_fib4_eval, net/ipv4/netfilter/nft_fib_ipv4.c).
     fn reverse_path_fails(&self) -> Vec<Part> {
         let nobody = (self.family == Family::Ipv4).then(|| Part::negated("-s", "0.0.0.0"));
         nobody.into_iter().chain([Part::of("rpfilter", "--invert", &[])]).collect()
@@ -174,7 +175,7 @@ fn ports_text(range: PortRange) -> String {
     if range.is_single() { range.first().to_string() } else { format!("{}:{}", range.first(), range.last()) }
 }
 
-/// One rule per type: neither match knows ranges.
+/// Returns one rule per type: neither match knows ranges.
 fn icmp(family: Family, types: &RangeInclusive<u8>) -> Alternatives {
     if family == Family::Ipv4 && types.contains(&ICMP_ANY) {
         return Err(format!("the ICMP type {ICMP_ANY}"));

@@ -113,7 +113,7 @@ impl Lowering<'_> {
         (!patterns.iter().any(IfPattern::is_any)).then_some(patterns)
     }
 
-    /// The patterns of a list of interfaces, none of them covered by another.
+    /// Returns the patterns of a list of interfaces, none of them covered by another.
     fn patterns(&self, name: &SetName) -> Vec<IfPattern> {
         reduced(self.ruleset.interface_list(name).map_or(&[], |list| &list.patterns))
     }
@@ -176,7 +176,7 @@ fn detour(pattern: &IfPattern, to: &str) -> Rule {
     connection(&["-i", &interface(pattern), "-g", to])
 }
 
-/// A pattern as iptables writes it.
+/// Returns a pattern as iptables writes it.
 fn interface(pattern: &IfPattern) -> String {
     match pattern {
         // Nothing can follow fifteen bytes (IFNAMSIZ, linux/if.h), and iptables has no room for the `+`.
@@ -228,7 +228,7 @@ fn comment(rule: &ruleset::Rule) -> String {
     plain(&format!("{counter}{}", rule.origin.what), MAX_COMMENT)
 }
 
-/// The counter that a comment names.
+/// Returns the counter that a comment names.
 pub(crate) fn counter_of(comment: &str) -> Option<SetName> {
     comment.split_once(": ").and_then(|(counter, _)| SetName::new(counter))
 }

@@ -10,23 +10,23 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// An option of iptables itself.
+    /// Returns an option of iptables itself.
     pub(super) fn base(option: &'static str, value: &str) -> Self {
         Self { module: None, negated: false, option, values: vec![value.into()] }
     }
 
-    /// The same, negated.
+    /// Returns the same, negated.
     pub(super) fn negated(option: &'static str, value: &str) -> Self {
         Self { negated: true, ..Self::base(option, value) }
     }
 
-    /// An option of a match module.
+    /// Returns an option of a match module.
     pub(super) fn of(module: &'static str, option: &'static str, values: &[&str]) -> Self {
         let values = values.iter().map(ToString::to_string).collect();
         Self { module: Some(module), negated: false, option, values }
     }
 
-    /// The same, negated.
+    /// Returns the same, negated.
     pub(super) fn not(self) -> Self {
         Self { negated: true, ..self }
     }

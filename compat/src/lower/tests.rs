@@ -17,7 +17,8 @@ fn rule(matches: Vec<Match>, action: Action) -> ruleset::Rule {
     ruleset::Rule { matches, action, counter: None, origin }
 }
 
-/// A ruleset of these rules in one hook, with lists `one`, `two` and `all` of interfaces and `some` of addresses.
+/// Returns a ruleset of these rules in one hook, with lists `one`, `two` and `all` of interfaces and `some` of
+/// addresses.
 fn ruleset(hook: Hook, rules: Vec<ruleset::Rule>) -> Ruleset {
     let list = |text: &str, patterns: &[&str]| InterfaceList {
         name: name(text),
@@ -45,7 +46,7 @@ fn lowered(hook: Hook, rules: Vec<ruleset::Rule>, family: Family) -> Vec<Chain> 
     chains.mangle.into_iter().filter(|chain| chain.name.starts_with(own)).collect()
 }
 
-/// The words of one passing rule's rows, without its comment and target.
+/// Returns the words of one passing rule's rows, without its comment and target.
 fn rows(hook: Hook, matches: Vec<Match>, family: Family) -> Vec<String> {
     let chains = lowered(hook, vec![rule(matches, Action::Pass)], family);
     let rules = chains.iter().flat_map(|chain| &chain.rules).filter(|rule| rule.origin.is_some());
@@ -123,7 +124,7 @@ fn each_hook_has_the_same_words() {
     }
 }
 
-/// The words of all rules, chain by chain.
+/// Returns the words of all rules, chain by chain.
 fn words(chains: &[Chain]) -> Vec<(&str, Vec<String>)> {
     let words = |chain: &Chain| chain.rules.iter().map(|rule| rule.words.join(" ")).collect();
     chains.iter().map(|chain| (chain.name.as_str(), words(chain))).collect()

@@ -77,7 +77,7 @@ impl Layout {
     }
 }
 
-/// The set that all rules ask.
+/// Returns the set that all rules ask.
 fn gate_set(rules: &[Rules], findings: &mut Findings) -> Option<Placed<String>> {
     let gates = rules.iter().flat_map(|rules| rules.host.gates.iter().chain(&rules.docker.gates));
     let mut sets = gates.map(|Placed { value: Gate { set, .. }, place }| Placed::new(set.clone(), place));
@@ -271,7 +271,7 @@ impl Parts {
     }
 }
 
-/// The interfaces of gates; nothing among them stands for all.
+/// Returns the interfaces of gates; nothing among them stands for all.
 fn interfaces(gates: &[Placed<Option<String>>]) -> BTreeSet<Option<&str>> {
     gates.iter().map(|gate| gate.value.as_deref()).collect()
 }
@@ -285,7 +285,7 @@ fn each(open: Placed<Vec<Service>>) -> impl Iterator<Item = Placed<Service>> {
     value.into_iter().map(move |service| Placed::new(service, &place))
 }
 
-/// The first of each value.
+/// Keeps the first of each value.
 fn only_once<T: Clone + Eq + std::hash::Hash>(values: &mut Vec<Placed<T>>) {
     let mut seen = HashSet::new();
     values.retain(|placed| seen.insert(placed.value.clone()));

@@ -209,7 +209,7 @@ impl Role<'_> {
     }
 }
 
-/// The role's own default for the adapters of Docker's rules.
+/// Returns whether a value is the role's own default for the adapters of Docker's rules.
 fn is_same_as_external(value: &str) -> bool {
     let inner = value.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
     inner.is_some_and(|inner| inner.trim() == "iptables_docker_external_network_adapter")

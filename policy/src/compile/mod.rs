@@ -206,7 +206,7 @@ fn title(rule: &AllowRule) -> String {
     format!("allow '{}'", rule.name)
 }
 
-/// One match for each transport's ports and for each protocol without ports.
+/// Returns one match for each transport's ports and for each protocol without ports.
 fn services(services: &Services, field: PortField) -> impl Iterator<Item = Match> + '_ {
     let ports = services.ports().map(move |(transport, ranges)| Match::Ports {
         transport,

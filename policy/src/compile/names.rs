@@ -51,7 +51,7 @@ const FIXED: [SetName; 19] = [
     DROP_FORWARD,
 ];
 
-/// A name for each rule's set and counter, made from the rule's own name and unique among all.
+/// Returns a name for each rule's set and counter, made from the rule's own name and unique among all.
 pub(super) fn of_rules(rules: &[AllowRule]) -> Vec<SetName> {
     let mut taken: BTreeSet<SetName> = FIXED.into();
     rules.iter().map(|rule| unique(&slug(&rule.name), &mut taken)).collect()
@@ -64,7 +64,7 @@ fn slug(name: &str) -> String {
     slug.trim_end_matches('_').into()
 }
 
-/// The first of `slug`, `slug_2`, `slug_3`… that is free.
+/// Returns the first of `slug`, `slug_2`, `slug_3`… that is free.
 fn unique(slug: &str, taken: &mut BTreeSet<SetName>) -> SetName {
     let candidates = (1..).map(|n| if n == 1 { String::new() } else { format!("_{n}") });
     let mut names = candidates.filter_map(|suffix: String| {

@@ -81,7 +81,7 @@ fn report(file: FileId, broken: &[Error], sources: &Sources, syntax: &mut Diagno
     }
 }
 
-/// The parser's message, its "expected ..." as help.
+/// Returns the parser's message, its "expected ..." as help.
 fn syntax_error(message: &str, span: Span) -> Diagnostic {
     let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let help = match (message, expected) {

@@ -19,7 +19,7 @@ pub(super) struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// A place in the file.
+    /// Returns a place in the file.
     pub(super) fn span(&self, range: Range<usize>) -> Span {
         Span { file: self.file, start: range.start, end: range.end }
     }

@@ -129,12 +129,12 @@ impl Diagnostics {
         self.omitted
     }
 
-    /// How many there are, kept or not.
+    /// Returns how many there are, kept or not.
     pub fn len(&self) -> usize {
         self.kept.len() + self.omitted
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }

@@ -65,12 +65,12 @@ impl Report {
         Self { kind, sources, diagnostics }
     }
 
-    /// The diagnostics.
+    /// Returns the diagnostics.
     pub fn diagnostics(&self) -> &Diagnostics {
         &self.diagnostics
     }
 
-    /// The files that they point into.
+    /// Returns the files that they point into.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }

@@ -67,12 +67,12 @@ impl Sources {
         self.get(file).map_or("", |source| &source.text)
     }
 
-    /// The directory that a file lies in.
+    /// Returns the directory that a file lies in.
     pub fn directory(&self, file: FileId) -> &Path {
         self.get(file).and_then(|source| source.path.parent()).unwrap_or(Path::new(""))
     }
 
-    /// Where a span starts.
+    /// Returns where a span starts.
     pub fn locate(&self, span: Span) -> Location {
         let Some(source) = self.get(span.file) else {
             return Location { file: String::new(), line: 1, column: 1 };
@@ -86,7 +86,7 @@ impl Sources {
         }
     }
 
-    /// The line that a span starts in.
+    /// Returns the line that a span starts in.
     pub(super) fn line(&self, span: Span) -> Line<'_> {
         let Some(source) = self.get(span.file) else { return Line { text: "", start: 0, end: 0 } };
         let (_, start) = source.line_at(span.start);

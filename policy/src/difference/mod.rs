@@ -250,7 +250,7 @@ impl fmt::Display for ElementChanges {
     }
 }
 
-/// A number in groups of three digits.
+/// Returns a number in groups of three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -93,7 +93,7 @@ impl Lowering<'_> {
         (!chain.rules.is_empty()).then_some(chain)
     }
 
-    /// The list of bridges that a rule is not for, if there is one.
+    /// Returns the list of bridges that a rule is not for, if there is one.
     fn excluded_bridges<'r>(&self, rule: &'r ruleset::Rule) -> Option<&'r SetName> {
         rule.matches.iter().find_map(|condition| match condition {
             Match::NotIn(name) if self.is_of_bridges(name) => Some(name),
@@ -170,7 +170,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// The sets that a list of the ruleset became.
+    /// Returns the sets that a list of the ruleset became.
     fn sets_of<'s>(&'s self, name: &'s SetName) -> impl Iterator<Item = &'s Set> {
         self.sets.iter().filter(|set| set.list.as_ref() == Some(name))
     }
@@ -273,7 +273,7 @@ fn address_sets(list: &AddressList) -> Vec<Set> {
     .collect()
 }
 
-/// The single addresses, and the rest.
+/// Returns the single addresses, and the rest.
 fn split<A: Address>(ranges: &[Range<A>]) -> (Vec<Range<A>>, Vec<Range<A>>) {
     ranges.iter().copied().partition(Range::is_single)
 }

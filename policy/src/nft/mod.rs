@@ -103,7 +103,7 @@ pub enum Elements {
 }
 
 impl Elements {
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         match self {
             Self::Ipv4(ranges) => ranges.len(),
@@ -113,12 +113,12 @@ impl Elements {
         }
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A number for each type.
+    /// Returns a number for each type.
     fn kind(&self) -> u8 {
         match self {
             Self::Ipv4(_) => 4,

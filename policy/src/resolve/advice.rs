@@ -35,7 +35,7 @@ fn unreadable(text: &str) -> String {
     "write an address (203.0.113.7), a network (198.51.100.0/24) or a range (192.0.2.1-192.0.2.9)".into()
 }
 
-/// The address of a network, without its prefix.
+/// Returns the address of a network, without its prefix.
 fn host_of(text: &str) -> &str {
     text.split('/').next().unwrap_or(text)
 }

@@ -24,7 +24,7 @@ pub struct Admission<'a> {
 }
 
 impl Audience<'_> {
-    /// Whether nobody gets through.
+    /// Returns whether nobody gets through.
     pub fn is_nobody(&self) -> bool {
         self.admitted.is_empty()
     }
@@ -34,14 +34,14 @@ impl Audience<'_> {
         self.admitted.iter().any(|admission| admission.sources.is_empty())
     }
 
-    /// Whether a sender gets through.
+    /// Returns whether a sender gets through.
     pub fn admits(&self, ruleset: &Ruleset, sender: Sender) -> bool {
         self.admitted.iter().any(|admission| admission.admits(ruleset, sender))
     }
 }
 
 impl Admission<'_> {
-    /// Whether a sender gets through by this rule.
+    /// Returns whether a sender gets through by this rule.
     pub fn admits(&self, ruleset: &Ruleset, sender: Sender) -> bool {
         let all = |conditions: &[SourceCondition]| conditions.iter().all(|one| one.holds(ruleset, sender));
         all(&self.sources) && !self.except.iter().any(|conditions| all(conditions))

@@ -22,7 +22,7 @@ pub enum SourceCondition {
 }
 
 impl SourceCondition {
-    /// Whether it holds for a sender.
+    /// Returns whether it holds for a sender.
     pub fn holds(&self, ruleset: &Ruleset, sender: Sender) -> bool {
         match self {
             Self::Set(name) => {

@@ -83,7 +83,7 @@ pub fn verdict(ruleset: &Ruleset, packet: &Packet) -> Verdict {
     explain_path(ruleset, packet).last().map_or(Verdict::Pass, |decision| decision.verdict)
 }
 
-/// The rules of a hook, numbered.
+/// Returns the rules of a hook, numbered.
 fn rules(ruleset: &Ruleset, hook: Hook) -> impl Iterator<Item = (usize, &Rule)> {
     ruleset.rules(hook).enumerate()
 }

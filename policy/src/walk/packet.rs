@@ -111,17 +111,17 @@ pub enum Connection {
 }
 
 impl Path {
-    /// The hooks that the packet meets.
+    /// Returns the hooks that the packet meets.
     pub fn hooks(&self) -> [Hook; 2] {
         [Hook::Prerouting, if self.outgoing.is_some() { Hook::Forward } else { Hook::Input }]
     }
 
-    /// The packet's family.
+    /// Returns the packet's family.
     pub fn family(&self) -> Family {
         if self.destination.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
     }
 
-    /// The packet's IP protocol.
+    /// Returns the packet's IP protocol.
     pub fn protocol(&self) -> u8 {
         match (self.payload, self.family()) {
             (Payload::Ports { transport, .. }, _) => transport.number(),

@@ -23,12 +23,12 @@ pub(crate) use unseen::unseen;
 /// How often a list is read again if it changed meanwhile.
 const ATTEMPTS: usize = 10;
 
-/// The tables of others, as in `ip filter`.
+/// Returns the tables of others, as in `ip filter`.
 pub(crate) fn tables() -> Result<BTreeSet<String>, EngineError> {
     list(&mut Socket::open()?, msg::GETTABLE, foreign_table)
 }
 
-/// The names of all chains that iptables-nft could have.
+/// Returns the names of all chains that iptables-nft could have.
 pub(crate) fn chains_of_iptables() -> Result<BTreeSet<String>, EngineError> {
     list(&mut Socket::open()?, msg::GETCHAIN, |message| {
         let table = foreign_table(message)?;
@@ -68,7 +68,7 @@ fn foreign_table(message: &Message<'_>) -> Option<String> {
     (!is_ours).then(|| format!("{family} {}", Name(name.to_vec())))
 }
 
-/// The name of a chain.
+/// Returns the name of a chain.
 fn name(attributes: Attributes<'_>) -> Option<String> {
     Some(Name(attributes.find(chain::NAME)?.text().to_vec()).to_string())
 }

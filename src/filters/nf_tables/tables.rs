@@ -179,7 +179,7 @@ fn each(socket: &mut Socket, kind: u16, take: impl FnMut(&Message<'_>)) -> Resul
     socket.request_of(libc::NFPROTO_UNSPEC as u8, NFTABLES | kind, DUMP, |_| (), |message| take(&message))
 }
 
-/// The table that an object is in.
+/// Returns the table that an object is in.
 fn key(message: &Message<'_>) -> Option<Key> {
     Some((message.family()?, message.attributes().find(NFTA_OBJECT_TABLE)?.text().to_vec()))
 }

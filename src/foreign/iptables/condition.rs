@@ -100,7 +100,7 @@ impl Asked {
 }
 
 impl Condition {
-    /// Whether it is about an entry of connection tracking.
+    /// Returns whether it is about an entry of connection tracking.
     fn is_of_entry(&self) -> bool {
         matches!(
             self,

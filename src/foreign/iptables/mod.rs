@@ -41,7 +41,7 @@ impl Rule {
         Some(((*chain).to_owned(), rule))
     }
 
-    /// What it does with a packet.
+    /// Returns what it does with a packet.
     pub(super) fn step(&self, view: &View<'_>) -> Step {
         let mut holds = Answer::Yes;
         for condition in &self.conditions {
@@ -54,17 +54,17 @@ impl Rule {
         Step { holds, untracks, verdicts: self.target.verdicts(view) }
     }
 
-    /// The ports that it asks the dialled one to be of.
+    /// Returns the ports that it asks the dialled one to be of.
     pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
         self.conditions.iter().flat_map(Asked::ports)
     }
 
-    /// The single addresses that it asks the destination to be.
+    /// Returns the single addresses that it asks the destination to be.
     pub(super) fn destinations(&self) -> impl Iterator<Item = std::net::IpAddr> {
         self.conditions.iter().filter_map(Asked::destination)
     }
 
-    /// Whether it leads packets elsewhere.
+    /// Returns whether it leads packets elsewhere.
     pub(super) fn translates(&self) -> bool {
         self.target.translates()
     }
@@ -74,7 +74,7 @@ impl Rule {
         matches!(self.target, Target::Untrack)
     }
 
-    /// The chain that it leads to, if it does.
+    /// Returns the chain that it leads to, if it does.
     pub(super) fn chain(&self) -> Option<&str> {
         match &self.target {
             Target::Chain { name, .. } => Some(name),

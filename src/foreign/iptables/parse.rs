@@ -47,7 +47,7 @@ const BARE: [&str; 16] = [
     "udp",
 ];
 
-/// The conditions in these words, and the words of the target behind them.
+/// Returns the conditions in these words, and the words of the target behind them.
 pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
     let mut rest = words;
     let mut found = Found { conditions: Vec::new(), of: "" };
@@ -131,7 +131,7 @@ fn condition(of: &str, option: &str, values: &[&str]) -> Option<Condition> {
     }
 }
 
-/// A condition with one value.
+/// Returns a condition with one value.
 fn valued(of: &str, option: &str, value: &str) -> Option<Condition> {
     match option {
         "-s" => network(value).map(Condition::Source),
@@ -195,19 +195,19 @@ fn packet_type(text: &str) -> Option<u8> {
     ["unicast", "broadcast", "multicast"].into_iter().zip(0..).find(|(name, _)| *name == text).map(|(_, n)| n)
 }
 
-/// `80,443,8000:8010`.
+/// Parses `80,443,8000:8010`.
 fn ranges(text: &str) -> Option<Vec<[u16; 2]>> {
     text.split(',').map(range).collect()
 }
 
-/// `80`, `8000:8010`, `:1023`.
+/// Parses `80`, `8000:8010`, `:1023`.
 fn range(text: &str) -> Option<[u16; 2]> {
     let (first, last) = text.split_once(':').unwrap_or((text, text));
     let end = |text: &str, open: u16| if text.is_empty() { Some(open) } else { text.parse().ok() };
     Some([end(first, 0)?, end(last, u16::MAX)?])
 }
 
-/// `0x1`, `0x1/0xff`: the value and the mask.
+/// Parses `0x1`, `0x1/0xff`: the value and the mask.
 fn mark(text: &str) -> Option<[u32; 2]> {
     let number = |text: &str| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     let (value, mask) = text.split_once('/').unwrap_or((text, "ffffffff"));
@@ -223,7 +223,7 @@ fn icmp(text: &str) -> Option<Condition> {
     }
 }
 
-/// A set that is asked for one address, and nothing else.
+/// Returns a set that is asked for one address, and nothing else.
 fn set(values: &[&str]) -> Option<Condition> {
     match values {
         [name, direction @ ("src" | "dst")] => {
@@ -238,7 +238,7 @@ fn pair(text: &str) -> Option<[IpAddr; 2]> {
     Some([first.parse().ok()?, last.parse().ok()?])
 }
 
-/// `FIN,SYN,RST,ACK SYN`.
+/// Parses `FIN,SYN,RST,ACK SYN`.
 fn flags(mask: &str, set: &str) -> Option<Condition> {
     const NAMES: [(&str, u8); 8] = [
         ("FIN", 0x01),

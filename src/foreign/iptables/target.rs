@@ -61,7 +61,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// The target in the words from `-j` or `-g` on.
+    /// Returns the target in the words from `-j` or `-g` on.
     pub(super) fn parse(words: &[&str]) -> Self {
         let option = |name: &str| {
             let at = words.iter().position(|word| *word == name)?;
@@ -93,12 +93,12 @@ impl Target {
         }
     }
 
-    /// Whether it gives packets a mark.
+    /// Returns whether it gives packets a mark.
     pub(super) fn marks(&self) -> bool {
         matches!(self, Self::Mark)
     }
 
-    /// Whether it leads packets elsewhere.
+    /// Returns whether it leads packets elsewhere.
     pub(super) fn translates(&self) -> bool {
         matches!(self, Self::Destination { .. } | Self::Redirect { .. } | Self::Somewhere | Self::Network(_))
     }
@@ -124,7 +124,7 @@ impl Target {
     }
 }
 
-/// The same host in another network.
+/// Returns the same host in another network.
 fn moved(address: IpAddr, network: IpNetwork) -> IpAddr {
     match (address, network.network(), network.mask()) {
         (IpAddr::V4(own), IpAddr::V4(to), IpAddr::V4(mask)) => {

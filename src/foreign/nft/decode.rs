@@ -108,7 +108,8 @@ pub(super) enum To {
     Somewhere,
 }
 
-/// The rule that has these expressions, in a table of one family or of both, with the comment that its maker gave it.
+/// Returns the rule that has these expressions, in a table of one family or of both, with the comment that its maker
+/// gave it.
 pub(crate) fn rule(family: Option<Family>, expressions: &[u8], comment: Option<&str>) -> Rule {
     let text = words::of_rule_in(family, expressions, comment);
     Rule { expressions: Attributes(expressions).map(expression).collect(), text }
@@ -306,7 +307,7 @@ fn verdict(data: Attributes<'_>) -> Option<Verdict> {
     })
 }
 
-/// The value in an attribute.
+/// Returns the value in an attribute.
 fn value_in(attributes: Attributes<'_>, kind: u16) -> Option<Vec<u8>> {
     Attributes(attributes.value(kind)).find(data::VALUE).map(|value| value.value.to_vec())
 }
@@ -330,7 +331,7 @@ pub(crate) fn elements(list: &[u8], fields: &[usize]) -> impl Iterator<Item = El
 }
 
 impl Expression {
-    /// The set that it asks.
+    /// Returns the set that it asks.
     pub(super) fn set(&self) -> Option<&str> {
         match self {
             Self::Lookup { set, .. } => Some(set),
@@ -348,14 +349,14 @@ impl Expression {
         }
     }
 
-    /// The address of a family that it compares with.
+    /// Returns the address of a family that it compares with.
     pub(super) fn address(&self, family: Family) -> Option<IpAddr> {
         let Self::Compare { data, .. } = self else { return None };
         address(data).filter(|address| address.is_ipv4() == (family == Family::Ipv4))
     }
 }
 
-/// The address that has these bytes.
+/// Returns the address that has these bytes.
 pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
     v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))

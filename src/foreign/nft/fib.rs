@@ -31,12 +31,12 @@ pub(super) struct Fib {
 }
 
 impl Fib {
-    /// The question in an expression's attributes.
+    /// Returns the question in an expression's attributes.
     pub(super) fn decoded(data: Attributes<'_>) -> Option<Self> {
         Some(Self { result: data.number(fib::RESULT)?, flags: data.number(fib::FLAGS)? })
     }
 
-    /// What it loads.
+    /// Returns what it loads.
     pub(super) fn load(self, view: &View<'_>) -> Bytes {
         let known = match self.result {
             TYPE => self.address_type(view).map(|kind| Bytes::known(&u32::from(kind as u8).to_ne_bytes())),

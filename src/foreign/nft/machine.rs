@@ -12,7 +12,7 @@ use super::decode::{Expression, Load, To, Translated, address};
 use super::packet;
 use super::registers::{Bytes, Registers};
 
-/// What a rule does with a packet.
+/// Runs the expressions of a rule. Returns what the rule does with a packet.
 pub(super) fn run(expressions: &[Expression], sets: &Sets, view: &View<'_>) -> Step {
     let mut machine = Machine::new(sets, view);
     for expression in expressions {

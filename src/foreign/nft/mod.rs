@@ -35,17 +35,17 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// What it does with a packet.
+    /// Returns what it does with a packet.
     pub(super) fn step(&self, sets: &Sets, view: &View<'_>) -> Step {
         machine::run(&self.expressions, sets, view)
     }
 
-    /// Whether it gives packets a mark.
+    /// Returns whether it gives packets a mark.
     pub(super) fn marks(&self) -> bool {
         self.expressions.contains(&Expression::Mark)
     }
 
-    /// Whether it gives connections a helper of connection tracking.
+    /// Returns whether it gives connections a helper of connection tracking.
     pub(super) fn helps(&self) -> bool {
         self.expressions.contains(&Expression::Helper)
     }
@@ -55,7 +55,7 @@ impl Rule {
         self.expressions.contains(&Expression::Untrack)
     }
 
-    /// The sets that it asks.
+    /// Returns the sets that it asks.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &str> {
         self.expressions.iter().filter_map(Expression::set)
     }
@@ -65,7 +65,7 @@ impl Rule {
         asked::asked(&self.expressions)
     }
 
-    /// Whether it leads packets elsewhere.
+    /// Returns whether it leads packets elsewhere.
     pub(super) fn translates(&self) -> bool {
         let leads =
             |one: &Expression| matches!(one, Expression::Translate(Translated { is_source: false, .. }));
@@ -77,7 +77,7 @@ impl Rule {
         self.expressions.iter().filter_map(Expression::ports)
     }
 
-    /// The addresses of a family that it compares with.
+    /// Returns the addresses of a family that it compares with.
     pub(super) fn addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
         self.expressions.iter().filter_map(move |one| one.address(family))
     }

@@ -70,7 +70,7 @@ pub(super) fn interface_name(name: &str) -> Bytes {
     Bytes::known(&bytes)
 }
 
-/// What `meta` loads.
+/// Returns what `meta` loads.
 pub(super) fn meta(view: &View<'_>, key: u32, length: usize) -> Bytes {
     let incoming = view.packet.incoming;
     let kind = |kind: Option<&String>| kind.map_or_else(|| Bytes::unknown(NAME), |kind| interface_name(kind));

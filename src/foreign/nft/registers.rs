@@ -24,7 +24,7 @@ impl Bytes {
         Self { bytes: vec![None; length], are_of_elsewhere: false }
     }
 
-    /// All bytes, if all are known.
+    /// Returns all bytes, if all are known.
     pub(super) fn all(&self) -> Option<Vec<u8>> {
         self.bytes.iter().copied().collect()
     }

@@ -68,7 +68,7 @@ impl Set {
         Self { kind, elements, catch_all: catch_all.into_iter().next(), key_length }
     }
 
-    /// The length of a key in bytes.
+    /// Returns the length of a key in bytes.
     pub(super) fn key_length(&self) -> usize {
         self.key_length
     }

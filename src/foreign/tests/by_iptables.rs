@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::listing;
 use super::*;
 
-/// A table of IPv4 with these lines.
+/// Returns a table of IPv4 with these lines.
 fn table(name: &str, lines: &str) -> Tables {
     of(Family::Ipv4, name, lines)
 }

@@ -383,7 +383,7 @@ fn tables_that_are_dormant_or_not_wanted_or_dockfws_are_not_read() {
     });
 }
 
-/// A table of one rule that has these bytes for its expressions.
+/// Returns a table of one rule that has these bytes for its expressions.
 fn of_bytes(bytes: &[u8]) -> Tables {
     let hooked = Hooked { hook: Hook::Input, priority: 0, translates: false, drops: false };
     let rules = vec![Rule::Nft(nft::rule(None, bytes, None))];

@@ -69,7 +69,7 @@ struct Dialled {
     transport: Transport,
 }
 
-/// `192.0.2.9 eth0 192.0.2.1:80 tcp`, with `*` for anyone elsewhere.
+/// Parses `192.0.2.9 eth0 192.0.2.1:80 tcp`, with `*` for anyone elsewhere.
 fn dialled(text: &str) -> Dialled {
     let [source, incoming, to, transport] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
     Dialled {

@@ -150,7 +150,7 @@ fn targets(container: &Container, address: IpAddr) -> Vec<IpAddr> {
     own.filter(|own| own.is_ipv4() == address.is_ipv4()).collect()
 }
 
-/// Each published port once.
+/// Returns each published port once.
 pub(crate) fn published_by(containers: &[Container]) -> Vec<Published> {
     let mut published: Vec<_> =
         containers.iter().flat_map(|container| &container.published).cloned().collect();

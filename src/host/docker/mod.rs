@@ -53,7 +53,7 @@ pub(crate) fn networks() -> Option<Vec<Network>> {
     Some(answer.into_iter().map(Network::from).collect())
 }
 
-/// The nodes of the Swarm, this one among them: only a manager knows them.
+/// Returns the nodes of the Swarm, this one among them: only a manager knows them.
 pub(crate) fn nodes() -> Option<Vec<Node>> {
     let answer: Vec<swarm::NodeAnswer> = ask("/nodes")?;
     Some(answer.into_iter().map(Node::from).collect())

@@ -36,7 +36,7 @@ pub(crate) enum Presence {
     Unreadable(String),
 }
 
-/// Whether dockerd can be asked.
+/// Returns whether dockerd can be asked.
 pub(crate) fn presence() -> Presence {
     match get("/_ping") {
         Ok(_) => Presence::Answers,

@@ -61,7 +61,7 @@ impl Answer {
     }
 }
 
-/// The address in `192.0.2.1:2377` or `[2001:db8::1]:2377`.
+/// Returns the address in `192.0.2.1:2377` or `[2001:db8::1]:2377`.
 fn host(text: &str) -> Option<IpAddr> {
     text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip())
 }

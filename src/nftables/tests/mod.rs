@@ -49,7 +49,7 @@ fn nft(arguments: &str) -> String {
     nft_with(&arguments.split(' ').collect::<Vec<_>>(), "")
 }
 
-/// The listing of our table, with the values of counters.
+/// Returns the listing of our table, with the values of counters.
 fn listing() -> String {
     nft("list table inet dockfw")
 }
@@ -63,7 +63,7 @@ fn differences(table: &Table) -> Vec<String> {
     texts(&Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences)
 }
 
-/// How many transactions there were.
+/// Returns how many transactions there were.
 fn generation() -> Generation {
     Nftables::default().read_live(&mut Socket::open().unwrap(), None, 0).ok().unwrap().generation
 }
@@ -108,7 +108,7 @@ fn set(name: &str, elements: Elements, interval: bool) -> Set {
     Set { name: name.into(), list: None, elements, interval, comment: format!("what {name} is") }
 }
 
-/// A hash set and an interval set of each type.
+/// Returns a hash set and an interval set of each type.
 fn sets() -> Vec<Set> {
     let networks = v4(&[
         "0.0.0.0/8",
@@ -160,7 +160,7 @@ fn interface_in(direction: Direction, set: &str, negated: bool) -> Statement {
     Statement::InterfaceIn { direction, set: set.into(), negated }
 }
 
-/// A small table: two sets, a counter, an input chain with three rules.
+/// Returns a small table: two sets, a counter, an input chain with three rules.
 fn small() -> Table {
     let count = || Statement::Counter(set_name("trusted"));
     let rules = vec![

@@ -21,7 +21,7 @@ use crate::netlink::uapi::expression::{
 use loads::Load;
 use values::{Form, value};
 
-/// A rule's expressions in words, with its comment. Control characters are shown escaped.
+/// Returns a rule's expressions in words, with its comment. Control characters are shown escaped.
 pub(crate) fn of_rule(expressions: &[u8], comment: Option<&str>) -> String {
     of_rule_in(None, expressions, comment)
 }
@@ -157,7 +157,7 @@ impl Reader {
         self.load(data, payload::DREG, load.unwrap_or_else(unknown));
     }
 
-    /// A field of the transport header.
+    /// Returns a field of the transport header.
     fn transport(&mut self, offset: u32, length: u32) -> Option<Load> {
         let protocol = self.protocol.clone();
         let load = loads::transport(protocol.as_deref(), offset, length)?;
@@ -259,7 +259,7 @@ impl Reader {
         self.say(format!("{what}{}", self.destination(address, port)));
     }
 
-    /// The address and the port in these registers, as far as they are constants.
+    /// Returns the address and the port in these registers, as far as they are constants.
     fn destination(&self, address: Option<u32>, port: Option<u32>) -> String {
         let constant = |register: Option<u32>| self.constants.get(&place(Some(register?))).map(Vec::as_slice);
         let form = |bytes: &[u8]| if bytes.len() > 4 { Form::Address6 } else { Form::Address };
@@ -290,7 +290,7 @@ const MASK_XOR: u32 = 0;
 /// `NFT_NAT_SNAT`.
 const NFT_NAT_SNAT: u32 = 0;
 
-/// The place of a register among those of 4 bytes. Register 0 is the verdict.
+/// Returns the place of a register among those of 4 bytes. Register 0 is the verdict.
 fn place(register: Option<u32>) -> u32 {
     match register.unwrap_or(0) {
         large @ 1..FIRST => (large - 1) * 4,
@@ -298,7 +298,7 @@ fn place(register: Option<u32>) -> u32 {
     }
 }
 
-/// The constant in this attribute.
+/// Returns the constant in this attribute.
 fn constant(data: Attributes<'_>, kind: u16) -> &[u8] {
     Attributes(data.value(kind)).value(data::VALUE)
 }

@@ -30,7 +30,7 @@ pub(super) enum Form {
     Presence,
 }
 
-/// A value in nft's words.
+/// Returns a value in nft's words.
 pub(super) fn value(form: Form, bytes: &[u8]) -> String {
     match (form, bytes) {
         (Form::Name, _) => interface(bytes),
@@ -86,7 +86,7 @@ fn protocol_name(number: u8) -> String {
     name.map_or_else(|| number.to_string(), |(_, name)| name.into())
 }
 
-/// The bits that are set, by their names.
+/// Returns the bits that are set, by their names.
 pub(super) fn names(form: Form, bytes: &[u8], separator: &str) -> String {
     let (bits, known): (u32, &[(u32, &str)]) = match form {
         Form::TcpFlags => {

@@ -29,12 +29,12 @@ pub fn owner_of_filters(table: &Table) -> FiltersOwner {
     }
 }
 
-/// Whether FILTERS is the old layout's.
+/// Returns whether FILTERS is the old layout's.
 pub fn is_old_filters(table: &Table) -> bool {
     owner_of_filters(table) == FiltersOwner::OldLayout
 }
 
-/// Whether a chain has the old layout's rule that asks the set.
+/// Returns whether a chain has the old layout's rule that asks the set.
 pub(super) fn asks_the_set(table: &Table, chain: &str) -> bool {
     let asks = |old: OldRule| old.gate() == Some(SET);
     table.rules(chain).iter().any(|rule| OldRule::read(&rule.words).is_some_and(asks))

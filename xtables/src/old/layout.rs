@@ -34,7 +34,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout, if anything of it is there.
+    /// Returns the layout, if anything of it is there.
     pub(super) fn of(table: &Table) -> Option<Self> {
         let mut layout = Self::default();
         if is_old_filters(table) {

@@ -119,7 +119,7 @@ impl Said {
         place.is_none().then(|| *place = Some(value.clone()))
     }
 
-    /// A rule that passes, and asks for no set.
+    /// Returns a rule that passes, and asks for no set.
     fn passing(self) -> Option<OldRule> {
         let states = self.states.as_deref().map(states);
         match (self.protocol.as_deref(), self.interface, self.source, states.as_deref(), self.ports) {

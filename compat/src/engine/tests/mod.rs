@@ -33,7 +33,7 @@ impl Files for OneFile {
     }
 }
 
-/// The ruleset of a policy.
+/// Returns the ruleset of a policy.
 fn ruleset(policy: &str) -> Ruleset {
     let options = Strictness::Forced;
     let loaded = load(Path::new("/dockfw.toml"), &OneFile(policy.into()), options);
@@ -105,7 +105,7 @@ impl Bench {
         sh(&format!("{base}-{} {arguments}", self.host.tools().variant.name()));
     }
 
-    /// The rules of a chain of table filter, in IPv4.
+    /// Returns the rules of a chain of table filter, in IPv4.
     fn chain(&self, chain: &str) -> Vec<String> {
         let rules = sh(&format!("iptables-{}-save -t filter", self.host.tools().variant.name()));
         let prefix = format!("-A {chain} ");
@@ -138,7 +138,7 @@ fn on_both(test: fn(&Bench)) {
     }
 }
 
-/// Differences in words.
+/// Returns differences in words.
 fn texts(differences: &[Difference]) -> Vec<String> {
     differences.iter().map(ToString::to_string).collect()
 }
