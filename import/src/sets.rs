@@ -37,7 +37,7 @@ struct Problem {
     can_be_left_out: bool,
 }
 
-/// Reads a text.
+/// Reads a file.
 pub(crate) fn read(input: &Input, findings: &mut Findings) -> Sets {
     let mut sets = Sets::default();
     for (place, line) in lines::of(input, findings) {

@@ -118,7 +118,7 @@ fn facts() -> Facts {
     }
 }
 
-/// Returns the rules of others, as iptables writes them down.
+/// Returns the facts with the rules of others, as iptables writes them.
 fn with_rules(facts: Facts, saved: &str) -> Facts {
     let tables = Tables::new(listing::tables(saved, Family::Ipv4, "iptables-nft"));
     Facts { others: Others { tables, ..Others::default() }, ..facts }

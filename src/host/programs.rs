@@ -25,7 +25,7 @@ pub(crate) fn answer(program: &Path, arguments: &[&str]) -> Result<String, Strin
     if answer.status.success() { Ok(answer.stdout) } else { Err(printable(&answer.complaint())) }
 }
 
-/// Runs a program that must succeed; otherwise, what it complains of.
+/// Runs a program that must succeed. The error is the program's own.
 pub(crate) fn must_run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let program = find(name).with_context(|| format!("the program {name} is not installed"))?;
     let answer = run(&program, arguments, "", Limits::QUESTION)?;

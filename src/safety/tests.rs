@@ -40,7 +40,7 @@ fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Strin
     texts(super::missing_peers(policy, swarm, nodes)).pop()
 }
 
-/// Returns a policy that only says this of interfaces.
+/// Returns a policy that only sets this of interfaces.
 fn interfaces(text: &str) -> Policy {
     policy(&format!("trusted = [\"192.0.2.10\"]\n[interfaces]\n{text}\n"))
 }

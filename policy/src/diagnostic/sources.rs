@@ -18,7 +18,7 @@ pub struct Sources {
 struct Source {
     path: PathBuf,
     text: String,
-    /// The number of the text's first line in its file.
+    /// The number of the string's first line in its file.
     first_line: usize,
     /// Where each line starts. Policy files have at most 16 MiB, so that 32 bits are plenty.
     starts: Vec<u32>,

@@ -32,7 +32,7 @@ pub(crate) struct Behaviour {
     backend: Backend,
     /// Which containers docker-proxy answers.
     pub(crate) proxied: Proxied,
-    /// Whether containers' own addresses are closed to the outside, unless their network says otherwise.
+    /// Whether containers' own addresses are closed to the outside, unless their network is set otherwise.
     pub(crate) closes_containers: bool,
     /// Whether a container reaches published ports of other networks by the container's own address only if the outside
     /// does; otherwise not at all.
