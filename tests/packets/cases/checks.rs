@@ -51,7 +51,7 @@ const ODDITIES: [Oddity; 10] = [
     (
         "iptables -t raw -A PREROUTING -p udp --dport 5353 -j CT --notrack",
         "iptables -t raw -D PREROUTING -p udp --dport 5353 -j CT --notrack",
-        "takes packets out of connection tracking",
+        "excludes packets from connection tracking",
     ),
     ("sysctl -qw net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.all.rp_filter=0",
         "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
