@@ -13,7 +13,7 @@ elif [ "$1" -eq 1 ]; then
 dockfw is installed, and filters nothing yet. Next:
   1. put your own address and the ports to open into /etc/dockfw/dockfw.toml
   2. dockfw check                  (is it right, and what does this host make of it?)
-  3. dockfw apply --confirm 60s    (in force; taken back unless you confirm it)
+  3. dockfw apply --confirm 60s    (in force; rolled back unless you confirm it)
   4. systemctl enable dockfw       (in force from the next boot on)
 STEPS
 fi

@@ -101,7 +101,7 @@ fn trial_of(
         return Ok(state.map(|state| (state, Length::AsBefore)));
     };
     let state = state.context(
-        "not applied: without its records dockfw could not take the policy back; nothing was changed",
+        "not applied: without its records dockfw could not roll the policy back; nothing was changed",
     )?;
     let (record, _) = candidate.record()?;
     let is_recorded = |confirmed: &Record| !state.unrecorded && confirmed.is_same_policy(&record);

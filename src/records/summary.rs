@@ -61,7 +61,7 @@ impl Summary {
     /// Returns what an operator has to know: nothing if all is as usual.
     pub(crate) fn lines(&self) -> Vec<String> {
         let pending = self.pending.as_ref().map(|pending| match pending.seconds_left {
-            0 => "on trial, and its time is over, but nothing took it back: dockfw rollback does".into(),
+            0 => "on trial, and its time is over, but nothing rolled it back: run dockfw rollback".into(),
             left => {
                 format!("on trial, {left} s left: dockfw confirm keeps it, dockfw rollback rolls it back")
             }

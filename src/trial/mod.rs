@@ -81,7 +81,7 @@ pub(crate) fn begin(
     let id = policy.id.clone();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to wait")?;
     let mut watcher =
-        Watcher::start(&id).context("can't start the watcher that would take the policy back")?;
+        Watcher::start(&id).context("can't start the watcher that would roll the policy back")?;
     let pending = |now: Now| {
         let deadline_ms = length.deadline(&state, &now);
         state.clone().await_confirmation(Pending {
@@ -95,7 +95,7 @@ pub(crate) fn begin(
     // If it can't watch, only the record has changed so far.
     if let Err(error) = watcher.arm() {
         store.write(&state)?;
-        return Err(error).context("can't have the policy taken back if nobody confirms it");
+        return Err(error).context("no watcher would roll the policy back if nobody confirms it");
     }
     let mut changes = match candidate.put_in_force(lock) {
         Ok(changes) => changes,

@@ -151,7 +151,7 @@ fn show(left: Option<Duration>, has_keyboard: bool) {
     let left = left.unwrap_or_default().as_secs();
     let keeps = if has_keyboard { "Enter" } else { "dockfw confirm" };
     output::say(format_args!(
-        "\r\x1b[Kdockfw: {left} s left: {keeps} keeps the policy, Ctrl-C takes it back "
+        "\r\x1b[Kdockfw: {left} s left: {keeps} keeps the policy, Ctrl-C rolls it back "
     ));
 }
 

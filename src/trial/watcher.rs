@@ -207,7 +207,7 @@ impl Watch<'_> {
         loop {
             match self.take_back(cause) {
                 Ok(outcome) => return outcome,
-                Err(error) => log::error!("can't take the policy back: {error:#}"),
+                Err(error) => log::error!("can't roll the policy back: {error:#}"),
             }
             thread::sleep(PAUSE);
         }
