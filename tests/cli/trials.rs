@@ -257,7 +257,7 @@ fn when_both_are_killed_the_next_command_can_take_it_back() {
     waiter.wait_for_talk("on trial for 1s");
     host.script(&format!("kill -KILL {WATCHER} $(cat waiter)")).exits(0);
     waiter.ends(137);
-    host.wait_for("dockfw status | grep 'nothing took it back'");
+    host.wait_for("dockfw status | grep 'nothing rolled it back'");
     assert_eq!(host.in_force(), ["444"]);
     host.script("dockfw confirm").exits(7).says("too late");
     was_taken_back(&host, "nobody confirmed it in time");
