@@ -61,7 +61,7 @@ impl Compiler<'_> {
         lists.extend(self.allow.iter().filter_map(|(rule, name)| match &rule.from {
             Source::Everyone => None,
             Source::These { addresses, .. } => {
-                Some(list(name, format!("from of {}", title(rule)), addresses))
+                Some(list(name, format!("sources of {}", title(rule)), addresses))
             }
         }));
         lists.retain(|list| !list.addresses.is_empty());

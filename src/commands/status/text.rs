@@ -148,7 +148,7 @@ fn one_admitted(admitted: &Admitted) -> String {
     match (admitted.who, &admitted.rule) {
         (Who::Everyone, Some(rule)) => format!("everyone ({rule})"),
         (Who::Everyone, None) => "everyone".into(),
-        (Who::Listed, Some(rule)) => format!("from of {rule}"),
+        (Who::Listed, Some(rule)) => format!("sources of {rule}"),
         (Who::Listed, None) => "some".into(),
         (Who::SwarmPeers, _) => "Swarm peers".into(),
         (Who::Trusted, _) => "trusted".into(),
