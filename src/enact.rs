@@ -62,7 +62,9 @@ impl Candidate<'_> {
     pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
         let before = store.read();
         if let Err(error) = &before {
-            warning(format_args!("{error}; it is replaced"));
+            warning(format_args!(
+                "{error}; dockfw writes a new one, and `dockfw rollback` can't go back further than this apply"
+            ));
         }
         let before = before.ok();
         let known = before.clone().unwrap_or_default();

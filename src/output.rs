@@ -81,7 +81,7 @@ pub(crate) fn end(exit: Exit) -> Exit {
         Some(lost) => {
             error(
                 Message::new(format!("can't write to stdout: {lost}"))
-                    .meaning("dockfw has done what it was asked to do"),
+                    .meaning("the output is incomplete; a change that was asked for is made"),
             );
             Exit::Failed
         }

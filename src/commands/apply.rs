@@ -8,7 +8,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{Novelty, differences, fit_to_host, judge, load_recorded};
+use super::{Judgement, Novelty, differences, fit_to_host, judge, load_recorded};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -17,7 +17,7 @@ use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::message::Message;
 use crate::output::{self, note, result, warning};
-use crate::records::{Now, Record, RolledBack, State, Store};
+use crate::records::{Now, Record, RecordError, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
 use crate::trial::{self, Length};
 
@@ -66,7 +66,13 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
 /// Returns what follows from the objections.
 fn refused() -> Message {
     Message::new("not applied, for your safety; nothing was changed")
-        .help("to apply it all the same, on trial: dockfw apply --force --confirm 60s")
+        .help("to try it all the same: dockfw apply --force --confirm 60s (test a new connection before you confirm)")
+}
+
+/// Why `--confirm` is refused without records.
+fn no_trial(error: RecordError) -> Stop {
+    let what = format!("not applied: {error}, so a trial could not be rolled back; nothing was changed");
+    Stop::new(Exit::Failed, Message::new(what).help("to write new records, without a trial: dockfw apply"))
 }
 
 fn nothing_retired() -> Message {
@@ -100,9 +106,7 @@ fn trial_of(
         let state = state.ok().filter(|state| is_on_trial(state).unwrap_or(false));
         return Ok(state.map(|state| (state, Length::AsBefore)));
     };
-    let state = state.context(
-        "not applied: without its records dockfw could not roll the policy back; nothing was changed",
-    )?;
+    let state = state.map_err(no_trial)?;
     let (record, _) = candidate.record()?;
     let is_recorded = |confirmed: &Record| !state.unrecorded && confirmed.is_same_policy(&record);
     let is_confirmed = state.confirmed.as_ref().is_some_and(is_recorded);
@@ -170,12 +174,12 @@ fn on_trial(
     say_changes(&candidate.chosen, &changes);
     match options.confirm {
         None => warning(
-            Message::new("the policy is on trial, as the one before it was")
+            Message::new("the policy is on trial, for the rest of the time of the earlier trial")
                 .help("to keep it: dockfw confirm"),
         ),
         Some(time) => warning(
             Message::new(format!(
-                "the policy is on trial for {}; then it is rolled back",
+                "the policy is on trial for {}, and rolled back then unless you confirm it",
                 humantime::format_duration(time)
             ))
             .help("to keep it: dockfw confirm"),

@@ -24,7 +24,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
             result("nothing is on trial: the last policy is confirmed already");
             return Ok(Exit::Done);
         }
-        (None, None) => bail!("nothing is on trial, and no policy is recorded"),
+        (None, None) => {
+            let message = Message::new("nothing is on trial, and no policy is recorded");
+            return Err(
+                Stop::new(Exit::Failed, message.help("to see what is in force: dockfw status")).into()
+            );
+        }
     };
     match outcome {
         Some(Outcome::Confirmed) => {
@@ -32,8 +37,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Some(Outcome::RolledBack(why)) => {
-            let message = Message::new(format!("too late: the policy was rolled back: {why}"));
-            Err(Stop::new(Exit::NotInForce, message.help("to put it in force again: dockfw apply")).into())
+            let message = Message::new(format!("too late, the policy was rolled back: {why}"));
+            Err(Stop::new(
+                Exit::NotInForce,
+                message.help("to put the file in force, on trial: dockfw apply --confirm 60s"),
+            )
+            .into())
         }
         Some(Outcome::Replaced) | None => {
             bail!("another dockfw changed the records meanwhile; see `dockfw status`")

@@ -101,7 +101,7 @@ fn say_limits(report: &Report) {
     match report.in_force {
         Some(true) => {}
         Some(false) => note(
-            Message::new("the policy of the file is not what is in force")
+            Message::new("this explains the policy of the file, which is not what is in force")
                 .help("to see the differences: dockfw diff"),
         ),
         None => note("unknown whether this policy is in force: that needs root's rights"),

@@ -118,7 +118,7 @@ fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
         let path = directory.join(name);
         if path.symlink_metadata().is_ok() {
             let message = Message::new(format!("{} exists already; nothing was written", path.display()))
-                .help("move it away, or use another directory");
+                .help("move it away, or use another directory: --output DIRECTORY");
             return Err(Stop::new(Exit::Failed, message).into());
         }
     }

@@ -29,7 +29,9 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
                 "SSH_CONNECTION names a connection that is gone; if you are still there, {}",
                 message.what()
             );
-            message.with_what(what).help("or, if you are somewhere else: unset SSH_CONNECTION")
+            message
+                .with_what(what)
+                .help("or, if you are not connected from there any more: unset SSH_CONNECTION")
         }),
         Origin::None => None,
         Origin::Unknown(reason) => {

@@ -1,17 +1,17 @@
 //! `dockfw rollback`
 
-use anyhow::bail;
 use dockfw_policy::engine::EngineError;
 
 use crate::enact::{self, TakenBack};
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
+use crate::message::Message;
 use crate::output::result;
 use crate::records::{State, Store, unix_seconds, wall_time};
 
 /// Why a policy is rolled back, in the records.
-const WHY: &str = "dockfw rollback";
+const WHY: &str = "somebody ran `dockfw rollback`";
 
 /// Rolls back one apply: from what is on trial to what is confirmed, or from that to the one before it.
 pub(crate) fn run() -> anyhow::Result<Exit> {
@@ -49,7 +49,9 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
 
 fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<TakenBack> {
     let Some(before) = state.one_before() else {
-        bail!("there is nothing to go back to: dockfw has no record of a policy before the one in force")
+        let message = Message::new("nothing was rolled back: dockfw has no record of an earlier policy")
+            .help("to see what is in force: dockfw status");
+        return Err(Stop::new(Exit::Failed, message).into());
     };
     let chosen = enact::restore(store, before, lock)?.chosen;
     TakenBack::settle(store, state.step_back(WHY, unix_seconds()), Some(&chosen), lock)

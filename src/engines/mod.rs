@@ -101,7 +101,7 @@ impl Chosen {
         let (name, missing) = (chosen.engine.name(), missing.join("; "));
         warning(
             Message::new(format!("the {name} engine no longer works on this host: {missing}"))
-                .meaning("the policy was in force by it; dockfw chooses another engine"),
+                .meaning("it held the policy in force until now; dockfw changes to another engine"),
         );
         Ok(Self::named(decided()?))
     }
@@ -163,7 +163,7 @@ fn not_removed(engine: EngineName, other: EngineName, error: EngineError) -> Eng
 }
 
 fn share(lock: &Lock) -> Result<(), EngineError> {
-    lock.share().map_err(|source| EngineError::Io { doing: "sharing the lock".into(), source })
+    lock.share().map_err(|source| EngineError::Io { doing: "can't share the lock".into(), source })
 }
 
 /// Removes everything of both engines. Returns whether there was anything. An error if an engine can't read its rules

@@ -93,7 +93,7 @@ impl Unclear {
             ))
             .help("name the destination: --to ADDRESS"),
             Self::NoWayOn(to) => Message::new(format!("this host has no route to {to}"))
-                .meaning("it answers that the network is unreachable, whatever the policy is"),
+                .meaning("it answers \"network unreachable\", whatever the policy is"),
             Self::Beside { container, address, driver, network } => Message::new(format!(
                 "{container} has the address {address} on the {driver} network {network}"
             ))

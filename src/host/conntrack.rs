@@ -65,7 +65,7 @@ fn unless_absent(asked: Result<(), RequestError>) -> Result<(), EngineError> {
         Ok(()) => Ok(()),
         Err(RequestError::Refused(reply)) => match Errno::from_raw(reply.errno) {
             Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP => Ok(()),
-            errno => Err(io_error("ask connection tracking", errno.into())),
+            errno => Err(io_error("can't ask connection tracking", errno.into())),
         },
         Err(RequestError::Interrupted) => Err(EngineError::Raced),
         Err(RequestError::Engine(error)) => Err(error),

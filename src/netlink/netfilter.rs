@@ -152,10 +152,10 @@ impl Socket {
             Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP) => {
                 EngineError::Unsupported("the kernel has no netfilter netlink".into())
             }
-            _ => io_error("open a netlink socket", error),
+            _ => io_error("can't open a netlink socket", error),
         })?;
         let max_datagram =
-            prepare(&socket).map_err(|errno| io_error("prepare a netlink socket", errno.into()))?;
+            prepare(&socket).map_err(|errno| io_error("can't prepare a netlink socket", errno.into()))?;
         Ok(Self { socket, max_datagram })
     }
 
@@ -221,7 +221,7 @@ impl Socket {
             Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => {
                 EngineError::Unsupported("no nf_tables transaction may be sent here".into())
             }
-            errno => io_error("send a transaction to the kernel", errno.into()),
+            errno => io_error("can't send a transaction to the kernel", errno.into()),
         })?;
         self.drain()
     }

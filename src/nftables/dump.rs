@@ -276,7 +276,7 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<Generation, RequestError
     )?;
     generation.ok_or_else(|| {
         RequestError::Engine(EngineError::Protocol {
-            doing: "read the generation of the ruleset".into(),
+            doing: "can't read the generation of the ruleset".into(),
             answer: "no generation".into(),
         })
     })
@@ -290,6 +290,6 @@ pub(crate) fn refused(reply: &crate::netlink::message::Reply) -> EngineError {
         Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT => {
             EngineError::Unsupported(format!("the kernel has no nf_tables: {}", reason(reply)))
         }
-        errno => EngineError::Io { doing: "read what is in the kernel".into(), source: errno.into() },
+        errno => EngineError::Io { doing: "can't read the rules in the kernel".into(), source: errno.into() },
     }
 }

@@ -116,7 +116,10 @@ fn refuse_passing(reply: &Reply) -> Result<(), EngineError> {
     match errno {
         Errno::EPERM => Err(EngineError::NotPermitted),
         Errno::EAGAIN | Errno::EBUSY | Errno::EINTR | Errno::ENOBUFS | Errno::ENOMEM | Errno::ETIMEDOUT => {
-            Err(EngineError::Io { doing: "ask the kernel what it can do".into(), source: errno.into() })
+            Err(EngineError::Io {
+                doing: "can't ask the kernel what it supports".into(),
+                source: errno.into(),
+            })
         }
         _ => Ok(()),
     }

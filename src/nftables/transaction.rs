@@ -71,7 +71,7 @@ impl From<Failure> for EngineError {
         match failure {
             Failure::Raced => Self::Raced,
             Failure::Unknown => Self::Io {
-                doing: "read what the kernel says of a transaction".into(),
+                doing: "can't read the kernel's answer to a transaction".into(),
                 source: Errno::ENOBUFS.into(),
             },
             Failure::Refused(refusals) => {

@@ -129,7 +129,7 @@ fn closed_by_others(chain: &Closing, host: Host<'_>) -> Option<Message> {
 fn split_brain(variants: &[&str]) -> Option<Message> {
     let [_, .., other] = variants else { return None };
     let message = Message::new(format!("Docker's chains are in iptables-{}", variants.join(" and iptables-")))
-        .meaning("Docker maintains one of them alone, but packets pass both: stale rules drop what Docker lets through")
+        .meaning("Docker updates one of them only, but packets pass through both: stale rules drop what Docker accepts")
         .help(format!("restart the host; or, if the chains in iptables-{other} are the stale ones, delete them"));
     Some(message)
 }

@@ -104,7 +104,7 @@ pub(crate) fn routed_crossings(policy: &Policy, links: &[Link]) -> Vec<Message> 
                 link.name
             ))
             .meaning("this host would route packets to it from the other interfaces that match, without filtering them")
-            .help(format!("list it by its full name: crossing = [\"{}\"]", link.name))
+            .help(format!("replace the pattern by full names under [interfaces]: crossing = [\"{}\"]", link.name))
         })
     });
     routed.collect()
@@ -131,7 +131,10 @@ pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<
     let at_risk: Vec<_> = at_risk.into_iter().map(|(link, _)| link).collect();
     let message = Message::new(format!("[interfaces] does not list {}", names.join(", ")))
         .meaning(reasons.join("\n"))
-        .help(format!("list each of them, in one of these ways:\n{}", choices(policy, &at_risk, links)));
+        .help(format!(
+            "list each of them under [interfaces], in one of these ways:\n{}",
+            choices(policy, &at_risk, links)
+        ));
     Some(if has_guests(&at_risk, links) { message.help(SERVICES) } else { message })
 }
 

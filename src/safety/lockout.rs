@@ -103,7 +103,7 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
     let has_way_in = is_open || !policy.trusted.is_empty() || !policy.interfaces.exempt.is_empty();
     (filters_all && !has_way_in).then(|| {
         Message::new("the policy trusts nobody and opens no port")
-            .meaning("nobody could connect to this host")
+            .meaning("with it in force, nobody could connect to this host")
             .help("add your own address to `trusted`, or add an [[allow]] rule")
     })
 }

@@ -128,7 +128,8 @@ fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::
 }
 
 fn no_way_back(exit: Exit, why: String) -> Stop {
-    let message = Message::new(why).help("apply the policy that is in force now once without `--confirm`");
+    let message = Message::new(why)
+        .help("write the text of that policy into the file and run `dockfw apply`; then edit the file again");
     Stop::new(exit, message)
 }
 

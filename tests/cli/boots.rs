@@ -47,7 +47,7 @@ fn a_boot_takes_back_what_was_on_trial() {
 fn a_boot_leaves_out_what_was_rolled_back_until_it_is_applied() {
     let host = Host::with_two_policies("boot-back");
     host.script("dockfw apply; dockfw rollback").exits(0);
-    host.script("dockfw boot").exits(7).says("(dockfw rollback)");
+    host.script("dockfw boot").exits(7).says("(somebody ran `dockfw rollback`)");
     assert_eq!(host.in_force(), ["443"]);
     host.script("dockfw apply; dockfw boot").exits(0);
     assert_eq!(host.in_force(), ["444"]);
@@ -189,7 +189,10 @@ fn damaged_records_are_told_and_keep_nobody_from_applying() {
     host.script("dockfw boot").exits(1).says("is damaged");
     assert_eq!(host.in_force(), ["444"], "it is in force all the same");
     host.script("dockfw boot").exits(1).says("is damaged");
-    host.script(&format!("echo x >{state}; dockfw apply")).exits(0).says("is damaged").says("it is replaced");
+    host.script(&format!("echo x >{state}; dockfw apply"))
+        .exits(0)
+        .says("is damaged")
+        .says("writes a new one");
     host.script("dockfw confirm").exits(0);
 }
 

@@ -31,7 +31,7 @@ fn what_nobody_reads_is_done_and_recorded_all_the_same() {
     let host = Host::with_two_policies("unread");
     host.script("dockfw apply --confirm 1h --detach >/dev/full")
         .exits(1)
-        .says("dockfw has done what it was asked to do");
+        .says("a change that was asked for is made");
     host.script("dockfw confirm >/dev/full").exits(1);
     assert_eq!(host.in_force(), ["444"]);
     host.write_policy("445");

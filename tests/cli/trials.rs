@@ -295,7 +295,9 @@ fn the_watcher_keeps_nothing_open() {
 fn a_second_apply_keeps_the_first_ones_way_back() {
     let (host, waiter) = trial("second");
     host.write_policy("445");
-    host.script("dockfw apply").exits(0).says("the policy is on trial, as the one before it was");
+    host.script("dockfw apply")
+        .exits(0)
+        .says("the policy is on trial, for the rest of the time of the earlier trial");
     assert!(waiter.ends(7).contains("another dockfw replaced the policy"));
     assert_eq!(host.in_force(), ["445"]);
     let left = |host: &Host| {

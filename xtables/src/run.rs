@@ -43,7 +43,7 @@ pub(crate) fn ask(program: &Path, arguments: &[&str]) -> Result<String, EngineEr
 }
 
 fn no_answer(NoAnswer { command, cause }: NoAnswer) -> EngineError {
-    EngineError::Io { doing: format!("running {command}"), source: io::Error::other(cause) }
+    EngineError::Io { doing: format!("can't run {command}"), source: io::Error::other(cause) }
 }
 
 /// Returns the error for a program that was only asked, and failed.

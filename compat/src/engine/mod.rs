@@ -120,7 +120,7 @@ fn apply(host: &Host, wanted: &Wanted) -> Result<Vec<Difference>, EngineError> {
     }
     let left = plan(&live, wanted, &host.protocols).differences;
     Err(EngineError::Protocol {
-        doing: "checking what is in force after the apply".into(),
+        doing: "can't check what is in force after the apply".into(),
         answer: left.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     })
 }

@@ -102,7 +102,7 @@ impl<'a> Resolver<'a> {
         self.warnings.push_with(|| {
             Diagnostic::new("`from` has `inside`, but [interfaces] inside is empty")
                 .at(list.span)
-                .help("name them: [interfaces] inside = [\"virbr0\"]")
+                .help("list them under [interfaces]: inside = [\"virbr0\"]")
         });
     }
 

@@ -17,7 +17,7 @@ use super::{Novelty, fit_to_host, judge, load_recorded, show_warnings};
 use crate::cli::{Boot, Failsafe};
 use crate::enact::{self, Candidate, InForce};
 use crate::engines::{self, Chosen};
-use crate::exit::{Exit, Stop};
+use crate::exit::{self, Exit, Stop};
 use crate::files::Disk;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
@@ -81,22 +81,24 @@ impl Start {
                 chosen.clear_other(&self.lock)?;
                 Ok(Exit::Done)
             }
-            Err(error) => Err(self.without_file(error, failsafe, stop_gap)),
+            Err(why) => Err(self.without_file(&why, failsafe, stop_gap)),
         }
     }
 
-    /// Puts something else in force. Returns the error with which the boot fails.
-    fn without_file(self, error: anyhow::Error, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Error {
-        let in_force = match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
-            Ok(in_force) => in_force,
+    /// Tells why the policy of the file is not in force, and puts something else in force. Returns what that is, as the error with
+    /// which the boot fails.
+    fn without_file(self, why: &anyhow::Error, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Error {
+        output::error(exit::message_of(why));
+        let (in_force, conclusion) = match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
+            Ok(instead) => instead,
             Err(worse) => {
                 stop_gap.fill();
-                return worse.context(format!("{error:#}"));
+                return worse;
             }
         };
         let chosen = match stop_gap.give_way(in_force, &self.lock) {
             Ok(chosen) => chosen,
-            Err(worse) => return worse.context(format!("{error:#}")),
+            Err(worse) => return worse,
         };
         let settled = State { unrecorded: false, ..self.settled };
         let noted = if settled == self.state { Ok(()) } else { self.store.note(&settled) };
@@ -104,7 +106,7 @@ impl Start {
             warning(format_args!("the end of the trial could not be recorded: {unnoted}"));
         }
         enact::clear_other(&chosen, &self.lock);
-        error
+        Stop::new(exit::of_error(why), conclusion).into()
     }
 }
 
@@ -183,19 +185,25 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
         config.display(),
         wall_time(*at)
     ))
-    .help("edit the file, or apply it by hand: dockfw apply");
+    .help("edit the file, or try it again, on trial: dockfw apply --confirm 60s");
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
-/// Puts the last confirmed policy in force, or else the fail-safe. The other engine's rules are still to be removed.
-fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> anyhow::Result<InForce> {
+/// Puts the last confirmed policy in force, or else the fail-safe. Returns it, and what the operator is told. The other engine's rules
+/// are still to be removed.
+fn fall_back(
+    store: &Store,
+    state: &State,
+    failsafe: Failsafe,
+    lock: &Lock,
+) -> anyhow::Result<(InForce, Message)> {
     let confirmed =
         state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));
     match confirmed {
         Some((confirmed, Ok(in_force))) => {
             let applied = wall_time(confirmed.applied_at);
-            warning(format_args!("the policy that was confirmed at {applied} is in force instead"));
-            return Ok(in_force);
+            let what = format!("the policy that was confirmed at {applied} is in force instead");
+            return Ok((in_force, Message::new(what)));
         }
         Some((_, Err(error))) => {
             output::error(format_args!("the confirmed policy can't be applied: {error:#}"))
@@ -203,6 +211,6 @@ fn fall_back(store: &Store, state: &State, failsafe: Failsafe, lock: &Lock) -> a
         None => {}
     }
     let (in_force, words) = failsafe::put_in_force(failsafe, Some(lock))?;
-    warning(format_args!("NO POLICY of yours is in force, but the fail-safe: {words}"));
-    Ok(in_force)
+    let message = Message::new(format!("NO POLICY of yours is in force, but the fail-safe: {words}"));
+    Ok((in_force, message.help("correct the policy, and then run: dockfw apply")))
 }

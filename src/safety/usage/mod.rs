@@ -83,7 +83,7 @@ fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     let message = Message::new(format!(
         "neighbours on a trusted network use ports of this host that the policy closes to them: {names}"
     ))
-    .meaning("they use IPv6 link-local addresses, which are not in `trusted`")
+    .meaning("they use IPv6 link-local addresses (fe80::/10), which are not in `trusted`")
     .help(rule(
         "to open them to every neighbour, and to containers",
         "this host for neighbours",
@@ -111,7 +111,7 @@ fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<Message> {
     let blocked = usage.needed.iter().filter(|(address, _)| policy.blocked.contains(**address));
     let told = blocked.map(|(address, what)| {
         Message::new(format!("{address} is in `blocked`, but is {what} of this host"))
-            .meaning("its answers would be dropped")
+            .meaning("its answers are dropped")
             .help(format!("remove {address} from `blocked`"))
     });
     told.collect()
