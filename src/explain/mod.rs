@@ -117,7 +117,7 @@ pub(crate) fn explain(
     asks: &dyn Asks,
     question: &Question,
 ) -> Result<Explanation, Unclear> {
-    let situation = situation(question, &facts.links, asks)?;
+    let situation = situation(question, facts, asks)?;
     let surroundings = Surroundings { asks, tables: &facts.others.tables, links: &facts.links };
     let arrival = surroundings.arrival(&situation, question);
     let walk = |way| Walked::new(way, rules, facts, asks, &situation, question);

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::{Asks, Question};
+use crate::exposure::Facts;
+use crate::host::docker::Driver;
 use crate::host::links::Link;
 use crate::host::routes::AddressType;
 use crate::message::Message;
@@ -106,8 +108,8 @@ impl Unclear {
 }
 
 /// Fills in what was not named: the interface by which the host would answer, and its own address there.
-pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) -> Result<Situation, Unclear> {
-    let from = question.from;
+pub(crate) fn situation(question: &Question, facts: &Facts, asks: &dyn Asks) -> Result<Situation, Unclear> {
+    let (from, links) = (question.from, &facts.links);
     let named = question.incoming.as_deref().map(|name| named(name, links)).transpose()?;
     if named.is_none() && matches!(from, IpAddr::V6(v6) if is_link_local(v6)) {
         return Err(Unclear::LinkLocal(from));
@@ -125,19 +127,33 @@ pub(crate) fn situation(question: &Question, links: &[Link], asks: &dyn Asks) ->
         return Err(Unclear::Families { from, to });
     }
     let by = matches!(to, IpAddr::V6(v6) if is_link_local(v6)).then_some(incoming.index);
-    let on = asks.route(to, by).ok_or(Unclear::NoWayOn(to))?;
-    let onward = by_index(on.interface, links).filter(|_| !on.is_local());
+    let (onward, to_is_own) = if is_on_bridge(facts, &incoming, to) {
+        (Some(incoming.clone()), false)
+    } else {
+        let on = asks.route(to, by).ok_or(Unclear::NoWayOn(to))?;
+        (by_index(on.interface, links).filter(|_| !on.is_local()), on.is_local())
+    };
     // Each link has all link-local addresses.
     let reverse_path_fails = !from.is_unspecified()
         && !matches!(from, IpAddr::V6(v6) if is_link_local(v6))
         && back.is_none_or(|route| route.interface != incoming.index);
-    Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own: on.is_local(), incoming, onward })
+    Ok(Situation { from_is_own, reverse_path_fails, to, to_is_own, incoming, onward })
 }
 
 /// Returns the address by which the host would answer: out by the interface if there is such a route, else by any.
 fn own_address(from: IpAddr, incoming: &Link, asks: &dyn Asks) -> Option<IpAddr> {
     let by = |by| asks.route(from, by).and_then(|route| route.source);
     by(Some(incoming.index)).or_else(|| by(None))
+}
+
+/// Returns whether a bridge leads to a container at this address itself, without routing. The host has no route to an isolated network.
+fn is_on_bridge(facts: &Facts, bridge: &Link, address: IpAddr) -> bool {
+    let addresses = facts.containers.iter().flat_map(|container| &container.addresses);
+    let mut names = addresses.filter(|(_, own)| *own == address).map(|(name, _)| name);
+    names.any(|name| {
+        let of_network = facts.networks.iter().find(|network| network.name == *name);
+        of_network.is_some_and(|network| network.driver == Driver::Bridge(bridge.name.clone()))
+    })
 }
 
 fn named(name: &str, links: &[Link]) -> Result<Link, Unclear> {

@@ -218,6 +218,17 @@ fn a_container_to_which_no_route_leads_is_not_there() {
     assert_eq!((past.target.kind, past.packet.outgoing.as_deref()), (Kind::Elsewhere, Some("eth0")));
 }
 
+/// Frames between containers on one bridge are not routed, whatever routes the host has.
+#[test]
+fn a_neighbour_on_an_isolated_network_is_reached_by_its_bridge() {
+    let mut facts = with_rules(facts(), DOCKERS);
+    facts.containers[0].addresses.push(("isolated".into(), [198, 51, 100, 7].into()));
+    facts.networks.push(network("isolated", "br-2"));
+    facts.links.push(link(9, "br-2", "bridge"));
+    let beside = explained(&facts, [198, 51, 100, 7], "80/tcp", "br-2");
+    assert_eq!((beside.target.kind, beside.packet.outgoing.as_deref()), (Kind::Container, Some("br-2")));
+}
+
 #[test]
 fn a_policy_of_drop_is_told_as_far_as_no_rule_accepts_before() {
     let facts = with_rules(facts(), DOCKERS);
