@@ -43,9 +43,9 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let store = Store::of_host();
     let judgement = judge(&policy, novelty(&store, &candidate), || Ok(!candidate.chosen.is_any_there()?))?;
     if options.force {
-        judgement.warn()
+        overridden(&judgement);
     } else {
-        judgement.refuse(refused())?
+        judgement.refuse(refused())?;
     }
     let takeover = Takeover::find();
     if options.dry_run {
@@ -60,6 +60,17 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
         None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
+    }
+}
+
+/// Warns of what would be refused without `--force`.
+fn overridden(judgement: &Judgement) {
+    judgement.warn();
+    if !judgement.objections.is_empty() {
+        warning(
+            Message::new("`--force` overrides the warnings above")
+                .help("to undo this apply: dockfw rollback"),
+        );
     }
 }
 
