@@ -108,10 +108,10 @@ fn what_a_program_prints_that_fails_counts_for_nothing() {
     every_verb_ends("lie", LIES, "");
     let desk = Desk::new("lie-about-compat");
     for (verb, complaint) in [
-        ("apply --backend iptables", "iptables: an answer that dockfw does not understand"),
+        ("apply --backend iptables", "iptables: dockfw does not understand the answer"),
         ("apply --backend nftables", "rules of iptables could not be removed"),
-        ("remove", "iptables: an answer that dockfw does not understand"),
-        ("status", "iptables: an answer that dockfw does not understand"),
+        ("remove", "iptables: dockfw does not understand the answer"),
+        ("status", "iptables: dockfw does not understand the answer"),
     ] {
         let before = "dockfw apply --backend iptables >/dev/null";
         let script = format!("{before}; fake '{LIES}' '{PROGRAMS}'; limited {verb}");
@@ -273,11 +273,12 @@ fn a_signal_ends_dockfw_and_what_it_runs() {
     host.script(&format!("{FAKES}\nfake 'echo >hangs; exec sleep 1000' '{PROGRAMS}'"));
     let is_running = "pgrep -x sleep | grep -vx \"$(cat /run/neighbour)\"";
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
-        host.script("rm -f hangs");
+        // A program of the round before may still be about to write the first of them.
+        host.script("rm -f hangs waiter");
         let check =
             "ulimit -c 0; echo $$ >waiter; PATH=$PWD/fakes:$PATH exec \"$DOCKFW\" --config dockfw.toml check";
         let check = Running::start(&mut host.command(check));
-        host.wait_for("test -e hangs");
+        host.wait_for("test -s waiter && test -e hangs");
         host.script(&format!("kill -{signal} $(cat waiter)"));
         check.ends(code);
         // It was killed; the kernel takes its time.
