@@ -68,7 +68,7 @@ fn other_keys_and_the_end_of_input_are_no_enter() {
     waiter.press("yes\x04\x04");
     host.script("dockfw rollback").exits(0);
     waiter.ends(7);
-    was_taken_back(&host, "dockfw rollback");
+    was_taken_back(&host, "somebody ran `dockfw rollback`");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn the_end_of_a_pipe_is_no_enter_and_a_line_is() {
     closed.wait_for_talk(ON_TRIAL);
     host.script("dockfw rollback").exits(0);
     closed.ends(7);
-    was_taken_back(&host, "dockfw rollback");
+    was_taken_back(&host, "somebody ran `dockfw rollback`");
     let mut line = Running::start(host.waiter(APPLY).stdin(Stdio::piped()));
     line.wait_for_talk(ON_TRIAL);
     line.tell("");
@@ -309,7 +309,7 @@ fn a_second_apply_keeps_the_first_ones_way_back() {
     host.script("dockfw apply --confirm 2h --detach").exits(0);
     assert!((7100..=7200).contains(&left(&host)), "a deadline of its own");
     host.script("dockfw rollback").exits(0);
-    was_taken_back(&host, "dockfw rollback");
+    was_taken_back(&host, "somebody ran `dockfw rollback`");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_second_apply_that_fails_leaves_the_first_on_trial() {
     host.script("dockfw status").prints("on trial, ");
     host.script("pgrep -x dockfw").exits(0);
     host.script("dockfw rollback").exits(0);
-    was_taken_back(&host, "dockfw rollback");
+    was_taken_back(&host, "somebody ran `dockfw rollback`");
 }
 
 #[test]
@@ -487,11 +487,11 @@ fn remove_ends_a_trial() {
 #[ignore = "needs root"]
 fn rollback_goes_back_one_apply() {
     let host = Host::with_two_policies("rollback");
-    host.script("dockfw rollback").exits(1).says("nothing to go back to");
+    host.script("dockfw rollback").exits(1).says("no record of an earlier policy");
     assert_eq!(host.in_force(), ["443"]);
     host.script("dockfw apply; dockfw apply").exits(0);
     host.script("rm dockfw.toml; dockfw rollback").exits(0).prints("(nftables)");
     assert_eq!(host.in_force(), ["443"]);
-    host.script("dockfw rollback").exits(1).says("nothing to go back to");
+    host.script("dockfw rollback").exits(1).says("no record of an earlier policy");
     assert_eq!(host.in_force(), ["443"]);
 }
