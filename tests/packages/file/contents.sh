@@ -30,6 +30,6 @@ rpm -qp --configfiles "$(rpm_file)" | grep -qx /etc/dockfw/dockfw.toml
 # What they need, and that it is no more.
 dpkg-deb -f "$(deb)" Depends | grep -q 'libnftnl11 (>= 1\.'
 rpm -qp --requires "$(rpm_file)" | grep -q '^libnftnl.so.11'
-rpm -qp --requires "$(rpm_file)" | grep -Ev '^(/bin/sh|rpmlib\(|lib(nftnl|c|m|gcc_s)\.so\.|ld-linux|rtld\(|config\(dockfw\))' &&
+rpm -qp --requires "$(rpm_file)" | grep -Ev '^(/bin/sh|rpmlib\(|lib(nftnl|mnl|c|m|gcc_s)\.so\.|ld-linux|rtld\(|config\(dockfw\))' &&
 	die 'unexpected requirements'
 true
