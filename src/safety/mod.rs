@@ -99,18 +99,31 @@ fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> 
     };
     let ports = published.iter().filter_map(|port| Some((port.service()?, port.container.as_str())));
     let lost: BTreeSet<_> = ports.filter(|(service, _)| !open_to_containers(policy, *service)).collect();
-    let names: Vec<_> = lost.iter().map(|(service, name)| format!("{service} ({name})")).collect();
-    let mut services: Vec<_> = lost.iter().map(|(service, _)| format!("\"{service}\"")).collect();
-    services.dedup();
-    (!lost.is_empty()).then(|| {
-        let words = "to open them to containers";
-        let services = services.join(", ");
-        Message::new(format!(
-            "{containers} can't reach these published ports at an address of this host: {}",
-            names.join(", ")
-        ))
-        .help(rule(words, "published ports for containers", "\"containers\"", &services, "docker"))
-    })
+    let (names, services) = listed(lost.into_iter().map(|(service, name)| (service, Some(name))))?;
+    let message = Message::new(format!(
+        "{containers} can't reach these published ports at an address of this host: {names}"
+    ))
+    .help(rule(
+        "to open them to containers",
+        "published ports for containers",
+        "\"containers\"",
+        &services,
+        "docker",
+    ));
+    Some(message)
+}
+
+/// Returns services as people name them, with who offers each if that is known, and as a policy has them. Nothing if there
+/// are none.
+fn listed<'a>(services: impl Iterator<Item = (Service, Option<&'a str>)>) -> Option<(String, String)> {
+    let (names, mut texts): (Vec<_>, Vec<_>) = services
+        .map(|(service, by)| {
+            let by = by.map(|by| format!(" ({by})")).unwrap_or_default();
+            (format!("{service}{by}"), format!("\"{service}\""))
+        })
+        .unzip();
+    texts.dedup();
+    (!names.is_empty()).then(|| (names.join(", "), texts.join(", ")))
 }
 
 /// Returns a rule to add, after words that name its purpose.

@@ -16,7 +16,7 @@ use dockfw_policy::walk::{
     Connection, Interface, Packet, Path, Payload, Sender, USUAL_HOP_LIMIT, Verdict, explain,
 };
 
-use super::{open_to_containers, opens_host, rule};
+use super::{listed, open_to_containers, opens_host, rule};
 use crate::host::docker::Network;
 use crate::host::links::Link;
 use crate::message::Message;
@@ -56,7 +56,7 @@ pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<Message> {
 
 fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<Message> {
     let lost = usage.by_containers.iter().filter(|(service, _)| !open_to_containers(policy, **service));
-    let (names, services) = listed(lost)?;
+    let (names, services) = listed(lost.map(with_process))?;
     let message =
         Message::new(format!("containers use ports of this host that the policy closes to them: {names}"))
             .help(rule(
@@ -79,7 +79,8 @@ fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
         Source::These { addresses, .. } => holds(addresses),
     };
     let is_lost = |service: Service| !holds(&policy.trusted) && !opens_host(policy, service, lets);
-    let (names, services) = listed(usage.by_neighbours.iter().filter(|(service, _)| is_lost(**service)))?;
+    let (names, services) =
+        listed(usage.by_neighbours.iter().filter(|(service, _)| is_lost(**service)).map(with_process))?;
     let message = Message::new(format!(
         "neighbours on a trusted network use ports of this host that the policy closes to them: {names}"
     ))
@@ -94,16 +95,9 @@ fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     Some(message)
 }
 
-/// Returns services as people name them, with the process if it is known, and as a policy has them. Nothing if there
-/// are none.
-fn listed<'u>(services: impl Iterator<Item = (&'u Service, &'u Option<String>)>) -> Option<(String, String)> {
-    let (names, texts): (Vec<_>, Vec<_>) = services
-        .map(|(service, process)| {
-            let process = process.as_ref().map(|process| format!(" ({process})"));
-            (format!("{service}{}", process.unwrap_or_default()), format!("\"{service}\""))
-        })
-        .unzip();
-    (!names.is_empty()).then(|| (names.join(", "), texts.join(", ")))
+/// Returns a service with the process that offers it, if that is known.
+fn with_process<'u>((service, process): (&Service, &'u Option<String>)) -> (Service, Option<&'u str>) {
+    (*service, process.as_deref())
 }
 
 /// Returns messages about needed machines that are blocked: nothing from a blocked address is let in, answers included.
