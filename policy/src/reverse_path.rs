@@ -37,22 +37,21 @@ pub fn before_translation(mut ruleset: Ruleset) -> Ruleset {
     for forward in ruleset.hooks.iter_mut().filter(|rules| rules.hook == Hook::Forward) {
         let live = forward.rules.iter().position(|rule| rule.matches == [Match::Established]);
         let behind = live.map_or(0, |index| index + 1);
-        check_before_crossing(&mut forward.rules, behind);
+        check_before_the_unknown(&mut forward.rules, behind);
         forward.rules.splice(behind..behind, checks.iter().cloned());
     }
     ruleset
 }
 
-/// Moves the check: it is still unknown which packets are going to stay on their bridge.
-fn check_before_crossing(rules: &mut [Rule], behind: usize) {
-    let Some(rules) = rules.get_mut(behind..) else { return };
-    let crosses = |rule: &Rule| rule.matches.iter().any(|one| matches!(one, Match::Crosses(_)));
-    if let (Some(first), Some(check)) = (rules.iter().position(crosses), rules.iter().position(asks))
-        && let Some(passing) = rules.get_mut(first..=check)
-    {
-        let crossing = passing.iter().filter(|rule| crosses(rule)).count();
-        passing.rotate_left(crossing);
-    }
+/// Moves the checks before the rules that they don't wait for: those that ask for what is still unknown at prerouting,
+/// such as the interface that a packet leaves by.
+fn check_before_the_unknown(rules: &mut Vec<Rule>, behind: usize) {
+    let Some(last) = rules.iter().rposition(asks).filter(|last| *last >= behind) else { return };
+    let until_last: Vec<_> = rules.drain(behind..=last).collect();
+    let (known, unknown): (Vec<_>, Vec<_>) = until_last
+        .into_iter()
+        .partition(|rule| rule.action != Action::Pass || rule.matches.iter().all(is_known));
+    rules.splice(behind..behind, known.into_iter().chain(unknown));
 }
 
 fn of_translated(rule: &Rule) -> Rule {

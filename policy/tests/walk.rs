@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use common::Memory;
 use dockfw_policy::compile::compile;
+use dockfw_policy::reverse_path::before_translation;
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
@@ -115,6 +116,19 @@ fn containers_go_by_what_was_dialled_or_by_their_own_port() {
     // The name alone makes no bridge of Docker's.
     let alike = Path { incoming: interface("br-lan", false), ..to_container(1, 1, false) };
     assert_eq!(last(alike), "Forward Drop the rest");
+}
+
+#[test]
+fn a_check_before_routing_does_not_wait_for_the_outgoing_interface() {
+    let eth1 = interface("eth1", true);
+    let path = Path { incoming: eth1.clone(), outgoing: Some(eth1), ..to_container(80, 80, false) };
+    let forged =
+        Packet { sender: Sender { reverse_path_fails: true, ..from("192.0.2.20", &path).sender }, path };
+    for drops in [false, true] {
+        let ruleset = ruleset(&format!("[interfaces]\ninside = [\"eth1\"]\n[log]\ndrops = {drops}\n"));
+        assert_eq!(verdict(&ruleset, &forged), Verdict::Pass, "log {drops}");
+        assert_eq!(verdict(&before_translation(ruleset), &forged), Verdict::Drop, "log {drops}");
+    }
 }
 
 #[test]
