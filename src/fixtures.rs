@@ -1,31 +1,18 @@
 //! Policies read from strings, and hosts that are only described: for tests of pure code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, Strictness, load};
+use dockfw_policy::{FilesInMemory, Strictness, load};
 
 use crate::host::links::Link;
 
-/// The one file of a policy.
-struct Text<'a>(&'a str);
-
-impl Files for Text<'_> {
-    fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
-        Ok(self.0.as_bytes().to_vec())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
 pub(crate) fn policy(text: &str) -> Policy {
-    let loaded = load(Path::new("dockfw.toml"), &Text(text), Strictness::Strict);
+    let files = FilesInMemory::new([("dockfw.toml", text)]);
+    let loaded = load(Path::new("dockfw.toml"), &files, Strictness::Strict);
     loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy
 }
 

@@ -1,26 +1,12 @@
 //! Whole imports, from strings in memory.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dockfw_policy::policy::{Echo, Policy, Source, Target};
-use dockfw_policy::{Files, Strictness, load};
+use dockfw_policy::{FilesInMemory, Loaded, Rejected, Strictness, load};
 use proptest::prelude::*;
 
 use super::*;
-
-/// One file, and no other.
-struct Alone<'a>(&'a str);
-
-impl Files for Alone<'_> {
-    fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
-        Ok(self.0.as_bytes().to_vec())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
 
 fn inputs(texts: &[(&str, &str)]) -> Vec<Input> {
     texts.iter().map(|(name, text)| Input { name: (*name).into(), bytes: text.as_bytes().into() }).collect()
@@ -36,8 +22,12 @@ fn imported(texts: &[(&str, &str)]) -> (Policy, String) {
     (policy(&imported.written.policy), imported.notes.join("\n"))
 }
 
+fn loaded(text: &str) -> Result<Loaded, Rejected> {
+    load(Path::new("/dockfw.toml"), &FilesInMemory::new([("/dockfw.toml", text)]), Strictness::Strict)
+}
+
 fn policy(text: &str) -> Policy {
-    let loaded = load(Path::new("/dockfw.toml"), &Alone(text), Strictness::Strict);
+    let loaded = loaded(text);
     loaded.unwrap_or_else(|rejected| panic!("{rejected}\n{text}")).policy
 }
 
@@ -321,7 +311,7 @@ proptest! {
     #[test]
     fn no_text_is_too_odd(first in PIECES, second in PIECES, lenient: bool) {
         if let Ok(imported) = done(&[("first", &first), ("second", &second)], lenient) {
-            let loaded = load(Path::new("/dockfw.toml"), &Alone(&imported.written.policy), Strictness::Strict);
+            let loaded = loaded(&imported.written.policy);
             prop_assert!(loaded.is_ok(), "{loaded:?}\n{}", imported.written.policy);
         }
     }

@@ -1,5 +1,6 @@
 //! What a policy is read from, and how strictly: what the loader and the resolver share.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,29 @@ pub trait Files {
 
     /// Returns the full paths of what lies in a directory, in any order.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
+}
+
+/// Files that are in memory only. No directory has any.
+#[derive(Clone, Debug, Default)]
+pub struct FilesInMemory(BTreeMap<PathBuf, Vec<u8>>);
+
+impl FilesInMemory {
+    /// Returns files of these paths and contents.
+    pub fn new<P: Into<PathBuf>, B: Into<Vec<u8>>>(files: impl IntoIterator<Item = (P, B)>) -> Self {
+        Self(files.into_iter().map(|(path, bytes)| (path.into(), bytes.into())).collect())
+    }
+}
+
+impl Files for FilesInMemory {
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let length = usize::try_from(limit).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(bytes.get(..length).unwrap_or_default().to_vec())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }
 
 /// What happens to entries that are refused for the operator's safety, such as trusting everyone.

@@ -29,6 +29,6 @@ mod suggest;
 mod text;
 pub mod walk;
 
-pub use files::{Files, Strictness};
+pub use files::{Files, FilesInMemory, Strictness};
 pub use load::{Loaded, Rejected, load};
 pub use printable::printable;

@@ -1,6 +1,5 @@
 //! `dockfw import`
 
-use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use dockfw_import::{Fault, Imported, Input, MAX_SIZE, Options, Written};
-use dockfw_policy::{Files, Loaded, Strictness, load};
+use dockfw_policy::{Files, FilesInMemory, Loaded, Strictness, load};
 use dockfw_xtables::old;
 
 use crate::cli::Import;
@@ -80,26 +79,11 @@ fn live() -> anyhow::Result<Vec<Input>> {
     Ok(rules.into_iter().chain(sets).collect())
 }
 
-/// What was written, as files.
-struct Memory(BTreeMap<PathBuf, Vec<u8>>);
-
-impl Files for Memory {
-    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
-        let length = usize::try_from(limit).unwrap_or(usize::MAX).min(bytes.len());
-        Ok(bytes.get(..length).unwrap_or_default().to_vec())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
-        Ok(vec![])
-    }
-}
-
 /// Loads the policy as `apply` would.
 fn must_load(written: &Written) -> anyhow::Result<()> {
     let lists = written.lists.iter().map(|(name, text)| (PathBuf::from(name), text.clone().into_bytes()));
     let policy = (PathBuf::from(POLICY), written.policy.clone().into_bytes());
-    let files = Memory(lists.chain([policy]).collect());
+    let files = FilesInMemory::new(lists.chain([policy]));
     match load(Path::new(POLICY), &files, Strictness::Strict) {
         Ok(Loaded { warnings, .. }) if warnings.is_empty() => Ok(()),
         Ok(Loaded { warnings, .. }) => {

@@ -2,7 +2,6 @@
 
 use dockfw_policy::compile::compile;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, Strictness};
 
 use dockfw_policy::address::Family;
 
@@ -39,27 +38,13 @@ impl Asks for Looks {
     }
 }
 
-/// A policy file.
-struct File(String);
-
-impl Files for File {
-    fn read(&self, _: &std::path::Path, _: u64) -> std::io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &std::path::Path) -> std::io::Result<Vec<std::path::PathBuf>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
 fn policy() -> Policy {
     rules("")
 }
 
 /// Returns a policy with these rules.
 fn rules(rules: &str) -> Policy {
-    let file = File(format!("trusted = [\"192.0.2.10\"]\n{rules}"));
-    dockfw_policy::load(std::path::Path::new("/p.toml"), &file, Strictness::Strict).unwrap().policy
+    crate::fixtures::policy(&format!("trusted = [\"192.0.2.10\"]\n{rules}"))
 }
 
 fn link(index: u32, name: &str, kind: &str) -> Link {

@@ -280,13 +280,13 @@ mod tests {
     use super::*;
     use crate::records::{Now, Pending, Summary};
 
-    struct Desk(tempfile::TempDir, Store);
+    struct StoreFixture(tempfile::TempDir, Store);
 
-    fn desk() -> Desk {
+    fn fixture() -> StoreFixture {
         let directory = tempfile::tempdir().unwrap();
         let store =
             Store { directory: directory.path().join("dockfw"), stand_in: directory.path().join("run") };
-        Desk(directory, store)
+        StoreFixture(directory, store)
     }
 
     fn keep(store: &Store, text: &str) -> Record {
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_what_no_state_names_goes() {
-        let Desk(_directory, store) = desk();
+        let StoreFixture(_directory, store) = fixture();
         assert_eq!(store.read().unwrap(), State::default());
         let [a, b, c] = ["a", "b", "c"].map(|text| keep(&store, text));
         let state = State::default().apply(a).apply(b.clone());
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn only_root_may_read_them() {
-        let Desk(_directory, store) = desk();
+        let StoreFixture(_directory, store) = fixture();
         // Something else may have made it like this.
         fs::create_dir(&store.directory).unwrap();
         fs::set_permissions(&store.directory, Permissions::from_mode(0o777)).unwrap();
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_no_file_of_roots_is_damage_and_keeps_nobody() {
-        let Desk(_directory, store) = desk();
+        let StoreFixture(_directory, store) = fixture();
         let record = keep(&store, "a");
         let state = store.directory.join(STATE);
         mkfifo(&state, Mode::S_IRWXU).unwrap();
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn odd_values_are_only_odd() {
-        let Desk(_directory, store) = desk();
+        let StoreFixture(_directory, store) = fixture();
         let policy = Record { applied_at: u64::MAX, digest: "../../x".into(), ..keep(&store, "a") };
         let pending = Pending { policy: policy.clone(), boot_id: String::new(), deadline_ms: u64::MAX };
         store.write(&State::default().apply(policy.clone()).await_confirmation(pending)).unwrap();
@@ -362,7 +362,7 @@ mod tests {
     /// A directory in the place of the file that is to be renamed: a failure for root, too.
     #[test]
     fn what_is_so_already_stands_in_where_it_can_not_be_written() {
-        let Desk(_directory, store) = desk();
+        let StoreFixture(_directory, store) = fixture();
         let [a, b] = ["a", "b"].map(|text| State::default().apply(keep(&store, text)));
         store.write(&a).unwrap();
         let obstacle = store.directory.join("state.json.new");
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn damage_is_told() {
-        let Desk(_directory, store) = desk();
+        let StoreFixture(_directory, store) = fixture();
         let record = keep(&store, "a");
         store.write(&State::default().apply(record.clone())).unwrap();
         fs::write(store.directory.join(SOURCES).join(&record.digest), "b").unwrap();

@@ -4,9 +4,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cases;
+mod fixture;
 mod package;
 mod play;
-mod site;
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use dockfw_lab::{contain, layer};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::CASES;
-use site::Site;
+use fixture::AnsibleFixture;
 
 /// What an installation changes, beside what each lab keeps in memory.
 const INSTALLED_TO: [&str; 3] = ["/usr", "/var/cache", "/var/log"];
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 
 fn prepare() -> Result<()> {
     contain()?;
-    Site::check()?;
+    AnsibleFixture::check()?;
     INSTALLED_TO.into_iter().try_for_each(layer)?;
     package::only_local_repositories()
 }
@@ -45,7 +45,7 @@ fn trials(obstacle: Option<String>) -> Vec<Trial> {
             if let Some(reason) = obstacle {
                 return Ok(Completion::ignored_with(reason));
             }
-            let outcome = Site::raise().and_then(|site| case(&site));
+            let outcome = AnsibleFixture::raise().and_then(|fixture| case(&fixture));
             outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
         })
     });

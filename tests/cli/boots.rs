@@ -1,6 +1,6 @@
 //! `dockfw boot`: what is in force when the host comes up, and what the records are worth then.
 
-use crate::desk::GOOD;
+use crate::fixture::GOOD;
 use crate::host::Host;
 
 /// What a loss of power leaves: the records, as those of another boot.
@@ -82,7 +82,7 @@ fn the_engine_stays_through_a_boot_while_it_works() {
 #[ignore = "needs root"]
 fn what_was_once_forced_comes_up_again() {
     let host = Host::raise("boot-forced");
-    host.desk.write("dockfw.toml", GOOD.replace("192.0.2.10", "0.0.0.0/0"));
+    host.fixture.write("dockfw.toml", GOOD.replace("192.0.2.10", "0.0.0.0/0"));
     host.script("dockfw boot").exits(2).says("NO POLICY");
     host.script("dockfw apply --force; dockfw boot").exits(0);
 }
@@ -101,7 +101,7 @@ fn what_was_confirmed_comes_up_again_whatever_is_refused_since() {
     ] {
         let host = Host::raise(test);
         host.script("ip route add default via 198.51.100.2").exits(0);
-        host.desk.write("dockfw.toml", policy);
+        host.fixture.write("dockfw.toml", policy);
         host.script("dockfw apply").exits(code).says(refusal);
         host.script(&format!("dockfw apply --force; {UNFORCED}; {RESTART} dockfw boot"))
             .exits(0)
@@ -168,7 +168,7 @@ fn what_is_there_and_can_not_be_taken_out_is_not_said_to_be_gone() {
 #[ignore = "needs root"]
 fn an_unfinished_policy_does_not_come_up_unless_it_was_forced() {
     let host = Host::raise("boot-unfinished");
-    host.desk.write("dockfw.toml", include_str!("../../packaging/dockfw.toml"));
+    host.fixture.write("dockfw.toml", include_str!("../../packaging/dockfw.toml"));
     host.script("dockfw apply").exits(6).says("trusts nobody and opens no port");
     host.script("dockfw boot").exits(6).says("trusts nobody and opens no port").says("\"22/tcp\"");
     host.script("dockfw apply --force; dockfw boot").exits(0).prints("in force (nftables)");

@@ -1,6 +1,6 @@
 //! What a caller may leave behind for the program that it starts, and how it may read what that says.
 
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 use crate::host::Host;
 
 /// A process whose children nobody is to wait for: the kernel then forgets how they ended (waitpid(2)).
@@ -9,9 +9,9 @@ const IGNORES: &str = "env --ignore-signal=CHLD \"$DOCKFW\" --config dockfw.toml
 #[test]
 #[ignore = "needs root"]
 fn a_caller_that_ignores_the_ends_of_its_children_changes_nothing() {
-    let desk = Desk::new("sigchld");
+    let fixture = CliFixture::new("sigchld");
     for backend in ["nftables", "iptables"] {
-        desk.script(&format!(
+        fixture.script(&format!(
             "{IGNORES} apply --backend {backend} && {IGNORES} status && {IGNORES} apply --confirm 10s --detach"
         ))
         .exits(0)
@@ -20,7 +20,7 @@ fn a_caller_that_ignores_the_ends_of_its_children_changes_nothing() {
     // How a program ended that failed is told as well.
     let broken =
         format!("mount --bind /bin/false /usr/sbin/iptables-restore; {IGNORES} apply --backend iptables");
-    let done = desk.script(&broken);
+    let done = fixture.script(&broken);
     assert!(!done.stderr.contains("No child processes"), "{done}");
     assert_ne!(done.code(), Some(0), "{done}");
 }
@@ -49,7 +49,7 @@ fn whoever_reads_slowly_keeps_nobody_waiting() {
     // More than a pipe holds.
     let many: Vec<_> = (0..9000).map(|n| format!("\"10.{}.{}.1\"", n / 200, n % 200)).collect();
     let policy = format!("trusted = [{}]\n", many.join(", "));
-    host.desk.write("many/dockfw.toml", policy);
+    host.fixture.write("many/dockfw.toml", policy);
     let script = "mkfifo slow; \"$DOCKFW\" --config many/dockfw.toml apply --dry-run --force >slow & exec <slow; head -c 1 >/dev/null
                   flock --timeout 10 /run/dockfw/lock true";
     host.script(script).exits(0);

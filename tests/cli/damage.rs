@@ -138,7 +138,7 @@ fn a_trial_whose_record_is_lost_ends_with_the_confirmed_policy() {
 #[ignore = "needs root"]
 fn a_trial_ends_with_what_was_confirmed_whatever_is_refused_since() {
     let host = Host::raise("refused-way-back");
-    host.desk.write("dockfw.toml", "trusted = [\"0.0.0.0/0\", \"::/0\"]\n");
+    host.fixture.write("dockfw.toml", "trusted = [\"0.0.0.0/0\", \"::/0\"]\n");
     host.script(
         "dockfw apply --force; sed -i 's/\"force\": true/\"force\": false/' /var/lib/dockfw/state.json",
     )

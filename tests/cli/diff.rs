@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::desk::{Desk, Done};
+use crate::fixture::{CliFixture, Done};
 
 const ENGINES: [&str; 2] = ["nftables", "iptables"];
 
-/// On a desk of the test's own, puts the policy in force by an engine, runs a script, and wants a diff that exits with 7,
-/// has just these lines, and is what the next apply says it changed; after which there is none left.
+/// Puts the policy in force by an engine, runs a script, and wants a diff that exits with 7, has just these lines, and is
+/// what the next apply says it changed. After that there is none left.
 fn differs(test: &str, engine: &str, script: &str, lines: &[&str]) {
-    let desk = Desk::new(&format!("diff-{test}-{engine}"));
-    let done = desk.script(&format!(
+    let fixture = CliFixture::new(&format!("diff-{test}-{engine}"));
+    let done = fixture.script(&format!(
         "dockfw apply --backend {engine} >/dev/null
          {script}
          unchanged_all dockfw diff --backend {engine} >found || test $? = 7
@@ -32,18 +32,19 @@ fn differs_with_both(test: &str, script: &str, of_nftables: &[&str], of_iptables
 #[ignore = "needs root"]
 fn after_an_apply_there_is_no_difference() {
     for engine in ENGINES {
-        let desk = Desk::new(&format!("diff-none-{engine}"));
+        let fixture = CliFixture::new(&format!("diff-none-{engine}"));
         let script = format!("dockfw apply --backend {engine} >/dev/null; unchanged_all dockfw diff");
-        desk.script(&script).exits(0).prints(&format!("no differences ({engine})"));
+        fixture.script(&script).exits(0).prints(&format!("no differences ({engine})"));
     }
 }
 
 #[test]
 #[ignore = "needs root"]
 fn before_the_first_apply_everything_is_missing() {
-    let desk = Desk::new("diff-first");
-    desk.script("unchanged_all dockfw diff --backend nftables").exits(7).prints("+ table inet dockfw (");
-    desk.script("unchanged_all dockfw diff --backend iptables")
+    let fixture = CliFixture::new("diff-first");
+    fixture.script("unchanged_all dockfw diff --backend nftables").exits(7).prints("+ table inet dockfw (");
+    fixture
+        .script("unchanged_all dockfw diff --backend iptables")
         .exits(7)
         .prints("+ set trusted (IPv6): +1 -0 of 1");
 }
@@ -140,8 +141,8 @@ fn chains_and_jumps_are_compared_too() {
 #[test]
 #[ignore = "needs root"]
 fn what_others_accept_in_table_filter_is_no_difference() {
-    let desk = Desk::new("diff-accept");
-    let done = desk.script(
+    let fixture = CliFixture::new("diff-accept");
+    let done = fixture.script(
         "dockfw apply --backend iptables >/dev/null
          iptables -I INPUT 1 -j ACCEPT
          ip6tables -I INPUT 1 -j ACCEPT
@@ -187,8 +188,8 @@ fn an_edit_of_the_policy_shows_what_is_live_and_what_is_wanted() {
 #[test]
 #[ignore = "needs root"]
 fn a_set_of_the_compat_engine_is_compared_with_the_one_before() {
-    let desk = Desk::new("diff-generation");
-    let done = desk.script(
+    let fixture = CliFixture::new("diff-generation");
+    let done = fixture.script(
         "dockfw apply --backend iptables >/dev/null
          sed -i 's/\"192.0.2.10\"/\"192.0.2.0\\/28\"/' dockfw.toml
          dockfw diff",
@@ -229,10 +230,10 @@ const LARGE: &str = "seq 1 4096 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", 
 #[ignore = "needs root"]
 fn large_sets_are_summed_up() {
     for engine in ENGINES {
-        let desk = Desk::new(&format!("diff-large-{engine}"));
-        let done = desk.script(&LARGE.replace("ENGINE", engine));
+        let fixture = CliFixture::new(&format!("diff-large-{engine}"));
+        let done = fixture.script(&LARGE.replace("ENGINE", engine));
         done.exits(7).prints(": +3 -1 of 4,098\n    - 10.0.0.2\n    + 203.0.113.1\n");
-        let many = desk.script(&format!(
+        let many = fixture.script(&format!(
             "{}|| test $? = 7; sed -i 1,50d list.txt; dockfw diff",
             LARGE.replace("ENGINE", engine)
         ));
@@ -244,8 +245,8 @@ fn large_sets_are_summed_up() {
 #[test]
 #[ignore = "needs root"]
 fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
-    let desk = Desk::new("diff-huge");
-    let done = desk.script(
+    let fixture = CliFixture::new("diff-huge");
+    let done = fixture.script(
         "seq 1 100001 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", n / 65536, n / 256 % 256, n % 256 }' >list.txt
          printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
          dockfw apply --backend nftables >/dev/null
@@ -267,25 +268,25 @@ fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
 #[test]
 #[ignore = "needs root"]
 fn only_a_terminal_sees_colours_and_only_if_it_wants_to() {
-    let desk = Desk::new("diff-colour");
+    let fixture = CliFixture::new("diff-colour");
     let on_terminal = |setting: &str| {
         let command = "script --quiet --return --command \"$DOCKFW --config dockfw.toml diff\" /dev/null";
-        let done = desk.script(&format!("{setting} {command}"));
+        let done = fixture.script(&format!("{setting} {command}"));
         done.exits(7).prints("+ table inet dockfw (");
         done.stdout.contains('\u{1b}')
     };
     assert!(on_terminal("") && !on_terminal("NO_COLOR=1"));
-    assert!(!desk.script("dockfw diff").exits(7).stdout.contains('\u{1b}'));
+    assert!(!fixture.script("dockfw diff").exits(7).stdout.contains('\u{1b}'));
 }
 
 #[test]
 #[ignore = "needs root"]
 fn the_other_engine_in_force_is_a_difference() {
-    let desk = Desk::new("diff-other");
-    let done = desk
+    let fixture = CliFixture::new("diff-other");
+    let done = fixture
         .script("dockfw apply --backend iptables >/dev/null; unchanged_all dockfw diff --backend nftables");
     done.exits(7).prints("+ table inet dockfw (").prints("- the rules of the iptables engine\n");
-    let done = desk.script(
+    let done = fixture.script(
         "dockfw apply --backend iptables >/dev/null
          dockfw diff --backend nftables >found || test $? = 7
          dockfw apply --backend nftables >changed
@@ -298,8 +299,8 @@ fn the_other_engine_in_force_is_a_difference() {
 #[test]
 #[ignore = "needs root"]
 fn json_has_all_keys_that_are_documented() {
-    let desk = Desk::new("diff-json");
-    let none = desk.script("dockfw apply >/dev/null; dockfw diff --json").exits(0).json();
+    let fixture = CliFixture::new("diff-json");
+    let none = fixture.script("dockfw apply >/dev/null; dockfw diff --json").exits(0).json();
     assert_eq!(
         none,
         serde_json::json!({ "engine": "nftables", "differs": false, "differences": [], "unfit": null })
@@ -308,7 +309,7 @@ fn json_has_all_keys_that_are_documented() {
         nft insert rule inet dockfw input accept
         nft delete element inet dockfw $(set_of trusted_v4) '{ 192.0.2.10 }'
         dockfw diff --json";
-    let found = desk.script(script).exits(7).json();
+    let found = fixture.script(script).exits(7).json();
     assert_eq!((&found["engine"], &found["differs"]), (&Value::from("nftables"), &Value::Bool(true)));
     let set = serde_json::json!({
         "kind": "changed", "family": null, "table": null, "part": "set",
@@ -328,7 +329,7 @@ fn json_has_all_keys_that_are_documented() {
     assert_eq!(found["differences"], Value::from(vec![set, rule]));
     let script =
         "dockfw apply --backend iptables >/dev/null; iptables -D INPUT -j FILTERS; dockfw diff --json";
-    let found: Done = desk.script(script);
+    let found: Done = fixture.script(script);
     let jump = serde_json::json!([{
         "kind": "missing", "family": "ipv4", "table": "filter", "part": "jump",
         "from": "INPUT", "to": "FILTERS", "elements": null, "live": [], "wanted": [],

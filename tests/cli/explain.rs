@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::desk::{Desk, Done};
+use crate::fixture::{CliFixture, Done};
 use crate::schema;
 
 /// A host with one interface to the outside, 192.0.2.1 and 2001:db8:1::1, and with a way on to 10.9.0.0/16.
@@ -31,13 +31,13 @@ ports = ["5432/tcp"]
 "#;
 
 /// Explains on that host.
-fn explain(desk: &Desk, before: &str, arguments: &str) -> Done {
-    desk.write("dockfw.toml", POLICY);
-    desk.script(&format!("{HOST}\n{before}\nunchanged dockfw explain {arguments}"))
+fn explain(fixture: &CliFixture, before: &str, arguments: &str) -> Done {
+    fixture.write("dockfw.toml", POLICY);
+    fixture.script(&format!("{HOST}\n{before}\nunchanged dockfw explain {arguments}"))
 }
 
-fn json(desk: &Desk, before: &str, arguments: &str) -> Value {
-    let explained = explain(desk, before, &format!("{arguments} --json")).exits(0).json();
+fn json(fixture: &CliFixture, before: &str, arguments: &str) -> Value {
+    let explained = explain(fixture, before, &format!("{arguments} --json")).exits(0).json();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/explain.json"));
     let described: Value = serde_json::from_str(&text.unwrap()).unwrap();
     assert_eq!(schema::faults(&described, &explained), [""; 0], "{explained:#}");
@@ -58,21 +58,21 @@ fn decision(explained: &Value) -> (&str, &str, Option<&str>) {
 #[test]
 #[ignore = "needs root"]
 fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
-    let desk = Desk::new("explain-rule");
-    let opened = explain(&desk, "", "--from 192.0.2.20 --port 443/tcp");
+    let fixture = CliFixture::new("explain-rule");
+    let opened = explain(&fixture, "", "--from 192.0.2.20 --port 443/tcp");
     opened.exits(0).prints("443/tcp at 192.0.2.1 from 192.0.2.20, in eth0, to this host itself");
     opened.prints("input      pass  allow 'web' at dockfw.toml:5");
     opened.prints("because the dialled port is one of 80/tcp, 443/tcp").prints("verdict    pass");
-    let trusted = explain(&desk, "", "--from 192.0.2.9 --port 22/udp").exits(0).stdout.clone();
+    let trusted = explain(&fixture, "", "--from 192.0.2.9 --port 22/udp").exits(0).stdout.clone();
     assert!(trusted.contains("the source is in 192.0.2.8/29, in the list of trusted"), "{trusted}");
-    let dropped = explain(&desk, "", "--from 192.0.2.20 --port 22/udp");
+    let dropped = explain(&fixture, "", "--from 192.0.2.20 --port 22/udp");
     dropped.exits(0).prints("input      drop  the rest").prints("verdict    drop");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn each_verdict_is_told_in_json_as_described() {
-    let desk = Desk::new("explain-json");
+    let fixture = CliFixture::new("explain-json");
     for (arguments, expected) in [
         ("--from 192.0.2.20 --port 80/tcp", ("pass", "input", Some("allow 'web'"))),
         ("--from 192.0.2.30 --port 5432/tcp", ("pass", "input", Some("allow 'db'"))),
@@ -87,7 +87,7 @@ fn each_verdict_is_told_in_json_as_described() {
         ("--from 192.0.2.1 --in eth0 --port 80/tcp", ("drop", "prerouting", Some("impossible address"))),
         ("--from fe80::9 --in eth0 --to 2001:db8:1::1 --port 80/tcp", ("pass", "input", Some("allow 'web'"))),
     ] {
-        let explained = json(&desk, "", arguments);
+        let explained = json(&fixture, "", arguments);
         assert_eq!(decision(&explained), expected, "{arguments}: {explained:#}");
     }
 }
@@ -95,16 +95,16 @@ fn each_verdict_is_told_in_json_as_described() {
 #[test]
 #[ignore = "needs root"]
 fn what_listens_is_told_and_whether_the_policy_is_in_force() {
-    let desk = Desk::new("explain-target");
-    let nothing = json(&desk, "", "--from 192.0.2.20 --port 80/tcp");
+    let fixture = CliFixture::new("explain-target");
+    let nothing = json(&fixture, "", "--from 192.0.2.20 --port 80/tcp");
     assert_eq!((&nothing["target"]["kind"], &nothing["in_force"]), (&"nothing".into(), &false.into()));
     let listen = r#"busybox nc -l -p 80 & trap "kill $!" EXIT
         timeout 10 sh -c "until grep -q ':0050 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done"
         dockfw apply >/dev/null"#;
-    let process = json(&desk, listen, "--from 192.0.2.20 --port 80/tcp");
+    let process = json(&fixture, listen, "--from 192.0.2.20 --port 80/tcp");
     assert_eq!((&process["target"]["kind"], &process["in_force"]), (&"process".into(), &true.into()));
     assert_eq!(process["target"]["process"], "busybox");
-    let elsewhere = json(&desk, "", "--from 192.0.2.20 --port 80/tcp --to 10.9.0.1");
+    let elsewhere = json(&fixture, "", "--from 192.0.2.20 --port 80/tcp --to 10.9.0.1");
     assert_eq!(
         (&elsewhere["target"]["kind"], &elsewhere["packet"]["out"]),
         (&"elsewhere".into(), &"eth0".into())
@@ -114,23 +114,23 @@ fn what_listens_is_told_and_whether_the_policy_is_in_force() {
 #[test]
 #[ignore = "needs root"]
 fn a_forwarding_policy_of_drop_is_told() {
-    let desk = Desk::new("explain-forward");
+    let fixture = CliFixture::new("explain-forward");
     let arguments = "--from 192.0.2.9 --port 80/tcp --to 10.9.0.1";
-    let open = json(&desk, "iptables -P FORWARD ACCEPT", arguments);
+    let open = json(&fixture, "iptables -P FORWARD ACCEPT", arguments);
     assert_eq!((&open["verdict"], &open["others"]), (&"pass".into(), &Value::Array(vec![])));
-    let closed = json(&desk, "iptables -P FORWARD DROP", arguments);
+    let closed = json(&fixture, "iptables -P FORWARD DROP", arguments);
     assert_eq!((&closed["verdict"], &closed["others"][0]["is_certain"]), (&"pass".into(), &true.into()));
     let accepted = "iptables -P FORWARD DROP; iptables -A FORWARD -s 192.0.2.8/29 -j ACCEPT";
-    assert_eq!(json(&desk, accepted, arguments)["others"], Value::Array(vec![]));
+    assert_eq!(json(&fixture, accepted, arguments)["others"], Value::Array(vec![]));
     let perhaps = "iptables -P FORWARD DROP; iptables -A FORWARD -m limit --limit 1/sec -j ACCEPT";
-    assert_eq!(json(&desk, perhaps, arguments)["others"][0]["is_certain"], false);
+    assert_eq!(json(&fixture, perhaps, arguments)["others"][0]["is_certain"], false);
 }
 
 /// Of iptables in both variants, and of nftables, which is read from the kernel: the program nft is not needed.
 #[test]
 #[ignore = "needs root"]
 fn translations_of_others_are_followed_whoever_made_them() {
-    let desk = Desk::new("explain-translated");
+    let fixture = CliFixture::new("explain-translated");
     for rule in [
         "iptables-nft -t nat -A PREROUTING -p tcp --dport 2222 -j DNAT --to-destination 10.9.0.1:22",
         "iptables-legacy -t nat -A PREROUTING -p tcp --dport 2222 -j DNAT --to-destination 10.9.0.1:22",
@@ -139,9 +139,9 @@ fn translations_of_others_are_followed_whoever_made_them() {
          }'; mount --bind /bin/false $(command -v nft)",
     ] {
         let ask = |arguments: &str| {
-            desk.write("dockfw.toml", POLICY);
+            fixture.write("dockfw.toml", POLICY);
             let script = format!("{HOST}\n{rule}\ndockfw explain --json {arguments}");
-            desk.script(&script).exits(0).json()
+            fixture.script(&script).exits(0).json()
         };
         let trusted = ask("--from 192.0.2.9 --port 2222/tcp");
         let way = &trusted["ways"][0];
@@ -156,20 +156,20 @@ fn translations_of_others_are_followed_whoever_made_them() {
 #[test]
 #[ignore = "needs root"]
 fn a_redirect_leads_to_another_process_of_the_host() {
-    let desk = Desk::new("explain-redirect");
+    let fixture = CliFixture::new("explain-redirect");
     let redirect = "iptables -t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 8080
         busybox nc -l -p 8080 & trap \"kill $!\" EXIT
         timeout 10 sh -c \"until grep -q ':1F90 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done\"";
-    let led = json(&desk, redirect, "--from 192.0.2.20 --port 80/tcp");
+    let led = json(&fixture, redirect, "--from 192.0.2.20 --port 80/tcp");
     assert_eq!((&led["verdict"], &led["target"]["process"]), (&"pass".into(), &"busybox".into()), "{led:#}");
-    let other = json(&desk, redirect, "--from 192.0.2.20 --port 8080/tcp");
+    let other = json(&fixture, redirect, "--from 192.0.2.20 --port 8080/tcp");
     assert_eq!(other["verdict"], "drop", "by the number that is dialled");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn what_can_not_be_is_refused_with_advice() {
-    let desk = Desk::new("explain-wrong");
+    let fixture = CliFixture::new("explain-wrong");
     for (arguments, advice) in [
         ("--from 192.0.2.20 --port 8080", "write \"8080/tcp\", \"8080/udp\", or both"),
         ("--from 192.0.2.20 --port 80-81/tcp", "this is more than one port"),
@@ -185,6 +185,6 @@ fn what_can_not_be_is_refused_with_advice() {
         ("--from fe80::9 --port 80/tcp", "link-local"),
         ("--from 192.0.2.20 --to 198.51.100.1 --port 80/tcp", "no route to 198.51.100.1"),
     ] {
-        explain(&desk, "", arguments).exits(2).is_silent().says(advice);
+        explain(&fixture, "", arguments).exits(2).is_silent().says(advice);
     }
 }

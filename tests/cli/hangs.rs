@@ -6,7 +6,7 @@ use std::time::Duration;
 use dockfw_lab::wait_until;
 use nix::libc;
 
-use crate::desk::{Desk, Done};
+use crate::fixture::{CliFixture, Done};
 use crate::host::Host;
 use crate::old_kernels::refuse;
 use crate::running::Running;
@@ -60,19 +60,19 @@ const TIMED_OUT: i32 = 124;
 /// Those that run no program.
 const ASKS_NOBODY: [&str; 3] = ["confirm", "rollback", "show"];
 
-fn scripted(desk: &Desk, script: &str) -> Done {
-    desk.script(&format!("{FAKES}\n{script}"))
+fn scripted(fixture: &CliFixture, script: &str) -> Done {
+    fixture.script(&format!("{FAKES}\n{script}"))
 }
 
 /// Runs each verb while all programs do this. What it complains of must be said.
 fn every_verb_ends(test: &str, does: &str, complaint: &str) {
     let run = |(verb, code): (&str, i32)| {
-        let desk = Desk::new(&format!("{test}-{}", verb.replace([' ', '/'], "-")));
+        let fixture = CliFixture::new(&format!("{test}-{}", verb.replace([' ', '/'], "-")));
         let script = format!(
             "ip link add eth0 type veth peer name eth1; ip address add 198.51.100.1/24 dev eth0; ip link set eth0 up
              dockfw apply >/dev/null; fake '{does}' '{PROGRAMS}'; limited {verb}"
         );
-        let done = scripted(&desk, &script);
+        let done = scripted(&fixture, &script);
         done.exits(code);
         if !ASKS_NOBODY.contains(&verb) && !complaint.is_empty() {
             done.says(complaint);
@@ -106,7 +106,7 @@ fn no_program_that_prints_without_end_keeps_any_verb() {
 #[ignore = "needs root"]
 fn what_a_program_prints_that_fails_counts_for_nothing() {
     every_verb_ends("lie", LIES, "");
-    let desk = Desk::new("lie-about-compat");
+    let fixture = CliFixture::new("lie-about-compat");
     for (verb, complaint) in [
         ("apply --backend iptables", "iptables: dockfw does not understand the answer"),
         ("apply --backend nftables", "rules of iptables could not be removed"),
@@ -115,7 +115,7 @@ fn what_a_program_prints_that_fails_counts_for_nothing() {
     ] {
         let before = "dockfw apply --backend iptables >/dev/null";
         let script = format!("{before}; fake '{LIES}' '{PROGRAMS}'; limited {verb}");
-        scripted(&desk, &script).exits(1).is_silent().says(complaint);
+        scripted(&fixture, &script).exits(1).is_silent().says(complaint);
     }
 }
 
@@ -125,7 +125,7 @@ fn what_a_program_prints_that_fails_counts_for_nothing() {
 #[ignore = "needs root"]
 fn a_boot_ends_with_something_in_force_whichever_program_hangs() {
     let run = |backend: &str, name: &str| {
-        let desk = Desk::new(&format!("boot-hang-{backend}-{name}"));
+        let fixture = CliFixture::new(&format!("boot-hang-{backend}-{name}"));
         let script = format!(
             "echo '[engine]\nbackend = \"{backend}\"' >>dockfw.toml
              fake '{HANGS}' {name}
@@ -133,7 +133,7 @@ fn a_boot_ends_with_something_in_force_whichever_program_hangs() {
              some_rules >&2
              exit ${{code:-0}}"
         );
-        let done = scripted(&desk, &script);
+        let done = scripted(&fixture, &script);
         let may_be_loading = (backend, name) == ("iptables", "iptables-restore");
         match done.code() {
             Some(0) => &done,
@@ -158,12 +158,12 @@ fn a_boot_ends_with_something_in_force_whichever_program_hangs() {
 #[test]
 #[ignore = "needs root"]
 fn without_nf_tables_a_boot_needs_no_ipset_for_the_fail_safe() {
-    let desk = Desk::new("boot-hang-compat-only");
+    let fixture = CliFixture::new("boot-hang-compat-only");
     // nf_tables is sent its transactions by `sendmsg`; ipset and iptables-legacy do without.
     let boot = || {
         refuse(libc::EOPNOTSUPP, vec![(libc::SYS_sendmsg, vec![])]);
         scripted(
-            &desk,
+            &fixture,
             &format!(
                 "fake '{HANGS}' ipset
                  for name in iptables iptables-save iptables-restore; do
@@ -221,18 +221,18 @@ fn a_boot_that_waits_for_the_lock_has_the_fail_safe_in_force_and_the_policy_afte
 #[test]
 #[ignore = "needs root"]
 fn what_is_in_the_way_of_the_lock_keeps_nobody_and_a_boot_has_the_fail_safe_in_force() {
-    let desk = Desk::new("lock-pipe");
-    scripted(&desk, "mkdir -m 700 /run/dockfw; mkfifo /run/dockfw/lock; limited apply")
+    let fixture = CliFixture::new("lock-pipe");
+    scripted(&fixture, "mkdir -m 700 /run/dockfw; mkfifo /run/dockfw/lock; limited apply")
         .exits(1)
         .says("/run/dockfw/lock");
     let boot = "mkdir -m 700 /run/dockfw; mkfifo /run/dockfw/lock; limited boot || test $? = 1; some_rules";
-    scripted(&desk, boot).exits(0).says("the fail-safe is in force").prints("table inet dockfw");
+    scripted(&fixture, boot).exits(0).says("the fail-safe is in force").prints("table inet dockfw");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn files_without_end_and_pipes_keep_nobody() {
-    let desk = Desk::new("endless-files");
+    let fixture = CliFixture::new("endless-files");
     for file in ["/dev/zero", "/dev/shm/$$.pipe"] {
         let script = |rest: &str| {
             format!(
@@ -240,12 +240,12 @@ fn files_without_end_and_pipes_keep_nobody() {
             )
             .replace("FILE", file)
         };
-        scripted(&desk, &script("timeout 55 \"$DOCKFW\" check --config FILE")).exits(2);
+        scripted(&fixture, &script("timeout 55 \"$DOCKFW\" check --config FILE")).exits(2);
         let list = "echo \"trusted = [\\\"file:FILE\\\"]\" >dockfw.toml; limited check";
-        scripted(&desk, &script(list)).exits(2);
-        desk.write("dockfw.toml", crate::desk::GOOD);
+        scripted(&fixture, &script(list)).exits(2);
+        fixture.write("dockfw.toml", crate::fixture::GOOD);
         let state = "ln -sf FILE /var/lib/dockfw/state.json; limited status";
-        scripted(&desk, &script(state)).exits(0).says("is damaged");
+        scripted(&fixture, &script(state)).exits(0).says("is damaged");
     }
 }
 
@@ -253,7 +253,7 @@ fn files_without_end_and_pipes_keep_nobody() {
 #[test]
 #[ignore = "needs root"]
 fn relative_entries_of_path_are_not_used() {
-    let desk = Desk::new("relative-path");
+    let fixture = CliFixture::new("relative-path");
     let script = format!(
         "fake 'echo ran >&2; echo >ran' '{PROGRAMS}'
          cp fakes/* .
@@ -263,7 +263,7 @@ fn relative_entries_of_path_are_not_used() {
          done
          test ! -e ran"
     );
-    scripted(&desk, &script).exits(0);
+    scripted(&fixture, &script).exits(0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use dockfw_lab::wait_until;
 
-use crate::desk::{DOCKFW, Desk, Done, GOOD};
+use crate::fixture::{CliFixture, DOCKFW, Done, GOOD};
 use crate::running::{DEADLINE, Running};
 
 /// The numbers by which policies are told apart: each opens one beside port 80.
@@ -40,19 +40,19 @@ knock() {
 
 /// A host without Docker, with one neighbour.
 pub(crate) struct Host {
-    pub(crate) desk: Desk,
+    pub(crate) fixture: CliFixture,
     init: Child,
 }
 
 impl Host {
     /// Raises a host.
     pub(crate) fn raise(test: &str) -> Self {
-        let desk = Desk::new(test);
+        let fixture = CliFixture::new(test);
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "sh", "-ec"]);
         command.arg(RAISE);
         let init = command.stdin(Stdio::piped()).spawn().unwrap();
-        let host = Self { desk, init };
+        let host = Self { fixture, init };
         wait_until(DEADLINE, "for the host", || host.try_script("test -e /run/up")).unwrap();
         host
     }
@@ -67,12 +67,12 @@ impl Host {
 
     /// Writes the policy that opens this port.
     pub(crate) fn write_policy(&self, port: &str) {
-        self.desk.write("dockfw.toml", GOOD.replace("443", port));
+        self.fixture.write("dockfw.toml", GOOD.replace("443", port));
     }
 
     /// A command that runs a script on the host, where `dockfw` is the program with the policy of the test's directory.
     pub(crate) fn command(&self, script: &str) -> Command {
-        let directory = self.desk.0.display();
+        let directory = self.fixture.0.display();
         let prelude = format!("cd {directory}; dockfw() {{ \"$DOCKFW\" --config dockfw.toml \"$@\"; }}");
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={}", self.init_id())).args(["--net", "--mount", "--pid"]);

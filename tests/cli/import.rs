@@ -6,31 +6,31 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::desk::{Desk, Done};
+use crate::fixture::{CliFixture, Done};
 use crate::schema;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old-layout");
 
-fn desk(test: &str) -> Desk {
-    let desk = Desk::new(&format!("import-{test}"));
+fn fixture(test: &str) -> CliFixture {
+    let fixture = CliFixture::new(&format!("import-{test}"));
     for entry in fs::read_dir(FIXTURES).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             continue;
         }
-        desk.write(path.file_name().unwrap().to_str().unwrap(), fs::read(&path).unwrap());
+        fixture.write(path.file_name().unwrap().to_str().unwrap(), fs::read(&path).unwrap());
     }
-    desk
+    fixture
 }
 
-fn import(desk: &Desk, arguments: &str) -> Done {
-    desk.dockfw(&[&["import"][..], &arguments.split(' ').collect::<Vec<_>>()].concat())
+fn import(fixture: &CliFixture, arguments: &str) -> Done {
+    fixture.dockfw(&[&["import"][..], &arguments.split(' ').collect::<Vec<_>>()].concat())
 }
 
 /// What is printed is what lies beside the files; `UPDATE_GOLDEN=1` rewrites that.
 #[test]
 fn the_old_layouts_files_become_these_policies() {
-    let desk = desk("golden");
+    let fixture = fixture("golden");
     for (arguments, expected) in [
         ("default.rules default.centos.set", "default.rules.toml"),
         ("default.rules default.ubuntu.set", "default.ubuntu.toml"),
@@ -39,7 +39,7 @@ fn the_old_layouts_files_become_these_policies() {
         ("example.yml example.ubuntu.set", "example.yml.toml"),
         ("manual.set manual.rules", "manual.toml"),
     ] {
-        let done = import(&desk, arguments);
+        let done = import(&fixture, arguments);
         done.exits(0);
         let path = Path::new(FIXTURES).join("expected").join(expected);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -47,8 +47,8 @@ fn the_old_layouts_files_become_these_policies() {
             fs::write(&path, &done.stdout).unwrap();
         }
         assert_eq!(done.stdout, fs::read_to_string(&path).unwrap_or_default(), "{arguments}");
-        desk.write("dockfw.toml", &done.stdout);
-        let checked = desk.dockfw(&["show"]);
+        fixture.write("dockfw.toml", &done.stdout);
+        let checked = fixture.dockfw(&["show"]);
         checked.exits(0);
         assert!(checked.stderr.is_empty(), "{checked}");
     }
@@ -56,9 +56,9 @@ fn the_old_layouts_files_become_these_policies() {
 
 #[test]
 fn both_forms_of_the_set_mean_the_same() {
-    let desk = desk("forms");
+    let fixture = fixture("forms");
     let policy = |arguments: &str| {
-        let done = import(&desk, arguments);
+        let done = import(&fixture, arguments);
         let lines = done.exits(0).stdout.lines().filter(|line| !line.starts_with('#'));
         let lines = lines.map(|line| line.split("  #").next().unwrap().to_owned());
         lines.collect::<Vec<_>>()
@@ -91,8 +91,8 @@ fn toml(document: &Value) -> String {
 
 #[test]
 fn json_says_what_the_policy_file_says() {
-    let desk = desk("json");
-    desk.write(
+    let fixture = fixture("json");
+    fixture.write(
         "odd.rules",
         "-A FILTERS -m set ! --match-set ip_allow src -j DROP\n-A DOCKER-USER -s 10.6.6.6 -j DROP\n\
         -A DOCKER-USER -i brapp -j RETURN\n-A DOCKER-USER -m set ! --match-set ip_allow src -j DROP\n",
@@ -100,21 +100,21 @@ fn json_says_what_the_policy_file_says() {
     let schema = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/import.json"));
     let schema = serde_json::from_str(&schema.unwrap()).unwrap();
     let compiled = |policy: &str| {
-        desk.write("dockfw.toml", policy);
-        desk.dockfw(&["show", "--format", "nft"]).exits(0).stdout.clone()
+        fixture.write("dockfw.toml", policy);
+        fixture.dockfw(&["show", "--format", "nft"]).exits(0).stdout.clone()
     };
     for arguments in ["default.yml", "example.yml", "manual.rules manual.set", "odd.rules manual.set"] {
-        let document = import(&desk, &format!("--json {arguments}")).exits(0).json();
+        let document = import(&fixture, &format!("--json {arguments}")).exits(0).json();
         assert_eq!(schema::faults(&schema, &document), [""; 0], "{document:#}");
-        let policy = import(&desk, arguments).exits(0).stdout.clone();
+        let policy = import(&fixture, arguments).exits(0).stdout.clone();
         assert_eq!(compiled(&toml(&document)), compiled(&policy), "{document:#}");
     }
 }
 
 #[test]
 fn what_changes_is_said_and_data_stays_alone_on_stdout() {
-    let desk = desk("talk");
-    let done = import(&desk, "default.rules default.centos.set");
+    let fixture = fixture("talk");
+    let done = import(&fixture, "default.rules default.centos.set");
     done.exits(0).says("note: IPv6 was not filtered").says("172.17.0.0/16, 172.18.0.0/16");
     assert!(
         done.stdout.starts_with("# What the rules before dockfw let in") && !done.stdout.contains("note: "),
@@ -124,10 +124,10 @@ fn what_changes_is_said_and_data_stays_alone_on_stdout() {
 
 #[test]
 fn files_that_are_none_of_it_are_refused_with_advice() {
-    let desk = desk("wrong");
-    desk.write("list", "Name: ip_allow\nType: hash:ip\n");
-    desk.write("junk.set", "create ip_allow hash:ip\r\nadd ip_allow 10.0.0.1\r\nhello\r\n");
-    desk.write("empty", "");
+    let fixture = fixture("wrong");
+    fixture.write("list", "Name: ip_allow\nType: hash:ip\n");
+    fixture.write("junk.set", "create ip_allow hash:ip\r\nadd ip_allow 10.0.0.1\r\nhello\r\n");
+    fixture.write("empty", "");
     for (arguments, parts) in [
         ("list", ["list:1: unknown kind of file", "import what `ipset save` prints"]),
         ("empty", ["empty:1: the file is empty", "can be imported"]),
@@ -141,48 +141,48 @@ fn files_that_are_none_of_it_are_refused_with_advice() {
         ),
         (".", ["can't read .", ""]),
     ] {
-        let done = import(&desk, arguments);
+        let done = import(&fixture, arguments);
         done.exits(2).is_silent();
         for part in parts {
             done.says(part);
         }
     }
-    import(&desk, "--lenient junk.set")
+    import(&fixture, "--lenient junk.set")
         .exits(0)
         .prints("\"10.0.0.1\",  # junk.set:2")
         .says("left out junk.set:3");
-    desk.dockfw(&["import"]).exits(2).says("FILE");
-    desk.dockfw(&["import", "--live", "x"]).exits(2).says("--live");
+    fixture.dockfw(&["import"]).exits(2).says("FILE");
+    fixture.dockfw(&["import", "--live", "x"]).exits(2).says("--live");
 }
 
 #[test]
 fn sixty_thousand_entries_are_written_as_a_list_beside_the_policy() {
-    let desk = desk("many");
+    let fixture = fixture("many");
     let entries = (0..60_000_u32)
         .map(|n| format!("add ip_allow {}\r\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 2)));
-    desk.write("many.set", format!("create -exist ip_allow hash:ip\r\n{}", entries.collect::<String>()));
-    let done = import(&desk, "--output new/etc default.rules many.set");
+    fixture.write("many.set", format!("create -exist ip_allow hash:ip\r\n{}", entries.collect::<String>()));
+    let done = import(&fixture, "--output new/etc default.rules many.set");
     done.exits(0).is_silent().says("wrote new/etc/lists/trusted.txt").says("wrote new/etc/dockfw.toml");
-    let mode = fs::metadata(desk.0.join("new/etc/dockfw.toml")).unwrap().permissions().mode();
+    let mode = fs::metadata(fixture.0.join("new/etc/dockfw.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let list = fs::read_to_string(desk.0.join("new/etc/lists/trusted.txt")).unwrap();
+    let list = fs::read_to_string(fixture.0.join("new/etc/lists/trusted.txt")).unwrap();
     assert_eq!(list.lines().count(), 60_000);
     for name in ["dockfw.toml", "lists/trusted.txt"] {
-        desk.write(name, fs::read(desk.0.join("new/etc").join(name)).unwrap());
+        fixture.write(name, fs::read(fixture.0.join("new/etc").join(name)).unwrap());
     }
-    desk.dockfw(&["show", "--format", "json"]).exits(0).prints("11.1.212.190");
+    fixture.dockfw(&["show", "--format", "json"]).exits(0).prints("11.1.212.190");
     // Once more: what is there is not overwritten, and nothing else is written.
-    fs::remove_file(desk.0.join("new/etc/dockfw.toml")).unwrap();
-    let again = import(&desk, "--output new/etc default.rules many.set");
+    fs::remove_file(fixture.0.join("new/etc/dockfw.toml")).unwrap();
+    let again = import(&fixture, "--output new/etc default.rules many.set");
     again.exits(1).says("new/etc/lists/trusted.txt exists already; nothing was written");
-    assert!(!desk.0.join("new/etc/dockfw.toml").exists());
+    assert!(!fixture.0.join("new/etc/dockfw.toml").exists());
 }
 
 #[test]
 #[ignore = "needs root"]
 fn the_rules_of_this_host_are_imported_with_live() {
     for variant in ["legacy", "nft"] {
-        let desk = Desk::new(&format!("import-live-{variant}"));
+        let fixture = CliFixture::new(&format!("import-live-{variant}"));
         let script = format!(
             "fails dockfw import --live
              ipset restore <{FIXTURES}/example.ubuntu.set
@@ -197,7 +197,7 @@ fn the_rules_of_this_host_are_imported_with_live() {
              cmp live.sorted files.sorted
              dockfw import --live | grep -c '# iptables-{variant}-save:'"
         );
-        let done = desk.script(&script);
+        let done = fixture.script(&script);
         done.exits(0)
             .says("no rule of this host uses a set")
             .says("the set \"f2b\" is not asked by the old layout");

@@ -2,23 +2,24 @@
 
 use serde_json::Value;
 
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 
 #[test]
 #[ignore = "needs root"]
 fn an_apply_of_what_is_in_force_changes_nothing() {
-    let desk = Desk::new("twice");
-    desk.script("dockfw apply").exits(0).prints("+ table inet dockfw").prints("in force (nftables)");
-    let again = desk.script("dockfw apply >/dev/null; unchanged dockfw apply");
+    let fixture = CliFixture::new("twice");
+    fixture.script("dockfw apply").exits(0).prints("+ table inet dockfw").prints("in force (nftables)");
+    let again = fixture.script("dockfw apply >/dev/null; unchanged dockfw apply");
     again.exits(0).prints("in force already (nftables); nothing changed");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn an_apply_replaces_the_policy_and_remove_takes_it_out() {
-    let desk = Desk::new("remove");
-    desk.script(
-        "nft list ruleset >at-first
+    let fixture = CliFixture::new("remove");
+    fixture
+        .script(
+            "nft list ruleset >at-first
          dockfw apply
          sed -i 's/192.0.2.10/192.0.2.77/' dockfw.toml
          dockfw apply
@@ -28,17 +29,18 @@ fn an_apply_replaces_the_policy_and_remove_takes_it_out() {
          dockfw remove
          nft list ruleset | cmp at-first -
          dockfw remove",
-    )
-    .exits(0)
-    .prints("removed: dockfw filters nothing any more\nnothing of dockfw was there");
+        )
+        .exits(0)
+        .prints("removed: dockfw filters nothing any more\nnothing of dockfw was there");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn interfaces_may_have_names_and_aliases_that_are_not_text() {
-    let desk = Desk::new("no-text");
-    desk.script(
-        "odd=$(printf 'odd\\377')
+    let fixture = CliFixture::new("no-text");
+    fixture
+        .script(
+            "odd=$(printf 'odd\\377')
          ip link add $odd type veth peer name eth0
          ip link set $odd alias $odd
          ip address add 198.51.100.1/24 dev $odd label $odd:1
@@ -47,16 +49,17 @@ fn interfaces_may_have_names_and_aliases_that_are_not_text() {
          dockfw check
          dockfw status
          dockfw explain --from 198.51.100.9 --port 80/tcp",
-    )
-    .exits(0);
+        )
+        .exits(0);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn the_tables_of_others_survive_apply_and_remove() {
-    let desk = Desk::new("others");
-    desk.script(
-        "nft add table inet mine
+    let fixture = CliFixture::new("others");
+    fixture
+        .script(
+            "nft add table inet mine
          nft add chain inet mine input '{ type filter hook input priority 0; }'
          nft add rule inet mine input tcp dport 12 drop
          nft list ruleset >at-first
@@ -64,22 +67,22 @@ fn the_tables_of_others_survive_apply_and_remove() {
          nft list table inet mine | cmp at-first -
          dockfw remove
          nft list ruleset | cmp at-first -",
-    )
-    .exits(0);
+        )
+        .exits(0);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_dry_run_says_what_would_change_and_changes_nothing() {
-    let desk = Desk::new("dry");
-    desk.script("unchanged dockfw apply --dry-run; test ! -s after").exits(0);
-    let codes = desk.script("unchanged dockfw apply --dry-run --exit-code");
+    let fixture = CliFixture::new("dry");
+    fixture.script("unchanged dockfw apply --dry-run; test ! -s after").exits(0);
+    let codes = fixture.script("unchanged dockfw apply --dry-run --exit-code");
     codes.exits(7);
     assert!(!codes.stdout.trim().is_empty(), "it does not say what would change\n{codes}");
     let after = "dockfw apply >/dev/null; unchanged dockfw apply --dry-run --exit-code";
-    desk.script(after).exits(0).prints("in force already; nothing would change");
+    fixture.script(after).exits(0).prints("in force already; nothing would change");
     let other = "dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml; unchanged dockfw apply --dry-run --exit-code";
-    desk.script(other).exits(7);
+    fixture.script(other).exits(7);
 }
 
 /// What others may do to the table, and what `status` must notice.
@@ -99,41 +102,43 @@ const MEDDLING: [&str; 6] = [
 #[test]
 #[ignore = "needs root"]
 fn status_notices_what_was_changed_behind_its_back_and_apply_repairs_it() {
-    let desk = Desk::new("status");
-    desk.script("unchanged dockfw status").exits(7).prints("not in force: nothing of dockfw is there");
-    desk.script("dockfw apply >/dev/null; unchanged dockfw status").exits(0).prints("in force (nftables)");
+    let fixture = CliFixture::new("status");
+    fixture.script("unchanged dockfw status").exits(7).prints("not in force: nothing of dockfw is there");
+    fixture.script("dockfw apply >/dev/null; unchanged dockfw status").exits(0).prints("in force (nftables)");
     for meddling in MEDDLING {
-        desk.script(&format!("dockfw apply >/dev/null; {meddling}; unchanged dockfw status")).exits(7);
-        desk.script(&format!(
-            "dockfw apply >/dev/null; nft list ruleset | sort >good; {meddling}
+        fixture.script(&format!("dockfw apply >/dev/null; {meddling}; unchanged dockfw status")).exits(7);
+        fixture
+            .script(&format!(
+                "dockfw apply >/dev/null; nft list ruleset | sort >good; {meddling}
              dockfw apply
              nft list ruleset | sort | cmp good - >&2
              dockfw status"
-        ))
-        .exits(0);
+            ))
+            .exits(0);
     }
 }
 
 #[test]
 #[ignore = "needs root"]
 fn status_notices_another_policy() {
-    let desk = Desk::new("other-policy");
-    let done = desk.script("dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml; unchanged dockfw status");
+    let fixture = CliFixture::new("other-policy");
+    let done =
+        fixture.script("dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml; unchanged dockfw status");
     done.exits(7).prints("NOT as the policy says (nftables)");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn status_writes_json() {
-    let desk = Desk::new("json");
-    let before = desk.script("dockfw status --json").exits(7).json();
+    let fixture = CliFixture::new("json");
+    let before = fixture.script("dockfw status --json").exits(7).json();
     assert_eq!((&before["engine"], &before["in_force"]), (&Value::Null, &Value::Bool(false)));
-    let after = desk.script("dockfw apply >/dev/null; dockfw status --json").exits(0).json();
+    let after = fixture.script("dockfw apply >/dev/null; dockfw status --json").exits(0).json();
     assert_eq!((&after["engine"], &after["in_force"]), (&Value::from("nftables"), &Value::Bool(true)));
     for list in ["differences", "counters", "sets"] {
         assert!(after[list].is_array(), "{list} in {after}");
     }
-    let changed = desk
+    let changed = fixture
         .script(&format!("dockfw apply >/dev/null; {}; dockfw status --json", MEDDLING[0]))
         .exits(7)
         .json();
@@ -144,9 +149,9 @@ fn status_writes_json() {
 #[test]
 #[ignore = "needs root"]
 fn probe_changes_nothing_and_writes_json() {
-    let desk = Desk::new("probe");
-    let found = desk.script("unchanged dockfw probe --json").exits(0).json();
+    let fixture = CliFixture::new("probe");
+    let found = fixture.script("unchanged dockfw probe --json").exits(0).json();
     assert_eq!(found["engine"], "nftables");
     assert!(found["facts"]["nftables"].as_array().is_some_and(|list| !list.is_empty()), "{found}");
-    desk.script("unchanged dockfw probe").exits(0).prints("engine: nftables, for ");
+    fixture.script("unchanged dockfw probe").exits(0).prints("engine: nftables, for ");
 }

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 
 use dockfw_lab::wait_until;
 
-use crate::desk::{Desk, GOOD};
+use crate::fixture::{CliFixture, GOOD};
 use crate::running::{DEADLINE, Running};
 
 const WAITING: &str = "waiting for another dockfw to finish";
@@ -12,9 +12,9 @@ const WAITING: &str = "waiting for another dockfw to finish";
 #[test]
 #[ignore = "needs root"]
 fn an_apply_waits_for_the_lock_and_says_so() {
-    let desk = Desk::new("lock");
+    let fixture = CliFixture::new("lock");
     let mut running = Running::script(
-        &desk,
+        &fixture,
         "mkdir /run/dockfw
          mkfifo held release
          flock /run/dockfw/lock sh -c 'echo >held; read -r _ <release' &
@@ -37,13 +37,13 @@ fn an_apply_waits_for_the_lock_and_says_so() {
 #[test]
 #[ignore = "needs root"]
 fn of_two_applies_at_once_the_second_waits() {
-    let desk = Desk::new("two");
-    desk.write("first/dockfw.toml", GOOD);
-    desk.write("second/dockfw.toml", GOOD.replace("443", "444"));
-    let docker = UnixListener::bind(desk.0.join("docker.sock")).unwrap();
+    let fixture = CliFixture::new("two");
+    fixture.write("first/dockfw.toml", GOOD);
+    fixture.write("second/dockfw.toml", GOOD.replace("443", "444"));
+    let docker = UnixListener::bind(fixture.0.join("docker.sock")).unwrap();
     docker.set_nonblocking(true).unwrap();
     let mut running = Running::script(
-        &desk,
+        &fixture,
         "dockfw() { \"$DOCKFW\" \"$1\" --config \"$2/dockfw.toml\"; }
          DOCKER_HOST=unix://docker.sock dockfw apply first >/dev/null &
          first=$!

@@ -13,9 +13,9 @@
 mod boots;
 mod callers;
 mod damage;
-mod desk;
 mod diff;
 mod explain;
+mod fixture;
 mod hangs;
 mod host;
 mod import;

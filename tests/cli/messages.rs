@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::desk::GOOD;
+use crate::fixture::GOOD;
 use crate::host::Host;
 
 /// Situations, each on a host of its own: a name, how it comes about, and the command whose messages are meant.
@@ -91,7 +91,7 @@ fn messages_are_as_written() {
     let mut wrong = Vec::new();
     for (name, before, command) in SITUATIONS {
         let host = Host::raise(&format!("say-{name}"));
-        host.desk.write("dockfw.toml", GOOD);
+        host.fixture.write("dockfw.toml", GOOD);
         host.script(&format!("{PREPARED}; {{\n{before}\n:; }} >before 2>&1")).exits(0);
         let done = host.script(&format!("{PREPARED}; {command}"));
         let actual =

@@ -1,6 +1,6 @@
 //! Moves between the engines that fail.
 
-use crate::desk::{Done, GOOD};
+use crate::fixture::{Done, GOOD};
 use crate::host::Host;
 
 /// iptables-legacy in the place of iptables: its rules change under a lock that anybody may hold.
@@ -101,7 +101,7 @@ fn a_rollback_that_can_not_take_the_rules_out_is_finished_by_the_next_boot() {
 #[ignore = "needs root"]
 fn a_boot_falls_back_for_nothing_that_the_other_engine_leaves() {
     let host = with_compat("boot-move");
-    host.desk.write("dockfw.toml", format!("{GOOD}[engine]\nbackend = \"nftables\"\n"));
+    host.fixture.write("dockfw.toml", format!("{GOOD}[engine]\nbackend = \"nftables\"\n"));
     let boot = on_legacy(&host, &format!("{LOCKED} dockfw boot"));
     boot.exits(1).says(STAY);
     assert!(!boot.stderr.contains("is in force instead"), "{boot}");

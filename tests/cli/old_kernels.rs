@@ -9,7 +9,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 use crate::host::Host;
 use crate::running::Running;
 
@@ -64,15 +64,15 @@ pub(crate) fn refuse(errno: i32, rules: Vec<Rules>) {
 #[test]
 #[ignore = "needs root"]
 fn both_engines_put_the_policy_in_force_and_take_it_out() {
-    let desk = Desk::new("old-kernel");
+    let fixture = CliFixture::new("old-kernel");
     on_linux_3_10(|| {
         for engine in ["iptables", "nftables"] {
             let script = format!(
                 "dockfw apply --backend {engine}; unchanged_all dockfw apply --backend {engine}; dockfw status"
             );
-            desk.script(&script).exits(0).prints(&format!("in force ({engine})"));
+            fixture.script(&script).exits(0).prints(&format!("in force ({engine})"));
         }
-        desk.script("dockfw probe; dockfw apply; dockfw remove").exits(0);
+        fixture.script("dockfw probe; dockfw apply; dockfw remove").exits(0);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::desk::{Desk, Done};
+use crate::fixture::{CliFixture, Done};
 
 /// What needs no privileges.
 const HARMLESS: [&str; 8] = [
@@ -48,12 +48,12 @@ const PANIC: &str = "panicked";
 fn scripted(verb: &str, redirection: &str) -> Done {
     // Two tests may ask for the same at once.
     static DESKS: AtomicUsize = AtomicUsize::new(0);
-    let desk = Desk::new(&format!("output-{}", DESKS.fetch_add(1, Ordering::Relaxed)));
-    desk.write("old.rules", include_str!("../old-layout/default.rules"));
+    let fixture = CliFixture::new(&format!("output-{}", DESKS.fetch_add(1, Ordering::Relaxed)));
+    fixture.write("old.rules", include_str!("../old-layout/default.rules"));
     let address = "ip link add eth0 type veth peer name eth1; ip address add 198.51.100.1/24 dev eth0; ip link set eth0 up";
     let policy = "dockfw apply >/dev/null; sed -i s/443/444/ dockfw.toml";
     let policy = if verb.starts_with("apply") { policy } else { "dockfw apply >/dev/null" };
-    desk.script(&format!("{address}; {policy}; {PIPE}; dockfw {verb} {redirection}"))
+    fixture.script(&format!("{address}; {policy}; {PIPE}; dockfw {verb} {redirection}"))
 }
 
 fn for_each_verb(redirection: &str, expect: impl Fn(&str, &Done) + Sync) {
@@ -112,11 +112,11 @@ fn that_nobody_hears_what_is_said_is_no_error_of_any_verb() {
 /// A wrong command line, a policy that is wrong, and warnings.
 #[test]
 fn errors_that_nobody_hears_keep_their_exit_codes() {
-    let desk = Desk::new("unheard");
-    desk.write("bad.toml", "trused = []\n");
+    let fixture = CliFixture::new("unheard");
+    fixture.write("bad.toml", "trused = []\n");
     for redirection in ["2>/dev/full", "2>&-", "2>&6", ">&- 2>&-"] {
         for arguments in ["", "aply", "check --config bad.toml", "show --config bad.toml"] {
-            desk.plain_script(&format!("{PIPE}; \"$DOCKFW\" {arguments} {redirection}")).exits(2);
+            fixture.plain_script(&format!("{PIPE}; \"$DOCKFW\" {arguments} {redirection}")).exits(2);
         }
     }
 }
@@ -124,9 +124,9 @@ fn errors_that_nobody_hears_keep_their_exit_codes() {
 #[test]
 fn what_needs_no_privileges_is_written_or_fails() {
     for verb in HARMLESS {
-        let desk = Desk::new("harmless");
+        let fixture = CliFixture::new("harmless");
         let run = |redirection: &str| {
-            desk.plain_script(&format!("{PIPE}; \"$DOCKFW\" {verb} --config dockfw.toml {redirection}"))
+            fixture.plain_script(&format!("{PIPE}; \"$DOCKFW\" {verb} --config dockfw.toml {redirection}"))
         };
         run(">/dev/full").exits(1).says("can't write to stdout");
         for redirection in [">&-", ">&6", "2>/dev/full", "2>&6", "2>&-", ">&- 2>&-"] {

@@ -2,18 +2,18 @@
 
 use std::fs;
 
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 
 /// A policy that is wrong: its files, and parts of what must be said.
 type Wrong<'a> = (&'a str, &'a [(&'a str, &'a [u8])], &'a [&'a str]);
 
 fn rejects((test, files, parts): &Wrong<'_>) {
-    let desk = Desk::new(test);
+    let fixture = CliFixture::new(test);
     for (name, content) in *files {
-        desk.write(name, content);
+        fixture.write(name, content);
     }
     for verb in ["check", "apply", "show", "status"] {
-        let done = desk.dockfw_unchanged(&[verb]);
+        let done = fixture.dockfw_unchanged(&[verb]);
         done.exits(2).is_silent().says("the policy is not valid");
         assert!(done.stderr.len() < 4000, "{} bytes of talk\n{done}", done.stderr.len());
         for part in *parts {
@@ -84,23 +84,23 @@ fn a_line_of_ten_megabytes_is_not_shown_in_full() {
 
 #[test]
 fn a_missing_policy_is_named() {
-    let desk = Desk::new("missing");
-    fs::remove_file(desk.0.join("dockfw.toml")).unwrap();
+    let fixture = CliFixture::new("missing");
+    fs::remove_file(fixture.0.join("dockfw.toml")).unwrap();
     for verb in ["check", "apply", "show", "status"] {
-        let done = desk.dockfw_unchanged(&[verb]);
+        let done = fixture.dockfw_unchanged(&[verb]);
         done.exits(2).is_silent().says("can't read dockfw.toml").says("name another file with --config");
     }
 }
 
 #[test]
 fn all_errors_are_reported_at_once() {
-    let desk = Desk::new("several");
-    desk.write(
+    let fixture = CliFixture::new("several");
+    fixture.write(
         "dockfw.toml",
         "trused = []\nblocked = [\"192.0.2.7/24\"]\n[[allow]]\nname = \"a\"\nports = [\"80\"]\n",
     );
-    desk.write("conf.d/more.toml", "[swarm]\ndata_path_port = 0\n");
-    let done = desk.dockfw_unchanged(&["apply"]);
+    fixture.write("conf.d/more.toml", "[swarm]\ndata_path_port = 0\n");
+    let done = fixture.dockfw_unchanged(&["apply"]);
     done.exits(2)
         .says("dockfw.toml:1:1")
         .says("dockfw.toml:2:12")
@@ -110,7 +110,7 @@ fn all_errors_are_reported_at_once() {
 
 #[test]
 fn the_command_line_is_checked() {
-    let desk = Desk::new("usage");
+    let fixture = CliFixture::new("usage");
     for (arguments, part) in [
         (&["aply"][..], "'apply'"),
         (&[], "Usage"),
@@ -118,6 +118,6 @@ fn the_command_line_is_checked() {
         (&["apply", "--exit-code"], "--dry-run"),
         (&["status", "--confg", "x"], "'--config'"),
     ] {
-        desk.dockfw_unchanged(arguments).exits(2).is_silent().says(part);
+        fixture.dockfw_unchanged(arguments).exits(2).is_silent().says(part);
     }
 }

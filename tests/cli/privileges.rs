@@ -2,31 +2,31 @@
 
 use std::process::Command;
 
-use crate::desk::{DOCKFW, Desk, Done, is_root};
+use crate::fixture::{CliFixture, DOCKFW, Done, is_root};
 
 /// Runs the program without the privileges that a firewall needs; whoever is not root has none to drop.
-fn unprivileged(desk: &Desk, arguments: &[&str]) -> Done {
+fn unprivileged(fixture: &CliFixture, arguments: &[&str]) -> Done {
     let mut command = Command::new(if is_root() { "setpriv" } else { DOCKFW });
     if is_root() {
         command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", DOCKFW]);
     }
-    Done::of(command.current_dir(&desk.0).args(["--config", "dockfw.toml"]).args(arguments))
+    Done::of(command.current_dir(&fixture.0).args(["--config", "dockfw.toml"]).args(arguments))
 }
 
 #[test]
 fn without_privileges_the_rules_can_be_shown_and_checked() {
-    let desk = Desk::new("show");
-    unprivileged(&desk, &["show"]).exits(0).prints("table inet dockfw").prints("192.0.2.10");
-    let ruleset = unprivileged(&desk, &["show", "--format", "json"]).exits(0).json();
+    let fixture = CliFixture::new("show");
+    unprivileged(&fixture, &["show"]).exits(0).prints("table inet dockfw").prints("192.0.2.10");
+    let ruleset = unprivileged(&fixture, &["show", "--format", "json"]).exits(0).json();
     assert!(ruleset.is_object(), "{ruleset}");
-    unprivileged(&desk, &["check"]).exits(0).prints("dockfw.toml: valid");
+    unprivileged(&fixture, &["check"]).exits(0).prints("dockfw.toml: valid");
 }
 
 #[test]
 fn without_privileges_the_kernel_is_not_asked() {
-    let desk = Desk::new("unprivileged");
+    let fixture = CliFixture::new("unprivileged");
     for verb in [&["apply"][..], &["apply", "--dry-run"], &["remove"], &["status"], &["status", "--json"]] {
-        unprivileged(&desk, verb)
+        unprivileged(&fixture, verb)
             .exits(4)
             .is_silent()
             .says("not permitted")
@@ -38,13 +38,13 @@ fn without_privileges_the_kernel_is_not_asked() {
 #[test]
 #[ignore = "needs root"]
 fn without_privileges_nothing_is_changed() {
-    let desk = Desk::new("unprivileged-unchanged");
+    let fixture = CliFixture::new("unprivileged-unchanged");
     let drop =
         "unchanged setpriv --bounding-set=-net_admin --inh-caps=-net_admin \"$DOCKFW\" --config dockfw.toml";
     for verb in ["apply --force", "remove"] {
         let script = format!(
             "dockfw apply >/dev/null\necho 'trusted = [\"203.0.113.1\"]' >dockfw.toml\n{drop} {verb}"
         );
-        desk.script(&script).exits(4).is_silent().says("not permitted");
+        fixture.script(&script).exits(4).is_silent().says("not permitted");
     }
 }

@@ -12,7 +12,7 @@ use dockfw_lab::wait_until;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
-use crate::desk::{DOCKFW, Desk, PRELUDE};
+use crate::fixture::{CliFixture, DOCKFW, PRELUDE};
 
 /// How long anything may take that waits for another process.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,11 +27,11 @@ pub(crate) struct Running {
 
 impl Running {
     /// A script in namespaces of its own.
-    pub(crate) fn script(desk: &Desk, script: &str) -> Self {
+    pub(crate) fn script(fixture: &CliFixture, script: &str) -> Self {
         let mut command = Command::new("unshare");
         // With a process namespace, so that what the script left in the background dies with it.
         command.args(["--net", "--pid", "--mount-proc", "--fork", "--kill-child", "sh", "-ec"]);
-        command.arg(format!("{PRELUDE}\n{script}")).current_dir(&desk.0);
+        command.arg(format!("{PRELUDE}\n{script}")).current_dir(&fixture.0);
         command.env("DOCKFW", DOCKFW).env_remove("DOCKER_HOST");
         Self::start(command.stdin(Stdio::piped()))
     }

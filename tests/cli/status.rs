@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use dockfw_lab::wait_until;
 use serde_json::Value;
 
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 use crate::host::Host;
 use crate::running::{DEADLINE, Running};
 use crate::schema::faults;
@@ -26,10 +26,10 @@ fn listening(report: &Value) -> Vec<&Value> {
 fn json_is_as_its_schema_says() {
     let schema = serde_json::from_str(include_str!("../../docs/schema/status.json")).unwrap();
     for engine in ["nftables", "iptables"] {
-        let desk = Desk::new(&format!("status-schema-{engine}"));
+        let fixture = CliFixture::new(&format!("status-schema-{engine}"));
         for (script, code) in [("true", 7), (&*format!("dockfw apply --backend {engine} >/dev/null"), 0)] {
             let script = format!("{OUTSIDE}\n{script}\ndockfw status --json");
-            let report = desk.script(&script).exits(code).json();
+            let report = fixture.script(&script).exits(code).json();
             assert_eq!(faults(&schema, &report), [""; 0], "{report:#}");
             let found = listening(&report);
             assert!(!found.is_empty(), "{report:#}");
@@ -42,10 +42,10 @@ fn json_is_as_its_schema_says() {
 #[test]
 #[ignore = "needs root"]
 fn a_reader_who_has_heard_enough_is_no_error() {
-    let desk = Desk::new("status-pipe");
+    let fixture = CliFixture::new("status-pipe");
     // A pipe that nobody reads from any more.
     let script = "dockfw apply >/dev/null; mkfifo pipe; exec 4<>pipe 5>pipe 4<&-; dockfw status >&5";
-    assert_eq!(desk.script(script).exits(0).stderr, "");
+    assert_eq!(fixture.script(script).exits(0).stderr, "");
 }
 
 #[test]
@@ -75,17 +75,17 @@ fn what_ends_watching_leaves_the_code_of_the_last_look() {
 #[test]
 #[ignore = "needs root"]
 fn without_a_terminal_there_is_nothing_to_watch() {
-    let desk = Desk::new("status-watch-pipe");
-    desk.script("dockfw status --watch").exits(2).is_silent().says("--watch needs a terminal");
-    desk.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
+    let fixture = CliFixture::new("status-watch-pipe");
+    fixture.script("dockfw status --watch").exits(2).is_silent().says("--watch needs a terminal");
+    fixture.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
 }
 
 /// A port that a rule of somebody's leads to another machine is listed, with who gets there.
 #[test]
 #[ignore = "needs root"]
 fn what_others_translate_is_listed() {
-    let desk = Desk::new("status-translated");
-    desk.write("dockfw.toml", "trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg0\"]\n");
+    let fixture = CliFixture::new("status-translated");
+    fixture.write("dockfw.toml", "trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg0\"]\n");
     let rules =
         "ip address add 192.0.2.1/24 dev eth0; ip link add wg0 type veth peer name far2; ip link set wg0 up
         iptables -t nat -A PREROUTING -p tcp --dport 2222 -j DNAT --to-destination 192.0.2.77:22
@@ -93,7 +93,7 @@ fn what_others_translate_is_listed() {
         iptables -t nat -A PREROUTING -d 198.51.100.1 -j DNAT --to-destination 192.0.2.79
         dockfw apply >/dev/null";
     let script = format!("{OUTSIDE}\n{rules}\ndockfw status --json");
-    let report = desk.script(&script).exits(0).json();
+    let report = fixture.script(&script).exits(0).json();
     let at = |port: &str| -> Vec<&Value> {
         report["exposed"].as_array().unwrap().iter().filter(|one| one["port"] == port).collect()
     };
@@ -120,11 +120,11 @@ fn what_others_translate_is_listed() {
 #[test]
 #[ignore = "needs root"]
 fn rules_that_can_not_be_read_are_unknown() {
-    let desk = Desk::new("status-unreadable");
+    let fixture = CliFixture::new("status-unreadable");
     let damage = "iptables-legacy -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 192.0.2.77
         mount --bind /bin/false $(readlink -f $(command -v iptables-legacy-save))";
     let script = format!("{OUTSIDE}\ndockfw apply >/dev/null\n{damage}\ndockfw status --strict --json");
-    let report = desk.script(&script).exits(7).json();
+    let report = fixture.script(&script).exits(7).json();
     let unknown = report["unknown"].as_array().unwrap();
     assert!(unknown.iter().any(|one| one.as_str().unwrap().contains("iptables-legacy")), "{unknown:#?}");
 }
@@ -134,7 +134,7 @@ fn rules_that_can_not_be_read_are_unknown() {
 #[test]
 #[ignore = "needs root"]
 fn an_expected_connection_changes_nothing() {
-    let desk = Desk::new("status-expectation");
+    let fixture = CliFixture::new("status-expectation");
     let helper = "iptables -t raw -A OUTPUT -p tcp --dport 21 -j CT --helper ftp; ip link set lo up
         dockfw apply >/dev/null; dockfw status >/dev/null";
     // A greeting, and behind it an answer to PASV, on which the client's side expects a connection to port 51210.
@@ -147,9 +147,9 @@ fn an_expected_connection_changes_nothing() {
         timeout 10 sh -c 'until grep -q 220 heard; do :; done'
         printf '227 Entering Passive Mode (127,0,0,1,200,10)\\r\\n' >&7
         timeout 10 sh -c 'until grep -q . /proc/net/nf_conntrack_expect; do :; done'";
-    desk.script(&format!("{helper}\n{session}\ndockfw status")).exits(0);
-    let desk = Desk::new("status-expectation-gone");
-    desk.script(&format!("{helper}\n{session}\ndockfw apply >/dev/null; conntrack -F expect; conntrack -F 2>/dev/null\ndockfw diff")).exits(0);
+    fixture.script(&format!("{helper}\n{session}\ndockfw status")).exits(0);
+    let fixture = CliFixture::new("status-expectation-gone");
+    fixture.script(&format!("{helper}\n{session}\ndockfw apply >/dev/null; conntrack -F expect; conntrack -F 2>/dev/null\ndockfw diff")).exits(0);
 }
 
 /// In front of Docker's socket as systemd holds it until Docker is asked for. Both are known by their processes' names.
@@ -157,7 +157,7 @@ fn an_expected_connection_changes_nothing() {
 #[ignore = "needs root"]
 fn a_question_does_not_have_systemd_start_docker() {
     let host = Host::raise("activation");
-    let docker = UnixListener::bind(host.desk.0.join("docker.sock")).unwrap();
+    let docker = UnixListener::bind(host.fixture.0.join("docker.sock")).unwrap();
     docker.set_nonblocking(true).unwrap();
     host.script("ln -s \"$PWD/docker.sock\" /run/docker.sock; cp $(command -v sh) systemd; cp $(command -v sleep) dockerd")
         .exits(0);

@@ -1,6 +1,6 @@
 //! Taking over from the old layout: what is said, what goes, what comes back, and what stays.
 
-use crate::desk::{Desk, Done};
+use crate::fixture::{CliFixture, Done};
 use crate::host::Host;
 use crate::running::Running;
 
@@ -29,8 +29,8 @@ fn old_layout(variant: &str) -> String {
 }
 
 fn run(test: &str, variant: &str, script: &str) -> Done {
-    let desk = Desk::new(&format!("takeover-{test}-{variant}"));
-    desk.script(&format!("{}\n{script}", old_layout(variant)))
+    let fixture = CliFixture::new(&format!("takeover-{test}-{variant}"));
+    fixture.script(&format!("{}\n{script}", old_layout(variant)))
 }
 
 /// With each engine over the rules of each variant of iptables, which is then the one that Docker would use.
@@ -272,6 +272,6 @@ fn retire_old_ends_it() {
 
 #[test]
 fn retire_old_is_not_for_trials() {
-    let desk = Desk::new("takeover-usage");
-    desk.dockfw(&["apply", "--retire-old", "--confirm", "60s"]).exits(2).says("--confirm");
+    let fixture = CliFixture::new("takeover-usage");
+    fixture.dockfw(&["apply", "--retire-old", "--confirm", "60s"]).exits(2).says("--confirm");
 }

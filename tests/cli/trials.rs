@@ -285,7 +285,7 @@ fn the_watcher_keeps_nothing_open() {
     let kept = host
         .script("ls -l /proc/$(cat watcher)/fd /proc/$(cat watcher)/cwd; ps -o sid=,pid= -p $(cat watcher)");
     kept.exits(0).prints("cwd -> /\n");
-    assert!(!kept.stdout.contains(&host.desk.0.display().to_string()), "{kept}");
+    assert!(!kept.stdout.contains(&host.fixture.0.display().to_string()), "{kept}");
     let ids: Vec<_> = kept.stdout.lines().last().unwrap().split_whitespace().collect();
     assert_eq!(ids[0], ids[1], "no session of its own\n{kept}");
 }
@@ -421,11 +421,11 @@ exec /usr/sbin/${0##*/} \"$@\"
 #[ignore = "needs root"]
 fn an_apply_that_is_killed_half_way_is_taken_back_whole() {
     let host = Host::with_two_policies("half-way");
-    host.desk.write("slow/iptables-restore", SLOW);
-    host.desk.write("slow/ip6tables-restore", SLOW);
+    host.fixture.write("slow/iptables-restore", SLOW);
+    host.fixture.write("slow/ip6tables-restore", SLOW);
     host.script("mkfifo here go; chmod 755 slow/*").exits(0);
     let mut command = host.waiter("apply --backend iptables --confirm 1h");
-    let path = format!("{}:{}", host.desk.0.join("slow").display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", host.fixture.0.join("slow").display(), std::env::var("PATH").unwrap());
     let waiter = Running::start(command.env("PATH", path));
     host.script("read -r here <here; kill -KILL $(cat waiter)").exits(0);
     waiter.ends(137);
@@ -450,7 +450,7 @@ fn an_apply_that_fails_half_way_is_undone_at_once() {
     let host = Host::raise("half-failed");
     host.script("dockfw apply --backend iptables").exits(0);
     host.write_policy("444");
-    host.desk.write("bin/iptables-restore", REFUSES);
+    host.fixture.write("bin/iptables-restore", REFUSES);
     host.script("chmod 755 bin/*").exits(0);
     let apply = "PATH=$PWD/bin:$PATH dockfw apply --backend iptables --confirm 1h --detach";
     assert_ne!(host.script(apply).code(), Some(0));

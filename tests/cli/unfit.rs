@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::desk::{Desk, GOOD};
+use crate::fixture::{CliFixture, GOOD};
 
 /// What Docker's backend is known by, whoever can be asked.
 const GONE_OVER: &str = "dockfw apply --backend iptables >/dev/null
@@ -11,23 +11,23 @@ const GONE_OVER: &str = "dockfw apply --backend iptables >/dev/null
 const REASON: &str = "Docker uses its nftables backend, which passes DOCKER-USER by";
 
 /// Desks whose policies leave the choice of the engine, and name it.
-fn desks(test: &str) -> [(Desk, &'static str); 2] {
-    let by_name = Desk::new(&format!("{test}-by-name"));
+fn desks(test: &str) -> [(CliFixture, &'static str); 2] {
+    let by_name = CliFixture::new(&format!("{test}-by-name"));
     by_name.write("dockfw.toml", format!("{GOOD}\n[engine]\nbackend = \"iptables\"\n"));
-    [(Desk::new(&format!("{test}-auto")), "auto"), (by_name, "iptables")]
+    [(CliFixture::new(&format!("{test}-auto")), "auto"), (by_name, "iptables")]
 }
 
 #[test]
 #[ignore = "needs root"]
 fn status_and_explain_know_that_packets_pass_by_what_is_there() {
-    for (desk, choice) in desks("unfit-status") {
-        let status = desk.script(&format!("{GONE_OVER}\ndockfw status --json")).exits(7).json();
+    for (fixture, choice) in desks("unfit-status") {
+        let status = fixture.script(&format!("{GONE_OVER}\ndockfw status --json")).exits(7).json();
         assert_eq!(status["in_force"], false, "{choice}: {status:#}");
         let differences = status["differences"].as_array().unwrap();
         let is_said = differences.iter().any(|one| one.as_str().unwrap().contains(REASON));
         assert!(is_said, "{choice}: {differences:#?}");
         let explain = "dockfw explain --from 127.0.0.1 --port 80/tcp --json";
-        let explained = desk.script(&format!("ip link set lo up\n{GONE_OVER}\n{explain}")).exits(0).json();
+        let explained = fixture.script(&format!("ip link set lo up\n{GONE_OVER}\n{explain}")).exits(0).json();
         assert_eq!(explained["in_force"], false, "{choice}");
     }
 }
@@ -47,20 +47,21 @@ fn diff_and_apply_say_the_same() {
 #[test]
 #[ignore = "needs root"]
 fn check_says_it_too() {
-    for (desk, choice) in desks("unfit-check") {
-        let before = desk.script("dockfw apply --backend iptables >/dev/null; dockfw check");
+    for (fixture, choice) in desks("unfit-check") {
+        let before = fixture.script("dockfw apply --backend iptables >/dev/null; dockfw check");
         assert!(!before.stderr.contains(REASON), "{choice}: {}", before.stderr);
-        desk.script(&format!("{GONE_OVER}\ndockfw check")).exits(0).says(REASON);
+        fixture.script(&format!("{GONE_OVER}\ndockfw check")).exits(0).says(REASON);
     }
 }
 
 #[test]
 #[ignore = "needs root"]
 fn what_passes_by_can_be_taken_out() {
-    let desk = Desk::new("unfit-remove");
-    desk.script(&format!("{GONE_OVER}\ndockfw remove; dockfw status"))
+    let fixture = CliFixture::new("unfit-remove");
+    fixture
+        .script(&format!("{GONE_OVER}\ndockfw remove; dockfw status"))
         .exits(7)
         .prints("nothing of dockfw is there");
-    let moved = desk.script(&format!("{GONE_OVER}\ndockfw apply; dockfw status"));
+    let moved = fixture.script(&format!("{GONE_OVER}\ndockfw apply; dockfw status"));
     moved.exits(0).prints("in force (nftables)");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::desk::{DOCKFW, Done};
+use crate::fixture::{DOCKFW, Done};
 use crate::host::Host;
 
 /// What it says of the engine that it does not have.

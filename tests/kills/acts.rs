@@ -97,7 +97,7 @@ fn seen(host: &Host, in_force: InForce) -> Result<State> {
 }
 
 /// A host on which dockfw is killed at one act again and again.
-pub(crate) struct Scene<'a> {
+pub(crate) struct KillFixture<'a> {
     host: Host,
     act: Act,
     pub(crate) dies: Dies,
@@ -117,16 +117,16 @@ pub(crate) struct Kill {
     pub(crate) wrong: Vec<String>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> KillFixture<'a> {
     pub(crate) fn raise(engine: Engine, act: Act, dies: Dies, known: &'a Known) -> Result<Self> {
         let host = Host::raise(engine)?;
         if act != Act::First {
             host.does(act.undo())?;
         }
         let before = host.look()?;
-        let scene = Self { host, act, dies, ends: known.ends(act), before, tried: Vec::new() };
-        ensure!(scene.before.is_as(scene.ends.before), "two hosts differ");
-        Ok(scene)
+        let fixture = Self { host, act, dies, ends: known.ends(act), before, tried: Vec::new() };
+        ensure!(fixture.before.is_as(fixture.ends.before), "two hosts differ");
+        Ok(fixture)
     }
 
     /// How many calls there are when nobody is killed.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use dockfw_lab::{Counted, Dies};
 
-use crate::acts::{Kill, Scene};
+use crate::acts::{Kill, KillFixture};
 
 /// How many kills at random there are for each act.
 const SAMPLE: usize = 4;
@@ -44,7 +44,7 @@ impl Amount {
 /// Kills of one act.
 pub(crate) struct Campaign<'a> {
     name: &'a str,
-    scene: Scene<'a>,
+    fixture: KillFixture<'a>,
     counted: Counted,
     kills: usize,
     /// Which parts were changed by the kill at a number.
@@ -54,9 +54,9 @@ pub(crate) struct Campaign<'a> {
 }
 
 impl<'a> Campaign<'a> {
-    pub(crate) fn new(name: &'a str, scene: Scene<'a>) -> Self {
+    pub(crate) fn new(name: &'a str, fixture: KillFixture<'a>) -> Self {
         let (changed, wrong) = (BTreeMap::new(), BTreeMap::new());
-        Self { name, scene, counted: Counted::Telling, kills: 0, changed, wrong }
+        Self { name, fixture, counted: Counted::Telling, kills: 0, changed, wrong }
     }
 
     pub(crate) fn run(mut self, amount: Amount, seed: u64) -> Result<()> {
@@ -76,7 +76,7 @@ impl<'a> Campaign<'a> {
     /// Each number, until there is none any more.
     fn all(&mut self, counted: Counted) -> Result<usize> {
         self.counted = counted;
-        let calls = self.scene.count(counted)?;
+        let calls = self.fixture.count(counted)?;
         let (mut at, mut ended) = (0, 0);
         while ended < BEYOND {
             at += 1;
@@ -91,18 +91,18 @@ impl<'a> Campaign<'a> {
     /// Where everything dies, looks for the calls at which the parts change: a program that goes on to its end has no such. Elsewhere,
     /// kills at some.
     fn some(&mut self, seed: u64) -> Result<usize> {
-        if self.scene.dies == Dies::Everything {
+        if self.fixture.dies == Dies::Everything {
             return self.search();
         }
         self.counted = Counted::Every;
-        let calls = self.scene.count(self.counted)?;
+        let calls = self.fixture.count(self.counted)?;
         sample(calls, SAMPLE, seed).into_iter().try_for_each(|at| self.kill(at).map(drop))?;
         Ok(calls)
     }
 
     fn search(&mut self) -> Result<usize> {
-        let calls = self.scene.count(self.counted)?;
-        for part in self.scene.ends.changed(self.scene.ends.after) {
+        let calls = self.fixture.count(self.counted)?;
+        for part in self.fixture.ends.changed(self.fixture.ends.after) {
             while let Some(at) = self.next_of_search(part, calls) {
                 self.kill(at)?;
             }
@@ -121,7 +121,7 @@ impl<'a> Campaign<'a> {
     /// Whether anybody was killed.
     fn kill(&mut self, at: usize) -> Result<bool> {
         let Kill { at: call, calls, found, wrong } =
-            self.scene.kill(self.counted, at).with_context(|| format!("killed at call {at}"))?;
+            self.fixture.kill(self.counted, at).with_context(|| format!("killed at call {at}"))?;
         self.kills += usize::from(call.is_some());
         let place = match &call {
             Some(call) => format!("call {at}, {call}"),
@@ -129,7 +129,7 @@ impl<'a> Campaign<'a> {
         };
         wrong.into_iter().for_each(|wrong| self.wrong.entry(wrong).or_default().push(place.clone()));
         if self.counted == Counted::Telling {
-            self.changed.insert(at, self.scene.ends.changed(&found));
+            self.changed.insert(at, self.fixture.ends.changed(&found));
         }
         Ok(call.is_some())
     }

@@ -21,7 +21,7 @@ use anyhow::{Result, anyhow};
 use dockfw_lab::{Dies, Trap, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use acts::{Act, Known, Scene};
+use acts::{Act, KillFixture, Known};
 use campaign::{Amount, Campaign};
 use checks::CHECKS;
 use host::Engine;
@@ -75,8 +75,8 @@ fn trial(name: String, engine: Engine, act: Act, dies: Dies, seed: u64, obstacle
             return Ok(Completion::ignored_with(reason));
         }
         let outcome = known(engine).and_then(|known| {
-            let scene = Scene::raise(engine, act, dies, &known)?;
-            Campaign::new(&name, scene).run(Amount::wanted()?, seed)
+            let fixture = KillFixture::raise(engine, act, dies, &known)?;
+            Campaign::new(&name, fixture).run(Amount::wanted()?, seed)
         });
         outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })

@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use dockfw_lab::wait_until;
 use nix::poll::PollTimeout;
 
+use crate::fixture::OracleFixture;
 use crate::frames::{Headers, Tag, frame};
 use crate::hear::Ears;
 use crate::policies::TRUSTED;
 use crate::streams::{Goal, Stream};
-use crate::world::World;
 
 /// How long a stream may take until its first packet arrives: bridges and new links take a moment.
 const ARRIVAL: Duration = Duration::from_secs(5);
@@ -18,12 +18,16 @@ const ARRIVAL: Duration = Duration::from_secs(5);
 const NOBODY: u8 = u8::MAX;
 
 /// The streams that arrive, and those that do not.
-pub(crate) fn calibrate(world: &World, ears: &mut Ears, streams: Vec<Stream>) -> Result<[Vec<Stream>; 2]> {
+pub(crate) fn calibrate(
+    fixture: &OracleFixture,
+    ears: &mut Ears,
+    streams: Vec<Stream>,
+) -> Result<[Vec<Stream>; 2]> {
     let mut heard = vec![false; streams.len()];
     let mut round = 0;
     let all = wait_until(ARRIVAL, "for a packet of each stream to arrive", || {
         round += 1;
-        let outcome = sound(world, ears, &streams, &mut heard, round);
+        let outcome = sound(fixture, ears, &streams, &mut heard, round);
         outcome.map(|()| heard.iter().all(|heard| *heard).then_some(())).transpose()
     });
     if let Ok(Err(error)) = all {
@@ -40,7 +44,13 @@ pub(crate) fn calibrate(world: &World, ears: &mut Ears, streams: Vec<Stream>) ->
 }
 
 /// Sends a packet on each stream that was not heard yet, and listens for a moment.
-fn sound(world: &World, ears: &mut Ears, streams: &[Stream], heard: &mut [bool], round: u16) -> Result<()> {
+fn sound(
+    fixture: &OracleFixture,
+    ears: &mut Ears,
+    streams: &[Stream],
+    heard: &mut [bool],
+    round: u16,
+) -> Result<()> {
     for (number, stream) in streams.iter().enumerate().filter(|(number, _)| !heard[*number]) {
         let headers = Headers {
             source: TRUSTED[stream.family as usize].parse()?,
@@ -49,7 +59,7 @@ fn sound(world: &World, ears: &mut Ears, streams: &[Stream], heard: &mut [bool],
             from: round,
             to: stream.ports[0],
         };
-        let sender = world.links[stream.link].sender(&world.host)?;
+        let sender = fixture.links[stream.link].sender(&fixture.host)?;
         let tag = Tag { sender: NOBODY, stream: number as u8, number: 0 };
         sender.send_frame(&frame(sender.hardware_addresses(), &headers, tag))?;
     }

@@ -113,7 +113,7 @@ impl<'a> Driver<'a> {
         let (written, said) = (&self.policies[policy], Path::new(WORK).join("said"));
         let arguments = ["--config", written.path(), "apply", "--force", "--backend", self.engine.backend()];
         let start = Instant::now();
-        let mut child = self.field.world.start(&arguments, &said)?;
+        let mut child = self.field.fixture.start(&arguments, &said)?;
         self.maybe_kill(policy, &mut child)?;
         let status = ended(&mut child)?;
         if status.code().is_none() {

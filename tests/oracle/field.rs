@@ -8,22 +8,22 @@ use anyhow::{Result, bail, ensure};
 use dockfw_lab::patience;
 
 use crate::epochs::{Epoch, Mask};
+use crate::fixture::OracleFixture;
 use crate::frames::Tag;
 use crate::judge::{Judge, Tally};
 use crate::ledger::{Ledger, OutOfOrder, Sent};
 use crate::streams::Stream;
 use crate::verdicts::Policies;
-use crate::world::World;
 
 /// How long it takes at most until a packet that must arrive has arrived. A millisecond is usual.
 const HEARD: Duration = Duration::from_secs(20);
 
 /// The field under fire.
 pub(crate) struct Field<'a> {
-    pub(crate) world: &'a World,
+    pub(crate) fixture: &'a OracleFixture,
     pub(crate) policies: &'a Policies,
     pub(crate) streams: &'a [Stream],
-    senders: Vec<Desk>,
+    senders: Vec<SharedLedger>,
     judge: Mutex<Judge<'a>>,
     epoch: AtomicU32,
     /// The policies that may be in force.
@@ -32,7 +32,7 @@ pub(crate) struct Field<'a> {
 }
 
 /// A sender's ledger, and a bell that rings when packets of it were settled.
-struct Desk {
+struct SharedLedger {
     ledger: Mutex<Ledger>,
     settled: Condvar,
 }
@@ -40,18 +40,19 @@ struct Desk {
 impl<'a> Field<'a> {
     /// A field with so many senders.
     pub(crate) fn new(
-        world: &'a World,
+        fixture: &'a OracleFixture,
         policies: &'a Policies,
         streams: &'a [Stream],
         first: Epoch,
         senders: usize,
     ) -> Self {
-        let desk = || Desk { ledger: Mutex::new(Ledger::new(streams.len())), settled: Condvar::new() };
+        let shared =
+            || SharedLedger { ledger: Mutex::new(Ledger::new(streams.len())), settled: Condvar::new() };
         Self {
-            world,
+            fixture,
             policies,
             streams,
-            senders: (0..senders).map(|_| desk()).collect(),
+            senders: (0..senders).map(|_| shared()).collect(),
             judge: Mutex::new(Judge::new(policies, streams, first)),
             epoch: AtomicU32::new(0),
             candidates: AtomicU32::new(0),
@@ -75,8 +76,8 @@ impl<'a> Field<'a> {
 
     /// Waits until all that was sent under earlier numbers has been judged by the host.
     pub(crate) fn pass(&self, epoch: u32) -> Result<()> {
-        for desk in &self.senders {
-            let held = desk.wait(|ledger| self.is_over() || ledger.behind(epoch).is_none());
+        for shared in &self.senders {
+            let held = shared.wait(|ledger| self.is_over() || ledger.behind(epoch).is_none());
             ensure!(!self.is_over(), "the flood has ended");
             if let (false, Some(stream)) = held {
                 bail!(self.silence(&[stream]));
@@ -88,9 +89,9 @@ impl<'a> Field<'a> {
     /// Waits until so many more packets were settled.
     pub(crate) fn linger(&self, packets: u64) -> Result<()> {
         let each = packets.div_ceil(self.senders.len() as u64);
-        for desk in &self.senders {
-            let enough = lock(&desk.ledger).settled + each;
-            let (held, _) = desk.wait(|ledger| self.is_over() || ledger.settled >= enough);
+        for shared in &self.senders {
+            let enough = lock(&shared.ledger).settled + each;
+            let (held, _) = shared.wait(|ledger| self.is_over() || ledger.settled >= enough);
             ensure!(held && !self.is_over(), "the flood has ended");
         }
         Ok(())
@@ -104,15 +105,15 @@ impl<'a> Field<'a> {
 
     /// Waits while a sender has so many packets open, but not for long; gives the streams that have any, where that was in vain.
     pub(crate) fn wait_for_room(&self, sender: usize, limit: usize, time: Duration) -> Vec<usize> {
-        let desk = &self.senders[sender];
-        let ledger = lock(&desk.ledger);
+        let shared = &self.senders[sender];
+        let ledger = lock(&shared.ledger);
         if ledger.open < limit {
             return Vec::new();
         }
         // Once it waits, for more than a packet's worth of room: else it would wait again at once.
         let full = |ledger: &mut Ledger| ledger.open >= limit / 2;
         let (ledger, waited) =
-            desk.settled.wait_timeout_while(ledger, time, full).unwrap_or_else(PoisonError::into_inner);
+            shared.settled.wait_timeout_while(ledger, time, full).unwrap_or_else(PoisonError::into_inner);
         let open = (0..self.streams.len()).filter(|stream| ledger.is_open(*stream));
         if waited.timed_out() { open.collect() } else { Vec::new() }
     }
@@ -127,11 +128,11 @@ impl<'a> Field<'a> {
     pub(crate) fn hear(&self, tags: &[Tag]) -> Result<()> {
         let mut judge = lock(&self.judge);
         for tag in tags {
-            let (stream, Some(desk)) = (usize::from(tag.stream), self.senders.get(usize::from(tag.sender)))
+            let (stream, Some(shared)) = (usize::from(tag.stream), self.senders.get(usize::from(tag.sender)))
             else {
                 continue;
             };
-            let settled = lock(&desk.ledger)
+            let settled = lock(&shared.ledger)
                 .hear(stream, tag.number, |sent, arrived| judge.hold(stream, sent, arrived));
             if let Err(OutOfOrder) = settled {
                 bail!(
@@ -140,7 +141,7 @@ impl<'a> Field<'a> {
                 );
             }
         }
-        self.senders.iter().for_each(|desk| desk.settled.notify_all());
+        self.senders.iter().for_each(|shared| shared.settled.notify_all());
         Ok(())
     }
 
@@ -163,7 +164,7 @@ impl<'a> Field<'a> {
     /// Ends the flood.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
-        self.senders.iter().for_each(|desk| desk.settled.notify_all());
+        self.senders.iter().for_each(|shared| shared.settled.notify_all());
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -171,7 +172,7 @@ impl<'a> Field<'a> {
     }
 }
 
-impl Desk {
+impl SharedLedger {
     /// Waits until something holds of the ledger: whether it does, and the stream that is furthest behind.
     fn wait(&self, holds: impl Fn(&Ledger) -> bool) -> (bool, Option<usize>) {
         let deadline = Instant::now() + HEARD * patience();

@@ -13,11 +13,11 @@ use nix::unistd::Pid;
 use crate::aim::{Aim, Shot};
 use crate::epochs::Mask;
 use crate::field::Field;
+use crate::fixture::OracleFixture;
 use crate::frames::{Headers, Tag, frame};
 use crate::ledger::Sent;
 use crate::sources::Sources;
 use crate::verdicts::Source;
-use crate::world::World;
 
 /// How many packets of a sender may be on the way: fewer than wait in a processor's queue (net.core.netdev_max_backlog is 1000),
 /// with those that they beget when they are forwarded.
@@ -66,19 +66,19 @@ impl<'a> Flood<'a> {
         peculiar: &[&[IpAddr]],
         mut dice: Dice,
     ) -> Result<Self> {
-        let world = field.world;
+        let fixture = field.fixture;
         let sources = Sources::new(field.policies, peculiar, &mut dice);
         let own = |own: Option<IpAddr>| own.map(|address| field.policies.source(address));
         Ok(Self {
             field,
             number,
             processor,
-            senders: world.links.iter().map(|link| link.sender(&world.host)).collect::<Result<_>>()?,
+            senders: fixture.links.iter().map(|link| link.sender(&fixture.host)).collect::<Result<_>>()?,
             sources,
             aim: Aim::new(field.policies),
             own: field.streams.iter().map(|stream| own(stream.own_source)).collect(),
             ports: vec![Ports::new(); field.streams.len()],
-            tracking: Tracking::of(world)?,
+            tracking: Tracking::of(fixture)?,
             dice,
         })
     }
@@ -196,10 +196,10 @@ struct Tracking {
 }
 
 impl Tracking {
-    fn of(world: &World) -> Result<Self> {
+    fn of(fixture: &OracleFixture) -> Result<Self> {
         let path = "/proc/sys/net/netfilter/nf_conntrack_count".to_owned();
-        let most = world.host.sysctl("net.netfilter.nf_conntrack_max")?;
-        let count = world.host.run(|| File::open(&path)).with_context(|| format!("cannot open {path}"))?;
+        let most = fixture.host.sysctl("net.netfilter.nf_conntrack_max")?;
+        let count = fixture.host.run(|| File::open(&path)).with_context(|| format!("cannot open {path}"))?;
         Ok(Self { count, most: most.parse()?, path })
     }
 

@@ -14,8 +14,8 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
+use crate::fixture::{OracleFixture, Place};
 use crate::frames::{Heard, Tag, tag_of};
-use crate::world::{Place, World};
 
 /// Room for what a socket gets between two looks. Senders have some hundred packets on the way at most, of a kilobyte each with all
 /// that the kernel keeps about them.
@@ -36,16 +36,16 @@ struct Ear {
 
 impl Ears {
     /// Behind the host's input hook for both families and protocols, in the container, and outside.
-    pub(crate) fn open(world: &World) -> Result<Self> {
+    pub(crate) fn open(fixture: &OracleFixture) -> Result<Self> {
         let mut ears = Vec::new();
         for (transport, protocol) in
             [(Transport::Udp, SockProtocol::Udp), (Transport::Tcp, SockProtocol::Tcp)]
         {
             // Those of IPv6 give what comes after the header, those of IPv4 the header too (raw(7), RFC 3542).
-            ears.push(raw(&world.host, AddressFamily::Inet, protocol, Heard::Whole)?);
-            ears.push(raw(&world.host, AddressFamily::Inet6, protocol, Heard::Upper(transport))?);
+            ears.push(raw(&fixture.host, AddressFamily::Inet, protocol, Heard::Whole)?);
+            ears.push(raw(&fixture.host, AddressFamily::Inet6, protocol, Heard::Upper(transport))?);
         }
-        for place in [world.container(), world.outside()] {
+        for place in [fixture.container(), fixture.outside()] {
             // By protocol, so that they hear what comes in, and not what goes out.
             ears.push(packets(place, SockProtocol::EthIp)?);
             ears.push(packets(place, SockProtocol::EthIpv6)?);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::fixture::OracleFixture;
 use crate::hear::Ears;
-use crate::world::World;
 
 /// The columns of connection tracking's statistics that count packets which it dropped, and connections that it forgot too early.
 const TRACKING: [&str; 3] = ["insert_failed", "drop", "early_drop"];
@@ -18,20 +18,20 @@ pub(crate) struct Losses(BTreeMap<String, u64>);
 
 impl Losses {
     /// All up to now. Of interfaces and not of processors (`/proc/net/softnet_stat`): others' packets come by those too.
-    pub(crate) fn so_far(world: &World) -> Result<Self> {
+    pub(crate) fn so_far(fixture: &OracleFixture) -> Result<Self> {
         let mut all = BTreeMap::new();
         // Not every kernel counts.
-        let tracking = world.host.read("net/stat/nf_conntrack").unwrap_or_default();
+        let tracking = fixture.host.read("net/stat/nf_conntrack").unwrap_or_default();
         all.extend(of_tracking(&tracking));
-        for netns in [&world.host].into_iter().chain(world.links.iter().map(|link| &link.far.netns)) {
+        for netns in [&fixture.host].into_iter().chain(fixture.links.iter().map(|link| &link.far.netns)) {
             all.extend(of_interfaces(netns.name(), &netns.read("net/dev")?));
         }
         Ok(Self(all))
     }
 
     /// An error if anything was lost since.
-    pub(crate) fn none_since(self, world: &World, ears: &Ears) -> Result<()> {
-        let now = Self::so_far(world)?;
+    pub(crate) fn none_since(self, fixture: &OracleFixture, ears: &Ears) -> Result<()> {
+        let now = Self::so_far(fixture)?;
         let more = |(what, count): (String, u64)| {
             let lost = count - self.0.get(&what).copied().unwrap_or_default().min(count);
             (lost > 0).then(|| format!("{what}: {lost}"))

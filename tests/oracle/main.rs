@@ -24,6 +24,7 @@ mod driver;
 mod epochs;
 mod field;
 mod fire;
+mod fixture;
 mod frames;
 mod hear;
 mod judge;
@@ -37,7 +38,6 @@ mod settings;
 mod sources;
 mod streams;
 mod verdicts;
-mod world;
 
 use std::process::ExitCode;
 
@@ -61,12 +61,12 @@ fn main() -> ExitCode {
 
 /// Why no world can be raised on this machine. Puts the program into its container, too.
 fn obstacle() -> Option<String> {
-    match settings::world() {
+    match settings::fixture() {
         Ok(WorldKind::Docker) => {
             let possible = contain().and_then(|()| Programs::check(&Variant::Legacy));
             possible.err().map(|error| format!("{error:#}"))
         }
-        Ok(WorldKind::Bare) => world::bare_obstacle(),
+        Ok(WorldKind::Bare) => fixture::bare_obstacle(),
         // That is no reason to skip: the trial fails by it.
         Err(_) => None,
     }

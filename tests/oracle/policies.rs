@@ -5,15 +5,15 @@
 //! under the one and the next hook under the other may.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context, Result, anyhow};
 use dockfw_lab::Dice;
 use dockfw_policy::compile::compile;
 use dockfw_policy::ruleset::Ruleset;
-use dockfw_policy::{Files, Strictness, load};
+use dockfw_policy::{FilesInMemory, Strictness, load};
 
 use crate::lists::{List, Region, joined};
 use crate::settings::Engine;
@@ -194,23 +194,11 @@ fn rule(name: &str, from: &str, ports: &[&str], to: &str) -> String {
 
 /// What a policy means, as the program compiles it for an engine: the compat engine has no prefilter.
 pub(crate) fn compiled(written: &Written, engine: Engine) -> Result<Ruleset> {
-    let loaded = load(Path::new(&written.path), &Desk(&written.files), Strictness::Strict);
+    let files = FilesInMemory::new(written.files.clone());
+    let loaded = load(Path::new(&written.path), &files, Strictness::Strict);
     let mut policy = loaded.map_err(|rejected| anyhow!("{}: {rejected}", written.name))?.policy;
     policy.engine.prefilter &= engine == Engine::Native;
     Ok(compile(&policy))
-}
-
-/// The files of one policy, and no others.
-struct Desk<'a>(&'a HashMap<PathBuf, String>);
-
-impl Files for Desk<'_> {
-    fn read(&self, path: &Path, _: u64) -> io::Result<Vec<u8>> {
-        self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
 }
 
 trials![every_policy_may_be_applied, few_entries_differ];

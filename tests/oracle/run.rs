@@ -14,6 +14,7 @@ use crate::calibrate::calibrate;
 use crate::driver::Driver;
 use crate::field::Field;
 use crate::fire::{Flood, processors};
+use crate::fixture::{self, OracleFixture};
 use crate::hear::Ears;
 use crate::losses::Losses;
 use crate::policies::{self, Written};
@@ -21,7 +22,6 @@ use crate::report::Report;
 use crate::settings::{Engine, Settings};
 use crate::streams::Stream;
 use crate::verdicts::Policies;
-use crate::world::{self, World};
 
 /// How dockfw exits where the host can't (dockfw(8)).
 const UNSUPPORTED: i32 = 5;
@@ -31,30 +31,30 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Fires at a host while policies are applied there.
 pub(crate) fn run(engine: Engine, settings: &Settings) -> Result<Completion> {
     println!("        seed {} (to repeat it: {})", settings.seed, settings.how_to_repeat());
-    let outcome = world::with(settings.world, engine, &settings.program, |world| {
+    let outcome = fixture::with(settings.fixture, engine, &settings.program, |fixture| {
         let mut dice = Dice::new(settings.seed);
         let written = policies::written(&Path::new(WORK).join("policies"), &mut dice, settings.entries);
         written.iter().try_for_each(Written::put_down)?;
-        match lack(world, engine, &written[0])? {
+        match lack(fixture, engine, &written[0])? {
             Some(reason) => Ok(Completion::ignored_with(reason)),
-            None => under_fire(world, engine, settings, &written, dice)?.verdict(),
+            None => under_fire(fixture, engine, settings, &written, dice)?.verdict(),
         }
     });
     outcome.with_context(|| settings.how_to_repeat())
 }
 
 /// What this host lacks for the engine, as dockfw says it.
-fn lack(world: &World, engine: Engine, policy: &Written) -> Result<Option<String>> {
+fn lack(fixture: &OracleFixture, engine: Engine, policy: &Written) -> Result<Option<String>> {
     let said = Path::new(WORK).join("said");
     let arguments =
         ["--config", policy.path(), "apply", "--dry-run", "--force", "--backend", engine.backend()];
-    let status = world.start(&arguments, &said)?.wait()?;
+    let status = fixture.start(&arguments, &said)?.wait()?;
     let reason = || fs::read_to_string(said).unwrap_or_default().trim().to_owned();
     Ok((status.code() == Some(UNSUPPORTED)).then(reason))
 }
 
 fn under_fire(
-    world: &World,
+    fixture: &OracleFixture,
     engine: Engine,
     settings: &Settings,
     written: &[Written],
@@ -63,10 +63,10 @@ fn under_fire(
     let rulesets =
         written.iter().map(|written| policies::compiled(written, engine)).collect::<Result<_>>()?;
     let policies = Policies::new(written.iter().map(|written| written.name.to_owned()).collect(), rulesets)?;
-    let mut ears = Ears::open(world)?;
-    let [streams, left_out] = calibrate(world, &mut ears, Stream::all(world, engine)?)?;
+    let mut ears = Ears::open(fixture)?;
+    let [streams, left_out] = calibrate(fixture, &mut ears, Stream::all(fixture, engine)?)?;
     let processors = processors()?;
-    let field = Field::new(world, &policies, &streams, Driver::first_epoch(), processors.len());
+    let field = Field::new(fixture, &policies, &streams, Driver::first_epoch(), processors.len());
     let peculiar: Vec<_> = written.iter().map(|written| &written.peculiar[..]).collect();
     let floods = processors
         .into_iter()
@@ -74,9 +74,9 @@ fn under_fire(
         .map(|place| Flood::new(&field, place, &peculiar, Dice::new(dice.roll(1 << 30) as u64)));
     let floods: Vec<_> = floods.collect::<Result<_>>()?;
     let mut driver = Driver::new(&field, written, engine, dice.clone());
-    let (losses, start) = (Losses::so_far(world)?, Instant::now());
+    let (losses, start) = (Losses::so_far(fixture)?, Instant::now());
     let outcome = all_at_once(&field, &mut ears, floods, || driver.run(settings));
-    let outcome = outcome.and(losses.none_since(world, &ears));
+    let outcome = outcome.and(losses.none_since(fixture, &ears));
     Ok(Report { done: driver.done, tally: field.tally(), left_out, time: start.elapsed(), outcome })
 }
 

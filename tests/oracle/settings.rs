@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     /// The program under test.
     pub(crate) program: PathBuf,
     pub(crate) seed: u64,
-    pub(crate) world: WorldKind,
+    pub(crate) fixture: WorldKind,
     /// How long policies are applied at least.
     pub(crate) time: Duration,
     /// How many applies there are at least.
@@ -66,7 +66,7 @@ impl Settings {
         Ok(Self {
             program: program(),
             seed: seed()?,
-            world: world()?,
+            fixture: fixture()?,
             time: Duration::from_secs(number("DOCKFW_ORACLE_SECONDS", 60)?),
             applies: number("DOCKFW_ORACLE_APPLIES", applies)?,
             packets: number("DOCKFW_ORACLE_PACKETS", packets)?,
@@ -81,7 +81,7 @@ fn program() -> PathBuf {
 }
 
 /// Which world is asked for.
-pub(crate) fn world() -> Result<WorldKind> {
+pub(crate) fn fixture() -> Result<WorldKind> {
     match env::var("DOCKFW_ORACLE_WORLD").as_deref() {
         Err(_) | Ok("docker") => Ok(WorldKind::Docker),
         Ok("bare") => Ok(WorldKind::Bare),

@@ -10,9 +10,9 @@ use dockfw_policy::walk::{
     Connection, Interface, Packet, Path, Payload, Sender, Translation, USUAL_HOP_LIMIT,
 };
 
+use crate::fixture::{DOCKER, ELSEWHERE, OracleFixture};
 use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
 use crate::settings::Engine;
-use crate::world::{DOCKER, ELSEWHERE, World};
 
 /// Ports outside, of which rules speak and do not.
 const OUTSIDE_PORTS: [u16; 3] = [443, 7000, 8080];
@@ -51,9 +51,9 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// All that a world has.
-    pub(crate) fn all(world: &World, engine: Engine) -> Result<Vec<Self>> {
+    pub(crate) fn all(fixture: &OracleFixture, engine: Engine) -> Result<Vec<Self>> {
         let [v4, v6] = ELSEWHERE;
-        let ends = Ends { world, engine, elsewhere: [v4.parse()?, v6.parse()?] };
+        let ends = Ends { fixture, engine, elsewhere: [v4.parse()?, v6.parse()?] };
         let kinds =
             Family::BOTH.into_iter().flat_map(|family| [(family, Transport::Udp), (family, Transport::Tcp)]);
         Ok(kinds.flat_map(|(family, transport)| ends.streams(family, transport)).collect())
@@ -117,7 +117,7 @@ const OUTSIDE: [usize; 2] = [0, 1];
 
 /// Where streams come from and where they go to.
 struct Ends<'a> {
-    world: &'a World,
+    fixture: &'a OracleFixture,
     engine: Engine,
     /// The addresses of somebody outside.
     elsewhere: [IpAddr; 2],
@@ -128,7 +128,7 @@ impl Ends<'_> {
     fn streams(&self, family: Family, transport: Transport) -> Vec<Stream> {
         let v = family as usize;
         let (host, container) =
-            (|link: usize| self.world.links[link].host[v], self.world.container().addresses[v]);
+            (|link: usize| self.fixture.links[link].host[v], self.fixture.container().addresses[v]);
         let stream = |goal, link, destination, ports: &[u16]| Stream {
             link,
             goal,
@@ -157,7 +157,7 @@ impl Ends<'_> {
     }
 
     fn interface(&self, link: usize) -> Interface {
-        self.world.links[link].as_seen_by(self.engine)
+        self.fixture.links[link].as_seen_by(self.engine)
     }
 }
 

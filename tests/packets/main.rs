@@ -8,9 +8,9 @@
 mod bare;
 mod cases;
 mod expect;
+mod fixture;
 mod need;
-mod stage;
-mod world;
+mod shared;
 
 use std::env;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use dockfw_lab::{Choice, LabOptions, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{CASES, Case};
-use world::{Engine, Setting};
+use fixture::{Engine, Setting};
 
 static VARIANTS: [(&str, Variant); 2] =
     [("iptables-nft", Variant::Nft), ("iptables-legacy", Variant::Legacy)];
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
     let obstacle = contain().err().map(|error| format!("{error:#}"));
     let conclusion = libtest_mimic::run(&arguments, trials(obstacle.as_deref()));
-    stage::clear();
+    shared::clear();
     conclusion.exit_code()
 }
 
@@ -108,7 +108,8 @@ fn trial(
         if let Some(reason) = obstacle.or_else(|| case.reason_not_to_run(setting, &lab)) {
             return Ok(Completion::ignored_with(reason));
         }
-        let outcome = stage::on((lab, setting.engine, case.daemon), move |world| (case.run)(world, setting));
+        let outcome =
+            shared::on((lab, setting.engine, case.daemon), move |fixture| (case.run)(fixture, setting));
         outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
 }

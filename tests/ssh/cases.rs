@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Machine, knock, wait_until};
 
-use crate::bench::{Bench, Login, Session};
+use crate::fixture::{Login, Session, SshFixture};
 
 /// Nobody of the lab but the trusted client.
 const CLOSED: &str = "trusted = [\"192.0.2.10\", \"2001:db8:1::10\"]\n";
@@ -19,7 +19,7 @@ fn opening(port: u16) -> String {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A case, and what it is about.
-type Case = (&'static str, fn(&Bench) -> Result<()>);
+type Case = (&'static str, fn(&SshFixture) -> Result<()>);
 
 pub(crate) const CASES: &[Case] = &[
     ("a policy that would cut the running session is refused", cut_session_is_refused),
@@ -52,59 +52,59 @@ fn is_refused(session: &mut Session, apply: &str, address: &str, port: u16) -> R
     Ok(done.said)
 }
 
-fn cut_session_is_refused(bench: &Bench) -> Result<()> {
-    let client = &bench.lab.untrusted;
-    let mut session = bench.login(client, "192.0.2.1")?;
-    bench.policy(CLOSED)?;
-    let said = is_refused(&mut session, &bench.apply(""), "192.0.2.20", 22)?;
-    is_refused(&mut session, &bench.apply("--dry-run"), "192.0.2.20", 22)?;
+fn cut_session_is_refused(fixture: &SshFixture) -> Result<()> {
+    let client = &fixture.lab.untrusted;
+    let mut session = fixture.login(client, "192.0.2.1")?;
+    fixture.policy(CLOSED)?;
+    let said = is_refused(&mut session, &fixture.apply(""), "192.0.2.20", 22)?;
+    is_refused(&mut session, &fixture.apply("--dry-run"), "192.0.2.20", 22)?;
     // The rule that is to be added lets the session's successor in, and no one else.
     let rule = said.split_once("[[allow]]").and_then(|(_, rest)| rest.split_once("help:"));
     let rule = rule.map(|(rule, _)| rule).unwrap_or_default();
-    bench.policy(&format!("{CLOSED}[[allow]]{rule}"))?;
-    session.run(&bench.apply(""))?.exits(0)?;
+    fixture.policy(&format!("{CLOSED}[[allow]]{rule}"))?;
+    session.run(&fixture.apply(""))?.exits(0)?;
     session.is_alive()?;
-    bench.login(client, "192.0.2.1")?.is_alive()?;
-    ensure!(bench.is_shut(&bench.lab.office, bench.lab.host.v4.into()), "others get in too");
+    fixture.login(client, "192.0.2.1")?.is_alive()?;
+    ensure!(fixture.is_shut(&fixture.lab.office, fixture.lab.host.v4.into()), "others get in too");
     Ok(())
 }
 
-fn over_ipv6(bench: &Bench) -> Result<()> {
-    let client = &bench.lab.untrusted;
-    bench.policy(CLOSED)?;
-    let mut session = bench.login(client, "2001:db8:1::1")?;
-    is_refused(&mut session, &bench.apply(""), "2001:db8:1::20", 22)?;
+fn over_ipv6(fixture: &SshFixture) -> Result<()> {
+    let client = &fixture.lab.untrusted;
+    fixture.policy(CLOSED)?;
+    let mut session = fixture.login(client, "2001:db8:1::1")?;
+    is_refused(&mut session, &fixture.apply(""), "2001:db8:1::20", 22)?;
     let own = |machine: &Machine| {
         let listed = machine.shell("ip -6 -oneline address show dev eth0 scope link")?;
         let address =
             listed.split_whitespace().skip_while(|word| *word != "inet6").nth(1).unwrap_or_default();
         anyhow::Ok(address.split('/').next().unwrap_or_default().to_owned())
     };
-    let mut session = bench.login(client, &format!("{}%eth0", own(&bench.lab.host)?))?;
-    is_refused(&mut session, &bench.apply(""), &own(client)?, 22)?;
+    let mut session = fixture.login(client, &format!("{}%eth0", own(&fixture.lab.host)?))?;
+    is_refused(&mut session, &fixture.apply(""), &own(client)?, 22)?;
     Ok(())
 }
 
 /// As `sudo -i` does.
-fn without_the_variable(bench: &Bench) -> Result<()> {
-    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
-    bench.policy(CLOSED)?;
-    let apply = format!("env -i PATH=$PATH setsid --wait sh -c '{}'", bench.apply(""));
+fn without_the_variable(fixture: &SshFixture) -> Result<()> {
+    let mut session = fixture.login(&fixture.lab.untrusted, "192.0.2.1")?;
+    fixture.policy(CLOSED)?;
+    let apply = format!("env -i PATH=$PATH setsid --wait sh -c '{}'", fixture.apply(""));
     is_refused(&mut session, &apply, "192.0.2.20", 22)?;
     // What the variable says falsely does not count.
-    let apply = format!("SSH_CONNECTION='192.0.2.10 1 192.0.2.1 22' {}", bench.apply(""));
+    let apply = format!("SSH_CONNECTION='192.0.2.10 1 192.0.2.1 22' {}", fixture.apply(""));
     is_refused(&mut session, &apply, "192.0.2.20", 22)?;
     Ok(())
 }
 
 /// A shell whose parent is init, as tmux and screen have them: only the variable tells whose it is.
-fn reparented(bench: &Bench) -> Result<()> {
-    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
-    bench.policy(CLOSED)?;
+fn reparented(fixture: &SshFixture) -> Result<()> {
+    let mut session = fixture.login(&fixture.lab.untrusted, "192.0.2.1")?;
+    fixture.policy(CLOSED)?;
     // The parent ends at once, and is waited for; the pipe is read to the end.
     let orphan = |variable: &str| {
         let adopted = "until grep -q \"^PPid:.1$\" /proc/$$/status; do :; done";
-        let apply = bench.apply("");
+        let apply = fixture.apply("");
         format!("out=$( (setsid sh -c '{adopted}; {variable} {apply}; echo code $?' 2>&1 &) ); echo \"$out\"")
     };
     let up = session.run(&orphan(""))?;
@@ -115,103 +115,103 @@ fn reparented(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-fn scanner(bench: &Bench) -> Result<()> {
-    let host = bench.lab.host.v4.into();
-    let scans = [&bench.lab.untrusted, &bench.lab.blocked].map(|machine| knock(machine, host));
+fn scanner(fixture: &SshFixture) -> Result<()> {
+    let host = fixture.lab.host.v4.into();
+    let scans = [&fixture.lab.untrusted, &fixture.lab.blocked].map(|machine| knock(machine, host));
     let _held = scans.into_iter().collect::<Result<Vec<_>>>()?;
-    bench.policy(CLOSED)?;
-    let mut session = bench.login(&bench.lab.trusted, "192.0.2.1")?;
-    session.run(&bench.apply(""))?.exits(0)?;
+    fixture.policy(CLOSED)?;
+    let mut session = fixture.login(&fixture.lab.trusted, "192.0.2.1")?;
+    session.run(&fixture.apply(""))?.exits(0)?;
     session.is_alive()?;
     // Nor where nobody is logged in.
-    bench.policy("trusted = [\"192.0.2.99\"]\n")?;
-    bench.console()?.run(&bench.apply(""))?.exits(0)?;
+    fixture.policy("trusted = [\"192.0.2.99\"]\n")?;
+    fixture.console()?.run(&fixture.apply(""))?.exits(0)?;
     // But a policy that lets nobody in at all is refused there too.
-    bench.policy("blocked = [\"192.0.2.99\"]\n")?;
-    bench.console()?.run(&bench.apply(""))?.exits(6)?.says("trusts nobody and opens no port")?;
+    fixture.policy("blocked = [\"192.0.2.99\"]\n")?;
+    fixture.console()?.run(&fixture.apply(""))?.exits(6)?.says("trusts nobody and opens no port")?;
     Ok(())
 }
 
-fn exempt(bench: &Bench) -> Result<()> {
-    let machine = bench.lab.outside_segment("vpn0")?;
+fn exempt(fixture: &SshFixture) -> Result<()> {
+    let machine = fixture.lab.outside_segment("vpn0")?;
     let [a, b, c, _] = machine.v4.octets();
     let host = format!("{a}.{b}.{c}.1");
-    let mut session = bench.login(&machine, &host)?;
-    bench.policy(&format!("{CLOSED}[interfaces]\nexempt = [\"vpn0\"]\n"))?;
-    session.run(&bench.apply(""))?.exits(0)?;
-    bench.login(&machine, &host)?.is_alive()
+    let mut session = fixture.login(&machine, &host)?;
+    fixture.policy(&format!("{CLOSED}[interfaces]\nexempt = [\"vpn0\"]\n"))?;
+    session.run(&fixture.apply(""))?.exits(0)?;
+    fixture.login(&machine, &host)?.is_alive()
 }
 
-fn redirected(bench: &Bench) -> Result<()> {
+fn redirected(fixture: &SshFixture) -> Result<()> {
     for iptables in ["iptables", "ip6tables"] {
         let rule = "-t nat -A PREROUTING -p tcp --dport 2222 -j REDIRECT --to-ports 22";
-        bench.lab.on_host(iptables, &rule.split(' ').collect::<Vec<_>>())?;
+        fixture.lab.on_host(iptables, &rule.split(' ').collect::<Vec<_>>())?;
     }
     for (host, client) in [("192.0.2.1", "192.0.2.20"), ("2001:db8:1::1", "2001:db8:1::20")] {
-        let mut session = bench.login_by(&bench.lab.untrusted, host, 2222)?;
-        bench.policy(&opening(22))?;
-        is_refused(&mut session, &bench.apply(""), client, 2222)?;
-        bench.policy(&opening(2222))?;
-        session.run(&bench.apply(""))?.exits(0)?;
+        let mut session = fixture.login_by(&fixture.lab.untrusted, host, 2222)?;
+        fixture.policy(&opening(22))?;
+        is_refused(&mut session, &fixture.apply(""), client, 2222)?;
+        fixture.policy(&opening(2222))?;
+        session.run(&fixture.apply(""))?.exits(0)?;
         session.is_alive()?;
-        bench.login_by(&bench.lab.untrusted, host, 2222)?.is_alive()?;
+        fixture.login_by(&fixture.lab.untrusted, host, 2222)?.is_alive()?;
     }
     Ok(())
 }
 
 /// Connection tracking begins with the first apply, and takes the next packet for the first: one of this host's.
-fn met_half_way(bench: &Bench) -> Result<()> {
-    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
-    bench.policy(&opening(22))?;
-    session.run(&bench.apply(""))?.exits(0)?;
+fn met_half_way(fixture: &SshFixture) -> Result<()> {
+    let mut session = fixture.login(&fixture.lab.untrusted, "192.0.2.1")?;
+    fixture.policy(&opening(22))?;
+    session.run(&fixture.apply(""))?.exits(0)?;
     session.is_alive()?;
-    bench.policy(CLOSED)?;
-    is_refused(&mut session, &bench.apply(""), "192.0.2.20", 22).map(drop)
+    fixture.policy(CLOSED)?;
+    is_refused(&mut session, &fixture.apply(""), "192.0.2.20", 22).map(drop)
 }
 
-fn by_force(bench: &Bench) -> Result<()> {
-    let mut session = bench.login(&bench.lab.untrusted, "192.0.2.1")?;
-    bench.policy(CLOSED)?;
-    session.run(&bench.apply("--force"))?.exits(0)?;
+fn by_force(fixture: &SshFixture) -> Result<()> {
+    let mut session = fixture.login(&fixture.lab.untrusted, "192.0.2.1")?;
+    fixture.policy(CLOSED)?;
+    session.run(&fixture.apply("--force"))?.exits(0)?;
     session.is_alive()?;
-    let host = bench.lab.host.v4.into();
-    ensure!(bench.is_shut(&bench.lab.untrusted, host), "the policy is not in force");
+    let host = fixture.lab.host.v4.into();
+    ensure!(fixture.is_shut(&fixture.lab.untrusted, host), "the policy is not in force");
     Ok(())
 }
 
-fn by_force_on_trial(bench: &Bench) -> Result<()> {
-    let (client, host) = (&bench.lab.untrusted, bench.lab.host.v4.into());
-    let mut session = bench.login(client, "192.0.2.1")?;
-    bench.policy(&opening(22))?;
-    session.run(&bench.apply(""))?.exits(0)?;
-    bench.policy(CLOSED)?;
-    session.run(&bench.apply("--confirm 5s"))?.exits(6)?.says("--force --confirm 60s")?;
-    session.begin(&bench.apply("--force --confirm 5s"))?;
-    let is_cut = || bench.is_shut(client, host).then_some(());
+fn by_force_on_trial(fixture: &SshFixture) -> Result<()> {
+    let (client, host) = (&fixture.lab.untrusted, fixture.lab.host.v4.into());
+    let mut session = fixture.login(client, "192.0.2.1")?;
+    fixture.policy(&opening(22))?;
+    session.run(&fixture.apply(""))?.exits(0)?;
+    fixture.policy(CLOSED)?;
+    session.run(&fixture.apply("--confirm 5s"))?.exits(6)?.says("--force --confirm 60s")?;
+    session.begin(&fixture.apply("--force --confirm 5s"))?;
+    let is_cut = || fixture.is_shut(client, host).then_some(());
     wait_until(Duration::from_secs(30), "for the policy to be in force", is_cut)?;
     session.end()?.exits(7)?;
     session.is_alive()?;
-    bench.login(client, "192.0.2.1")?.is_alive()
+    fixture.login(client, "192.0.2.1")?.is_alive()
 }
 
 /// How a session ends, of which this is the process that runs `dockfw apply`, by its number on the host.
-type End = fn(&Bench, &mut Login, waiter: &str) -> Result<()>;
+type End = fn(&SshFixture, &mut Login, waiter: &str) -> Result<()>;
 
 /// With a terminal and without. That the network is gone, sshd finds out by itself.
-fn killed_session(bench: &Bench) -> Result<()> {
+fn killed_session(fixture: &SshFixture) -> Result<()> {
     let ends: [(&str, bool, End); 3] = [
         ("the client is killed", true, |_, login, _| login.kill()),
-        ("its sshd is killed", false, |bench, _, waiter| kill_sshd_of(bench, waiter)),
-        ("the network is gone", true, |bench, _, _| bench.lab.untrusted.ip(&["link set eth0 down"])),
+        ("its sshd is killed", false, |fixture, _, waiter| kill_sshd_of(fixture, waiter)),
+        ("the network is gone", true, |fixture, _, _| fixture.lab.untrusted.ip(&["link set eth0 down"])),
     ];
     for (name, terminal, end) in ends {
-        is_taken_back(bench, terminal, end).context(name)?;
+        is_taken_back(fixture, terminal, end).context(name)?;
     }
     Ok(())
 }
 
 /// The nearest of its parents that is sshd's.
-fn kill_sshd_of(bench: &Bench, waiter: &str) -> Result<()> {
+fn kill_sshd_of(fixture: &SshFixture, waiter: &str) -> Result<()> {
     let script = format!(
         "set -e
          own={waiter}
@@ -221,27 +221,27 @@ fn kill_sshd_of(bench: &Bench, waiter: &str) -> Result<()> {
          done
          kill -KILL $own"
     );
-    bench.lab.host.shell(&script).map(drop)
+    fixture.lab.host.shell(&script).map(drop)
 }
 
 /// Puts a policy on trial that shuts clients out, from within a session, and ends that.
-fn is_taken_back(bench: &Bench, terminal: bool, end: End) -> Result<()> {
-    let (client, outsider, host) = (&bench.lab.untrusted, &bench.lab.office, bench.lab.host.v4.into());
-    let mut console = bench.console()?;
+fn is_taken_back(fixture: &SshFixture, terminal: bool, end: End) -> Result<()> {
+    let (client, outsider, host) = (&fixture.lab.untrusted, &fixture.lab.office, fixture.lab.host.v4.into());
+    let mut console = fixture.console()?;
     let open = opening(22);
-    bench.policy(&open)?;
-    console.run(&bench.apply(""))?.exits(0)?;
-    bench.policy(CLOSED)?;
+    fixture.policy(&open)?;
+    console.run(&fixture.apply(""))?.exits(0)?;
+    fixture.policy(CLOSED)?;
     client.ip(&["link set eth0 up"])?;
-    let mut login = bench.run(client, terminal, &bench.apply("--force --confirm 1h"))?;
-    let is_cut = || bench.is_shut(outsider, host).then_some(());
+    let mut login = fixture.run(client, terminal, &fixture.apply("--force --confirm 1h"))?;
+    let is_cut = || fixture.is_shut(outsider, host).then_some(());
     wait_until(PATIENCE, "for the policy to be in force", is_cut)?;
-    let waiter = bench.lab.host.shell("pgrep -fx '[^ ]*/dockfw .* --confirm 1h'")?;
-    end(bench, &mut login, waiter.trim())?;
+    let waiter = fixture.lab.host.shell("pgrep -fx '[^ ]*/dockfw .* --confirm 1h'")?;
+    end(fixture, &mut login, waiter.trim())?;
     wait_until(PATIENCE, "for the policy before", || knock(outsider, host).ok())?;
-    wait_until(PATIENCE, "for the watcher's end", || bench.lab.host.shell("! pgrep -x dockfw").ok())?;
-    bench.policy(&open)?;
-    console.run(&format!("{} diff", bench.dockfw()))?.exits(0)?;
-    console.run(&format!("{} status", bench.dockfw()))?.says("was rolled back")?;
+    wait_until(PATIENCE, "for the watcher's end", || fixture.lab.host.shell("! pgrep -x dockfw").ok())?;
+    fixture.policy(&open)?;
+    console.run(&format!("{} diff", fixture.dockfw()))?.exits(0)?;
+    console.run(&format!("{} status", fixture.dockfw()))?.says("was rolled back")?;
     Ok(())
 }

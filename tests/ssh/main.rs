@@ -2,16 +2,16 @@
 //! session (S14).
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod bench;
 mod cases;
+mod fixture;
 
 use std::process::ExitCode;
 
 use dockfw_lab::contain;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use bench::{Bench, Engine};
 use cases::CASES;
+use fixture::{Engine, SshFixture};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
-    let obstacle = contain().and_then(|()| bench::possible()).err().map(|error| format!("{error:#}"));
+    let obstacle = contain().and_then(|()| fixture::possible()).err().map(|error| format!("{error:#}"));
     libtest_mimic::run(&arguments, trials(obstacle)).exit_code()
 }
 
@@ -32,7 +32,7 @@ fn trials(obstacle: Option<String>) -> Vec<Trial> {
             if let Some(reason) = obstacle {
                 return Ok(Completion::ignored_with(reason));
             }
-            let outcome = Bench::raise(engine).and_then(|bench| case(&bench));
+            let outcome = SshFixture::raise(engine).and_then(|fixture| case(&fixture));
             outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
         })
     })

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use dockfw_lab::{Capture, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
 
+use crate::fixture::{Engine, Node, SwarmFixture, create_service};
 use crate::forged;
 use crate::requests::Requests;
 use crate::wire::{Carried, carried};
-use crate::world::{Engine, Node, World, create_service};
 
 /// One case.
 pub(crate) struct Case {
@@ -18,10 +18,14 @@ pub(crate) struct Case {
     /// What it is about.
     pub(crate) name: &'static str,
     /// The case itself.
-    pub(crate) run: fn(&World, Engine) -> Result<()>,
+    pub(crate) run: fn(&SwarmFixture, Engine) -> Result<()>,
 }
 
-const fn case(statements: &'static str, name: &'static str, run: fn(&World, Engine) -> Result<()>) -> Case {
+const fn case(
+    statements: &'static str,
+    name: &'static str,
+    run: fn(&SwarmFixture, Engine) -> Result<()>,
+) -> Case {
     Case { statements, name, run }
 }
 
@@ -79,10 +83,10 @@ fn all(probes: &[Probe], expected: &str, is_right: impl Fn(&Outcome) -> bool) ->
     Ok(())
 }
 
-fn closed_at_every_node(world: &World, engine: Engine) -> Result<()> {
-    world.await_published()?;
-    world.apply(engine, &format!("{TRUSTED}{}", world.peers()))?;
-    for node in &world.nodes {
+fn closed_at_every_node(fixture: &SwarmFixture, engine: Engine) -> Result<()> {
+    fixture.await_published()?;
+    fixture.apply(engine, &format!("{TRUSTED}{}", fixture.peers()))?;
+    for node in &fixture.nodes {
         are_silent(&node.lab.untrusted, &places(node))?;
         answer(&node.lab.trusted, in_v4(node, 9000), "mesh")?;
         answer(&node.lab.trusted, in_v4(node, 9100), "direct")?;
@@ -90,13 +94,13 @@ fn closed_at_every_node(world: &World, engine: Engine) -> Result<()> {
     Ok(())
 }
 
-fn opened_at_one_node(world: &World, engine: Engine) -> Result<()> {
-    world.await_published()?;
-    let closed = format!("{TRUSTED}{}", world.peers());
-    for [open, shut] in [[0, 1], [1, 0]].map(|order| order.map(|node: usize| &world.nodes[node])) {
+fn opened_at_one_node(fixture: &SwarmFixture, engine: Engine) -> Result<()> {
+    fixture.await_published()?;
+    let closed = format!("{TRUSTED}{}", fixture.peers());
+    for [open, shut] in [[0, 1], [1, 0]].map(|order| order.map(|node: usize| &fixture.nodes[node])) {
         for (port, name, other) in [(9000, "mesh", 9100), (9100, "direct", 9000)] {
             let rule = opening(&format!("\"{port}/tcp\", \"{port}/udp\""));
-            open.apply(engine, &format!("{TRUSTED}{rule}{}", world.peers()))?;
+            open.apply(engine, &format!("{TRUSTED}{rule}{}", fixture.peers()))?;
             shut.apply(engine, &closed)?;
             answer(&open.lab.untrusted, in_v4(open, port), name)?;
             are_silent(&open.lab.untrusted, &open.lab.host.at(other))?;
@@ -104,25 +108,25 @@ fn opened_at_one_node(world: &World, engine: Engine) -> Result<()> {
         }
     }
     // 80 is the tasks' own number, which nobody dials.
-    world.apply(engine, &format!("{TRUSTED}{}{}", opening("\"80/tcp\", \"80/udp\""), world.peers()))?;
-    world.nodes.iter().try_for_each(|node| are_silent(&node.lab.untrusted, &places(node)))
+    fixture.apply(engine, &format!("{TRUSTED}{}{}", opening("\"80/tcp\", \"80/udp\""), fixture.peers()))?;
+    fixture.nodes.iter().try_for_each(|node| are_silent(&node.lab.untrusted, &places(node)))
 }
 
-fn nodes_reach_each_other(world: &World, engine: Engine) -> Result<()> {
-    let [from, to] = &world.secret;
-    let [plain_from, plain_to] = &world.plain;
-    let alone = format!("{TRUSTED}{}", world.peers());
+fn nodes_reach_each_other(fixture: &SwarmFixture, engine: Engine) -> Result<()> {
+    let [from, to] = &fixture.secret;
+    let [plain_from, plain_to] = &fixture.plain;
+    let alone = format!("{TRUSTED}{}", fixture.peers());
     // Without peers nothing comes through, so that it is they that let it.
-    world.apply(engine, TRUSTED)?;
+    fixture.apply(engine, TRUSTED)?;
     let silent = are_silent(from, &[(to.v4(), 80).into()])
         .and_then(|()| are_silent(plain_from, &[(plain_to.v4(), 80).into()]));
-    world.apply(engine, &alone)?;
+    fixture.apply(engine, &alone)?;
     silent?;
     answer(from, (to.v4(), 80).into(), "secret")?;
     answer(to, (from.v4(), 80).into(), "secret")?;
     answer(plain_from, (plain_to.v4(), 80).into(), "plain")?;
     // The manager gives the worker something to do, and hears of it.
-    let [manager, worker] = &world.nodes;
+    let [manager, worker] = &fixture.nodes;
     create_service(&manager.docker, "late", &["--mode=global".into()])?;
     let started = [manager, worker].map(|node| node.task("late").map(drop));
     let ready = wait_until(Duration::from_secs(60), "for both nodes to be ready", || {
@@ -133,12 +137,12 @@ fn nodes_reach_each_other(world: &World, engine: Engine) -> Result<()> {
     started.into_iter().collect::<Result<()>>().and(ready)
 }
 
-fn stays_encrypted(world: &World, engine: Engine) -> Result<()> {
-    world.apply(engine, &format!("{TRUSTED}{}", world.peers()))?;
-    let [manager, worker] = &world.nodes;
+fn stays_encrypted(fixture: &SwarmFixture, engine: Engine) -> Result<()> {
+    fixture.apply(engine, &format!("{TRUSTED}{}", fixture.peers()))?;
+    let [manager, worker] = &fixture.nodes;
     let between = [manager.lab.host.v4, worker.lab.host.v4];
     let numbers = (manager.network_number("secret")?, manager.network_number("plain")?);
-    for ([from, to], name) in [(&world.secret, "secret"), (&world.plain, "plain")] {
+    for ([from, to], name) in [(&fixture.secret, "secret"), (&fixture.plain, "plain")] {
         let capture = Capture::start(&worker.lab.host, &worker.lab.host.interface)?;
         answer(from, (to.v4(), 80).into(), name)?;
         let seen: Vec<_> = capture.take()?.iter().filter_map(|frame| carried(frame, between)).collect();
@@ -153,32 +157,32 @@ fn stays_encrypted(world: &World, engine: Engine) -> Result<()> {
     Ok(())
 }
 
-fn forged_vxlan(world: &World, engine: Engine) -> Result<()> {
-    world.apply(engine, &format!("{TRUSTED}{}", world.peers()))?;
-    let [manager, worker] = &world.nodes;
+fn forged_vxlan(fixture: &SwarmFixture, engine: Engine) -> Result<()> {
+    fixture.apply(engine, &format!("{TRUSTED}{}", fixture.peers()))?;
+    let [manager, worker] = &fixture.nodes;
     let sender = worker.lab.untrusted.sender_to(&worker.lab.host)?;
     let forge = |network: &str, [from, to]: &[dockfw_lab::Container; 2], payload: &str| {
         let number = manager.network_number(network)?;
         sender.send(&forged::vxlan(number, (manager, from), (worker, to), (81, payload))?)
     };
     let [secret, plain] =
-        [&world.secret, &world.plain].map(|containers| containers[1].serve("81/udp", "inner"));
+        [&fixture.secret, &fixture.plain].map(|containers| containers[1].serve("81/udp", "inner"));
     let (secret, plain) = (secret?, plain?);
-    forge("secret", &world.secret, "forged")?;
+    forge("secret", &fixture.secret, "forged")?;
     // Behind the other one on the same way, and in a network that asks for no encryption: shows that the first had arrived,
     // and would have been heard.
-    forge("plain", &world.plain, "behind")?;
+    forge("plain", &fixture.plain, "behind")?;
     plain.wait_for("what is not encrypted", |received| received.payload == b"behind")?;
     ensure!(!secret.heard("forged"), "VXLAN in the clear came through to the encrypted network");
-    answer(&world.secret[0], (world.secret[1].v4(), 80).into(), "secret")
+    answer(&fixture.secret[0], (fixture.secret[1].v4(), 80).into(), "secret")
 }
 
-fn no_request_is_lost(world: &World, engine: Engine) -> Result<()> {
-    world.await_published()?;
-    let [manager, worker] = &world.nodes;
-    let [from, to] = &world.secret;
+fn no_request_is_lost(fixture: &SwarmFixture, engine: Engine) -> Result<()> {
+    fixture.await_published()?;
+    let [manager, worker] = &fixture.nodes;
+    let [from, to] = &fixture.secret;
     let policies =
-        [String::new(), opening("\"9000/tcp\"")].map(|rule| format!("{TRUSTED}{rule}{}", world.peers()));
+        [String::new(), opening("\"9000/tcp\"")].map(|rule| format!("{TRUSTED}{rule}{}", fixture.peers()));
     let mesh = [manager, worker].map(|node| in_v4(node, 9000)).to_vec();
     let direct = [manager, worker].map(|node| in_v4(node, 9100)).to_vec();
     let all = [
@@ -188,10 +192,10 @@ fn no_request_is_lost(world: &World, engine: Engine) -> Result<()> {
     ];
     for _ in 0..5 {
         for policy in &policies {
-            world.apply(engine, policy)?;
+            fixture.apply(engine, policy)?;
             all.iter().try_for_each(|requests| requests.wait_for_more(2))?;
         }
-        world.remove()?;
+        fixture.remove()?;
         all.iter().try_for_each(|requests| requests.wait_for_more(2))?;
     }
     all.into_iter().try_for_each(|requests| requests.finish().map(drop))

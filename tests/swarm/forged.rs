@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use anyhow::Result;
 use dockfw_lab::{Body, Container, Packet};
 
+use crate::fixture::Node;
 use crate::wire::VXLAN_PORT;
-use crate::world::Node;
 
 /// A datagram from one container to a port of another, in VXLAN in the clear from one's node to the other's.
 pub(crate) fn vxlan(

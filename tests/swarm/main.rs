@@ -7,11 +7,11 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod cases;
+mod fixture;
 mod forged;
 mod kernel;
 mod requests;
 mod wire;
-mod world;
 
 use std::env;
 use std::path::PathBuf;
@@ -22,16 +22,16 @@ use dockfw_lab::{Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::CASES;
-use world::{Engine, Stage};
+use fixture::{Engine, SharedFixture};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The cases share a Swarm: what one applies is in force for all.
     arguments.test_threads = Some(1);
     let obstacle = if arguments.list { None } else { obstacle() };
-    let stage = Arc::new(Stage::of(program()));
-    let conclusion = libtest_mimic::run(&arguments, trials(&stage, obstacle.as_deref()));
-    stage.clear();
+    let shared = Arc::new(SharedFixture::of(program()));
+    let conclusion = libtest_mimic::run(&arguments, trials(&shared, obstacle.as_deref()));
+    shared.clear();
     conclusion.exit_code()
 }
 
@@ -46,16 +46,16 @@ fn obstacle() -> Option<String> {
     possible.err().map(|error| format!("{error:#}"))
 }
 
-fn trials(stage: &Arc<Stage>, obstacle: Option<&str>) -> Vec<Trial> {
+fn trials(shared: &Arc<SharedFixture>, obstacle: Option<&str>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for engine in Engine::BOTH {
         for case in CASES {
             let name = format!("{engine}::{}::{}", case.statements, case.name);
-            let (stage, obstacle) = (stage.clone(), obstacle.map(str::to_owned));
+            let (shared, obstacle) = (shared.clone(), obstacle.map(str::to_owned));
             trials.push(Trial::ignorable_test(name, move || match obstacle {
                 Some(reason) => Ok(Completion::ignored_with(reason)),
                 None => {
-                    let outcome = stage.play(engine, case.run);
+                    let outcome = shared.play(engine, case.run);
                     outcome
                         .map(|()| Completion::Completed)
                         .map_err(|error| Failed::from(format!("{error:#}")))

@@ -11,8 +11,8 @@
     )
 )]
 
-mod bench;
 mod disk;
+mod fixture;
 mod images;
 mod kernels;
 mod kit;

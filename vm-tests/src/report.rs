@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bench::Verdict;
+use crate::fixture::Verdict;
 use crate::matrix::Row;
 use crate::scenarios::{SCENARIOS, Scenario};
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::bench::{Bench, Verdict};
 use crate::disk::{self, Disk};
+use crate::fixture::{RowFixture, Verdict};
 use crate::kit::Parts;
 use crate::machine::Plan;
 use crate::matrix::Row;
@@ -47,16 +47,16 @@ impl Runner {
         let start = Instant::now();
         let mut entries = Vec::new();
         match self.raise(row, disk) {
-            Ok(mut bench) => {
+            Ok(mut fixture) => {
                 eprintln!("vm-test: {}: a Docker host after {} s", row.name, start.elapsed().as_secs());
-                entries.extend(self.scenarios.iter().map(|scenario| self.scenario(&mut bench, scenario)));
+                entries.extend(self.scenarios.iter().map(|scenario| self.scenario(&mut fixture, scenario)));
             }
             Err(error) => entries.push(self.entry(row, "system", start, Err(error))),
         }
         Outcome::Ran(entries)
     }
 
-    fn raise(&self, row: &Row, disk: Disk) -> Result<Bench> {
+    fn raise(&self, row: &Row, disk: Disk) -> Result<RowFixture> {
         let directory = self.output.join(&row.name);
         if directory.exists() {
             fs::remove_dir_all(&directory)?;
@@ -71,18 +71,20 @@ impl Runner {
             wire: wire.switch.clone(),
             processors: (available_parallelism()?.get() / self.jobs).max(1),
         };
-        Bench::raise(row, wire, plan, self.short)
+        RowFixture::raise(row, wire, plan, self.short)
     }
 
-    fn scenario(&self, bench: &mut Bench, scenario: &Scenario) -> Entry {
+    fn scenario(&self, fixture: &mut RowFixture, scenario: &Scenario) -> Entry {
         let start = Instant::now();
-        let result = (scenario.run)(bench);
+        let result = (scenario.run)(fixture);
         if result.is_err() {
-            let rules = bench.rules().unwrap_or_else(|error| format!("{error:#}"));
-            let _ =
-                fs::write(self.output.join(&bench.row.name).join(format!("{}.rules", scenario.name)), rules);
+            let rules = fixture.rules().unwrap_or_else(|error| format!("{error:#}"));
+            let _ = fs::write(
+                self.output.join(&fixture.row.name).join(format!("{}.rules", scenario.name)),
+                rules,
+            );
         }
-        self.entry(&bench.row, scenario.name, start, result)
+        self.entry(&fixture.row, scenario.name, start, result)
     }
 
     fn entry(&self, row: &Row, scenario: &'static str, start: Instant, result: Result<Verdict>) -> Entry {

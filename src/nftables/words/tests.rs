@@ -1,28 +1,16 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dockfw_policy::compile::compile;
 use dockfw_policy::nft::{Features, Table, lower};
-use dockfw_policy::{Files, Strictness, load};
+use dockfw_policy::{Strictness, load};
 use proptest::prelude::*;
 
 use super::*;
+use crate::files::Disk;
 use crate::filters::nf_tables::read_tables;
 use crate::nftables::tests::{in_namespace, nft_with};
 use crate::nftables::wanted::Wanted;
-
-/// The disk, as the golden cases need it.
-struct Disk;
-
-impl Files for Disk {
-    fn read(&self, path: &Path, _: u64) -> std::io::Result<Vec<u8>> {
-        std::fs::read(path)
-    }
-
-    fn list(&self, _: &Path) -> std::io::Result<Vec<PathBuf>> {
-        Ok(vec![])
-    }
-}
 
 fn golden_table(case: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case).join("dockfw.toml");

@@ -86,9 +86,9 @@ pub(crate) fn fresh_docker_root() -> Result<()> {
 
 /// A program that stands in the place of one of the machine's. Dropped, it is gone.
 #[derive(Debug)]
-pub(crate) struct Stead(PathBuf);
+pub(crate) struct Substitute(PathBuf);
 
-impl Stead {
+impl Substitute {
     /// Puts a script in the place of `program`.
     pub(crate) fn of(program: &Path, script: &str) -> Result<Self> {
         let name = program.file_name().context("a program has a name")?;
@@ -102,7 +102,7 @@ impl Stead {
     }
 }
 
-impl Drop for Stead {
+impl Drop for Substitute {
     fn drop(&mut self) {
         // The mount is the lab's own, and goes with its last process if not now.
         let _ = umount2(&self.0, MntFlags::MNT_DETACH);

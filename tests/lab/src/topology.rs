@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use crate::choice::docker_version;
 use crate::layouts::Layout;
 use crate::machine::Machine;
-use crate::mounts::Stead;
+use crate::mounts::Substitute;
 use crate::netns::Netns;
 use crate::programs::Variant;
 use crate::roots::Root;
@@ -76,7 +76,7 @@ pub struct Lab {
     /// The program under test as it is started.
     dockfw: Vec<PathBuf>,
     segments: AtomicU8,
-    _nft: Option<Stead>,
+    _nft: Option<Substitute>,
     switch: Netns,
 }
 

@@ -18,7 +18,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::pivot_root;
 
-use crate::mounts::{Stead, WORK, overlay, set_apart, tmpfs};
+use crate::mounts::{Substitute, WORK, overlay, set_apart, tmpfs};
 use crate::netns::{Netns, in_thread, of_thread};
 use crate::programs::{Variant, find, search_path};
 use crate::roots::Root;
@@ -87,10 +87,10 @@ impl Userland {
     }
 
     /// Puts the root's program in the place of this machine's.
-    pub(crate) fn lend(&self, program: &str) -> Result<Stead> {
+    pub(crate) fn lend(&self, program: &str) -> Result<Substitute> {
         let mounts = self.mounts().context("there is no root to lend programs from")?;
         let (own, of_root) = (find(program)?, self.run(|| find(program))?);
-        Stead::of(
+        Substitute::of(
             &own,
             &format!("#!/bin/sh\nexec nsenter --mount={mounts} -- {} \"$@\"\n", of_root.display()),
         )

@@ -10,8 +10,8 @@ use super::forged::link_local_of;
 use super::interfaces::is_refused;
 use super::networks::segments;
 use crate::expect::Expectations;
+use crate::fixture::{Engine, PacketFixture, Setting};
 use crate::need::Need;
-use crate::world::{Engine, Setting, World};
 
 /// What is put on the host, what takes it away again, and what must be said of it.
 type Oddity = (&'static str, &'static str, &'static str);
@@ -68,15 +68,15 @@ const CHAINS: &str = "table inet strict {
     chain pre { type filter hook prerouting priority -300; udp dport 5354 notrack; }
 }";
 
-pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, SOURCES)?;
+pub(super) fn names_what_is_there(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, SOURCES)?;
     // What cases before this one had containers dial is not to be told here.
-    run(world, "conntrack -F 2>/dev/null")?;
+    run(fixture, "conntrack -F 2>/dev/null")?;
     // Cases that forge packets have switched it off.
-    run(world, "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2")?;
-    let usual = notes(world)?;
+    run(fixture, "sysctl -qw net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=2")?;
+    let usual = notes(fixture)?;
     // Where Docker has no chains, those are in one variant alone.
-    let has_other = !world.lab.docker_is_on_nftables() && Need::BothVariants.lack().is_none();
+    let has_other = !fixture.lab.docker_is_on_nftables() && Need::BothVariants.lack().is_none();
     let is_odd = |put: &str| has_other || !put.starts_with("OTHER");
     // That the engine can't go on with Docker's chains in both variants is said of its own.
     let is_of_engine = |note: &String| {
@@ -84,9 +84,9 @@ pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result
             && note.starts_with("the iptables engine is not for this host: Docker's chains")
     };
     for (put, take, words) in ODDITIES.into_iter().filter(|(put, ..)| is_odd(put)) {
-        run(world, put)?;
+        run(fixture, put)?;
         let noted = wait_until(std::time::Duration::from_secs(5), "for a note", || {
-            let mut notes = new_notes(world, &usual).ok()?;
+            let mut notes = new_notes(fixture, &usual).ok()?;
             notes.retain(|note| !is_of_engine(note));
             let is_as_expected = if words.is_empty() {
                 notes.is_empty()
@@ -95,63 +95,63 @@ pub(super) fn names_what_is_there(world: &World<'_>, setting: Setting) -> Result
             };
             is_as_expected.then_some(())
         });
-        let found = new_notes(world, &usual);
-        run(world, take)?;
+        let found = new_notes(fixture, &usual);
+        run(fixture, take)?;
         noted.with_context(|| format!("{put}: {found:#?}"))?;
     }
-    ensure!(new_notes(world, &usual)?.is_empty(), "something was left");
+    ensure!(new_notes(fixture, &usual)?.is_empty(), "something was left");
     Ok(())
 }
 
 /// What a container dials, and what other machines get through this host, is told before it is lost.
-pub(super) fn names_what_is_in_use(world: &World<'_>, setting: Setting) -> Result<()> {
-    let lan = world.lab.outside_segment("lan1")?;
-    world.route_all(&lan)?;
+pub(super) fn names_what_is_in_use(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let lan = fixture.lab.outside_segment("lan1")?;
+    fixture.route_all(&lan)?;
     for segment in segments(&lan) {
-        world.lab.untrusted.route(&segment, &world.lab.host)?;
+        fixture.lab.untrusted.route(&segment, &fixture.lab.host)?;
     }
-    world.remove()?;
-    run(world, "conntrack -F 2>/dev/null")?;
+    fixture.remove()?;
+    run(fixture, "conntrack -F 2>/dev/null")?;
     let uses = || -> Result<()> {
         let mut expect = Expectations::default();
-        expect.answers(&world.web, [world.at(9000)[0]], "private");
-        expect.answers(&lan, world.lab.untrusted.at(80), "untrusted").verify()
+        expect.answers(&fixture.web, [fixture.at(9000)[0]], "private");
+        expect.answers(&lan, fixture.lab.untrusted.at(80), "untrusted").verify()
     };
     let told = || -> Result<()> {
         uses()?;
         let words = ["lan1 is a network that this host routes for", "inside   = [\"lan1\"]"];
-        is_refused(world, setting, SOURCES, &words)?;
+        is_refused(fixture, setting, SOURCES, &words)?;
         let policy = format!("{SOURCES}\n[interfaces]\ninside = [\"lan1\"]\n");
-        let said = String::from_utf8_lossy(&world.apply(setting, &policy)?.stderr).into_owned();
+        let said = String::from_utf8_lossy(&fixture.apply(setting, &policy)?.stderr).into_owned();
         let named = said.contains("containers use ports of this host") && said.contains("9000/tcp");
         ensure!(named && !said.contains("lan1"), "it said {said}");
-        Expectations::default().answers(&lan, world.lab.untrusted.at(80), "untrusted").verify()
+        Expectations::default().answers(&lan, fixture.lab.untrusted.at(80), "untrusted").verify()
     };
     let outcome = told();
-    world.lab.host.ip(&["link delete lan1"])?;
+    fixture.lab.host.ip(&["link delete lan1"])?;
     outcome
 }
 
 /// A neighbour on a trusted network may well use an address that is in no list.
-pub(super) fn names_neighbours(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.remove()?;
-    run(world, "conntrack -F 2>/dev/null")?;
-    let own = link_local_of(&world.lab.host)?;
+pub(super) fn names_neighbours(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.remove()?;
+    run(fixture, "conntrack -F 2>/dev/null")?;
+    let own = link_local_of(&fixture.lab.host)?;
     let packet = Packet::udp("fe80::99".parse::<IpAddr>()?, own, 9000, 1, "neighbour");
-    world.lab.untrusted.sender_to(&world.lab.host)?.send(&packet)?;
+    fixture.lab.untrusted.sender_to(&fixture.lab.host)?.send(&packet)?;
     let policy = SOURCES.replace("trusted = [", "trusted = [\"192.0.2.0/24\", ");
-    let said = String::from_utf8_lossy(&world.apply(setting, &policy)?.stderr).into_owned();
+    let said = String::from_utf8_lossy(&fixture.apply(setting, &policy)?.stderr).into_owned();
     ensure!(said.contains("neighbours on a trusted network") && said.contains("9000/udp"), "it said {said}");
     Ok(())
 }
 
-pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {
-    run(world, "conntrack -F 2>/dev/null")?;
-    world.apply(setting, SOURCES)?;
-    let usual = notes(world)?;
-    let nft = |text: &str| world.lab.host.nft(text);
+pub(super) fn names_chains(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    run(fixture, "conntrack -F 2>/dev/null")?;
+    fixture.apply(setting, SOURCES)?;
+    let usual = notes(fixture)?;
+    let nft = |text: &str| fixture.lab.host.nft(text);
     nft(CHAINS)?;
-    let found = new_notes(world, &usual);
+    let found = new_notes(fixture, &usual);
     nft("delete table inet strict")?;
     let found = found?;
     for words in [
@@ -162,17 +162,17 @@ pub(super) fn names_chains(world: &World<'_>, setting: Setting) -> Result<()> {
         ensure!(found.iter().filter(|note| note.contains(words)).count() == 1, "no {words:?} in {found:#?}");
     }
     ensure!(found.len() == 3, "{found:#?}");
-    ensure!(new_notes(world, &usual)?.is_empty(), "something was left");
+    ensure!(new_notes(fixture, &usual)?.is_empty(), "something was left");
     Ok(())
 }
 
 /// The notes that were not there before.
-fn new_notes(world: &World<'_>, before: &[String]) -> Result<Vec<String>> {
-    Ok(notes(world)?.into_iter().filter(|note| !before.contains(note)).collect())
+fn new_notes(fixture: &PacketFixture<'_>, before: &[String]) -> Result<Vec<String>> {
+    Ok(notes(fixture)?.into_iter().filter(|note| !before.contains(note)).collect())
 }
 
-fn notes(world: &World<'_>) -> Result<Vec<String>> {
-    let output = world.lab.dockfw(&["check"])?;
+fn notes(fixture: &PacketFixture<'_>) -> Result<Vec<String>> {
+    let output = fixture.lab.dockfw(&["check"])?;
     let said = String::from_utf8(output.stderr)?;
     let mut notes: Vec<String> = Vec::new();
     let mut is_note = false;
@@ -187,8 +187,8 @@ fn notes(world: &World<'_>) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-fn run(world: &World<'_>, script: &str) -> Result<()> {
+fn run(fixture: &PacketFixture<'_>, script: &str) -> Result<()> {
     let other =
-        if *world.lab.variant() == dockfw_lab::Variant::Nft { "iptables-legacy" } else { "iptables-nft" };
-    world.lab.on_host("sh", &["-ec", &script.replace("OTHER", other)]).map(drop)
+        if *fixture.lab.variant() == dockfw_lab::Variant::Nft { "iptables-legacy" } else { "iptables-nft" };
+    fixture.lab.on_host("sh", &["-ec", &script.replace("OTHER", other)]).map(drop)
 }

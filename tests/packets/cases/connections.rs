@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::SOURCES;
 use super::explained::{explain, gets_through};
-use crate::world::{Setting, World};
+use crate::fixture::{PacketFixture, Setting};
 
 /// How many connections are tried.
 const CONNECTIONS: usize = 200;
@@ -90,20 +90,20 @@ struct Added {
     _services: Vec<Service>,
 }
 
-pub(super) fn explained_at_random(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn explained_at_random(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let seed = seed()?;
     println!("        seed {seed} (to repeat it: {SEED}={seed})");
     let dice = &mut Dice::new(seed);
-    let outcome = add(world).and_then(|added| {
-        let through = compare(world, setting, &added, dice, CONNECTIONS)?;
+    let outcome = add(fixture).and_then(|added| {
+        let through = compare(fixture, setting, &added, dice, CONNECTIONS)?;
         ensure!(
             (3..CONNECTIONS - 3).contains(&through),
             "{through} came through: too one-sided to tell anything"
         );
         // Some of them close nearly everything.
-        each_oddity(world, &mut || compare(world, setting, &added, dice, CONNECTIONS / 4).map(drop))
+        each_oddity(fixture, &mut || compare(fixture, setting, &added, dice, CONNECTIONS / 4).map(drop))
     });
-    remove(world)?;
+    remove(fixture)?;
     outcome.with_context(|| format!("with {SEED}={seed}"))
 }
 
@@ -121,29 +121,29 @@ const ODDITIES: [(&str, &str); 2] = [
     ),
 ];
 
-fn each_oddity(world: &World<'_>, compare: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+fn each_oddity(fixture: &PacketFixture<'_>, compare: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     for (put, take) in ODDITIES {
-        world.lab.on_host("sh", &["-ec", put])?;
+        fixture.lab.on_host("sh", &["-ec", put])?;
         let outcome = compare().context(put);
-        world.lab.on_host("sh", &["-ec", take])?;
+        fixture.lab.on_host("sh", &["-ec", take])?;
         outcome?;
     }
     Ok(())
 }
 
 /// Two containers on each network, of which the first publishes its port 80 over both protocols.
-fn add(world: &World<'_>) -> Result<Added> {
-    let major = world.docker.version()?.first().copied().unwrap_or_default();
+fn add(fixture: &PacketFixture<'_>) -> Result<Added> {
+    let major = fixture.docker.version()?.first().copied().unwrap_or_default();
     let mut added = Added { networks: vec![], containers: vec![], _services: vec![] };
     let known = NETWORKS.iter().filter(|(.., since)| *since <= major);
     for (number, (name, options, _)) in known.enumerate() {
-        let spec = world.docker.network(name).ipv6(true);
+        let spec = fixture.docker.network(name).ipv6(true);
         added.networks.push(options.iter().fold(spec, |spec, option| spec.argument(option)).create()?);
         let port = 9170 + number;
-        let first = world.docker.container(&format!("{name}-a")).network(name);
+        let first = fixture.docker.container(&format!("{name}-a")).network(name);
         let first = first.publish(&format!("{port}:80/tcp")).publish(&format!("{port}:80/udp"));
         added.containers.push(first.start()?);
-        added.containers.push(world.docker.container(&format!("{name}-b")).network(name).start()?);
+        added.containers.push(fixture.docker.container(&format!("{name}-b")).network(name).start()?);
     }
     for container in &added.containers {
         for port in [80, 81] {
@@ -151,37 +151,37 @@ fn add(world: &World<'_>) -> Result<Added> {
             added._services.push(container.serve(&format!("{port}/udp"), &container.name)?);
         }
     }
-    for (client, network) in world
+    for (client, network) in fixture
         .lab
         .clients()
         .into_iter()
         .flat_map(|client| added.networks.iter().map(move |network| (client, network)))
     {
-        client.route(&network.subnet_v4, &world.lab.host)?;
-        network.subnet_v6.as_deref().map_or(Ok(()), |subnet| client.route(subnet, &world.lab.host))?;
+        client.route(&network.subnet_v4, &fixture.lab.host)?;
+        network.subnet_v6.as_deref().map_or(Ok(()), |subnet| client.route(subnet, &fixture.lab.host))?;
     }
     Ok(added)
 }
 
-fn remove(world: &World<'_>) -> Result<()> {
+fn remove(fixture: &PacketFixture<'_>) -> Result<()> {
     for (name, ..) in NETWORKS {
-        let _ = world.docker.cli(&["rm", "--force", &format!("{name}-a"), &format!("{name}-b")]);
-        let _ = world.docker.cli(&["network", "rm", name]);
+        let _ = fixture.docker.cli(&["rm", "--force", &format!("{name}-a"), &format!("{name}-b")]);
+        let _ = fixture.docker.cli(&["network", "rm", name]);
     }
-    world.docker.lay_rules()
+    fixture.docker.lay_rules()
 }
 
 /// How many came through.
 fn compare(
-    world: &World<'_>,
+    fixture: &PacketFixture<'_>,
     setting: Setting,
     added: &Added,
     dice: &mut Dice,
     count: usize,
 ) -> Result<usize> {
-    world.apply(setting, &format!("{SOURCES}{RULES}"))?;
-    let clients = clients(world, added)?;
-    let places = places(world, added);
+    fixture.apply(setting, &format!("{SOURCES}{RULES}"))?;
+    let clients = clients(fixture, added)?;
+    let places = places(fixture, added);
     let mut attempts = Vec::new();
     while attempts.len() < count {
         let (client, to, proto) =
@@ -192,11 +192,11 @@ fn compare(
     }
     let probe = |one: &Attempt<'_>| one.client.netns.probe(one.proto, one.to).timeout(PATIENCE);
     let probes: Vec<_> = attempts.iter().map(probe).collect();
-    let blind = Blind::of(world, added)?;
+    let blind = Blind::of(fixture, added)?;
     let (mut wrong, mut unknown, mut unseen, mut through) = (Vec::new(), 0, 0, 0);
     for ((attempt, probe), outcome) in attempts.iter().zip(&probes).zip(probe_all(&probes)) {
         let explained =
-            explain(world, setting, attempt.from, &attempt.client.interface, attempt.to, attempt.proto)?;
+            explain(fixture, setting, attempt.from, &attempt.client.interface, attempt.to, attempt.proto)?;
         let (came, is_let) = (came_through(&outcome), gets_through(&explained));
         if !is_told(&explained) {
             unknown += 1;
@@ -219,9 +219,9 @@ fn compare(
 }
 
 /// Whether Docker was told to make none.
-fn makes_no_rules(world: &World<'_>) -> bool {
-    world.lab.layout().is_none()
-        && world.lab.on_host("iptables", &["-t", "nat", "-n", "-L", "DOCKER"]).is_err()
+fn makes_no_rules(fixture: &PacketFixture<'_>) -> bool {
+    fixture.lab.layout().is_none()
+        && fixture.lab.on_host("iptables", &["-t", "nat", "-n", "-L", "DOCKER"]).is_err()
 }
 
 /// Whether all of it is said to be certain.
@@ -246,17 +246,18 @@ struct Blind<'a> {
 }
 
 impl<'a> Blind<'a> {
-    fn of(world: &World<'_>, added: &'a Added) -> Result<Self> {
-        let sockets = world.lab.on_host("cat", &["/proc/net/udp", "/proc/net/udp6"])?;
-        let bridge = |network| Ok::<_, anyhow::Error>(world.docker.inspect_network(network)?.bridge);
+    fn of(fixture: &PacketFixture<'_>, added: &'a Added) -> Result<Self> {
+        let sockets = fixture.lab.on_host("cat", &["/proc/net/udp", "/proc/net/udp6"])?;
+        let bridge = |network| Ok::<_, anyhow::Error>(fixture.docker.inspect_network(network)?.bridge);
         let mut held = vec![(8080, bridge("bridge")?, false), (8443, bridge("bridge")?, false)];
         held.extend([(8082, bridge("plain")?, true), (8083, bridge("other")?, false)]);
         held.extend(
             (9170..).zip(&added.networks).map(|(port, network)| (port, network.bridge.clone(), false)),
         );
         held.retain(|(port, ..)| sockets.contains(&format!(":{port:04X} ")));
-        let makes_no_rules = makes_no_rules(world);
-        let has_rules_of_29 = world.lab.layout().is_some() || world.docker.version()?.first() >= Some(&29);
+        let makes_no_rules = makes_no_rules(fixture);
+        let has_rules_of_29 =
+            fixture.lab.layout().is_some() || fixture.docker.version()?.first() >= Some(&29);
         let is_held_for_all = makes_no_rules || !has_rules_of_29;
         Ok(Self { added, held, is_held_for_all, makes_no_rules })
     }
@@ -328,8 +329,8 @@ impl<'a> Blind<'a> {
     }
 }
 
-fn clients(world: &World<'_>, added: &Added) -> Result<Vec<Client>> {
-    let outside = [&world.lab.trusted, &world.lab.untrusted, &world.lab.office].map(|machine| Client {
+fn clients(fixture: &PacketFixture<'_>, added: &Added) -> Result<Vec<Client>> {
+    let outside = [&fixture.lab.trusted, &fixture.lab.untrusted, &fixture.lab.office].map(|machine| Client {
         netns: machine.netns.clone(),
         addresses: machine.addresses().to_vec(),
         interface: "eth0".into(),
@@ -340,8 +341,10 @@ fn clients(world: &World<'_>, added: &Added) -> Result<Vec<Client>> {
         addresses: container.addresses.clone(),
         interface,
     };
-    for (container, network) in [(&world.web, "bridge"), (&world.quiet, "app"), (&world.v4only, "plain")] {
-        clients.push(inside(container, world.docker.inspect_network(network)?.bridge));
+    for (container, network) in
+        [(&fixture.web, "bridge"), (&fixture.quiet, "app"), (&fixture.v4only, "plain")]
+    {
+        clients.push(inside(container, fixture.docker.inspect_network(network)?.bridge));
     }
     for (pair, network) in added.containers.chunks(2).zip(&added.networks) {
         clients.extend(pair.iter().map(|container| inside(container, network.bridge.clone())));
@@ -350,10 +353,10 @@ fn clients(world: &World<'_>, added: &Added) -> Result<Vec<Client>> {
 }
 
 /// What is dialled: ports of the host, open ones and others, and ports of containers by their own addresses.
-fn places(world: &World<'_>, added: &Added) -> Vec<SocketAddr> {
+fn places(fixture: &PacketFixture<'_>, added: &Added) -> Vec<SocketAddr> {
     let of_host = [22, 9000, 8080, 8443, 8082, 8083, 9170, 9171, 9172, 9173, 9174, 9999];
-    let at_host = of_host.iter().flat_map(|port| world.at(*port));
-    let known = [&world.web, &world.same, &world.quiet, &world.v4only, &world.second];
+    let at_host = of_host.iter().flat_map(|port| fixture.at(*port));
+    let known = [&fixture.web, &fixture.same, &fixture.quiet, &fixture.v4only, &fixture.second];
     let own = known.into_iter().chain(&added.containers);
     let at_containers = own.flat_map(|container| {
         container.addresses.iter().flat_map(|address| [80, 81].map(|port| SocketAddr::new(*address, port)))

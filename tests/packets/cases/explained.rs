@@ -8,7 +8,7 @@ use dockfw_lab::{Netns, Outcome, PROTOS, Proto, probe_all};
 use serde_json::Value;
 
 use super::SOURCES;
-use crate::world::{Setting, World, at};
+use crate::fixture::{PacketFixture, Setting, at};
 
 const RULES: &str = r#"
 [[allow]]
@@ -38,16 +38,16 @@ struct Attempt<'a> {
     name: &'static str,
 }
 
-pub(super) fn as_clients_find_it(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &format!("{SOURCES}{RULES}"))?;
-    let clients = clients(world)?;
-    let attempts: Vec<_> = clients.iter().flat_map(|client| attempts(world, client)).collect();
+pub(super) fn as_clients_find_it(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &format!("{SOURCES}{RULES}"))?;
+    let clients = clients(fixture)?;
+    let attempts: Vec<_> = clients.iter().flat_map(|client| attempts(fixture, client)).collect();
     let probes: Vec<_> =
         attempts.iter().map(|attempt| attempt.client.netns.probe(attempt.proto, attempt.to)).collect();
     let mut wrong = Vec::new();
     let mut answered = 0;
     for ((attempt, probe), outcome) in attempts.iter().zip(&probes).zip(probe_all(&probes)) {
-        let explained = attempt.explained(world, setting)?;
+        let explained = attempt.explained(fixture, setting)?;
         let answers = matches!(outcome, Outcome::Answered(_));
         answered += usize::from(answers);
         if answers != gets_through(&explained) || !attempt.is_named(&explained) {
@@ -63,28 +63,28 @@ pub(super) fn as_clients_find_it(world: &World<'_>, setting: Setting) -> Result<
     Ok(())
 }
 
-fn clients<'a>(world: &'a World<'_>) -> Result<Vec<Client<'a>>> {
-    let bridge = world.docker.inspect_network("bridge")?.bridge;
-    let outside = [&world.lab.trusted, &world.lab.untrusted].map(|machine| Client {
+fn clients<'a>(fixture: &'a PacketFixture<'_>) -> Result<Vec<Client<'a>>> {
+    let bridge = fixture.docker.inspect_network("bridge")?.bridge;
+    let outside = [&fixture.lab.trusted, &fixture.lab.untrusted].map(|machine| Client {
         netns: &machine.netns,
         addresses: machine.addresses().to_vec(),
         interface: "eth0".into(),
     });
     let inside =
-        Client { netns: &world.web.netns, addresses: world.web.addresses.clone(), interface: bridge };
+        Client { netns: &fixture.web.netns, addresses: fixture.web.addresses.clone(), interface: bridge };
     Ok(outside.into_iter().chain([inside]).collect())
 }
 
 /// All that a client tries, over TCP and UDP.
-fn attempts<'a>(world: &World<'_>, client: &'a Client<'a>) -> Vec<Attempt<'a>> {
+fn attempts<'a>(fixture: &PacketFixture<'_>, client: &'a Client<'a>) -> Vec<Attempt<'a>> {
     let places = [
-        (world.at(22).to_vec(), "process", ""),
-        (world.at(9000).to_vec(), "process", ""),
-        (world.at(8443).to_vec(), "published", "same"),
-        (world.published_at(8082), "published", "v4only"),
-        (world.at_second(8081).to_vec(), "published", "chosen"),
-        (at(&world.same.addresses, 8443), "container", "same"),
-        (at(&world.quiet.addresses, 80), "container", "quiet"),
+        (fixture.at(22).to_vec(), "process", ""),
+        (fixture.at(9000).to_vec(), "process", ""),
+        (fixture.at(8443).to_vec(), "published", "same"),
+        (fixture.published_at(8082), "published", "v4only"),
+        (fixture.at_second(8081).to_vec(), "published", "chosen"),
+        (at(&fixture.same.addresses, 8443), "container", "same"),
+        (at(&fixture.quiet.addresses, 80), "container", "quiet"),
     ];
     let mut attempts = Vec::new();
     for (addresses, kind, name) in places {
@@ -98,8 +98,8 @@ fn attempts<'a>(world: &World<'_>, client: &'a Client<'a>) -> Vec<Attempt<'a>> {
 }
 
 impl Attempt<'_> {
-    fn explained(&self, world: &World<'_>, setting: Setting) -> Result<Value> {
-        explain(world, setting, self.from, &self.client.interface, self.to, self.proto)
+    fn explained(&self, fixture: &PacketFixture<'_>, setting: Setting) -> Result<Value> {
+        explain(fixture, setting, self.from, &self.client.interface, self.to, self.proto)
     }
 
     /// Whether docker-proxy is asked over UDP from a container. It answers from whichever address the route suggests,
@@ -117,7 +117,7 @@ impl Attempt<'_> {
 
 /// What `explain` says of a connection that comes in by an interface.
 pub(super) fn explain(
-    world: &World<'_>,
+    fixture: &PacketFixture<'_>,
     setting: Setting,
     from: IpAddr,
     incoming: &str,
@@ -128,7 +128,7 @@ pub(super) fn explain(
     let port = format!("{}/{proto}", to.port());
     let question = ["--from", &from, "--to", &at, "--port", &port, "--in", incoming];
     let engine = ["--backend", setting.engine.backend(), "--json"];
-    let output = world.lab.dockfw(&[&["explain"], question.as_slice(), &engine].concat())?;
+    let output = fixture.lab.dockfw(&[&["explain"], question.as_slice(), &engine].concat())?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success() && said.is_empty(), "explain ended with {}: {said}", output.status);
     serde_json::from_slice(&output.stdout).context("no JSON")

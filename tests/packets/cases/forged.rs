@@ -8,7 +8,7 @@ use dockfw_lab::{Body, Machine, Packet, SECOND_V6, Sender, Witness};
 
 use super::networks::machines;
 use super::{SOURCES, opening};
-use crate::world::{Setting, World};
+use crate::fixture::{PacketFixture, Setting};
 
 /// Packets with what they are, for messages. Each gets its token when it is sent.
 pub(super) type Described = Vec<(String, Packet)>;
@@ -31,19 +31,23 @@ pub(super) fn both(
 }
 
 /// Sends the packets, and gives the descriptions of those that got through all filters.
-pub(super) fn survivors(world: &World<'_>, sender: &Sender, packets: &Described) -> Result<BTreeSet<String>> {
-    survivors_by(world, "eth0", sender, packets)
+pub(super) fn survivors(
+    fixture: &PacketFixture<'_>,
+    sender: &Sender,
+    packets: &Described,
+) -> Result<BTreeSet<String>> {
+    survivors_by(fixture, "eth0", sender, packets)
 }
 
 /// The same for packets that come in by another interface.
 pub(super) fn survivors_by(
-    world: &World<'_>,
+    fixture: &PacketFixture<'_>,
     interface: &str,
     sender: &Sender,
     packets: &Described,
 ) -> Result<BTreeSet<String>> {
-    world.lab.on_host("conntrack", &["-F"])?;
-    let witness = Witness::install(&world.lab.host, interface)?;
+    fixture.lab.on_host("conntrack", &["-F"])?;
+    let witness = Witness::install(&fixture.lab.host, interface)?;
     for (token, (_, packet)) in (1..).zip(packets) {
         sender.send(&Packet { token, ..packet.clone() })?;
     }
@@ -54,50 +58,50 @@ pub(super) fn survivors_by(
 
 /// Without dockfw all of the packets get through, and under the policy none.
 pub(super) fn are_dropped(
-    world: &World<'_>,
+    fixture: &PacketFixture<'_>,
     setting: Setting,
     (interface, sender): (&str, &Sender),
     packets: &Described,
     policy: &str,
 ) -> Result<()> {
-    world.remove()?;
-    let open = survivors_by(world, interface, sender, packets)?;
+    fixture.remove()?;
+    let open = survivors_by(fixture, interface, sender, packets)?;
     let missing: Vec<_> = packets.iter().map(|(what, _)| what).filter(|what| !open.contains(*what)).collect();
     ensure!(
         missing.is_empty(),
         "proves nothing, for they don't get through without dockfw either: {missing:#?}"
     );
-    world.apply(setting, policy)?;
-    let survived = survivors_by(world, interface, sender, packets)?;
+    fixture.apply(setting, policy)?;
+    let survived = survivors_by(fixture, interface, sender, packets)?;
     ensure!(survived.is_empty(), "got through: {survived:#?}");
     Ok(())
 }
 
-pub(super) fn inside_sources(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn inside_sources(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let mut packets = Described::new();
     let in_docker0 = [IpAddr::from([172, 17, 0, 99]), "fd00:d0c::99".parse()?];
-    for (source, host) in in_docker0.into_iter().zip(world.lab.host.addresses()) {
+    for (source, host) in in_docker0.into_iter().zip(fixture.lab.host.addresses()) {
         packets.extend(both("to a host process", source, host, 9000));
         packets.extend(both("to a published port", source, host, 8080));
     }
     // What Docker itself drops proves nothing of us.
-    let containers = [world.quiet.v4().into(), IpAddr::from(world.quiet.v6())];
-    let containers = containers.into_iter().filter(|_| world.docker_lets_direct_routing());
+    let containers = [fixture.quiet.v4().into(), IpAddr::from(fixture.quiet.v6())];
+    let containers = containers.into_iter().filter(|_| fixture.docker_lets_direct_routing());
     for (source, container) in in_docker0.into_iter().zip(containers) {
         packets.extend(both("to a container", source, container, 80));
     }
-    let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
-    are_dropped(world, setting, ("eth0", &sender), &packets, SOURCES)
+    let sender = fixture.lab.untrusted.sender_to(&fixture.lab.host)?;
+    are_dropped(fixture, setting, ("eth0", &sender), &packets, SOURCES)
 }
 
-pub(super) fn trusted_overlap_is_named(world: &World<'_>, setting: Setting) -> Result<()> {
-    let output = world.try_apply(setting, "trusted = [\"172.16.0.0/12\", \"192.0.2.10\"]", &[])?;
+pub(super) fn trusted_overlap_is_named(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let output = fixture.try_apply(setting, "trusted = [\"172.16.0.0/12\", \"192.0.2.10\"]", &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success() && said.contains("172.16.0.0/12 in `trusted` overlaps 172.17.0.0/16"),
         "it said {said}"
     );
-    let output = world.apply(setting, SOURCES)?;
+    let output = fixture.apply(setting, SOURCES)?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!said.contains("overlaps"), "it said {said}");
     Ok(())
@@ -105,7 +109,7 @@ pub(super) fn trusted_overlap_is_named(world: &World<'_>, setting: Setting) -> R
 
 /// Addresses that only the host itself could use, from `eth0`, from an exempt interface and from a container, under a
 /// policy that trusts them all.
-pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn impossible_addresses(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let policy = r#"
         trusted = ["127.0.0.0/8", "192.0.2.0/24", "2001:db8:1::/64", "10.99.0.0/16", "172.16.0.0/12", "fd00::/8"]
         [[allow]]
@@ -114,15 +118,15 @@ pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Resul
         [interfaces]
         exempt = ["vpn0"]
     "#;
-    let vpn = world.lab.outside_segment("vpn0")?;
-    let bridge = world.docker.inspect_network("bridge")?.bridge;
+    let vpn = fixture.lab.outside_segment("vpn0")?;
+    let bridge = fixture.docker.inspect_network("bridge")?.bridge;
     for (interface, sender, peer) in [
-        ("eth0", world.lab.untrusted.sender_to(&world.lab.host)?, world.lab.untrusted.v4),
-        ("vpn0", vpn.sender_to(&world.on_segment_of(&vpn))?, vpn.v4),
-        (bridge.as_str(), world.web.sender_to(&world.lab.host, &bridge)?, world.web.v4()),
+        ("eth0", fixture.lab.untrusted.sender_to(&fixture.lab.host)?, fixture.lab.untrusted.v4),
+        ("vpn0", vpn.sender_to(&fixture.on_segment_of(&vpn))?, vpn.v4),
+        (bridge.as_str(), fixture.web.sender_to(&fixture.lab.host, &bridge)?, fixture.web.v4()),
     ] {
-        believe_anything(world, interface)?;
-        let (host4, host6) = (world.lab.host.v4, world.lab.host.v6);
+        believe_anything(fixture, interface)?;
+        let (host4, host6) = (fixture.lab.host.v4, fixture.lab.host.v6);
         let packets = [
             both("from its own address", host4, Ipv4Addr::from([192, 0, 2, 2]), 9000),
             both("from its own address", host6, "2001:db8:1::2".parse::<Ipv6Addr>()?, 9000),
@@ -130,7 +134,7 @@ pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Resul
             both("from loopback", Ipv4Addr::from([127, 0, 0, 5]), host4, 9000),
         ]
         .concat();
-        are_dropped(world, setting, (interface, &sender), &packets, policy)?;
+        are_dropped(fixture, setting, (interface, &sender), &packets, policy)?;
     }
     Ok(())
 }
@@ -140,20 +144,20 @@ pub(super) fn impossible_addresses(world: &World<'_>, setting: Setting) -> Resul
 /// What comes to 127.0.0.1 then is answered from there, half-open connections again and again for a minute. The question
 /// for the neighbour's hardware address must not come from 127.0.0.1 too, as it would by itself: no neighbour answers
 /// that, and for as long as it is repeated, everything else for this neighbour waits.
-pub(super) fn believe_anything(world: &World<'_>, interface: &str) -> Result<()> {
+pub(super) fn believe_anything(fixture: &PacketFixture<'_>, interface: &str) -> Result<()> {
     for (key, value) in
         [("route_localnet", "1"), ("accept_local", "1"), ("rp_filter", "0"), ("arp_announce", "2")]
     {
-        world.lab.host.set_sysctl(&format!("net.ipv4.conf.{interface}.{key}"), value)?;
+        fixture.lab.host.set_sysctl(&format!("net.ipv4.conf.{interface}.{key}"), value)?;
     }
-    world.lab.host.set_sysctl("net.ipv4.conf.all.rp_filter", "0")
+    fixture.lab.host.set_sysctl("net.ipv4.conf.all.rp_filter", "0")
 }
 
 /// What a segment needs to work, and next to it what looks like it and is not.
-pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &format!("{SOURCES}\n[icmp]\necho = \"trusted\"\n"))?;
-    let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
-    let (untrusted, host) = (&world.lab.untrusted, &world.lab.host);
+pub(super) fn neighbourhood(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &format!("{SOURCES}\n[icmp]\necho = \"trusted\"\n"))?;
+    let sender = fixture.lab.untrusted.sender_to(&fixture.lab.host)?;
+    let (untrusted, host) = (&fixture.lab.untrusted, &fixture.lab.host);
     let link_local: IpAddr = "fe80::1".parse()?;
     let udp = |what: &str, source: IpAddr, destination: IpAddr, from, to| {
         let body = Body::Udp { from, to, payload: vec![0; 8] };
@@ -180,7 +184,7 @@ pub(super) fn neighbourhood(world: &World<'_>, setting: Setting) -> Result<()> {
     stop.push(udp("DHCPv6 to a global address", untrusted.v6.into(), host.v6.into(), 547, 546));
     stop.push(udp("DHCPv6 from the link to a global address", link_local, host.v6.into(), 547, 546));
     stop.push(udp("UDP to the port of DHCPv6's servers", link_local, own_link_local, 546, 547));
-    let survived = survivors(world, &sender, &[pass.clone(), stop].concat())?;
+    let survived = survivors(fixture, &sender, &[pass.clone(), stop].concat())?;
     let expected: BTreeSet<_> = pass.into_iter().map(|(what, _)| what).collect();
     ensure!(survived == expected, "got through: {survived:#?}\nexpected: {expected:#?}");
     Ok(())
@@ -194,19 +198,19 @@ pub(super) fn link_local_of(machine: &Machine) -> Result<Ipv6Addr> {
 }
 
 /// Forwarded to an inside machine or a container, from beyond its segment, it is none of the segment's.
-pub(super) fn neighbourhood_from_afar(world: &World<'_>, setting: Setting) -> Result<()> {
-    let [inside] = machines(world.lab.bridge("virt0", 1)?)?;
+pub(super) fn neighbourhood_from_afar(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let [inside] = machines(fixture.lab.bridge("virt0", 1)?)?;
     let mut places = vec![inside.addresses()];
     // What Docker itself drops proves nothing of us.
-    if world.docker_lets_direct_routing() {
-        places.push([world.quiet.v4().into(), world.quiet.v6().into()]);
+    if fixture.docker_lets_direct_routing() {
+        places.push([fixture.quiet.v4().into(), fixture.quiet.v6().into()]);
     }
     let packets: Described =
-        places.into_iter().flat_map(|place| from_beyond(&world.lab.untrusted, place)).collect();
+        places.into_iter().flat_map(|place| from_beyond(&fixture.lab.untrusted, place)).collect();
     let policy = format!("{SOURCES}[interfaces]\ninside = [\"virt0\"]\n");
-    let sender = world.lab.untrusted.sender_to(&world.lab.host)?;
-    let outcome = are_dropped(world, setting, ("eth0", &sender), &packets, &policy);
-    world.lab.host.ip(&["link delete virt0"])?;
+    let sender = fixture.lab.untrusted.sender_to(&fixture.lab.host)?;
+    let outcome = are_dropped(fixture, setting, ("eth0", &sender), &packets, &policy);
+    fixture.lab.host.ip(&["link delete virt0"])?;
     outcome
 }
 
@@ -226,47 +230,47 @@ fn from_beyond(from: &Machine, [v4, v6]: [IpAddr; 2]) -> Described {
 }
 
 /// Its own address as the source, in frames to a group or to everyone: only looped packets look so, and these go to a group.
-pub(super) fn own_address_in_a_groups_frame(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn own_address_in_a_groups_frame(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let policy = r#"
         trusted = ["192.0.2.0/24", "2001:db8:1::/64"]
         [[allow]]
         name  = "all"
         ports = ["1-65535/tcp", "1-65535/udp"]
     "#;
-    believe_anything(world, "eth0")?;
-    let host = &world.lab.host;
+    believe_anything(fixture, "eth0")?;
+    let host = &fixture.lab.host;
     for frame in [[0xff; 6], [0x33, 0x33, 0, 0, 0, 1], [0x01, 0x00, 0x5e, 0, 0, 1]] {
-        let sender = Sender::new(&world.lab.untrusted, &world.lab.untrusted.interface, frame)?;
+        let sender = Sender::new(&fixture.lab.untrusted, &fixture.lab.untrusted.interface, frame)?;
         let packets = [
             both("from its own address", host.v6, host.v6, 9000),
             both("from its other address", SECOND_V6, host.v6, 9000),
             both("from its own address", host.v4, host.v4, 9000),
         ];
-        are_dropped(world, setting, ("eth0", &sender), &packets.concat(), policy)
+        are_dropped(fixture, setting, ("eth0", &sender), &packets.concat(), policy)
             .with_context(|| format!("in a frame to {frame:02x?}"))?;
     }
     Ok(())
 }
 
 /// What the host sends to a group comes back to its own members, from its own address.
-pub(super) fn looped_multicast(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &opening(&["5353"], "host"))?;
+pub(super) fn looped_multicast(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &opening(&["5353"], "host"))?;
     for group in ["239.1.2.3", "ff02::1:99"] {
-        let heard = world.lab.host.hears_itself("eth0", group.parse()?, 5353)?;
+        let heard = fixture.lab.host.hears_itself("eth0", group.parse()?, 5353)?;
         ensure!(heard, "the host does not hear what it sends to {group}");
     }
     Ok(())
 }
 
-pub(super) fn ping(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn ping(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let pings = |from: &dockfw_lab::Machine| -> Described {
-        let pairs = from.addresses().into_iter().zip(world.lab.host.addresses());
+        let pairs = from.addresses().into_iter().zip(fixture.lab.host.addresses());
         pairs.map(|(from, to)| (format!("ping from {from}"), Packet::echo(from, to, 1))).collect()
     };
     for (echo, untrusted_may) in [("accept", true), ("trusted", false)] {
-        world.apply(setting, &format!("{SOURCES}\n[icmp]\necho = \"{echo}\"\n"))?;
-        for (client, may) in [(&world.lab.untrusted, untrusted_may), (&world.lab.trusted, true)] {
-            let survived = survivors(world, &client.sender_to(&world.lab.host)?, &pings(client))?;
+        fixture.apply(setting, &format!("{SOURCES}\n[icmp]\necho = \"{echo}\"\n"))?;
+        for (client, may) in [(&fixture.lab.untrusted, untrusted_may), (&fixture.lab.trusted, true)] {
+            let survived = survivors(fixture, &client.sender_to(&fixture.lab.host)?, &pings(client))?;
             let expected = if may { 2 } else { 0 };
             ensure!(survived.len() == expected, "echo = {echo}: got through: {survived:?}");
         }
@@ -276,9 +280,9 @@ pub(super) fn ping(world: &World<'_>, setting: Setting) -> Result<()> {
 
 /// An ICMP error about a live connection gets through, to a process of the host and to a container, and one about none does
 /// not.
-pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &format!("{}\n[icmp]\necho = \"trusted\"\n", opening(&["22", "8443"], "")))?;
-    let (untrusted, host) = (&world.lab.untrusted, &world.lab.host);
+pub(super) fn errors_of_live_connections(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &format!("{}\n[icmp]\necho = \"trusted\"\n", opening(&["22", "8443"], "")))?;
+    let (untrusted, host) = (&fixture.lab.untrusted, &fixture.lab.host);
     let sender = untrusted.sender_to(host)?;
     let flow = |from: IpAddr, to: IpAddr, service| {
         Packet::of(from, to, 1, Body::Udp { from: 45000, to: service, payload: vec![] })
@@ -291,7 +295,7 @@ pub(super) fn errors_of_live_connections(world: &World<'_>, setting: Setting) ->
             packets.push((format!("unknown, from {from}, of {service}"), too_big(from, 45001, to, service)));
         }
     }
-    let survived = survivors(world, &sender, &packets)?;
+    let survived = survivors(fixture, &sender, &packets)?;
     let expected: BTreeSet<_> =
         packets.into_iter().map(|(what, _)| what).filter(|what| !what.contains("unknown")).collect();
     ensure!(survived == expected, "got through: {survived:#?}\nexpected: {expected:#?}");

@@ -10,7 +10,7 @@ use dockfw_lab::{
 
 use super::opening;
 use crate::expect::Expectations;
-use crate::world::{Engine, Setting, World};
+use crate::fixture::{Engine, PacketFixture, Setting};
 
 /// Held by whatever changes rules.
 const LOCK: &str = "/run/dockfw/lock";
@@ -25,13 +25,13 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn start(world: &World<'_>, from: &Netns) -> Result<Self> {
+    pub(super) fn start(fixture: &PacketFixture<'_>, from: &Netns) -> Result<Self> {
         let mut services = Vec::new();
-        for (netns, port) in [&world.lab.host.netns, &world.live.netns].into_iter().zip(STREAMS) {
+        for (netns, port) in [&fixture.lab.host.netns, &fixture.live.netns].into_iter().zip(STREAMS) {
             services.push(netns.serve_stream(&format!("{port}/tcp"), "stream")?);
             services.push(netns.serve_echo(&format!("{port}/udp"), "echo")?);
         }
-        let addresses = STREAMS.into_iter().flat_map(|port| world.at(port));
+        let addresses = STREAMS.into_iter().flat_map(|port| fixture.at(port));
         let downloads = addresses.clone().map(|at| from.download(at)).collect::<Result<_>>()?;
         let conversations = addresses.map(|at| from.converse(Proto::Udp, at)).collect::<Result<_>>()?;
         let mut traffic = Self { downloads, conversations, _services: services };
@@ -51,9 +51,9 @@ impl Traffic {
 }
 
 /// Knocks at what is closed: a host process and a published port.
-pub(super) fn knock(world: &World<'_>) -> Vec<Knocker> {
-    let closed = [9000, 8080].into_iter().flat_map(|port| world.at(port));
-    closed.flat_map(|at| PROTOS.map(|proto| world.lab.untrusted.knock(proto, at))).collect()
+pub(super) fn knock(fixture: &PacketFixture<'_>) -> Vec<Knocker> {
+    let closed = [9000, 8080].into_iter().flat_map(|port| fixture.at(port));
+    closed.flat_map(|at| PROTOS.map(|proto| fixture.lab.untrusted.knock(proto, at))).collect()
 }
 
 pub(super) fn nobody_answered(knockers: Vec<Knocker>) -> Result<()> {
@@ -61,7 +61,7 @@ pub(super) fn nobody_answered(knockers: Vec<Knocker>) -> Result<()> {
     knockers.into_iter().try_for_each(|knocker| knocker.finish().map(drop))
 }
 
-pub(super) fn through_a_hundred_applies(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn through_a_hundred_applies(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let open = opening(&["2222", "8444"], "");
     let policies = [
         opening(&["22"], "host"),
@@ -69,12 +69,12 @@ pub(super) fn through_a_hundred_applies(world: &World<'_>, setting: Setting) -> 
         "trusted = [\"192.0.2.10\", \"198.51.100.0/24\", \"2001:db8:7::/48\"]".to_owned(),
         opening(&["8443"], "docker"),
     ];
-    world.apply(setting, &open)?;
-    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
-    let knockers = knock(world);
+    fixture.apply(setting, &open)?;
+    let mut traffic = Traffic::start(fixture, &fixture.lab.untrusted)?;
+    let knockers = knock(fixture);
     for _ in 0..25 {
         for policy in &policies {
-            world.apply(setting, policy)?;
+            fixture.apply(setting, policy)?;
         }
         // Of a UDP flow that is silent for long, connection tracking knows nothing any more (nf_conntrack_udp_timeout).
         traffic.is_alive()?;
@@ -83,63 +83,75 @@ pub(super) fn through_a_hundred_applies(world: &World<'_>, setting: Setting) -> 
     traffic.finish()
 }
 
-pub(super) fn a_blocked_source_in_the_middle(world: &World<'_>, setting: Setting) -> Result<()> {
-    let office = &world.lab.office;
+pub(super) fn a_blocked_source_in_the_middle(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let office = &fixture.lab.office;
     let open = opening(&["2222", "8444"], "");
-    world.apply(setting, &open)?;
+    fixture.apply(setting, &open)?;
     // While it was blocked, in a case before, its neighbour discovery was too.
-    for netns in [&world.lab.host.netns, &office.netns] {
+    for netns in [&fixture.lab.host.netns, &office.netns] {
         netns.shell("ip neigh flush all")?;
     }
-    let traffic = Traffic::start(world, office)?;
+    let traffic = Traffic::start(fixture, office)?;
     let blocked = open.replace("blocked = [", &format!("blocked = [\"{}\", \"{}\", ", office.v4, office.v6));
     let trusted =
         blocked.replace("trusted = [", &format!("trusted = [\"{}\", \"{}\", ", office.v4, office.v6));
-    world.apply(setting, &trusted)?;
+    fixture.apply(setting, &trusted)?;
     for download in &traffic.downloads {
         download.assert_stalls(Duration::from_millis(500))?;
     }
     let mut expect = Expectations::default();
-    expect.shut_out(office, world.at(2222)).shut_out(office, world.at(8444)).shut_out(office, world.at(8080));
+    expect
+        .shut_out(office, fixture.at(2222))
+        .shut_out(office, fixture.at(8444))
+        .shut_out(office, fixture.at(8080));
     expect.verify()
 }
 
-pub(super) fn through_a_restart_of_docker(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &opening(&["2222", "8444"], ""))?;
-    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
-    let knockers = knock(world);
-    world.docker.restart()?;
-    world.lab.accept_forwarding()?;
+pub(super) fn through_a_restart_of_docker(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &opening(&["2222", "8444"], ""))?;
+    let mut traffic = Traffic::start(fixture, &fixture.lab.untrusted)?;
+    let knockers = knock(fixture);
+    fixture.docker.restart()?;
+    fixture.lab.accept_forwarding()?;
     traffic.is_alive()?;
     nobody_answered(knockers)?;
     traffic.finish()?;
     let mut expect = Expectations::default();
-    expect.silent(&world.lab.untrusted, world.at(8080)).answers(&world.lab.trusted, world.at(8080), "web");
+    expect.silent(&fixture.lab.untrusted, fixture.at(8080)).answers(
+        &fixture.lab.trusted,
+        fixture.at(8080),
+        "web",
+    );
     expect.verify()
 }
 
-pub(super) fn a_wrong_policy_changes_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &opening(&["22"], "host"))?;
-    let before = world.rules()?;
-    let output = world.try_apply(setting, "trusted = [\"192.0.2.10/24\"]", &[])?;
+pub(super) fn a_wrong_policy_changes_nothing(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &opening(&["22"], "host"))?;
+    let before = fixture.rules()?;
+    let output = fixture.try_apply(setting, "trusted = [\"192.0.2.10/24\"]", &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(2) && said.contains("192.0.2.0/24"), "{}: {said}", output.status);
-    ensure!(world.rules()? == before, "the policy in force has changed");
+    ensure!(fixture.rules()? == before, "the policy in force has changed");
     Ok(())
 }
 
 /// The kernel refuses to change a table that another program owns.
-pub(super) fn a_refusal_by_the_kernel_changes_nothing(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &opening(&["22"], "host"))?;
-    let text = String::from_utf8(world.lab.dockfw(&["show"])?.stdout)?;
-    world.remove()?;
-    let owner = Owner::of_table(world, &text)?;
-    let before = world.rules()?;
-    let output = world.try_apply(setting, &opening(&["9000"], "host"), &[])?;
+pub(super) fn a_refusal_by_the_kernel_changes_nothing(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+) -> Result<()> {
+    fixture.apply(setting, &opening(&["22"], "host"))?;
+    let text = String::from_utf8(fixture.lab.dockfw(&["show"])?.stdout)?;
+    fixture.remove()?;
+    let owner = Owner::of_table(fixture, &text)?;
+    let before = fixture.rules()?;
+    let output = fixture.try_apply(setting, &opening(&["9000"], "host"), &[])?;
     ensure!(matches!(output.status.code(), Some(3 | 4)), "apply ended with {}", output.status);
-    ensure!(world.rules()? == before, "the policy in force has changed");
+    ensure!(fixture.rules()? == before, "the policy in force has changed");
     let mut expect = Expectations::default();
-    expect.answers(&world.lab.untrusted, world.at(22), "ssh").silent(&world.lab.untrusted, world.at(9000));
+    expect
+        .answers(&fixture.lab.untrusted, fixture.at(22), "ssh")
+        .silent(&fixture.lab.untrusted, fixture.at(9000));
     let outcome = expect.verify();
     drop(owner);
     outcome
@@ -149,17 +161,17 @@ pub(super) fn a_refusal_by_the_kernel_changes_nothing(world: &World<'_>, setting
 struct Owner(Child);
 
 impl Owner {
-    fn of_table(world: &World<'_>, text: &str) -> Result<Self> {
+    fn of_table(fixture: &PacketFixture<'_>, text: &str) -> Result<Self> {
         let table = text.split_once("{\n").map_or("", |(_, rest)| rest);
         let text = format!("table inet dockfw {{\n\tflags owner\n{table}");
         std::fs::write("/run/owned.nft", text)?;
-        let mut nft: Command = world.lab.host.command("nft");
+        let mut nft: Command = fixture.lab.host.command("nft");
         let mut nft = nft.arg("--interactive").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         if let Some(stdin) = nft.stdin.as_mut() {
             std::io::Write::write_all(stdin, b"include \"/run/owned.nft\"\n")?;
         }
         let owner = Self(nft);
-        let is_there = || world.rules().ok().filter(|rules| rules.contains("flags owner"));
+        let is_there = || fixture.rules().ok().filter(|rules| rules.contains("flags owner"));
         wait_until(Duration::from_secs(5), "for nft to own the table", is_there)?;
         Ok(owner)
     }
@@ -189,9 +201,9 @@ impl Alternatives {
     }
 
     /// Which of the two is in force for each family; an error where it is neither or both.
-    fn in_force(&self, world: &World<'_>) -> Result<[usize; 2]> {
-        let places = [0, 1].map(|family| self.ports.map(|(port, _)| world.at(port)[family])).concat();
-        let probe = |at| PROTOS.map(|proto| world.lab.untrusted.probe(proto, at));
+    fn in_force(&self, fixture: &PacketFixture<'_>) -> Result<[usize; 2]> {
+        let places = [0, 1].map(|family| self.ports.map(|(port, _)| fixture.at(port)[family])).concat();
+        let probe = |at| PROTOS.map(|proto| fixture.lab.untrusted.probe(proto, at));
         let probes: Vec<_> = places.into_iter().flat_map(probe).collect();
         let outcomes = probe_all(&probes);
         let (v4, v6) = outcomes.split_at(outcomes.len() / 2);
@@ -218,23 +230,23 @@ impl Alternatives {
 }
 
 /// Killed at any moment, an apply leaves the old policy or the new one; the compat engine, each family at one of them.
-pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn killed_at_any_moment(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let both = Alternatives::new()?;
-    let mut moments = Moments::within(time_of_apply(world, setting, &both.policies)?);
-    let knockers = knock(world);
+    let mut moments = Moments::within(time_of_apply(fixture, setting, &both.policies)?);
+    let knockers = knock(fixture);
     let mut current = [0, 0];
     while let Some(delay) = moments.next()? {
         let other = 1 - current[0];
-        let is_finished = apply_for(world, setting, &both.policies[other], delay)?;
-        current = both.in_force(world)?;
+        let is_finished = apply_for(fixture, setting, &both.policies[other], delay)?;
+        current = both.in_force(fixture)?;
         ensure!(!is_finished || current == [other; 2], "an apply has ended, and its policy is not in force");
         ensure!(setting.engine == Engine::Compat || current[0] == current[1], "a mixture: {current:?}");
         moments.note(is_finished);
     }
     nobody_answered(knockers)?;
     let other = 1 - current[0];
-    world.apply(setting, &both.policies[other])?;
-    ensure!(both.in_force(world)? == [other; 2], "the next apply did not repair it");
+    fixture.apply(setting, &both.policies[other])?;
+    ensure!(both.in_force(fixture)? == [other; 2], "the next apply did not repair it");
     Ok(())
 }
 
@@ -280,12 +292,16 @@ impl Moments {
 
 /// How long an apply takes that ends with the first of two policies: the shortest of three, for whatever else the machine
 /// does can only make it longer.
-pub(super) fn time_of_apply(world: &World<'_>, setting: Setting, policies: &[String; 2]) -> Result<Duration> {
+pub(super) fn time_of_apply(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+    policies: &[String; 2],
+) -> Result<Duration> {
     let mut shortest = Duration::MAX;
     for _ in 0..3 {
-        world.apply(setting, &policies[1])?;
+        fixture.apply(setting, &policies[1])?;
         let start = Instant::now();
-        world.apply(setting, &policies[0])?;
+        fixture.apply(setting, &policies[0])?;
         shortest = shortest.min(start.elapsed());
     }
     Ok(shortest)
@@ -293,19 +309,24 @@ pub(super) fn time_of_apply(world: &World<'_>, setting: Setting, policies: &[Str
 
 /// Lets an apply run for so long, then kills it, and waits for the programs that it had started: one of them may be about
 /// to change the rules. Returns whether it had ended before.
-pub(super) fn apply_for(world: &World<'_>, setting: Setting, policy: &str, delay: Duration) -> Result<bool> {
-    let mut apply = world.spawn_apply(setting, policy)?;
+pub(super) fn apply_for(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+    policy: &str,
+    delay: Duration,
+) -> Result<bool> {
+    let mut apply = fixture.spawn_apply(setting, policy)?;
     let ended = wait_until(delay, "for the apply to end by itself", || apply.try_wait().ok().flatten());
     if ended.is_err() {
         apply.kill()?;
         apply.wait()?;
-        world.lab.on_host("flock", &["--timeout", "10", LOCK, "true"])?;
+        fixture.lab.on_host("flock", &["--timeout", "10", LOCK, "true"])?;
     }
     Ok(ended.is_ok())
 }
 
 /// The order of `blocked`, `trusted` and `allow`.
-pub(super) fn blocked_beats_all(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn blocked_beats_all(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let policy = r#"
         trusted = ["192.0.2.0/24", "2001:db8:1::/64"]
         blocked = ["192.0.2.30", "2001:db8:1::30"]
@@ -313,10 +334,10 @@ pub(super) fn blocked_beats_all(world: &World<'_>, setting: Setting) -> Result<(
         name  = "everything"
         ports = ["1-65535/tcp", "1-65535/udp"]
     "#;
-    world.apply(setting, policy)?;
+    fixture.apply(setting, policy)?;
     let mut expect = Expectations::default();
     for port in [22, 9000, 8080, 8082] {
-        expect.shut_out(&world.lab.office, world.at(port));
+        expect.shut_out(&fixture.lab.office, fixture.at(port));
     }
-    expect.answers(&world.lab.untrusted, world.at(9000), "private").verify()
+    expect.answers(&fixture.lab.untrusted, fixture.at(9000), "private").verify()
 }

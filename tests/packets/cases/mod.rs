@@ -23,8 +23,8 @@ mod trials;
 use anyhow::Result;
 use dockfw_lab::{LabOptions, Layout, Variant};
 
+use crate::fixture::{Daemon, Engine, PacketFixture, Setting};
 use crate::need::Need;
-use crate::world::{Daemon, Engine, Setting, World};
 
 /// One case.
 pub(crate) struct Case {
@@ -33,7 +33,7 @@ pub(crate) struct Case {
     /// What it is about.
     pub(crate) name: &'static str,
     /// The case itself.
-    pub(crate) run: fn(&World<'_>, Setting) -> Result<()>,
+    pub(crate) run: fn(&PacketFixture<'_>, Setting) -> Result<()>,
     /// Why it does not hold with the compat engine, if it does not.
     not_with_compat: Option<&'static str>,
     /// Why it can't run with the Docker of another release, if it can't.
@@ -115,7 +115,7 @@ impl Case {
 const fn case(
     statements: &'static str,
     name: &'static str,
-    run: fn(&World<'_>, Setting) -> Result<()>,
+    run: fn(&PacketFixture<'_>, Setting) -> Result<()>,
 ) -> Case {
     Case {
         statements,

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::live::{Moments, Traffic, apply_for, knock, nobody_answered};
 use super::opening;
 use crate::expect::Expectations;
-use crate::world::{Engine, Setting, World};
+use crate::fixture::{Engine, PacketFixture, Setting};
 
 /// What opens the streams of [`Traffic`], and nothing that is knocked at.
 fn policy() -> String {
@@ -27,8 +27,8 @@ fn is_there(rules: &str, engine: Engine) -> bool {
 }
 
 /// One engine's rules, whole, and nothing of the other's.
-pub(super) fn is_only_there(world: &World<'_>, engine: Engine) -> Result<()> {
-    let rules = world.rules()?;
+pub(super) fn is_only_there(fixture: &PacketFixture<'_>, engine: Engine) -> Result<()> {
+    let rules = fixture.rules()?;
     for candidate in [Engine::Native, Engine::Compat] {
         ensure!(
             is_there(&rules, candidate) == (candidate == engine),
@@ -38,13 +38,13 @@ pub(super) fn is_only_there(world: &World<'_>, engine: Engine) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn nothing_breaks(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &policy())?;
-    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
-    let knockers = knock(world);
+pub(super) fn nothing_breaks(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &policy())?;
+    let mut traffic = Traffic::start(fixture, &fixture.lab.untrusted)?;
+    let knockers = knock(fixture);
     for setting in [moved(setting), setting].into_iter().cycle().take(6) {
-        world.apply(setting, &policy())?;
-        is_only_there(world, setting.engine)?;
+        fixture.apply(setting, &policy())?;
+        is_only_there(fixture, setting.engine)?;
     }
     traffic.is_alive()?;
     nobody_answered(knockers)?;
@@ -52,35 +52,35 @@ pub(super) fn nothing_breaks(world: &World<'_>, setting: Setting) -> Result<()> 
 }
 
 /// How long a move takes: the shortest of three, for whatever else the machine does can only make it longer.
-fn time_of_move(world: &World<'_>, setting: Setting) -> Result<Duration> {
+fn time_of_move(fixture: &PacketFixture<'_>, setting: Setting) -> Result<Duration> {
     let mut shortest = Duration::MAX;
     for _ in 0..3 {
-        world.apply(setting, &policy())?;
+        fixture.apply(setting, &policy())?;
         let start = Instant::now();
-        world.apply(moved(setting), &policy())?;
+        fixture.apply(moved(setting), &policy())?;
         shortest = shortest.min(start.elapsed());
     }
     Ok(shortest)
 }
 
 /// Killed at any moment, a move leaves the policy in force by one engine or by both, and the next apply tidies up.
-pub(super) fn killed_at_any_moment(world: &World<'_>, setting: Setting) -> Result<()> {
-    let mut moments = Moments::within(time_of_move(world, setting)?);
-    world.apply(setting, &policy())?;
-    let knockers = knock(world);
+pub(super) fn killed_at_any_moment(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let mut moments = Moments::within(time_of_move(fixture, setting)?);
+    fixture.apply(setting, &policy())?;
+    let knockers = knock(fixture);
     while let Some(delay) = moments.next()? {
-        let is_finished = apply_for(world, moved(setting), &policy(), delay)?;
+        let is_finished = apply_for(fixture, moved(setting), &policy(), delay)?;
         let mut expect = Expectations::default();
         expect
-            .answers(&world.lab.untrusted, world.at(22), "ssh")
-            .silent(&world.lab.untrusted, world.at(3000));
+            .answers(&fixture.lab.untrusted, fixture.at(22), "ssh")
+            .silent(&fixture.lab.untrusted, fixture.at(3000));
         expect.verify()?;
         if is_finished {
-            is_only_there(world, moved(setting).engine)?;
+            is_only_there(fixture, moved(setting).engine)?;
         }
         moments.note(is_finished);
-        world.apply(setting, &policy())?;
-        is_only_there(world, setting.engine)?;
+        fixture.apply(setting, &policy())?;
+        is_only_there(fixture, setting.engine)?;
     }
     nobody_answered(knockers)
 }

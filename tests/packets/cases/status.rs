@@ -8,7 +8,7 @@ use dockfw_lab::{Machine, PROTOS, Probe, Variant, probe_all, wait_until};
 use serde_json::Value;
 
 use super::{SOURCES, opening};
-use crate::world::{Engine, Setting, World};
+use crate::fixture::{Engine, PacketFixture, Setting};
 
 /// Ports of the host at which something answers, over TCP and UDP, at each of its addresses.
 const PORTS: [u16; 9] = [22, 3000, 9000, 8090, 8080, 8443, 7000, 8082, 8083];
@@ -20,8 +20,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn at(world: &World<'_>, options: &[&str]) -> Result<Self> {
-        let output = world.lab.dockfw(&[&["status", "--json"], options].concat())?;
+    pub(super) fn at(fixture: &PacketFixture<'_>, options: &[&str]) -> Result<Self> {
+        let output = fixture.lab.dockfw(&[&["status", "--json"], options].concat())?;
         let report = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("no JSON: {}", String::from_utf8_lossy(&output.stderr)))?;
         Ok(Self { code: output.status.code(), report })
@@ -76,7 +76,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// Each client reaches what the report says, and nothing else.
-pub(super) fn says_who_reaches_what(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn says_who_reaches_what(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let office = "from = [\"192.0.2.30\", \"2001:db8:1::30\"]";
     let rule = |name: &str, port: u16, rest: &str| {
         format!("[[allow]]\nname = \"{name}\"\nports = [\"{port}/tcp\", \"{port}/udp\"]\n{rest}\n")
@@ -90,17 +90,17 @@ pub(super) fn says_who_reaches_what(world: &World<'_>, setting: Setting) -> Resu
     ];
     let by_container = [rule("own", 80, "to = \"container\""), rule("ssh", 22, office)];
     for rules in [by_number.concat(), by_container.concat()] {
-        world.apply(setting, &format!("{SOURCES}\n{rules}"))?;
-        let look = Look::at(world, &["--strict"])?;
+        fixture.apply(setting, &format!("{SOURCES}\n{rules}"))?;
+        let look = Look::at(fixture, &["--strict"])?;
         look.must_exit(0)?;
         ensure!(look.report["since"].as_u64().is_some_and(|since| since > 0), "{:#}", look.report["since"]);
-        agrees(world, &look).with_context(|| rules.clone())?;
+        agrees(fixture, &look).with_context(|| rules.clone())?;
     }
     Ok(())
 }
 
-fn agrees(world: &World<'_>, look: &Look) -> Result<()> {
-    let lab = world.lab;
+fn agrees(fixture: &PacketFixture<'_>, look: &Look) -> Result<()> {
+    let lab = fixture.lab;
     let clients: [(&Machine, &[&str]); 3] = [
         (&lab.untrusted, &["everyone"]),
         (&lab.office, &["everyone", "listed"]),
@@ -109,7 +109,8 @@ fn agrees(world: &World<'_>, look: &Look) -> Result<()> {
     let mut probes: Vec<Probe> = Vec::new();
     let mut expected = Vec::new();
     for port in PORTS {
-        for (at, proto) in world.published_at(port).into_iter().flat_map(|at| PROTOS.map(|proto| (at, proto)))
+        for (at, proto) in
+            fixture.published_at(port).into_iter().flat_map(|at| PROTOS.map(|proto| (at, proto)))
         {
             for (client, kinds) in clients {
                 let name = format!("{port}/{proto}");
@@ -131,19 +132,19 @@ fn agrees(world: &World<'_>, look: &Look) -> Result<()> {
 }
 
 /// What answers is named: processes, containers, containers on the host's network, and listeners that the policy forgot.
-pub(super) fn says_what_answers(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, SOURCES)?;
-    let _forgotten = world.lab.host.serve("9555/tcp", "forgotten")?;
+pub(super) fn says_what_answers(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, SOURCES)?;
+    let _forgotten = fixture.lab.host.serve("9555/tcp", "forgotten")?;
     let talker =
         ["--name", "talker", "--network", "host", "lab:latest", "/bin/busybox", "nc", "-l", "-p", "8091"];
-    world.docker.cli(&[["run", "--detach"].as_slice(), &talker].concat())?;
+    fixture.docker.cli(&[["run", "--detach"].as_slice(), &talker].concat())?;
     let outcome = wait_until(Duration::from_secs(5), "for nc to be listed with its container", || {
-        let look = Look::at(world, &[]).ok()?;
+        let look = Look::at(fixture, &[]).ok()?;
         let listed = look.exposed("8091/tcp", "ipv6");
         let is_named = listed.first().is_some_and(|one| one["answers"]["container"] == "talker");
         is_named.then_some(look)
     });
-    world.docker.cli(&["rm", "--force", "talker"])?;
+    fixture.docker.cli(&["rm", "--force", "talker"])?;
     let look = outcome?;
     for (port, kind, container) in [("8080/tcp", "published", "web"), ("7001/udp", "published", "range")] {
         let one = look.exposed(port, "ipv4").first().copied().cloned().unwrap_or_default();
@@ -191,54 +192,54 @@ const OF_COMPAT: [Change; 6] = [
 ];
 
 /// What was changed behind dockfw's back is noticed, and what does not matter to the engine is not.
-pub(super) fn notices_changes(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn notices_changes(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let policy = opening(&["22", "8443"], "");
     let changes = match setting.engine {
         Engine::Native => OF_NATIVE.as_slice(),
         Engine::Compat => &OF_COMPAT,
     };
     for (script, words) in changes {
-        world.apply(setting, &policy)?;
-        Look::at(world, &[])?.must_exit(0)?;
-        run(world, setting, script)?;
-        let look = Look::at(world, &[])?;
+        fixture.apply(setting, &policy)?;
+        Look::at(fixture, &[])?.must_exit(0)?;
+        run(fixture, setting, script)?;
+        let look = Look::at(fixture, &[])?;
         look.must_exit(7).with_context(|| script.to_string())?;
         ensure!(look.report["in_force"] == false, "{script}: {:#}", look.report);
         let is_named = look.list("differences").iter().any(|difference| text(difference).contains(words));
         ensure!(is_named || look.report["engine"].is_null(), "{script}: no {words:?} in {:#}", look.report);
     }
-    world.apply(setting, &policy)?;
+    fixture.apply(setting, &policy)?;
     if setting.engine == Engine::Compat {
-        restore_forwarding(world)?;
+        restore_forwarding(fixture)?;
     }
-    Look::at(world, &[])?.must_exit(0)
+    Look::at(fixture, &[])?.must_exit(0)
 }
 
 /// nft is this machine's own, iptables and ipset the host's.
-fn run(world: &World<'_>, setting: Setting, script: &str) -> Result<()> {
+fn run(fixture: &PacketFixture<'_>, setting: Setting, script: &str) -> Result<()> {
     match setting.engine {
-        Engine::Native => world.lab.host.shell(script).map(drop),
-        Engine::Compat => world.lab.on_host("sh", &["-c", script]).map(drop),
+        Engine::Native => fixture.lab.host.shell(script).map(drop),
+        Engine::Compat => fixture.lab.on_host("sh", &["-c", script]).map(drop),
     }
 }
 
 /// Docker's own rules come first again, as after its start.
-fn restore_forwarding(world: &World<'_>) -> Result<()> {
+fn restore_forwarding(fixture: &PacketFixture<'_>) -> Result<()> {
     let script = "for chain in PREROUTING INPUT; do
                       while iptables -t mangle -D $chain -i eth0 -j ACCEPT 2>/dev/null; do :; done
                   done
                   while ip6tables -t mangle -D FORWARD -i eth0 -j ACCEPT 2>/dev/null; do :; done
                   iptables -C FORWARD -j DOCKER-USER 2>/dev/null || iptables -I FORWARD -j DOCKER-USER";
-    world.lab.on_host("sh", &["-c", script]).map(drop)
+    fixture.lab.on_host("sh", &["-c", script]).map(drop)
 }
 
 /// Docker in both variants of iptables: which of them judges is anybody's guess. The native engine does not care.
-pub(super) fn notices_the_other_variant(world: &World<'_>, setting: Setting) -> Result<()> {
-    let other = if *world.lab.variant() == Variant::Nft { "iptables-legacy" } else { "iptables-nft" };
-    world.apply(setting, SOURCES)?;
-    world.lab.on_host(other, &["-t", "nat", "-N", "DOCKER"])?;
-    let look = Look::at(world, &[]);
-    world.lab.on_host(other, &["-t", "nat", "-X", "DOCKER"])?;
+pub(super) fn notices_the_other_variant(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let other = if *fixture.lab.variant() == Variant::Nft { "iptables-legacy" } else { "iptables-nft" };
+    fixture.apply(setting, SOURCES)?;
+    fixture.lab.on_host(other, &["-t", "nat", "-N", "DOCKER"])?;
+    let look = Look::at(fixture, &[]);
+    fixture.lab.on_host(other, &["-t", "nat", "-X", "DOCKER"])?;
     let look = look?;
     match setting.engine {
         Engine::Native => look.must_exit(0),
@@ -249,65 +250,72 @@ pub(super) fn notices_the_other_variant(world: &World<'_>, setting: Setting) -> 
                 .iter()
                 .any(|difference| text(difference).contains("both iptables-nft"));
             ensure!(is_named, "{:#}", look.report["differences"]);
-            Look::at(world, &[])?.must_exit(0)
+            Look::at(fixture, &[])?.must_exit(0)
         }
     }
 }
 
 /// What no rule covers is listed, and is a fault with `--strict` alone.
-pub(super) fn lists_what_no_rule_covers(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, SOURCES)?;
-    Look::at(world, &["--strict"])?.must_exit(0)?;
+pub(super) fn lists_what_no_rule_covers(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, SOURCES)?;
+    Look::at(fixture, &["--strict"])?.must_exit(0)?;
     let network = ["--driver", "macvlan", "--subnet", "192.0.2.0/24", "--opt", "parent=eth0", "beside"];
-    world.docker.cli(&[&["network", "create"], network.as_slice()].concat())?;
-    let camera = world.docker.container("camera").network("beside").argument("--ip=192.0.2.77").start();
-    let looks = camera.and_then(|_| Ok([Look::at(world, &[])?, Look::at(world, &["--strict"])?]));
+    fixture.docker.cli(&[&["network", "create"], network.as_slice()].concat())?;
+    let camera = fixture.docker.container("camera").network("beside").argument("--ip=192.0.2.77").start();
+    let looks = camera.and_then(|_| Ok([Look::at(fixture, &[])?, Look::at(fixture, &["--strict"])?]));
     // Whether or not it was there.
-    let _ = world.docker.cli(&["rm", "--force", "camera"]);
-    world.docker.cli(&["network", "rm", "beside"])?;
+    let _ = fixture.docker.cli(&["rm", "--force", "camera"]);
+    fixture.docker.cli(&["network", "rm", "beside"])?;
     let [usual, strict] = looks?;
     usual.must_exit(0)?;
     strict.must_exit(7)?;
     let what = text(&strict.report["uncovered"][0]["what"]);
     ensure!(what.contains("container camera at 192.0.2.77, on macvlan network beside"), "{what}");
 
-    let _dmz = world.lab.outside_segment("dmz9")?;
-    world.apply(setting, &format!("{SOURCES}\n[interfaces]\nfiltered = [\"eth*\"]\n"))?;
-    Look::at(world, &[])?.must_exit(0)?;
-    let look = Look::at(world, &["--strict"])?;
-    world.lab.host.ip(&["link delete dmz9"])?;
+    let _dmz = fixture.lab.outside_segment("dmz9")?;
+    fixture.apply(setting, &format!("{SOURCES}\n[interfaces]\nfiltered = [\"eth*\"]\n"))?;
+    Look::at(fixture, &[])?.must_exit(0)?;
+    let look = Look::at(fixture, &["--strict"])?;
+    fixture.lab.host.ip(&["link delete dmz9"])?;
     look.must_exit(7)?;
     ensure!(text(&look.report["uncovered"][0]["what"]).contains("dmz9"), "{:#}", look.report["uncovered"]);
-    ensure!(look.admits("9000/tcp", world.at(9000)[0], &["everyone"])?, "by dmz9 everyone gets in");
+    ensure!(look.admits("9000/tcp", fixture.at(9000)[0], &["everyone"])?, "by dmz9 everyone gets in");
     Ok(())
 }
 
 /// Where Docker has no rule for a published port, docker-proxy answers, and other rules of the policy decide. ip6tables-legacy
 /// 1.8.9 has Docker leave some out.
-pub(super) fn knows_where_docker_proxy_answers(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn knows_where_docker_proxy_answers(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let container = "[[allow]]\nname = \"own\"\nports = [\"80/tcp\", \"80/udp\"]\nto = \"container\"\n";
-    world.apply(setting, &format!("{SOURCES}\n{container}"))?;
-    let script = |script: &str| world.lab.on_host("sh", &["-ec", script]).map(drop);
+    fixture.apply(setting, &format!("{SOURCES}\n{container}"))?;
+    let script = |script: &str| fixture.lab.on_host("sh", &["-ec", script]).map(drop);
     script(
         "ip6tables-save -t nat >/run/nat
          grep -v -- '--dport 8080 ' /run/nat | ip6tables-restore --table nat",
     )?;
-    let agreement = Look::at(world, &[]).and_then(|look| {
-        ensure!(!look.admits("8080/tcp", world.at(8080)[1], &["everyone"])?, "{:#}", look.report["exposed"]);
-        agrees(world, &look)
+    let agreement = Look::at(fixture, &[]).and_then(|look| {
+        ensure!(
+            !look.admits("8080/tcp", fixture.at(8080)[1], &["everyone"])?,
+            "{:#}",
+            look.report["exposed"]
+        );
+        agrees(fixture, &look)
     });
     script("ip6tables-restore --table nat </run/nat")?;
     agreement
 }
 
 /// While Docker is stopped and its containers live on, the rules say what is published. What only Docker knows is unknown.
-pub(super) fn knows_published_ports_without_docker(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &opening(&["8080"], "docker"))?;
-    world.docker.stop()?;
-    let looks = Look::at(world, &[]).and_then(|usual| Ok([usual, Look::at(world, &["--strict"])?]));
-    let reached = world.lab.untrusted.tcp(world.at(8080)[0]);
-    world.docker.launch()?;
-    world.lab.accept_forwarding()?;
+pub(super) fn knows_published_ports_without_docker(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+) -> Result<()> {
+    fixture.apply(setting, &opening(&["8080"], "docker"))?;
+    fixture.docker.stop()?;
+    let looks = Look::at(fixture, &[]).and_then(|usual| Ok([usual, Look::at(fixture, &["--strict"])?]));
+    let reached = fixture.lab.untrusted.tcp(fixture.at(8080)[0]);
+    fixture.docker.launch()?;
+    fixture.lab.accept_forwarding()?;
     let [usual, look] = looks?;
     usual.must_exit(0)?;
     look.must_exit(7)?;
@@ -320,7 +328,7 @@ pub(super) fn knows_published_ports_without_docker(world: &World<'_>, setting: S
     let one = listed.first().with_context(|| format!("not listed: {:#}", look.report["exposed"]))?;
     ensure!(one["kind"] == "published" && one["answers"]["container_port"] == 80, "{one:#}");
     ensure!(reached.is("web"), "{reached}");
-    ensure!(look.admits("8080/tcp", world.at(8080)[0], &["everyone"])?, "{one:#}");
-    ensure!(!look.admits("8443/tcp", world.at(8443)[0], &["everyone"])?, "{:#}", look.report);
+    ensure!(look.admits("8080/tcp", fixture.at(8080)[0], &["everyone"])?, "{one:#}");
+    ensure!(!look.admits("8443/tcp", fixture.at(8443)[0], &["everyone"])?, "{:#}", look.report);
     Ok(())
 }

@@ -9,7 +9,7 @@ use dockfw_lab::{Machine, PROTOS, Probe, probe_all};
 use super::SOURCES;
 use super::explained::{explain, gets_through};
 use super::status::Look;
-use crate::world::{Setting, World};
+use crate::fixture::{PacketFixture, Setting};
 
 /// The bridge of the others, and what is behind it.
 const BRIDGE: &str = "podman0";
@@ -33,16 +33,16 @@ const REDIRECTED: u16 = 2222;
 /// Someone beyond the host.
 const BEYOND: [&str; 2] = ["198.51.100.7", "2001:db8:f::7"];
 
-pub(super) fn as_clients_find_it(world: &World<'_>, setting: Setting) -> Result<()> {
-    let machines = world.lab.bridge(BRIDGE, 1)?;
-    let outcome = machines.first().map_or(Ok(()), |machine| behind(world, setting, machine));
-    let took_out = take_out(world);
+pub(super) fn as_clients_find_it(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let machines = fixture.lab.bridge(BRIDGE, 1)?;
+    let outcome = machines.first().map_or(Ok(()), |machine| behind(fixture, setting, machine));
+    let took_out = take_out(fixture);
     outcome.and(took_out)
 }
 
-fn behind(world: &World<'_>, setting: Setting, machine: &Machine) -> Result<()> {
-    world.route_all(machine)?;
-    let host = &world.lab.host;
+fn behind(fixture: &PacketFixture<'_>, setting: Setting, machine: &Machine) -> Result<()> {
+    fixture.route_all(machine)?;
+    let host = &fixture.lab.host;
     let _services = [
         machine.serve("80/tcp", "behind")?,
         machine.serve("80/udp", "behind")?,
@@ -52,17 +52,17 @@ fn behind(world: &World<'_>, setting: Setting, machine: &Machine) -> Result<()> 
         host.serve("2224/tcp", "untracked")?,
         host.serve("2224/udp", "untracked")?,
     ];
-    lay(world, machine)?;
+    lay(fixture, machine)?;
     for rules in POLICIES {
-        world.apply(setting, &format!("{SOURCES}{rules}"))?;
-        agrees(world, setting).map_err(|error| error.context(rules))?;
+        fixture.apply(setting, &format!("{SOURCES}{rules}"))?;
+        agrees(fixture, setting).map_err(|error| error.context(rules))?;
     }
     Ok(())
 }
 
-fn lay(world: &World<'_>, machine: &Machine) -> Result<()> {
+fn lay(fixture: &PacketFixture<'_>, machine: &Machine) -> Result<()> {
     let [v4, v6] = [machine.v4.to_string(), machine.v6.to_string()];
-    world.lab.host.nft(&format!(
+    fixture.lab.host.nft(&format!(
         "table inet netavark {{
             chain hostport {{
                 ip saddr {v4} tcp dport 8190 counter
@@ -82,55 +82,55 @@ fn lay(world: &World<'_>, machine: &Machine) -> Result<()> {
             for rule in [dnat, redirect] {
                 let words: Vec<_> =
                     ["-t", "nat", "-I", "PREROUTING"].into_iter().chain(rule.split(' ')).collect();
-                world.lab.on_host(program, &words)?;
+                fixture.lab.on_host(program, &words)?;
             }
         }
         let untrack = "-t raw -I PREROUTING -p udp --dport 2224 -j CT --notrack";
-        world.lab.on_host(program, &untrack.split(' ').collect::<Vec<_>>())?;
+        fixture.lab.on_host(program, &untrack.split(' ').collect::<Vec<_>>())?;
     }
-    clients(world).into_iter().try_for_each(|(client, _)| route_beyond(world, client, "replace"))
+    clients(fixture).into_iter().try_for_each(|(client, _)| route_beyond(fixture, client, "replace"))
 }
 
-fn take_out(world: &World<'_>) -> Result<()> {
-    let host = &world.lab.host;
+fn take_out(fixture: &PacketFixture<'_>) -> Result<()> {
+    let host = &fixture.lab.host;
     let _ = host.nft("delete table inet netavark");
     for program in ["iptables", "ip6tables"] {
         // By their places: ip6tables-legacy 1.8.9 takes rules for others that differ in their ports.
         for _ in 0..4 {
-            let _ = world.lab.on_host(program, &["-t", "nat", "-D", "PREROUTING", "1"]);
+            let _ = fixture.lab.on_host(program, &["-t", "nat", "-D", "PREROUTING", "1"]);
         }
-        let _ = world.lab.on_host(program, &["-t", "raw", "-D", "PREROUTING", "1"]);
+        let _ = fixture.lab.on_host(program, &["-t", "raw", "-D", "PREROUTING", "1"]);
     }
-    for (client, _) in clients(world) {
-        let _ = route_beyond(world, client, "delete");
+    for (client, _) in clients(fixture) {
+        let _ = route_beyond(fixture, client, "delete");
     }
     host.ip(&[&format!("link delete {BRIDGE}")]).map(drop)
 }
 
 /// Who asks, and whom `status` takes them for.
-fn clients<'a>(world: &'a World<'_>) -> [(&'a Machine, &'static [&'static str]); 2] {
-    [(&world.lab.untrusted, &["everyone"]), (&world.lab.trusted, &["everyone", "trusted"])]
+fn clients<'a>(fixture: &'a PacketFixture<'_>) -> [(&'a Machine, &'static [&'static str]); 2] {
+    [(&fixture.lab.untrusted, &["everyone"]), (&fixture.lab.trusted, &["everyone", "trusted"])]
 }
 
 /// Changes a client's way to whom is beyond the host.
-fn route_beyond(world: &World<'_>, client: &Machine, change: &str) -> Result<()> {
-    let ways = BEYOND.iter().zip(world.at(0));
+fn route_beyond(fixture: &PacketFixture<'_>, client: &Machine, change: &str) -> Result<()> {
+    let ways = BEYOND.iter().zip(fixture.at(0));
     let lines: Vec<_> = ways.map(|(to, host)| format!("route {change} {to} via {}", host.ip())).collect();
     client.ip(&lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Each client gets through where both say so, and nowhere else.
-fn agrees(world: &World<'_>, setting: Setting) -> Result<()> {
-    let look = Look::at(world, &["--strict"])?;
+fn agrees(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let look = Look::at(fixture, &["--strict"])?;
     ensure!(look.list("unknown").is_empty(), "{:#}", look.report["unknown"]);
-    let own = PORTS.iter().flat_map(|port| world.at(*port)).map(|to| (to, true));
+    let own = PORTS.iter().flat_map(|port| fixture.at(*port)).map(|to| (to, true));
     let beyond = BEYOND.iter().map(|to| Ok((SocketAddr::new(to.parse()?, REDIRECTED), false)));
     let places = own.map(Ok).chain(beyond).collect::<Result<Vec<_>>>()?;
     let mut asked: Vec<(Probe, bool, bool)> = Vec::new();
-    for (client, kinds) in clients(world) {
+    for (client, kinds) in clients(fixture) {
         for ((to, is_own), proto) in places.iter().flat_map(|place| PROTOS.map(|proto| (*place, proto))) {
             let from = client.addresses()[usize::from(to.is_ipv6())];
-            let explained = explain(world, setting, from, "eth0", to, proto)?;
+            let explained = explain(fixture, setting, from, "eth0", to, proto)?;
             ensure!(explained["is_certain"] == true, "{explained:#}");
             let says = gets_through(&explained);
             // Of what is not the host's, status says nothing.

@@ -10,7 +10,7 @@ use super::live::{Traffic, knock, nobody_answered};
 use super::moves::{is_only_there, moved};
 use super::opening;
 use crate::expect::Expectations;
-use crate::world::{Setting, World};
+use crate::fixture::{PacketFixture, Setting};
 
 /// How long after its time a policy may be in force on a busy machine.
 const LATE: Duration = Duration::from_secs(20);
@@ -20,44 +20,49 @@ fn policy(port: &str) -> String {
     opening(&["2222", "8444", port], "")
 }
 
-pub(super) fn taken_back(world: &World<'_>, setting: Setting) -> Result<()> {
-    world.apply(setting, &policy("22"))?;
-    let mut traffic = Traffic::start(world, &world.lab.untrusted)?;
-    let knockers = knock(world);
+pub(super) fn taken_back(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    fixture.apply(setting, &policy("22"))?;
+    let mut traffic = Traffic::start(fixture, &fixture.lab.untrusted)?;
+    let knockers = knock(fixture);
     for other in [setting, moved(setting)] {
-        begin(world, other, "1h")?;
-        is_in_force(world, other, (3000, "behind"), (22, "ssh"))?;
-        let output = world.lab.dockfw(&["rollback"])?;
+        begin(fixture, other, "1h")?;
+        is_in_force(fixture, other, (3000, "behind"), (22, "ssh"))?;
+        let output = fixture.lab.dockfw(&["rollback"])?;
         ensure!(output.status.success(), "rollback: {}", String::from_utf8_lossy(&output.stderr));
-        is_in_force(world, setting, (22, "ssh"), (3000, "behind"))?;
-        begin(world, other, "1s")?;
+        is_in_force(fixture, setting, (22, "ssh"), (3000, "behind"))?;
+        begin(fixture, other, "1s")?;
         wait_until(LATE, "for the time to be over, and the other engine's rules to be gone", || {
-            let status = world.lab.dockfw(&["status", "--json"]).ok()?;
+            let status = fixture.lab.dockfw(&["status", "--json"]).ok()?;
             let status: Value = serde_json::from_slice(&status.stdout).ok()?;
             status.pointer("/records/pending")?.is_null().then_some(())?;
-            is_only_there(world, setting.engine).ok()
+            is_only_there(fixture, setting.engine).ok()
         })?;
-        is_in_force(world, setting, (22, "ssh"), (3000, "behind"))?;
+        is_in_force(fixture, setting, (22, "ssh"), (3000, "behind"))?;
         traffic.is_alive()?;
     }
     nobody_answered(knockers)?;
     traffic.finish()?;
-    world.apply(setting, &policy("22")).map(drop)
+    fixture.apply(setting, &policy("22")).map(drop)
 }
 
 /// Puts the policy that opens 3000 on trial.
-fn begin(world: &World<'_>, setting: Setting, time: &str) -> Result<()> {
-    let output = world.try_apply(setting, &policy("3000"), &["--confirm", time, "--detach"])?;
+fn begin(fixture: &PacketFixture<'_>, setting: Setting, time: &str) -> Result<()> {
+    let output = fixture.try_apply(setting, &policy("3000"), &["--confirm", time, "--detach"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success() && said.contains("on trial"), "{}: {said}", output.status);
     Ok(())
 }
 
-fn is_in_force(world: &World<'_>, setting: Setting, open: (u16, &str), closed: (u16, &str)) -> Result<()> {
+fn is_in_force(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+    open: (u16, &str),
+    closed: (u16, &str),
+) -> Result<()> {
     let mut expect = Expectations::default();
-    expect.answers(&world.lab.untrusted, world.at(open.0), open.1);
-    expect.silent(&world.lab.untrusted, world.at(closed.0));
-    expect.answers(&world.lab.trusted, world.at(closed.0), closed.1);
+    expect.answers(&fixture.lab.untrusted, fixture.at(open.0), open.1);
+    expect.silent(&fixture.lab.untrusted, fixture.at(closed.0));
+    expect.answers(&fixture.lab.trusted, fixture.at(closed.0), closed.1);
     expect.verify().with_context(|| format!("{setting}: {} and not {}", open.0, closed.0))?;
-    is_only_there(world, setting.engine)
+    is_only_there(fixture, setting.engine)
 }

@@ -1,5 +1,5 @@
 //! The scenarios, in the order in which a row goes through them: each finds the machine as the one before leaves it, with
-//! the policy of [`POLICY`](crate::bench::POLICY) in force from the installation on.
+//! the policy of [`POLICY`](crate::fixture::POLICY) in force from the installation on.
 
 mod boots;
 mod engines;
@@ -9,7 +9,7 @@ mod restarts;
 
 use anyhow::Result;
 
-use crate::bench::{Bench, Verdict};
+use crate::fixture::{RowFixture, Verdict};
 use crate::must_be_among;
 
 /// A scenario.
@@ -23,7 +23,7 @@ pub(crate) struct Scenario {
     /// Whether it is in the short run.
     pub(crate) short: bool,
     /// The scenario itself.
-    pub(crate) run: fn(&mut Bench) -> Result<Verdict>,
+    pub(crate) run: fn(&mut RowFixture) -> Result<Verdict>,
 }
 
 /// All of them.

@@ -2,15 +2,15 @@
 
 use anyhow::{Result, ensure};
 
-use crate::bench::{Bench, POLICY, Verdict};
+use crate::fixture::{POLICY, RowFixture, Verdict};
 use crate::kit::PLACE;
 use crate::matrix::Format;
 
 /// All rules, without what counts or numbers them.
 const RULES: &str = "(iptables-save; ip6tables-save; ipset save) | sed 's/\\[[0-9]*:[0-9]*\\]//; /^#/d'";
 
-pub(super) fn system(bench: &mut Bench) -> Result<Verdict> {
-    let row = bench.row.clone();
+pub(super) fn system(fixture: &mut RowFixture) -> Result<Verdict> {
+    let row = fixture.row.clone();
     let mut told = Vec::new();
     for (what, command, expected) in [
         ("Linux", "uname -r", row.kernel.as_str()),
@@ -23,33 +23,33 @@ pub(super) fn system(bench: &mut Bench) -> Result<Verdict> {
         ),
         ("Docker", "docker version --format '{{.Server.Version}}'", &row.docker),
     ] {
-        let said = bench.run(command)?;
+        let said = fixture.run(command)?;
         ensure!(said.starts_with(expected), "{what} {said}, and the row says {expected}");
         told.push(format!("{what} {said}"));
     }
     if row.docker_on_nftables {
-        told.push(bench.run("docker info --format '{{json .FirewallBackend}}' | grep nftables")?);
+        told.push(fixture.run("docker info --format '{{json .FirewallBackend}}' | grep nftables")?);
     }
     for module in &row.denied {
-        bench.run(&format!("! modprobe {module} 2>/dev/null; ! grep -qw ^{module} /proc/modules"))?;
+        fixture.run(&format!("! modprobe {module} 2>/dev/null; ! grep -qw ^{module} /proc/modules"))?;
     }
     Ok(Verdict::Passed(told.join(", ")))
 }
 
-pub(super) fn install(bench: &mut Bench) -> Result<Verdict> {
+pub(super) fn install(fixture: &mut RowFixture) -> Result<Verdict> {
     // Of two containers that Docker starts at a boot, either is the first.
-    expect_open(bench, bench.row.reaches_containers())?;
-    bench.run(&format!("{RULES} >/root/before"))?;
-    bench.run(&install_command(bench.row.format, "dockfw"))?;
-    bench
+    expect_open(fixture, fixture.row.reaches_containers())?;
+    fixture.run(&format!("{RULES} >/root/before"))?;
+    fixture.run(&install_command(fixture.row.format, "dockfw"))?;
+    fixture
         .run(&format!("[ \"$(systemctl is-enabled dockfw)\" != enabled ]; {RULES} | diff /root/before -"))?;
-    bench.apply(POLICY)?;
-    let knocking = bench.knock()?;
+    fixture.apply(POLICY)?;
+    let knocking = fixture.knock()?;
     knocking.go_on()?;
-    bench.run("systemctl enable dockfw; dockfw diff")?;
-    let engine = bench.engine()?;
-    ensure!(engine == bench.row.engine, "auto chose {engine:?}, and the row says {:?}", bench.row.engine);
-    bench.expect_service()?;
+    fixture.run("systemctl enable dockfw; dockfw diff")?;
+    let engine = fixture.engine()?;
+    ensure!(engine == fixture.row.engine, "auto chose {engine:?}, and the row says {:?}", fixture.row.engine);
+    fixture.expect_service()?;
     Ok(Verdict::Passed(format!("{engine}, {}", knocking.expect_silence()?)))
 }
 
@@ -68,35 +68,35 @@ fn install_command(format: Format, package: &str) -> String {
 }
 
 /// The knocks reach the machine, and are answered where nothing drops them.
-fn expect_open(bench: &Bench, container: bool) -> Result<()> {
-    bench.expect_service()?;
-    bench.knock()?.expect_answers(container)
+fn expect_open(fixture: &RowFixture, container: bool) -> Result<()> {
+    fixture.expect_service()?;
+    fixture.knock()?.expect_answers(container)
 }
 
-pub(super) fn upgrade(bench: &mut Bench) -> Result<Verdict> {
-    let knocking = bench.knock()?;
+pub(super) fn upgrade(fixture: &mut RowFixture) -> Result<Verdict> {
+    let knocking = fixture.knock()?;
     knocking.go_on()?;
-    let format = bench.row.format;
+    let format = fixture.row.format;
     if format == Format::Deb {
-        bench.run(&install_command(format, "older"))?;
+        fixture.run(&install_command(format, "older"))?;
     }
-    bench.run(&install_command(format, "dockfw"))?;
-    bench.run("dockfw diff")?;
-    bench.run("systemctl is-enabled dockfw")?;
+    fixture.run(&install_command(format, "dockfw"))?;
+    fixture.run("dockfw diff")?;
+    fixture.run("systemctl is-enabled dockfw")?;
     knocking.go_on()?;
-    bench.expect_service()?;
+    fixture.expect_service()?;
     knocking.expect_silence().map(Verdict::Passed)
 }
 
-pub(super) fn remove(bench: &mut Bench) -> Result<Verdict> {
-    bench.run(&format!("systemctl restart docker; dockfw remove; {RULES} >/root/before; dockfw apply"))?;
-    bench.run(match bench.row.format {
+pub(super) fn remove(fixture: &mut RowFixture) -> Result<Verdict> {
+    fixture.run(&format!("systemctl restart docker; dockfw remove; {RULES} >/root/before; dockfw apply"))?;
+    fixture.run(match fixture.row.format {
         Format::Deb => "DEBIAN_FRONTEND=noninteractive apt-get remove -y dockfw",
         Format::Rpm => "$(command -v dnf || command -v yum) remove -y dockfw",
     })?;
-    bench.run(&format!("{RULES} >/root/after; diff /root/before /root/after"))?;
-    bench.run("if grep -iE 'dockfw|FILTERS' /root/after; then exit 1; fi")?;
-    bench.run("[ ! -e /usr/sbin/dockfw ]; if nft list table inet dockfw 2>/dev/null; then exit 1; fi")?;
-    expect_open(bench, false)?;
+    fixture.run(&format!("{RULES} >/root/after; diff /root/before /root/after"))?;
+    fixture.run("if grep -iE 'dockfw|FILTERS' /root/after; then exit 1; fi")?;
+    fixture.run("[ ! -e /usr/sbin/dockfw ]; if nft list table inet dockfw 2>/dev/null; then exit 1; fi")?;
+    expect_open(fixture, false)?;
     Ok(Verdict::Passed(String::new()))
 }

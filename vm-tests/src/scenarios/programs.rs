@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::bench::{Bench, Verdict};
+use crate::fixture::{RowFixture, Verdict};
 use crate::kit::PLACE;
 
 /// All packet cases with one engine take some ten minutes in an emulated machine.
@@ -13,34 +13,34 @@ const LONGEST: Duration = Duration::from_secs(90 * 60);
 /// They start a Docker of their own.
 const OTHER_BACKEND: &str = "the Docker of these tests filters with iptables";
 
-pub(super) fn packets(bench: &mut Bench) -> Result<Verdict> {
-    let all = format!("iptables-{}::{}::", bench.row.variant.suffix(), engine(bench));
-    let filter = if bench.short { format!("{all}S2") } else { all };
-    run_program(bench, "packets", &filter)
+pub(super) fn packets(fixture: &mut RowFixture) -> Result<Verdict> {
+    let all = format!("iptables-{}::{}::", fixture.row.variant.suffix(), engine(fixture));
+    let filter = if fixture.short { format!("{all}S2") } else { all };
+    run_program(fixture, "packets", &filter)
 }
 
-pub(super) fn swarm(bench: &mut Bench) -> Result<Verdict> {
-    let engine = engine(bench);
-    run_program(bench, "swarm", &format!("{engine}::"))
+pub(super) fn swarm(fixture: &mut RowFixture) -> Result<Verdict> {
+    let engine = engine(fixture);
+    run_program(fixture, "swarm", &format!("{engine}::"))
 }
 
 /// The row's engine, as test programs name it.
-fn engine(bench: &Bench) -> &'static str {
-    if bench.row.engine == "iptables" { "compat" } else { "native" }
+fn engine(fixture: &RowFixture) -> &'static str {
+    if fixture.row.engine == "iptables" { "compat" } else { "native" }
 }
 
 /// Runs a program that reports as Rust's tests do: those of its cases whose names contain the filter.
-fn run_program(bench: &mut Bench, name: &str, filter: &str) -> Result<Verdict> {
-    if bench.row.docker_on_nftables {
+fn run_program(fixture: &mut RowFixture, name: &str, filter: &str) -> Result<Verdict> {
+    if fixture.row.docker_on_nftables {
         return Ok(Verdict::Skipped(OTHER_BACKEND.to_owned()));
     }
     // Newer Dockers leave br_netfilter to those who want it.
-    bench.run("systemctl stop docker.socket docker containerd; modprobe br_netfilter")?;
+    fixture.run("systemctl stop docker.socket docker containerd; modprobe br_netfilter")?;
     let environment =
         "DOCKFW_TEST_DOCKER=host DOCKFW_TEST_PROGRAM=/usr/sbin/dockfw DOCKFW_LAB_PATIENCE=4 HOME=/root";
     let script = format!("cd {PLACE} && PATH={PLACE}:$PATH {environment} ./{name} '{filter}'");
-    let (code, said) = bench.machine()?.attempt(&script, LONGEST)?;
-    bench.run("systemctl start containerd docker")?;
+    let (code, said) = fixture.machine()?.attempt(&script, LONGEST)?;
+    fixture.run("systemctl start containerd docker")?;
     let summary = said.lines().rev().find_map(|line| line.strip_prefix("test result: "));
     let Some(summary) = summary else { bail!("exit code {code} and no result: {said}") };
     ensure!(code == 0, "{summary}: {}", failures(&said));

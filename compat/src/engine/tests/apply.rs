@@ -7,24 +7,24 @@ use super::*;
 #[test]
 #[ignore = "needs root"]
 fn a_policy_reads_back_as_it_was_written() {
-    on_both(|bench| {
-        assert!(!bench.apply(&full()).is_empty());
-        assert_eq!(bench.differences(&full()), [""; 0]);
-        assert_eq!(bench.apply(&full()), [""; 0]);
+    on_both(|fixture| {
+        assert!(!fixture.apply(&full()).is_empty());
+        assert_eq!(fixture.differences(&full()), [""; 0]);
+        assert_eq!(fixture.apply(&full()), [""; 0]);
     });
 }
 
 #[test]
 #[ignore = "needs root"]
 fn golden_policies_load() {
-    on_both(|bench| {
+    on_both(|fixture| {
         for case in ["awkward-names", "container-ports", "edges", "minimal", "protocols", "swarm"] {
             let path =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case).join("dockfw.toml");
             let wanted = wanted(&std::fs::read_to_string(path).unwrap());
-            check(&bench.host, &wanted).unwrap_or_else(|error| panic!("{case}: {error}"));
-            bench.apply(&wanted);
-            assert_eq!(bench.apply(&wanted), [""; 0], "{case}");
+            check(&fixture.host, &wanted).unwrap_or_else(|error| panic!("{case}: {error}"));
+            fixture.apply(&wanted);
+            assert_eq!(fixture.apply(&wanted), [""; 0], "{case}");
         }
     });
 }
@@ -32,14 +32,14 @@ fn golden_policies_load() {
 #[test]
 #[ignore = "needs root"]
 fn nothing_to_do_touches_nothing() {
-    on_both(|bench| {
-        bench.apply(&full());
+    on_both(|fixture| {
+        fixture.apply(&full());
         let counted = "-c 7 77";
         // Any restore would reset it.
         let first = "-i lo -m comment --comment loopback -j RETURN";
-        bench.family(Family::Ipv4, &format!("-t mangle -R FILTERS 1 {counted} {first}"));
-        assert_eq!(bench.apply(&full()), [""; 0]);
-        let rules = sh(&format!("iptables-{}-save -c", bench.host.tools().variant.name()));
+        fixture.family(Family::Ipv4, &format!("-t mangle -R FILTERS 1 {counted} {first}"));
+        assert_eq!(fixture.apply(&full()), [""; 0]);
+        let rules = sh(&format!("iptables-{}-save -c", fixture.host.tools().variant.name()));
         assert!(rules.contains("[7:77] -A FILTERS -i lo "), "{rules}");
     });
 }
@@ -47,10 +47,10 @@ fn nothing_to_do_touches_nothing() {
 #[test]
 #[ignore = "needs root"]
 fn sets_change_by_generation_and_leave_nothing_behind() {
-    on_both(|bench| {
+    on_both(|fixture| {
         let mut names = Vec::new();
         for turn in 0..10 {
-            bench.apply(&trusting(&format!("198.51.100.{turn}")));
+            fixture.apply(&trusting(&format!("198.51.100.{turn}")));
             let listed = sh("ipset list -n");
             assert_eq!(listed.lines().count(), 2, "{listed}");
             names.extend(listed.lines().filter(|name| name.starts_with("dockfw4")).map(str::to_owned));
@@ -65,19 +65,22 @@ fn sets_change_by_generation_and_leave_nothing_behind() {
 #[test]
 #[ignore = "needs root"]
 fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
-    on_both(|bench| {
+    on_both(|fixture| {
         let (old, new) = (trusting("198.51.100.1"), trusting("2001:db8::1"));
         for steps in 0..=Step::ALL.len() {
-            bench.apply(&old);
-            bench.apply_partly(&new, steps);
+            fixture.apply(&old);
+            fixture.apply_partly(&new, steps);
             for family in Family::BOTH {
                 let rest = |wanted| {
-                    bench.differences(wanted).into_iter().filter(move |line| line.starts_with(family.name()))
+                    fixture
+                        .differences(wanted)
+                        .into_iter()
+                        .filter(move |line| line.starts_with(family.name()))
                 };
                 assert!(rest(&old).count() == 0 || rest(&new).count() == 0, "{steps} steps: a mixture");
             }
-            bench.apply(&new);
-            assert_eq!(bench.differences(&new), [""; 0]);
+            fixture.apply(&new);
+            assert_eq!(fixture.differences(&new), [""; 0]);
             assert_eq!(sh("ipset list -n").lines().count(), 2, "after {steps} steps");
         }
     });
@@ -87,9 +90,9 @@ fn an_apply_that_stops_after_any_step_is_repaired_by_the_next() {
 #[test]
 #[ignore = "needs root"]
 fn from_one_policy_to_another_a_single_table_changes() {
-    on_both(|bench| {
-        bench.apply(&full());
-        let plan = plan(&bench.host.read().unwrap(), &trusting("198.51.100.1"), &bench.host.protocols);
+    on_both(|fixture| {
+        fixture.apply(&full());
+        let plan = plan(&fixture.host.read().unwrap(), &trusting("198.51.100.1"), &fixture.host.protocols);
         assert_eq!(plan.restores.len(), Family::BOTH.len());
         for restore in plan.restores {
             let tables: Vec<_> = restore.lines.iter().filter(|line| line.text.starts_with('*')).collect();
@@ -102,15 +105,15 @@ fn from_one_policy_to_another_a_single_table_changes() {
 #[test]
 #[ignore = "needs root"]
 fn sets_without_rules_are_left_over() {
-    on_both(|bench| {
-        let found = || [presence(None).unwrap(), bench.host.read().unwrap().presence()];
+    on_both(|fixture| {
+        let found = || [presence(None).unwrap(), fixture.host.read().unwrap().presence()];
         assert_eq!(found(), [Presence::Nothing; 2]);
         let filled = Step::ALL.iter().position(|step| *step == Step::FillAndJudge).unwrap() + 1;
-        bench.apply_partly(&full(), filled);
+        fixture.apply_partly(&full(), filled);
         assert_eq!(found(), [Presence::Leftovers; 2]);
-        bench.apply_partly(&full(), Step::ALL.len());
+        fixture.apply_partly(&full(), Step::ALL.len());
         assert_eq!(found(), [Presence::Rules; 2]);
-        bench.remove().unwrap();
+        fixture.remove().unwrap();
         assert_eq!(found(), [Presence::Nothing; 2]);
     });
 }
@@ -121,12 +124,12 @@ fn where_chains_of_nf_tables_are_known_iptables_nft_is_not_asked() {
     fn found(chains: fn() -> Option<BTreeSet<String>>) -> Presence {
         presence(chains()).unwrap()
     }
-    on_both(|bench| {
+    on_both(|fixture| {
         assert_eq!(found(|| Some(["DOCKER-USER".into(), "DOCKFW-USER".into()].into())), Presence::Rules);
         assert_eq!(found(|| Some(["DOCKER-USER".into(), "FILTERS".into()].into())), Presence::Nothing);
-        bench.apply(&full());
+        fixture.apply(&full());
         let unless_asked =
-            if bench.host.tools().variant == Variant::Nft { Presence::Leftovers } else { Presence::Rules };
+            if fixture.host.tools().variant == Variant::Nft { Presence::Leftovers } else { Presence::Rules };
         assert_eq!([found(|| Some(BTreeSet::new())), found(|| None)], [unless_asked, Presence::Rules]);
     });
 }
@@ -134,17 +137,17 @@ fn where_chains_of_nf_tables_are_known_iptables_nft_is_not_asked() {
 #[test]
 #[ignore = "needs root"]
 fn a_half_filled_set_is_never_taken_for_a_full_one() {
-    on_both(|bench| {
+    on_both(|fixture| {
         let wanted = trusting("198.51.100.1");
-        let plan = plan(&bench.host.read().unwrap(), &wanted, &bench.host.protocols);
+        let plan = plan(&fixture.host.read().unwrap(), &wanted, &fixture.host.protocols);
         let text = plan.stand_ins + &plan.fills;
         for lines in 0..text.lines().count() {
             let part: String = text.lines().take(lines).map(|line| format!("{line}\n")).collect();
-            bench.host.restore_sets(&part).unwrap();
-            bench.apply(&wanted);
-            assert_eq!(bench.differences(&wanted), [""; 0]);
+            fixture.host.restore_sets(&part).unwrap();
+            fixture.apply(&wanted);
+            assert_eq!(fixture.differences(&wanted), [""; 0]);
             assert_eq!(sh("ipset list -n").lines().count(), 2);
-            bench.remove().unwrap();
+            fixture.remove().unwrap();
         }
     });
 }
@@ -152,7 +155,7 @@ fn a_half_filled_set_is_never_taken_for_a_full_one() {
 #[test]
 #[ignore = "needs root"]
 fn what_others_changed_is_found_and_put_right() {
-    on_both(|bench| {
+    on_both(|fixture| {
         let wanted = full();
         for damage in [
             "-t mangle -D FILTERS 2",
@@ -173,11 +176,11 @@ fn what_others_changed_is_found_and_put_right() {
             "-F FORWARD",
             "-N FILTERS-77",
         ] {
-            bench.apply(&wanted);
-            bench.family(Family::Ipv4, damage);
-            assert!(!bench.differences(&wanted).is_empty(), "{damage}");
-            bench.apply(&wanted);
-            assert_eq!(bench.differences(&wanted), [""; 0], "{damage}");
+            fixture.apply(&wanted);
+            fixture.family(Family::Ipv4, damage);
+            assert!(!fixture.differences(&wanted).is_empty(), "{damage}");
+            fixture.apply(&wanted);
+            assert_eq!(fixture.differences(&wanted), [""; 0], "{damage}");
         }
     });
 }
@@ -185,9 +188,9 @@ fn what_others_changed_is_found_and_put_right() {
 #[test]
 #[ignore = "needs root"]
 fn elements_that_others_changed_are_put_right() {
-    on_both(|bench| {
+    on_both(|fixture| {
         let wanted = trusting("198.51.100.1");
-        bench.apply(&wanted);
+        fixture.apply(&wanted);
         let name = sh("ipset list -n | grep dockfw4");
         let name = name.trim();
         for (damage, sum) in [
@@ -197,9 +200,9 @@ fn elements_that_others_changed_are_put_right() {
         ] {
             sh(&format!("ipset {damage}"));
             let expected = format!("set trusted (IPv4) differs: {sum}");
-            assert_eq!(bench.differences(&wanted), [expected], "{damage}");
-            bench.apply(&wanted);
-            assert_eq!(bench.differences(&wanted), [""; 0], "{damage}");
+            assert_eq!(fixture.differences(&wanted), [expected], "{damage}");
+            fixture.apply(&wanted);
+            assert_eq!(fixture.differences(&wanted), [""; 0], "{damage}");
             assert_eq!(sh("ipset list -n").lines().count(), 2);
         }
     });
@@ -208,20 +211,20 @@ fn elements_that_others_changed_are_put_right() {
 #[test]
 #[ignore = "needs root"]
 fn a_check_leaves_nothing() {
-    on_both(|bench| {
-        let before = bench.everything();
-        check(&bench.host, &full()).unwrap();
-        assert_eq!(bench.everything(), before);
+    on_both(|fixture| {
+        let before = fixture.everything();
+        check(&fixture.host, &full()).unwrap();
+        assert_eq!(fixture.everything(), before);
     });
 }
 
 #[test]
 #[ignore = "needs root"]
 fn counters_are_summed_by_name() {
-    on_both(|bench| {
-        bench.apply(&full());
+    on_both(|fixture| {
+        fixture.apply(&full());
         sh("ip link set lo up");
-        let counters = read(&bench.host, &full()).unwrap().counters;
+        let counters = read(&fixture.host, &full()).unwrap().counters;
         let names: Vec<_> = counters.iter().map(|count| count.name.as_str()).collect();
         for name in ["drop_impossible", "drop_input", "trusted", "allow_web", "drop_forward", "swarm_peers"] {
             assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{name} in {names:?}");
@@ -233,7 +236,7 @@ fn counters_are_summed_by_name() {
 #[test]
 #[ignore = "needs root"]
 fn every_rate_reads_back() {
-    on_both(|bench| {
+    on_both(|fixture| {
         for rate in [
             "1/second",
             "7/second",
@@ -246,8 +249,8 @@ fn every_rate_reads_back() {
         ] {
             let wanted =
                 wanted(&format!("trusted = [\"192.0.2.10\"]\n[log]\ndrops = true\nrate = \"{rate}\""));
-            bench.apply(&wanted);
-            assert_eq!(bench.differences(&wanted), [""; 0], "{rate}");
+            fixture.apply(&wanted);
+            assert_eq!(fixture.differences(&wanted), [""; 0], "{rate}");
         }
     });
 }

@@ -7,21 +7,21 @@ const RULES: &str = include_str!("first-layout/everything.iptables");
 const RULES6: &str = include_str!("first-layout/everything.ip6tables");
 
 /// Creates that layout of [`full`], and rules of others beside it.
-fn lay(bench: &Bench) {
-    let variant = bench.host.tools().variant.name();
+fn lay(fixture: &EngineFixture) {
+    let variant = fixture.host.tools().variant.name();
     sh(&format!(
         "ipset restore <<'END'\n{SETS}END
          iptables-{variant}-restore --noflush <<'END'\n{RULES}END
          ip6tables-{variant}-restore --noflush <<'END'\n{RULES6}END"
     ));
     for rule in ["-t raw -A PREROUTING -s 192.0.2.66 -j DROP", "-A INPUT -s 192.0.2.67 -j DROP"] {
-        bench.family(Family::Ipv4, rule);
+        fixture.family(Family::Ipv4, rule);
     }
 }
 
 /// Returns everything on the host, in whatever order its chains were created.
-fn everything(bench: &Bench) -> Vec<String> {
-    let mut lines: Vec<_> = bench.everything().lines().map(str::to_owned).collect();
+fn everything(fixture: &EngineFixture) -> Vec<String> {
+    let mut lines: Vec<_> = fixture.everything().lines().map(str::to_owned).collect();
     lines.sort();
     lines
 }
@@ -29,16 +29,16 @@ fn everything(bench: &Bench) -> Vec<String> {
 #[test]
 #[ignore = "needs root"]
 fn an_apply_replaces_it_and_nothing_of_others() {
-    on_both(|bench| {
-        lay(bench);
-        assert_eq!(bench.host.read().unwrap().presence(), Presence::Rules);
-        bench.apply(&full());
-        assert_eq!(bench.differences(&full()), [""; 0]);
-        let upgraded = everything(bench);
+    on_both(|fixture| {
+        lay(fixture);
+        assert_eq!(fixture.host.read().unwrap().presence(), Presence::Rules);
+        fixture.apply(&full());
+        assert_eq!(fixture.differences(&full()), [""; 0]);
+        let upgraded = everything(fixture);
         assert!(!upgraded.iter().any(|line| line.contains("DOCKFW-RAW")), "{upgraded:?}");
-        assert!(bench.remove().unwrap());
-        bench.apply(&full());
-        assert_eq!(upgraded, everything(bench));
+        assert!(fixture.remove().unwrap());
+        fixture.apply(&full());
+        assert_eq!(upgraded, everything(fixture));
         let others = ["-A PREROUTING -s 192.0.2.66/32 -j DROP", "-A INPUT -s 192.0.2.67/32 -j DROP"];
         assert!(others.iter().all(|rule| upgraded.iter().any(|line| line == rule)), "{upgraded:?}");
     });
@@ -48,32 +48,32 @@ fn an_apply_replaces_it_and_nothing_of_others() {
 #[test]
 #[ignore = "needs root"]
 fn an_apply_that_stops_halfway_leaves_both() {
-    on_both(|bench| {
-        lay(bench);
+    on_both(|fixture| {
+        lay(fixture);
         let wanted = trusting("198.51.100.1");
-        let plan = plan(&bench.host.read().unwrap(), &wanted, &bench.host.protocols);
-        bench.host.restore_sets(&(plan.stand_ins + &plan.fills)).unwrap();
-        let filter = bench.chain("FILTERS");
+        let plan = plan(&fixture.host.read().unwrap(), &wanted, &fixture.host.protocols);
+        fixture.host.restore_sets(&(plan.stand_ins + &plan.fills)).unwrap();
+        let filter = fixture.chain("FILTERS");
         for mut restore in plan.restores {
             let end = restore.lines.iter().position(|line| line.text == "COMMIT").unwrap();
             restore.lines.truncate(end + 1);
-            bench.host.tools().restore(&restore, false).unwrap();
+            fixture.host.tools().restore(&restore, false).unwrap();
         }
-        assert_eq!(bench.chain("FILTERS"), filter);
-        let left = bench.differences(&wanted);
+        assert_eq!(fixture.chain("FILTERS"), filter);
+        let left = fixture.differences(&wanted);
         assert!(!left.is_empty() && !left.iter().any(|line| line.contains(" mangle: ")), "{left:?}");
-        bench.apply(&wanted);
-        assert_eq!(bench.differences(&wanted), [""; 0]);
+        fixture.apply(&wanted);
+        assert_eq!(fixture.differences(&wanted), [""; 0]);
     });
 }
 
 #[test]
 #[ignore = "needs root"]
 fn remove_takes_it_out() {
-    on_both(|bench| {
-        lay(bench);
-        assert!(bench.remove().unwrap());
+    on_both(|fixture| {
+        lay(fixture);
+        assert!(fixture.remove().unwrap());
         let others = ["-A INPUT -s 192.0.2.67/32 -j DROP", "-A PREROUTING -s 192.0.2.66/32 -j DROP"];
-        assert_eq!(everything(bench), others);
+        assert_eq!(everything(fixture), others);
     });
 }

@@ -5,11 +5,11 @@ mod first_layout;
 mod old;
 mod others;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dockfw_policy::compile::compile;
-use dockfw_policy::{Files, Strictness, load};
+use dockfw_policy::{FilesInMemory, Strictness, load};
 use nix::sched::{CloneFlags, unshare};
 
 use dockfw_policy::address::Family;
@@ -20,23 +20,10 @@ use dockfw_xtables::tools::{Tools, Variant};
 
 use super::*;
 
-/// One policy file in memory.
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path, _: u64) -> std::io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn list(&self, _: &Path) -> std::io::Result<Vec<PathBuf>> {
-        Ok(vec![])
-    }
-}
-
 /// Returns the ruleset of a policy.
 fn ruleset(policy: &str) -> Ruleset {
-    let options = Strictness::Forced;
-    let loaded = load(Path::new("/dockfw.toml"), &OneFile(policy.into()), options);
+    let files = FilesInMemory::new([("/dockfw.toml", policy)]);
+    let loaded = load(Path::new("/dockfw.toml"), &files, Strictness::Forced);
     let mut policy = loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy;
     policy.engine.prefilter = false;
     compile(&policy)
@@ -60,11 +47,11 @@ fn trusting(address: &str) -> Wanted {
 }
 
 /// The engine's host, with the programs of one variant.
-struct Bench {
+struct EngineFixture {
     host: Host,
 }
 
-impl Bench {
+impl EngineFixture {
     fn of(variant: Variant) -> Self {
         let tools =
             |variant: Variant| Tools::find(variant, &format!("-{}", variant.name())).expect("both variants");
@@ -125,11 +112,11 @@ impl Bench {
 }
 
 /// Runs a test for each variant, in a network namespace of its own: in a thread that ends with it.
-fn on_both(test: fn(&Bench)) {
+fn on_both(test: fn(&EngineFixture)) {
     for variant in [Variant::Nft, Variant::Legacy] {
         let thread = std::thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-            test(&Bench::of(variant));
+            test(&EngineFixture::of(variant));
         });
         if let Err(panic) = thread.join() {
             eprintln!("on iptables-{}", variant.name());
@@ -151,10 +138,10 @@ fn sh(script: &str) -> String {
 }
 
 /// Creates what Docker 20.10 creates in table filter in IPv4.
-fn like_docker(bench: &Bench) {
+fn like_docker(fixture: &EngineFixture) {
     for rule in ["-N DOCKER", "-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER"] {
-        bench.family(Family::Ipv4, rule);
+        fixture.family(Family::Ipv4, rule);
     }
-    bench.family(Family::Ipv4, "-A FORWARD -o docker0 -j DOCKER");
-    bench.family(Family::Ipv4, "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT");
+    fixture.family(Family::Ipv4, "-A FORWARD -o docker0 -j DOCKER");
+    fixture.family(Family::Ipv4, "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT");
 }

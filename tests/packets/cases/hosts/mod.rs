@@ -13,18 +13,18 @@ use anyhow::Result;
 use dockfw_lab::{Container, ContainerSpec, Machine, Netns, Service};
 
 use super::networks::segments;
-use crate::world::{Setting, World};
+use crate::fixture::{PacketFixture, Setting};
 
 pub(super) use bridges::{k3s, podman, proxmox, proxmox_through_hooks};
 pub(super) use containers::{mailcow, tailscale};
 pub(super) use home::{home_assistant, router};
 
 /// Puts a policy in force on a host that has none: whatever it leaves unnamed and would hurt is refused.
-fn apply_first(world: &World<'_>, setting: Setting, policy: &str) -> Result<()> {
-    world.remove()?;
+fn apply_first(fixture: &PacketFixture<'_>, setting: Setting, policy: &str) -> Result<()> {
+    fixture.remove()?;
     // What cases before this one had going on was on other hosts.
-    world.lab.on_host("conntrack", &["-F"])?;
-    world.apply(setting, policy).map(drop)
+    fixture.lab.on_host("conntrack", &["-F"])?;
+    fixture.apply(setting, policy).map(drop)
 }
 
 /// Services of these ports and names.
@@ -33,11 +33,11 @@ fn serve(netns: &Netns, services: &[(&str, &str)]) -> Result<Vec<Service>> {
 }
 
 /// Leads all that a machine sends through the host, and what is sent to it as well.
-fn connect(world: &World<'_>, machine: &Machine) -> Result<()> {
-    world.route_all(machine)?;
-    for client in [&world.lab.untrusted, &world.lab.trusted] {
+fn connect(fixture: &PacketFixture<'_>, machine: &Machine) -> Result<()> {
+    fixture.route_all(machine)?;
+    for client in [&fixture.lab.untrusted, &fixture.lab.trusted] {
         for segment in segments(machine) {
-            client.route(&segment, &world.lab.host)?;
+            client.route(&segment, &fixture.lab.host)?;
         }
     }
     Ok(())
@@ -45,7 +45,7 @@ fn connect(world: &World<'_>, machine: &Machine) -> Result<()> {
 
 /// Does something while a container publishes these TCP ports by the same numbers, each answered by the container's name.
 fn publishing(
-    world: &World<'_>,
+    fixture: &PacketFixture<'_>,
     container: ContainerSpec<'_>,
     ports: &[u16],
     work: impl FnOnce(&Container) -> Result<()>,
@@ -56,11 +56,11 @@ fn publishing(
     let services: Result<Vec<_>> =
         ports.iter().map(|port| container.serve(&format!("{port}/tcp"), &container.name)).collect();
     let outcome = services.and_then(|_services| work(&container));
-    world.docker.cli(&["rm", "--force", &container.name])?;
+    fixture.docker.cli(&["rm", "--force", &container.name])?;
     outcome
 }
 
 /// The container of most of these hosts: what everyone may reach at 80 and 443.
-fn with_shop(world: &World<'_>, work: impl FnOnce(&Container) -> Result<()>) -> Result<()> {
-    publishing(world, world.docker.container("shop"), &[80, 443], work)
+fn with_shop(fixture: &PacketFixture<'_>, work: impl FnOnce(&Container) -> Result<()>) -> Result<()> {
+    publishing(fixture, fixture.docker.container("shop"), &[80, 443], work)
 }

@@ -18,7 +18,7 @@ use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::{Decision, Verdict, explain_path};
 
 use super::forged::believe_anything;
-use crate::world::{Engine, Setting, World, with_engine};
+use crate::fixture::{Engine, PacketFixture, Setting, with_engine};
 use packets::Sent;
 use route::Route;
 
@@ -29,10 +29,10 @@ const PACKETS: usize = 400;
 /// How many verdicts each case must compare: twenty thousand in its six runs (two variants of iptables, three settings).
 const VERDICTS: usize = 3_400;
 
-pub(super) fn explained(world: &World<'_>, setting: Setting) -> Result<()> {
+pub(super) fn explained(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let seed = seed()?;
     println!("        seed {seed} (to repeat it: {SEED}={seed})");
-    let outcome = compare(world, setting, &mut Dice::new(seed));
+    let outcome = compare(fixture, setting, &mut Dice::new(seed));
     let tally = outcome.with_context(|| format!("with {SEED}={seed}"))?;
     println!("        {} packets passed and {} were dropped, as explained", tally.passed, tally.dropped);
     ensure!(tally.passed + tally.dropped >= VERDICTS, "too few to tell anything");
@@ -47,33 +47,38 @@ struct Tally {
     dropped: usize,
 }
 
-fn compare(world: &World<'_>, setting: Setting, dice: &mut Dice) -> Result<Tally> {
-    world.remove()?;
-    let [vpn, alike] = [world.lab.outside_segment("vpn0")?, world.lab.outside_segment("br-ex")?];
+fn compare(fixture: &PacketFixture<'_>, setting: Setting, dice: &mut Dice) -> Result<Tally> {
+    fixture.remove()?;
+    let [vpn, alike] = [fixture.lab.outside_segment("vpn0")?, fixture.lab.outside_segment("br-ex")?];
     let routes = [
-        Route::of(world, "eth0", &world.lab.untrusted)?,
-        Route::of(world, "vpn0", &vpn)?,
+        Route::of(fixture, "eth0", &fixture.lab.untrusted)?,
+        Route::of(fixture, "vpn0", &vpn)?,
         // Named like a bridge of Docker's, and none.
-        Route::of(world, "br-ex", &alike)?,
-        Route::of_container(world, &world.web)?,
+        Route::of(fixture, "br-ex", &alike)?,
+        Route::of_container(fixture, &fixture.web)?,
     ];
-    let outcome = compare_by(world, setting, dice, &routes);
+    let outcome = compare_by(fixture, setting, dice, &routes);
     // At once, and not when the kernel gets round to it: the next case would be refused for it.
-    world.lab.host.ip(&["link delete br-ex", "link delete vpn0"])?;
+    fixture.lab.host.ip(&["link delete br-ex", "link delete vpn0"])?;
     outcome
 }
 
-fn compare_by(world: &World<'_>, setting: Setting, dice: &mut Dice, routes: &[Route]) -> Result<Tally> {
-    let _silence = Silence::install(&world.lab.host)?;
+fn compare_by(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+    dice: &mut Dice,
+    routes: &[Route],
+) -> Result<Tally> {
+    let _silence = Silence::install(&fixture.lab.host)?;
     let mut batches = Vec::new();
     for route in routes {
-        believe_anything(world, &route.interface)?;
-        batches.push(Batch::observe(world, route, packets::random(world, dice, PACKETS)?)?);
+        believe_anything(fixture, &route.interface)?;
+        batches.push(Batch::observe(fixture, route, packets::random(fixture, dice, PACKETS)?)?);
     }
     let mut tally = Tally::default();
     let mut agree = |ruleset: &Ruleset, policy: &str| {
         for batch in &batches {
-            let wrong = batch.disagreements(world, setting, ruleset, &mut tally)?;
+            let wrong = batch.disagreements(fixture, setting, ruleset, &mut tally)?;
             ensure!(wrong.is_empty(), "under this policy:\n{policy}\n{}", wrong.join("\n"));
         }
         Ok(())
@@ -81,10 +86,10 @@ fn compare_by(world: &World<'_>, setting: Setting, dice: &mut Dice, routes: &[Ro
     for turn in 0..POLICIES {
         let policy = policies::random(dice);
         let mut ruleset = compiled(setting, &policy)?;
-        apply(world, setting, &policy)?;
+        apply(fixture, setting, &policy)?;
         agree(&ruleset, &policy)?;
         if turn % 3 == 0 {
-            take_out_prerouting(world, setting, &mut ruleset)?;
+            take_out_prerouting(fixture, setting, &mut ruleset)?;
             agree(&ruleset, &policy)?;
         }
     }
@@ -92,15 +97,15 @@ fn compare_by(world: &World<'_>, setting: Setting, dice: &mut Dice, routes: &[Ro
 }
 
 /// Leaves the later hooks alone, as for a packet that met the first one under a policy that lets everything pass.
-fn take_out_prerouting(world: &World<'_>, setting: Setting, ruleset: &mut Ruleset) -> Result<()> {
+fn take_out_prerouting(fixture: &PacketFixture<'_>, setting: Setting, ruleset: &mut Ruleset) -> Result<()> {
     ruleset.hooks.retain(|rules| rules.hook != Hook::Prerouting);
     if setting.engine == Engine::Native {
-        return world.lab.host.nft("flush chain inet dockfw prefilter\n").map(drop);
+        return fixture.lab.host.nft("flush chain inet dockfw prefilter\n").map(drop);
     }
     // Sources can't be checked anywhere else.
     ruleset.hooks.iter_mut().for_each(|rules| rules.rules.retain(|rule| !reverse_path::asks(rule)));
     for program in ["iptables", "ip6tables"] {
-        world.lab.on_host(program, &["-t", "mangle", "-F", "DOCKFW-PRE"])?;
+        fixture.lab.on_host(program, &["-t", "mangle", "-F", "DOCKFW-PRE"])?;
     }
     Ok(())
 }
@@ -117,8 +122,8 @@ fn compiled(setting: Setting, policy: &str) -> Result<Ruleset> {
 }
 
 /// By force: nothing of the interfaces here is to keep a policy from being tried.
-fn apply(world: &World<'_>, setting: Setting, policy: &str) -> Result<()> {
-    let output = world.try_apply(setting, policy, &["--force"])?;
+fn apply(fixture: &PacketFixture<'_>, setting: Setting, policy: &str) -> Result<()> {
+    let output = fixture.try_apply(setting, policy, &["--force"])?;
     ensure!(output.status.success(), "{}\n{policy}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
@@ -130,9 +135,9 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn observe(world: &World<'_>, route: &'a Route, mut packets: Vec<Sent>) -> Result<Self> {
-        let observer = Observer::install(&world.lab.host, &route.interface)?;
-        let survived = send(world, route, &packets)?;
+    fn observe(fixture: &PacketFixture<'_>, route: &'a Route, mut packets: Vec<Sent>) -> Result<Self> {
+        let observer = Observer::install(&fixture.lab.host, &route.interface)?;
+        let survived = send(fixture, route, &packets)?;
         let mut observed = observer.seen()?;
         for sent in &mut packets {
             sent.observed =
@@ -144,12 +149,12 @@ impl<'a> Batch<'a> {
     /// Sends all packets, and tells about each that came out otherwise than explained.
     fn disagreements(
         &self,
-        world: &World<'_>,
+        fixture: &PacketFixture<'_>,
         setting: Setting,
         ruleset: &Ruleset,
         tally: &mut Tally,
     ) -> Result<Vec<String>> {
-        let survived = send(world, self.route, &self.packets)?;
+        let survived = send(fixture, self.route, &self.packets)?;
         let mut wrong = Vec::new();
         for sent in &self.packets {
             let Some(packet) = self.route.explainable(sent, setting.engine) else { continue };
@@ -173,9 +178,9 @@ fn told(decision: &Decision<'_>) -> String {
 
 /// Sends packets to a host that knows of no connections but those that are to be live, and gives the tokens of those
 /// that got through all filters.
-fn send(world: &World<'_>, route: &Route, packets: &[Sent]) -> Result<BTreeSet<u16>> {
-    packets::make_live(&world.lab.host, packets)?;
-    let witness = Witness::install(&world.lab.host, &route.interface)?;
+fn send(fixture: &PacketFixture<'_>, route: &Route, packets: &[Sent]) -> Result<BTreeSet<u16>> {
+    packets::make_live(&fixture.lab.host, packets)?;
+    let witness = Witness::install(&fixture.lab.host, &route.interface)?;
     packets.iter().try_for_each(|sent| route.sender.send(&sent.packet))?;
     let survived = witness.survivors_of(packets.len())?;
     Ok(survived.into_iter().map(|survivor| survivor.token).collect())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use dockfw_lab::{Body, Dice, Netns, Observed, Packet, TcpFlags, run, run_with_input};
 
-use crate::world::World;
+use crate::fixture::PacketFixture;
 
 /// A packet, and what is known of it.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ const PORTS: [u16; 20] = [
 ];
 
 /// So many packets, no two of which belong to one connection: none changes what becomes of another.
-pub(super) fn random(world: &World<'_>, dice: &mut Dice, count: usize) -> Result<Vec<Sent>> {
-    let containers = [&world.web, &world.same, &world.quiet, &world.v4only, &world.second];
+pub(super) fn random(fixture: &PacketFixture<'_>, dice: &mut Dice, count: usize) -> Result<Vec<Sent>> {
+    let containers = [&fixture.web, &fixture.same, &fixture.quiet, &fixture.v4only, &fixture.second];
     let containers = containers.iter().flat_map(|container| container.addresses.iter().copied());
     let sources = parsed(&SOURCES)?;
     let destinations: Vec<_> = containers.chain(parsed(&DESTINATIONS)?).collect();

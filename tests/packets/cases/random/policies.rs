@@ -1,12 +1,11 @@
 //! Policies at random.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use dockfw_lab::Dice;
 use dockfw_policy::policy::Policy;
-use dockfw_policy::{Files, Strictness, load};
+use dockfw_policy::{FilesInMemory, Strictness, load};
 
 const LISTED: [&str; 13] = [
     "192.0.2.10",
@@ -93,19 +92,7 @@ fn list(entries: &[&str]) -> String {
 
 /// What a policy's text means.
 pub(super) fn read(text: &str) -> Result<Policy> {
-    let loaded = load(Path::new("/dockfw.toml"), &Alone(text), Strictness::Strict);
+    let files = FilesInMemory::new([("/dockfw.toml", text)]);
+    let loaded = load(Path::new("/dockfw.toml"), &files, Strictness::Strict);
     loaded.map(|loaded| loaded.policy).map_err(|rejected| anyhow!("{rejected}"))
-}
-
-/// One file, and no other.
-struct Alone<'a>(&'a str);
-
-impl Files for Alone<'_> {
-    fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
-        Ok(self.0.as_bytes().to_vec())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
 }

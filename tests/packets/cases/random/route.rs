@@ -9,7 +9,7 @@ use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{self, Connection, Interface, Payload, Translation};
 
 use super::packets::Sent;
-use crate::world::{Engine, World};
+use crate::fixture::{Engine, PacketFixture};
 
 /// A way into the host.
 pub(super) struct Route {
@@ -24,23 +24,23 @@ pub(super) struct Route {
 }
 
 impl Route {
-    pub(super) fn of(world: &World<'_>, interface: &str, machine: &Machine) -> Result<Self> {
-        Self::by(world, interface, machine.sender_to(&world.on_segment_of(machine))?)
+    pub(super) fn of(fixture: &PacketFixture<'_>, interface: &str, machine: &Machine) -> Result<Self> {
+        Self::by(fixture, interface, machine.sender_to(&fixture.on_segment_of(machine))?)
     }
 
-    pub(super) fn of_container(world: &World<'_>, container: &Container) -> Result<Self> {
-        let bridge = world.docker.inspect_network("bridge")?.bridge;
-        let sender = container.sender_to(&world.lab.host, &bridge)?;
-        Self::by(world, &bridge, sender)
+    pub(super) fn of_container(fixture: &PacketFixture<'_>, container: &Container) -> Result<Self> {
+        let bridge = fixture.docker.inspect_network("bridge")?.bridge;
+        let sender = container.sender_to(&fixture.lab.host, &bridge)?;
+        Self::by(fixture, &bridge, sender)
     }
 
-    fn by(world: &World<'_>, interface: &str, sender: Sender) -> Result<Self> {
-        let addresses = world.lab.host.shell("ip -oneline address show")?;
+    fn by(fixture: &PacketFixture<'_>, interface: &str, sender: Sender) -> Result<Self> {
+        let addresses = fixture.lab.host.shell("ip -oneline address show")?;
         let own = addresses.lines().filter_map(address).filter(|(address, at)| {
             // Any router may have a link-local address that one of the host's other interfaces has.
             at == interface || !matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
         });
-        let bridges = world.lab.host.shell("ip -oneline link show type bridge")?;
+        let bridges = fixture.lab.host.shell("ip -oneline link show type bridge")?;
         let bridges = bridges.lines().filter_map(|line| line.split(": ").nth(1)).map(str::to_owned);
         Ok(Self {
             interface: interface.to_owned(),

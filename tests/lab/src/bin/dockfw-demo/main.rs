@@ -4,7 +4,7 @@
 //! Every cell of the table is a connection that was tried, and every row says what it should have come to. The exit
 //! code is 0 only where all of them did, and where `dockfw remove` then left the host as it had been.
 
-mod scene;
+mod fixture;
 mod table;
 
 use std::env;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Docker, DockerOptions, Lab, LabOptions, Programs, Variant, contain};
 
-use scene::{Question, Scene, Seen};
+use fixture::{DemoFixture, Question, Seen};
 
 /// The policy that is shown, as it lies in the repository.
 const POLICY: &str = include_str!("../../../../../examples/dockfw.toml");
@@ -52,8 +52,8 @@ fn demonstrate(dockfw: &Path) -> Result<bool> {
     // Docker's own default would hide, over IPv6, what dockfw decides of containers' own addresses.
     lab.accept_forwarding()?;
     say("starting containers on docker0 and on two user-defined networks");
-    let scene = Scene::set(&lab, &docker)?;
-    play(&lab, &scene)
+    let fixture = DemoFixture::set(&lab, &docker)?;
+    play(&lab, &fixture)
 }
 
 /// As on most hosts where it is there, or else whatever iptables this machine has.
@@ -65,16 +65,16 @@ fn variant() -> Result<Variant> {
     Ok(Variant::Native)
 }
 
-fn play(lab: &Lab, scene: &Scene) -> Result<bool> {
-    let questions = scene.questions();
+fn play(lab: &Lab, fixture: &DemoFixture) -> Result<bool> {
+    let questions = fixture.questions();
     let tables = tables(lab)?;
     say("asking who reaches what");
-    let before = scene.ask(&questions)?;
-    let live = scene.open_connections()?;
+    let before = fixture.ask(&questions)?;
+    let live = fixture.open_connections()?;
     say("dockfw apply");
     apply(lab)?;
     say("asking again");
-    let after = scene.ask(&questions)?;
+    let after = fixture.ask(&questions)?;
     println!("{}", table::render(&questions, &before, &after, table::Style::of_stdout()));
     let mut all_right = questions.iter().zip(&after).all(|(question, seen)| question.is_right(seen));
     all_right &=
@@ -82,7 +82,8 @@ fn play(lab: &Lab, scene: &Scene) -> Result<bool> {
     all_right &= show_status(lab)?;
     say("dockfw remove");
     dockfw(lab, &["remove"])?;
-    let is_as_before = tables == self::tables(lab)? && is_same(&questions, &before, &scene.ask(&questions)?);
+    let is_as_before =
+        tables == self::tables(lab)? && is_same(&questions, &before, &fixture.ask(&questions)?);
     all_right &= verdict("after `dockfw remove`, everything is as it was before", is_as_before);
     println!("{}", if all_right { "\nAll as expected." } else { "\nNOT all as expected." });
     Ok(all_right)

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{self, IsTerminal};
 
-use crate::scene::{Question, Seen, Who};
+use crate::fixture::{Question, Seen, Who};
 
 /// How text is set off from the rest.
 #[derive(Clone, Copy, Debug)]

@@ -20,14 +20,14 @@ const CLEAN: &str =
     "[ ! -e /usr/sbin/dockfw ] || dpkg --purge dockfw; rm -rf /etc/dockfw /var/lib/dockfw /var/cache/dockfw";
 
 /// The lab's host is `docker1`, and is reached from its trusted machine.
-pub(crate) struct Site {
+pub(crate) struct AnsibleFixture {
     pub(crate) lab: Lab,
     pub(crate) sshd: Sshd,
     pub(crate) files: TempDir,
     package: PathBuf,
 }
 
-impl Site {
+impl AnsibleFixture {
     /// Whether this machine has what it takes.
     pub(crate) fn check() -> Result<()> {
         for program in ["dpkg-deb", "nft", "ipset", "iptables"] {
@@ -46,11 +46,11 @@ impl Site {
         // Short: Ansible puts sockets there.
         let files = tempfile::Builder::new().prefix("site").tempdir_in("/run")?;
         let package = package::build(files.path())?;
-        let site = Self { lab, sshd, files, package };
-        site.write("ansible.cfg", &site.config())?;
-        site.inventory(&[])?;
-        fs::copy(PLAYBOOK, site.path("site.yml"))?;
-        Ok(site)
+        let fixture = Self { lab, sshd, files, package };
+        fixture.write("ansible.cfg", &fixture.config())?;
+        fixture.inventory(&[])?;
+        fs::copy(PLAYBOOK, fixture.path("site.yml"))?;
+        Ok(fixture)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -88,7 +88,7 @@ impl Site {
         self.playbook("site.yml", &[&["-e", "@vars.yml"], options].concat())
     }
 
-    /// Runs a playbook of the site's.
+    /// Runs a playbook of the fixture.
     pub(crate) fn playbook(&self, name: &str, options: &[&str]) -> Result<Play> {
         let mut command = self.lab.trusted.command(ansible()?.join("ansible-playbook"));
         command.args(["-i", "inventory.yml", "--limit", "docker1", name]).args(options);

@@ -43,14 +43,14 @@ pub(crate) fn possible() -> Result<()> {
 }
 
 /// The host with its sshd, and the clients of the lab. Dropped, all of it is gone.
-pub(crate) struct Bench {
+pub(crate) struct SshFixture {
     pub(crate) lab: Lab,
     pub(crate) engine: Engine,
     files: TempDir,
     sshd: Sshd,
 }
 
-impl Bench {
+impl SshFixture {
     pub(crate) fn raise(engine: Engine) -> Result<Self> {
         let lab = Lab::raise(LabOptions { dockfw: Some(DOCKFW.into()), ..LabOptions::default() })?;
         let sshd = Sshd::start(&lab.host, lab.path())?;

@@ -58,7 +58,7 @@ pub(crate) struct Node {
 }
 
 /// The Swarm with everything on it.
-pub(crate) struct World {
+pub(crate) struct SwarmFixture {
     /// The manager and the worker.
     pub(crate) nodes: [Node; 2],
     /// The container of each node in the network `secret`.
@@ -69,33 +69,33 @@ pub(crate) struct World {
 }
 
 /// The world, raised when the first case asks for it. It ends with the program: no case leaves it without containment.
-pub(crate) struct Stage {
+pub(crate) struct SharedFixture {
     program: PathBuf,
-    world: Mutex<Option<Result<World, String>>>,
+    fixture: Mutex<Option<Result<SwarmFixture, String>>>,
 }
 
-impl Stage {
+impl SharedFixture {
     pub(crate) fn of(program: PathBuf) -> Self {
-        Self { program, world: Mutex::new(None) }
+        Self { program, fixture: Mutex::new(None) }
     }
 
     /// Runs a case, without anything of dockfw in force at its beginning.
-    pub(crate) fn play(&self, engine: Engine, case: fn(&World, Engine) -> Result<()>) -> Result<()> {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        let raise = || World::raise(self.program.clone()).map_err(|error| format!("{error:#}"));
-        match world.get_or_insert_with(raise) {
-            Ok(world) => world.remove().and_then(|()| case(world, engine)),
+    pub(crate) fn play(&self, engine: Engine, case: fn(&SwarmFixture, Engine) -> Result<()>) -> Result<()> {
+        let mut fixture = self.fixture.lock().unwrap_or_else(PoisonError::into_inner);
+        let raise = || SwarmFixture::raise(self.program.clone()).map_err(|error| format!("{error:#}"));
+        match fixture.get_or_insert_with(raise) {
+            Ok(fixture) => fixture.remove().and_then(|()| case(fixture, engine)),
             Err(reason) => Err(anyhow::anyhow!("the Swarm could not be raised: {reason}")),
         }
     }
 
     /// Takes the Swarm down.
     pub(crate) fn clear(&self) {
-        drop(self.world.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.fixture.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-impl World {
+impl SwarmFixture {
     fn raise(program: PathBuf) -> Result<Self> {
         let options = LabOptions { variant: Variant::Native, dockfw: Some(program), ..LabOptions::default() };
         let manager: &Lab = Box::leak(Box::new(Lab::raise(options)?));
@@ -107,10 +107,10 @@ impl World {
             Ok([nodes[0].task(service)?, nodes[1].task(service)?])
         };
         let (secret, plain) = (tasks("secret")?, tasks("plain")?);
-        let mut world = Self { nodes, secret, plain, services: Vec::new() };
-        world.serve()?;
-        world.converge()?;
-        Ok(world)
+        let mut fixture = Self { nodes, secret, plain, services: Vec::new() };
+        fixture.serve()?;
+        fixture.converge()?;
+        Ok(fixture)
     }
 
     fn serve(&mut self) -> Result<()> {

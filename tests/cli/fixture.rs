@@ -52,17 +52,17 @@ fails() {
 "#;
 
 /// A directory with a policy file, in which the program is run.
-pub(crate) struct Desk(pub(crate) PathBuf);
+pub(crate) struct CliFixture(pub(crate) PathBuf);
 
-impl Desk {
-    /// A desk of the test's own, with the good policy on it.
+impl CliFixture {
+    /// A directory of the test's own, with the good policy on it.
     pub(crate) fn new(test: &str) -> Self {
         // Not in the build's directory: sockets need short paths.
         let directory = std::env::temp_dir().join(format!("dockfw-cli-{}-{test}", process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let desk = Self(directory);
-        desk.write("dockfw.toml", GOOD);
-        desk
+        let fixture = Self(directory);
+        fixture.write("dockfw.toml", GOOD);
+        fixture
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -103,7 +103,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for CliFixture {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -6,27 +6,30 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::world::{self, Kind, World};
+use crate::fixture::{self, Kind, PacketFixture};
 
-type Job = Box<dyn FnOnce(&World<'_>) -> Result<()> + Send>;
+type Job = Box<dyn FnOnce(&PacketFixture<'_>) -> Result<()> + Send>;
 
-struct Stage {
+struct SharedFixture {
     kind: Kind,
     jobs: Sender<(Job, Sender<Result<()>>)>,
     thread: JoinHandle<()>,
 }
 
-static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
+static SHARED: Mutex<Option<SharedFixture>> = Mutex::new(None);
 
 /// Runs a case in such a lab.
-pub(crate) fn on(kind: Kind, case: impl FnOnce(&World<'_>) -> Result<()> + Send + 'static) -> Result<()> {
-    let mut stage = current();
-    if stage.as_ref().is_some_and(|stage| stage.kind != kind) {
-        take_down(&mut stage);
+pub(crate) fn on(
+    kind: Kind,
+    case: impl FnOnce(&PacketFixture<'_>) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let mut shared = current();
+    if shared.as_ref().is_some_and(|shared| shared.kind != kind) {
+        take_down(&mut shared);
     }
-    let stage = stage.get_or_insert_with(|| raise(kind));
+    let shared = shared.get_or_insert_with(|| raise(kind));
     let (answer, answered) = channel();
-    stage.jobs.send((Box::new(case), answer)).ok().context("the lab's thread has ended")?;
+    shared.jobs.send((Box::new(case), answer)).ok().context("the lab's thread has ended")?;
     answered.recv().context("the case panicked")?
 }
 
@@ -35,30 +38,30 @@ pub(crate) fn clear() {
     take_down(&mut current());
 }
 
-fn current() -> MutexGuard<'static, Option<Stage>> {
-    STAGE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn current() -> MutexGuard<'static, Option<SharedFixture>> {
+    SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn take_down(stage: &mut Option<Stage>) {
-    if let Some(Stage { jobs, thread, .. }) = stage.take() {
+fn take_down(shared: &mut Option<SharedFixture>) {
+    if let Some(SharedFixture { jobs, thread, .. }) = shared.take() {
         drop(jobs);
         // It panicked with a case, which has said so.
         let _ = thread.join();
     }
 }
 
-fn raise(kind: Kind) -> Stage {
+fn raise(kind: Kind) -> SharedFixture {
     let (jobs, todo) = channel();
     let own_kind = kind.clone();
     let thread = thread::spawn(move || run(own_kind, &todo));
-    Stage { kind, jobs, thread }
+    SharedFixture { kind, jobs, thread }
 }
 
 fn run(kind: Kind, todo: &Receiver<(Job, Sender<Result<()>>)>) {
-    let result = world::with(kind, |world| {
+    let result = fixture::with(kind, |fixture| {
         for (job, answer) in todo {
             // Who asked has gone: nobody is interested.
-            let _ = answer.send(job(world));
+            let _ = answer.send(job(fixture));
         }
     });
     // Without a lab no case can run, and each says why.

@@ -57,7 +57,7 @@ impl Question {
 }
 
 /// The host with everything on it.
-pub(crate) struct Scene<'a> {
+pub(crate) struct DemoFixture<'a> {
     lab: &'a Lab,
     web: Container,
     db: Container,
@@ -92,7 +92,7 @@ const ON_HOST: [(Port, &str, &str, bool); 10] = [
     (udp(9000), "private", "a process of the host, not opened", false),
 ];
 
-impl<'a> Scene<'a> {
+impl<'a> DemoFixture<'a> {
     /// Starts all that is to be on the host.
     pub(crate) fn set(lab: &'a Lab, docker: &Docker<'_>) -> Result<Self> {
         let backend = docker.network("backend").ipv6(true).create()?;

@@ -1,4 +1,4 @@
-//! A row on the bench: its machine, its network, and what is expected of it.
+//! A row of the matrix: its machine, its network, and what is expected of it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 
 /// The row.
 #[derive(Debug)]
-pub(crate) struct Bench {
+pub(crate) struct RowFixture {
     pub(crate) row: Row,
     pub(crate) wire: Wire,
     /// Whether this is the short run that every change must pass.
@@ -46,7 +46,7 @@ pub(crate) struct Bench {
     machine: Option<Machine>,
 }
 
-impl Bench {
+impl RowFixture {
     /// Switches the row's machine on for the first time, and makes it a Docker host.
     pub(crate) fn raise(row: &Row, wire: Wire, plan: Plan, short: bool) -> Result<Self> {
         plan.prepare()?;
@@ -54,14 +54,14 @@ impl Bench {
         machine.wait_until_up()?;
         machine.wait_for(&format!("[ -e {KIT} ]"))?;
         machine.run(&format!("mkdir {PLACE}; tar -xf {KIT} -C {PLACE}"))?;
-        let mut bench = Self { row: row.clone(), wire, short, plan, machine: Some(machine) };
+        let mut fixture = Self { row: row.clone(), wire, short, plan, machine: Some(machine) };
         // An image has what its system has.
         if row.suite.is_some() {
-            bench.choose_iptables(row.variant)?;
+            fixture.choose_iptables(row.variant)?;
         }
         let backend = if row.docker_on_nftables { "nftables" } else { "" };
-        bench.run(&format!("sh {PLACE}/setup {backend}")).context("it does not become a Docker host")?;
-        Ok(bench)
+        fixture.run(&format!("sh {PLACE}/setup {backend}")).context("it does not become a Docker host")?;
+        Ok(fixture)
     }
 
     /// The machine, which is on.

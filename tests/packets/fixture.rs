@@ -85,7 +85,7 @@ impl fmt::Display for Setting {
 }
 
 /// The host with everything on it.
-pub(crate) struct World<'a> {
+pub(crate) struct PacketFixture<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) docker: &'a Docker<'a>,
     pub(crate) web: Container,
@@ -130,13 +130,13 @@ impl Daemon {
 pub(crate) type Kind = (LabOptions, Engine, Daemon);
 
 /// Raises the world, does something with it, and takes it down.
-pub(crate) fn with((options, engine, daemon): Kind, work: impl FnOnce(&World<'_>)) -> Result<()> {
+pub(crate) fn with((options, engine, daemon): Kind, work: impl FnOnce(&PacketFixture<'_>)) -> Result<()> {
     let lab = Lab::raise(options)?;
     apply(&lab, engine, EARLY_POLICY)?;
     let docker = Docker::start(&lab, daemon.options())?;
     lab.accept_forwarding()?;
-    let world = World::raise(&lab, &docker)?;
-    work(&world);
+    let fixture = PacketFixture::raise(&lab, &docker)?;
+    work(&fixture);
     Ok(())
 }
 
@@ -150,7 +150,7 @@ ports = ["8443/tcp", "8443/udp"]
 to    = "docker"
 "#;
 
-impl<'a> World<'a> {
+impl<'a> PacketFixture<'a> {
     fn raise(lab: &'a Lab, docker: &'a Docker<'a>) -> Result<Self> {
         let app = docker.network("app").ipv6(true).create()?;
         let plain = docker.network("plain").create()?;
@@ -186,7 +186,7 @@ impl<'a> World<'a> {
         ] {
             serve(&mut services, netns, ports, name)?;
         }
-        let mut world = Self {
+        let mut fixture = Self {
             lab,
             docker,
             web,
@@ -200,11 +200,11 @@ impl<'a> World<'a> {
             bare: Bare::default(),
             _services: services,
         };
-        world.applied_before_docker = world.early_policy_holds();
-        world.remove()?;
-        let own = at(&world.quiet.addresses, 80);
-        world.bare = Bare::measure(&lab.untrusted, own, world.at(8082)[1])?;
-        Ok(world)
+        fixture.applied_before_docker = fixture.early_policy_holds();
+        fixture.remove()?;
+        let own = at(&fixture.quiet.addresses, 80);
+        fixture.bare = Bare::measure(&lab.untrusted, own, fixture.at(8082)[1])?;
+        Ok(fixture)
     }
 
     fn early_policy_holds(&self) -> Result<()> {
