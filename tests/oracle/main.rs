@@ -44,7 +44,7 @@ use std::process::ExitCode;
 use dockfw_lab::{Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use settings::{Engine, Settings, WorldKind};
+use settings::{Engine, Settings, FixtureKind};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -59,14 +59,14 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Why no world can be raised on this machine. Puts the program into its container, too.
+/// Why no fixture can be raised on this machine. Puts the program into its container, too.
 fn obstacle() -> Option<String> {
     match settings::fixture() {
-        Ok(WorldKind::Docker) => {
+        Ok(FixtureKind::Docker) => {
             let possible = contain().and_then(|()| Programs::check(&Variant::Legacy));
             possible.err().map(|error| format!("{error:#}"))
         }
-        Ok(WorldKind::Bare) => fixture::bare_obstacle(),
+        Ok(FixtureKind::Bare) => fixture::bare_obstacle(),
         // That is no reason to skip: the trial fails by it.
         Err(_) => None,
     }

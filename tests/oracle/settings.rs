@@ -29,7 +29,7 @@ impl Engine {
 
 /// The host that the policies are applied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WorldKind {
+pub(crate) enum FixtureKind {
     /// A real dockerd.
     Docker,
     /// What Docker would make, made by hand: for kernels without it.
@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     /// The program under test.
     pub(crate) program: PathBuf,
     pub(crate) seed: u64,
-    pub(crate) fixture: WorldKind,
+    pub(crate) fixture: FixtureKind,
     /// How long policies are applied at least.
     pub(crate) time: Duration,
     /// How many applies there are at least.
@@ -80,12 +80,12 @@ fn program() -> PathBuf {
     env::var_os("DOCKFW_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_dockfw").into(), PathBuf::from)
 }
 
-/// Which world is asked for.
-pub(crate) fn fixture() -> Result<WorldKind> {
-    match env::var("DOCKFW_ORACLE_WORLD").as_deref() {
-        Err(_) | Ok("docker") => Ok(WorldKind::Docker),
-        Ok("bare") => Ok(WorldKind::Bare),
-        Ok(other) => bail!("DOCKFW_ORACLE_WORLD is docker or bare, not {other:?}"),
+/// Which fixture is asked for.
+pub(crate) fn fixture() -> Result<FixtureKind> {
+    match env::var("DOCKFW_ORACLE_FIXTURE").as_deref() {
+        Err(_) | Ok("docker") => Ok(FixtureKind::Docker),
+        Ok("bare") => Ok(FixtureKind::Bare),
+        Ok(other) => bail!("DOCKFW_ORACLE_FIXTURE is docker or bare, not {other:?}"),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// All that a world has.
+    /// All that a fixture has.
     pub(crate) fn all(fixture: &OracleFixture, engine: Engine) -> Result<Vec<Self>> {
         let [v4, v6] = ELSEWHERE;
         let ends = Ends { fixture, engine, elsewhere: [v4.parse()?, v6.parse()?] };
@@ -59,7 +59,7 @@ impl Stream {
         Ok(kinds.flat_map(|(family, transport)| ends.streams(family, transport)).collect())
     }
 
-    /// UDP over IPv4 to a process of the host, in a world of no matter which links.
+    /// UDP over IPv4 to a process of the host, in a fixture of no matter which links.
     pub(crate) fn example() -> Self {
         Self {
             link: 0,
@@ -84,7 +84,7 @@ impl Stream {
             opens: self.transport == Transport::Tcp,
         };
         Packet {
-            // The world leads every source back to the container, and only its bridge is asked for that.
+            // The fixture leads every source back to the container, and only its bridge is asked for that.
             sender: Sender { address: source, is_own: false, reverse_path_fails: false },
             path: Path {
                 destination: self.destination,

@@ -126,10 +126,10 @@ impl Daemon {
     }
 }
 
-/// What a world is raised with: its machines, the engine that is in force before Docker starts, and how Docker starts.
+/// What a fixture is raised with: its machines, the engine that is in force before Docker starts, and how Docker starts.
 pub(crate) type Kind = (LabOptions, Engine, Daemon);
 
-/// Raises the world, does something with it, and takes it down.
+/// Raises the fixture, does something with it, and takes it down.
 pub(crate) fn with((options, engine, daemon): Kind, work: impl FnOnce(&PacketFixture<'_>)) -> Result<()> {
     let lab = Lab::raise(options)?;
     apply(&lab, engine, EARLY_POLICY)?;

@@ -68,7 +68,7 @@ pub(crate) struct SwarmFixture {
     services: Vec<Service>,
 }
 
-/// The world, raised when the first case asks for it. It ends with the program: no case leaves it without containment.
+/// The fixture, raised when the first case asks for it. It ends with the program: no case leaves it without containment.
 pub(crate) struct SharedFixture {
     program: PathBuf,
     fixture: Mutex<Option<Result<SwarmFixture, String>>>,

@@ -72,7 +72,7 @@ impl Case {
             .map(str::to_owned)
     }
 
-    /// Why it runs with another setting or lab, where a world is raised for it alone.
+    /// Why it runs with another setting or lab, where a fixture is raised for it alone.
     fn is_elsewhere(&self, setting: Setting, lab: &LabOptions) -> Option<&'static str> {
         let is_first = setting.engine == Engine::Native && setting.prefilter && lab.variant == Variant::Nft;
         let elsewhere = (!is_first).then_some("it runs with the first setting");
@@ -377,7 +377,7 @@ pub(crate) const CASES: &[Case] = &[
         random::explained,
     )
     .needs(Need::NfTables),
-    // Each raises a world of its own: the last.
+    // Each raises a fixture of its own: the last.
     case(
         "explain",
         "what explain says of connections at random is so where Docker has no proxy",
