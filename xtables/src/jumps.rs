@@ -31,7 +31,7 @@ pub fn foreign_ways_in(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<St
 }
 
 /// Returns the rules outside of the engine's chains that lead into some chains, with the chains that they are in.
-pub fn jumps_into(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<(String, Rule)> {
+pub(crate) fn jumps_into(table: &Table, is_meant: impl Fn(&str) -> bool) -> Vec<(String, Rule)> {
     let foreign = table.chains.iter().filter(|(name, _)| !is_own_chain(name));
     let rules = foreign.flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)));
     let into = rules.filter(|(_, rule)| match target(rule) {

@@ -21,7 +21,7 @@ pub const DOCKER_USER: &str = "DOCKER-USER";
 const STAND_IN: &str = "dockfw, until Docker comes";
 
 /// Returns whether a chain is the engine's own: one of these, or a continuation of one.
-pub fn is_own_chain(name: &str) -> bool {
+pub(crate) fn is_own_chain(name: &str) -> bool {
     [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
         Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
@@ -30,7 +30,7 @@ pub fn is_own_chain(name: &str) -> bool {
 }
 
 /// Returns whether only the engine has chains of this name: others have chains called FILTERS too.
-pub fn is_unmistakable(name: &str) -> bool {
+pub(crate) fn is_unmistakable(name: &str) -> bool {
     name.starts_with("DOCKFW-") && is_own_chain(name)
 }
 

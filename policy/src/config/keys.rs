@@ -48,7 +48,7 @@ impl Key {
 
     /// Whether it stands for a table.
     #[must_use]
-    pub fn is_table(&self) -> bool {
+    pub(crate) fn is_table(&self) -> bool {
         self.wanted == TABLE
     }
 }

@@ -103,7 +103,7 @@ impl Diagnostics {
     }
 
     /// Adds what `make` returns. `make` is not called if there are too many already.
-    pub fn push_with(&mut self, make: impl FnOnce() -> Diagnostic) {
+    pub(crate) fn push_with(&mut self, make: impl FnOnce() -> Diagnostic) {
         if self.kept.len() < MAX_KEPT {
             self.kept.push(make());
         } else {

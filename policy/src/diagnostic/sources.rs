@@ -49,7 +49,7 @@ impl Sources {
     }
 
     /// Adds one line of a file.
-    pub fn add_line(&mut self, path: &Path, number: usize, text: String) -> FileId {
+    pub(crate) fn add_line(&mut self, path: &Path, number: usize, text: String) -> FileId {
         self.push(Source { path: path.into(), starts: vec![0], text, first_line: number })
     }
 
