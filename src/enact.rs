@@ -59,7 +59,7 @@ impl Candidate<'_> {
 
     /// Records that the policy was put in force permanently. Unreadable records are replaced. If recording fails, a trial
     /// is over all the same.
-    pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
+    pub(crate) fn record_permanent(&self, store: &Store) -> anyhow::Result<()> {
         let before = store.read();
         if let Err(error) = &before {
             warning(format_args!(
@@ -68,7 +68,7 @@ impl Candidate<'_> {
         }
         let before = before.ok();
         let known = before.clone().unwrap_or_default();
-        let kept = self.keep_sources(store);
+        let kept = self.save_sources(store);
         let after = match &kept {
             Ok(record) => known.apply(record.clone()),
             Err(_) => known.lose_track(),
@@ -78,9 +78,9 @@ impl Candidate<'_> {
         Ok(noted?)
     }
 
-    fn keep_sources(&self, store: &Store) -> anyhow::Result<Record> {
+    fn save_sources(&self, store: &Store) -> anyhow::Result<Record> {
         let (record, sources) = self.record()?;
-        store.keep(&sources)?;
+        store.save(&sources)?;
         Ok(record)
     }
 }
@@ -109,13 +109,13 @@ pub(crate) fn load_quietly(path: &Path, sources: &Sources, strictness: Strictnes
 /// Removes what the other engine has, or reports that it can't. Returns what was removed.
 pub(crate) fn clear_other(chosen: &Chosen, lock: &Lock) -> Option<Difference> {
     chosen.clear_other(lock).unwrap_or_else(|error| {
-        say_left(error);
+        report_left_rules(error);
         None
     })
 }
 
 /// Reports why the other engine's rules are left.
-pub(crate) fn say_left(error: EngineError) {
+pub(crate) fn report_left_rules(error: EngineError) {
     warning(format_args!("{:#}", anyhow::Error::from(error)));
 }
 
@@ -145,14 +145,14 @@ pub(crate) fn go_back(
 }
 
 /// The result of a rollback.
-pub(crate) struct TakenBack {
+pub(crate) struct RolledBack {
     /// What is recorded now.
     pub(crate) state: State,
     /// Why rules of the other engine are left, if some are. Both rulesets decide then.
     pub(crate) left: Option<EngineError>,
 }
 
-impl TakenBack {
+impl RolledBack {
     /// Records that the policy before is in force again, by this engine, and then removes what the other engine has. The
     /// order matters: the removal may have to wait for others, and its caller may give up. Until the record is written,
     /// somebody could confirm what is no longer in force.
@@ -172,13 +172,18 @@ impl TakenBack {
 
     /// Returns what is recorded now. Reports what is left.
     pub(crate) fn said(self) -> State {
-        self.left.into_iter().for_each(say_left);
+        self.left.into_iter().for_each(report_left_rules);
         self.state
     }
 }
 
 /// Rolls back what is pending: the confirmed policy is in force again, or nothing if none is confirmed.
-pub(crate) fn take_back(store: &Store, state: State, why: &str, lock: &Lock) -> anyhow::Result<TakenBack> {
+pub(crate) fn roll_back_pending(
+    store: &Store,
+    state: State,
+    why: &str,
+    lock: &Lock,
+) -> anyhow::Result<RolledBack> {
     let chosen = go_back(store, state.confirmed.as_ref(), lock)?;
-    TakenBack::settle(store, state.roll_back(why, unix_seconds()), chosen.as_ref(), lock)
+    RolledBack::settle(store, state.roll_back(why, unix_seconds()), chosen.as_ref(), lock)
 }

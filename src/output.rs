@@ -63,10 +63,10 @@ pub(crate) fn result(line: impl Display) {
 /// Writes something to stdout, unchanged.
 pub(crate) fn write(text: impl AsRef<[u8]>) {
     let mut stdout = io::stdout().lock();
-    keep_loss(stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()));
+    record_loss(stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()));
 }
 
-fn keep_loss(written: io::Result<()>) {
+fn record_loss(written: io::Result<()>) {
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
@@ -94,7 +94,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     if error.use_stderr() {
         return Exit::Usage;
     }
-    keep_loss(written);
+    record_loss(written);
     end(Exit::Done)
 }
 

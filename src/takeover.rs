@@ -48,8 +48,8 @@ impl Takeover {
     }
 
     /// Saves them in the records. This must come before the policy is put in force: the chain FILTERS may be replaced then.
-    pub(crate) fn keep(&self, store: &Store) -> anyhow::Result<()> {
-        self.found.iter().try_for_each(|rules| keep(rules, store)).context(UNKEPT)
+    pub(crate) fn save(&self, store: &Store) -> anyhow::Result<()> {
+        self.found.iter().try_for_each(|rules| save(rules, store)).context(UNKEPT)
     }
 
     /// Removes them, now that they are saved and the new policy is in force. Returns what was removed.
@@ -71,12 +71,12 @@ impl Takeover {
 }
 
 /// Saves rules. What was saved before stays: after an interrupted take-over, part of it may be nowhere else.
-fn keep(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
+fn save(rules: &OldRules, store: &Store) -> anyhow::Result<()> {
     let text = match store.old_rules(rules.variant.name())? {
         Some(before) => old::merge(&rules.put_back, &before),
         None => rules.put_back.clone(),
     };
-    let place = store.keep_old_rules(rules.variant.name(), &text)?;
+    let place = store.save_old_rules(rules.variant.name(), &text)?;
     log::info!("the old rules of iptables-{} are kept in {}", rules.variant, place.display());
     Ok(())
 }
@@ -93,37 +93,37 @@ fn difference(variant: Variant, part: &OldPart) -> Difference {
 }
 
 /// What was removed, by its variant of iptables.
-pub(crate) type Kept = Vec<(Variant, String)>;
+pub(crate) type SavedRules = Vec<(Variant, String)>;
 
 /// Returns what was removed and is saved.
-pub(crate) fn kept(store: &Store) -> anyhow::Result<Kept> {
+pub(crate) fn saved(store: &Store) -> anyhow::Result<SavedRules> {
     let of = |variant: Variant| Ok(store.old_rules(variant.name())?.map(|text| (variant, text)));
     Variant::ALL.into_iter().filter_map(|variant| of(variant).transpose()).collect()
 }
 
 /// Saves again what was saved once, and may be lost.
-pub(crate) fn keep_again(store: &Store, kept: &Kept) -> anyhow::Result<()> {
-    kept.iter().try_for_each(|(variant, text)| store.keep_old_rules(variant.name(), text).map(drop))?;
+pub(crate) fn save_again(store: &Store, saved: &SavedRules) -> anyhow::Result<()> {
+    saved.iter().try_for_each(|(variant, text)| store.save_old_rules(variant.name(), text).map(drop))?;
     Ok(())
 }
 
 /// Restores what was removed, before dockfw's own rules are removed. Returns whether there was anything.
 pub(crate) fn put_back(store: &Store, lock: &Lock) -> anyhow::Result<bool> {
     lock.share().context("can't share the lock")?;
-    let mut kept = kept(store)?;
-    if !kept.is_empty() && old::is_set_gone().context("unknown whether the set of the old rules is there")? {
+    let mut saved = saved(store)?;
+    if !saved.is_empty() && old::is_set_gone().context("unknown whether the set of the old rules is there")? {
         warning(format_args!(
             "the old rules are not restored: their set {} does not exist any more",
             old::SET
         ));
-        kept.clear();
+        saved.clear();
     }
-    for (variant, saved) in &kept {
+    for (variant, saved) in &saved {
         old::put_back(*variant, saved)
             .with_context(|| format!("can't restore the old rules of iptables-{variant}"))?;
     }
     store.forget_old_rules()?;
-    Ok(!kept.is_empty())
+    Ok(!saved.is_empty())
 }
 
 /// Makes the take-over final: removes the set, and disables the services that would restore the old rules. It does not

@@ -49,10 +49,10 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     }
     let takeover = Takeover::find();
     if options.dry_run {
-        let found = what_would_change(&candidate.chosen, &candidate.ruleset, &takeover)?;
+        let found = planned(&candidate.chosen, &candidate.ruleset, &takeover)?;
         // The reader of the output may take a while, as a pager does, and nobody else is to wait for that.
         drop(lock);
-        return say_what_would_change(&found, options.exit_code);
+        return report_planned(&found, options.exit_code);
     }
     announce(&candidate.ruleset);
     match trial_of(&store, &candidate, options)? {
@@ -136,10 +136,10 @@ fn for_good(
     retire_old: bool,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
-    takeover.keep(store)?;
+    takeover.save(store)?;
     let mut changes = candidate.put_in_force(&lock)?;
     // This comes before anything that may have to wait for others, and that the waiting caller may give up.
-    let recorded = candidate.keep(store).context(UNRECORDED);
+    let recorded = candidate.record_permanent(store).context(UNRECORDED);
     let mut failures: Vec<_> = recorded.err().into_iter().collect();
     for gone in [candidate.chosen.clear_other(&lock).map(Vec::from_iter), takeover.carry_out()] {
         match gone {
@@ -152,7 +152,7 @@ fn for_good(
         takeover::retire(store)?;
     }
     drop(lock);
-    say_changes(&candidate.chosen, &changes);
+    report_changes(&candidate.chosen, &changes);
     takeover.notes().iter().for_each(note);
     Ok(Exit::Done)
 }
@@ -174,7 +174,7 @@ fn on_trial(
     options: &Apply,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
-    takeover.keep(&store)?;
+    takeover.save(&store)?;
     let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
     match takeover.carry_out() {
         Ok(gone) => changes.extend(gone),
@@ -182,7 +182,7 @@ fn on_trial(
         Err(error) => warning(format_args!("{:#}", anyhow::Error::from(error))),
     }
     drop(lock);
-    say_changes(&candidate.chosen, &changes);
+    report_changes(&candidate.chosen, &changes);
     match options.confirm {
         None => warning(
             Message::new("the policy is on trial, for the rest of the time of the earlier trial")
@@ -203,18 +203,14 @@ fn on_trial(
     trial.wait()
 }
 
-fn what_would_change(
-    chosen: &Chosen,
-    ruleset: &Ruleset,
-    takeover: &Takeover,
-) -> Result<Vec<Difference>, EngineError> {
+fn planned(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover) -> Result<Vec<Difference>, EngineError> {
     chosen.engine.check(ruleset)?;
     let mut found = chosen.differences(ruleset)?;
     found.extend(takeover.differences());
     Ok(found)
 }
 
-fn say_what_would_change(found: &[Difference], exit_code: bool) -> anyhow::Result<Exit> {
+fn report_planned(found: &[Difference], exit_code: bool) -> anyhow::Result<Exit> {
     if found.is_empty() {
         result("in force already; nothing would change");
         return Ok(Exit::Done);
@@ -231,7 +227,7 @@ fn announce(ruleset: &Ruleset) {
     }
 }
 
-fn say_changes(chosen: &Chosen, changes: &[Difference]) {
+fn report_changes(chosen: &Chosen, changes: &[Difference]) {
     let engine = chosen.engine.name();
     if changes.is_empty() {
         result(format_args!("in force already ({engine}); nothing changed"));

@@ -55,7 +55,7 @@ pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     let explanation = explain(rules, &facts, &Live, &question)
         .map_err(|unclear| Stop::new(Exit::Usage, unclear.message()))?;
     let report = Report { engine, in_force, unknown, explanation };
-    say_limits(&report);
+    report_limits(&report);
     if options.json {
         result(serde_json::to_string_pretty(&report)?);
     } else {
@@ -97,7 +97,7 @@ impl Asks for Live {
 }
 
 /// Reports what the explanation could not include.
-fn say_limits(report: &Report) {
+fn report_limits(report: &Report) {
     match report.in_force {
         Some(true) => {}
         Some(false) => note(
@@ -115,7 +115,7 @@ fn print(report: &Report) {
     result(format_args!("{port} at {to} from {from}, in {incoming}{}", way_out(outgoing.as_deref())));
     result(format_args!("target: {}", there(target)));
     if let [only] = ways.as_slice() {
-        say_way(only);
+        report_way(only);
     }
     result("");
     hooks.iter().for_each(print_hook);
@@ -127,7 +127,7 @@ fn print(report: &Report) {
     }
 }
 
-fn say_way(way: &Way) {
+fn report_way(way: &Way) {
     match way.to {
         Some(to) => result(format_args!("translated to {to} by: {}", by(way))),
         None if way.is_tracked => {}

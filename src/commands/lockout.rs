@@ -48,7 +48,7 @@ pub(super) fn judge(policy: &Policy, links: &[Link], judgement: &mut Judgement) 
 fn arrivals(session: &Session, links: &[Link]) -> Vec<Arrival> {
     let Session { client, server, interface } = *session;
     let ends = dialled(session).unwrap_or(Ends { source: client, destination: server });
-    let index = interface.or_else(|| way_back(ends.source.ip(), server.ip()));
+    let index = interface.or_else(|| return_interface(ends.source.ip(), server.ip()));
     let translated = Translation { address: server.ip(), port: server.port() };
     let by = |interface| Arrival {
         client: ends.source,
@@ -83,7 +83,7 @@ fn dialled(session: &Session) -> Option<Ends> {
 }
 
 /// Returns the interface by which answers leave: as a rule the one that the connection arrives on.
-fn way_back(client: IpAddr, server: IpAddr) -> Option<u32> {
+fn return_interface(client: IpAddr, server: IpAddr) -> Option<u32> {
     match routes::towards(client, Some(server)) {
         Ok(route) => route.map(|route| route.interface),
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use dockfw_policy::engine::EngineError;
 
-use crate::enact::{self, TakenBack};
+use crate::enact::{self, RolledBack};
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
@@ -21,8 +21,8 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let lock = lock::take()?;
     let store = Store::of_host();
     let state = store.read()?;
-    let TakenBack { state, left } = match (&state.pending, &state.rolled_back) {
-        (Some(_), _) => enact::take_back(&store, state, WHY, &lock)?,
+    let RolledBack { state, left } = match (&state.pending, &state.rolled_back) {
+        (Some(_), _) => enact::roll_back_pending(&store, state, WHY, &lock)?,
         // One more rollback would lose the policy in force: no other record leads to it.
         (None, Some(rolled_back)) if state.previous.is_some() => {
             result(format_args!(
@@ -47,12 +47,12 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     left.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
-fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<TakenBack> {
+fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<RolledBack> {
     let Some(before) = state.one_before() else {
         let message = Message::new("nothing was rolled back: dockfw has no record of an earlier policy")
             .help("to see what is in force: dockfw status");
         return Err(Stop::new(Exit::Failed, message).into());
     };
     let chosen = enact::restore(store, before, lock)?.chosen;
-    TakenBack::settle(store, state.step_back(WHY, unix_seconds()), Some(&chosen), lock)
+    RolledBack::settle(store, state.step_back(WHY, unix_seconds()), Some(&chosen), lock)
 }

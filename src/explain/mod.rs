@@ -144,10 +144,10 @@ pub(crate) fn explain(
     Ok(Explanation {
         verdict,
         is_certain: is_same && is_known,
-        hooks: first.decisions.iter().map(|one| told(rules.ruleset, one, &first.packet)).collect(),
+        hooks: first.decisions.iter().map(|one| in_words(rules.ruleset, one, &first.packet)).collect(),
         packet: Asked::new(question, &situation, &first.target),
         target: first.target.clone(),
-        ways: ways.iter().map(Walked::told).collect(),
+        ways: ways.iter().map(Walked::in_words).collect(),
         others,
     })
 }
@@ -179,7 +179,7 @@ impl Asked {
     }
 }
 
-fn told(ruleset: &Ruleset, decision: &Decision<'_>, packet: &Packet) -> HookVerdict {
+fn in_words(ruleset: &Ruleset, decision: &Decision<'_>, packet: &Packet) -> HookVerdict {
     let rule = decision.by.map(|by| Decider {
         index: by.index,
         origin: by.rule.origin.clone(),

@@ -54,7 +54,7 @@ impl Host for Surroundings<'_> {
         self.asks.set_has(set, address)
     }
 
-    fn way_back(&self, address: IpAddr) -> Option<u32> {
+    fn return_interface(&self, address: IpAddr) -> Option<u32> {
         self.asks.route(address, None).map(|route| route.interface)
     }
 }
@@ -80,7 +80,7 @@ impl Surroundings<'_> {
         let later = later
             .into_iter()
             .map(|one| foreign::Objection { is_certain: one.is_certain && rest.is_empty(), ..one });
-        arrival.objections.iter().cloned().chain(later).map(told).collect()
+        arrival.objections.iter().cloned().chain(later).map(in_words).collect()
     }
 
     fn packet<'a>(&'a self, situation: &'a Situation, question: &Question) -> Packet<'a> {
@@ -124,7 +124,7 @@ pub(super) fn by_version(
     })
 }
 
-fn told(objection: foreign::Objection) -> Objection {
+fn in_words(objection: foreign::Objection) -> Objection {
     let foreign::Objection { place, is_certain } = objection;
     let source = format!("chain {} of {}", place.chain, place.table);
     Objection { why: place.to_string(), source, is_certain }

@@ -68,7 +68,7 @@ impl<'a> Walked<'a> {
     }
 
     /// Returns the way as it is reported.
-    pub(super) fn told(&self) -> Way {
+    pub(super) fn in_words(&self) -> Way {
         Way {
             to: self.way.translated.map(|to| SocketAddr::new(to.address, to.port)),
             is_tracked: self.way.is_tracked,

@@ -80,7 +80,7 @@ impl Host for Surroundings<'_> {
         None
     }
 
-    fn way_back(&self, _: IpAddr) -> Option<u32> {
+    fn return_interface(&self, _: IpAddr) -> Option<u32> {
         None
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn behaviour() -> Option<Behaviour> {
 /// Returns whether Docker filters with nftables itself: its tables are there, even if Docker can't be asked, or it
 /// reports that.
 pub(crate) fn uses_nftables() -> bool {
-    !tables().is_empty() || docker::says_nftables()
+    !tables().is_empty() || docker::uses_nftables()
 }
 
 /// Returns the tables of Docker's nftables backend that are there. If they can't be read, returns none.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use dockfw_policy::address::Family;
 
-use super::nft::{Asked, Field, address};
+use super::nft::{Field, Lookup, address};
 use super::{Chain, Hook, Rule, Table, Tables};
 
 /// A range of more ports than this is not tried at all.
@@ -35,12 +35,13 @@ impl Tables {
         let mut doors = Doors::default();
         for table in self.translating(family) {
             let rules = || table.chains.values().flat_map(|chain| &chain.rules);
-            let listed: BTreeSet<_> = rules().flat_map(Rule::asked).collect();
-            let ports =
-                rules().flat_map(Rule::ports).chain(listed.iter().flat_map(|asked| ports_in(table, *asked)));
+            let listed: BTreeSet<_> = rules().flat_map(Rule::lookups).collect();
+            let ports = rules()
+                .flat_map(Rule::ports)
+                .chain(listed.iter().flat_map(|lookup| ports_in(table, *lookup)));
             doors.ports.extend(ports.filter(|range| !is_wide(*range)).flat_map(|(first, last)| first..=last));
             doors.addresses.extend(rules().flat_map(|rule| rule.addresses(family)));
-            doors.addresses.extend(listed.iter().flat_map(|asked| addresses_in(table, *asked, family)));
+            doors.addresses.extend(listed.iter().flat_map(|lookup| addresses_in(table, *lookup, family)));
         }
         doors.ports.remove(&0);
         doors
@@ -85,19 +86,21 @@ fn is_wide((first, last): (u16, u16)) -> bool {
 impl Rule {
     /// Returns whether neither the rule nor a set that it asks restricts it to a few ports.
     fn is_wide(&self, table: &Table) -> bool {
-        let asked = self.asked();
-        let mut listed = asked.iter().flat_map(|asked| ports_in(table, *asked)).peekable();
+        let lookups = self.lookups();
+        let mut listed = lookups.iter().flat_map(|lookup| ports_in(table, *lookup)).peekable();
         self.ports().all(is_wide) && (listed.peek().is_none() || listed.any(is_wide))
     }
 
     fn asks_for_unread_ports(&self, table: &Table) -> bool {
-        self.asked().iter().any(|asked| asked.field == Field::Port && !table.sets.contains_key(asked.set))
+        self.lookups()
+            .iter()
+            .any(|lookup| lookup.field == Field::Port && !table.sets.contains_key(lookup.set))
     }
 
-    fn asked(&self) -> Vec<Asked<'_>> {
+    fn lookups(&self) -> Vec<Lookup<'_>> {
         match self {
             Self::Iptables(_) => Vec::new(),
-            Self::Nft(rule) => rule.asked(),
+            Self::Nft(rule) => rule.lookups(),
         }
     }
 
@@ -124,18 +127,18 @@ impl Rule {
 }
 
 /// Returns the ports that a set names, if it is asked for ports.
-fn ports_in<'a>(table: &'a Table, asked: Asked<'_>) -> impl Iterator<Item = (u16, u16)> + use<'a> {
-    let set = table.sets.get(asked.set).filter(|_| asked.field == Field::Port);
-    set.into_iter().flat_map(move |set| set.numbers(asked.at))
+fn ports_in<'a>(table: &'a Table, lookup: Lookup<'_>) -> impl Iterator<Item = (u16, u16)> + use<'a> {
+    let set = table.sets.get(lookup.set).filter(|_| lookup.field == Field::Port);
+    set.into_iter().flat_map(move |set| set.numbers(lookup.at))
 }
 
 /// Returns the addresses that it names, if it is asked for those of a family.
 fn addresses_in<'a>(
     table: &'a Table,
-    asked: Asked<'_>,
+    lookup: Lookup<'_>,
     family: Family,
 ) -> impl Iterator<Item = IpAddr> + use<'a> {
     let size = if family == Family::Ipv4 { 4 } else { 16 };
-    let set = table.sets.get(asked.set).filter(|_| asked.field == Field::Address(family));
-    set.into_iter().flat_map(move |set| set.parts(asked.at, size)).filter_map(address)
+    let set = table.sets.get(lookup.set).filter(|_| lookup.field == Field::Address(family));
+    set.into_iter().flat_map(move |set| set.parts(lookup.at, size)).filter_map(address)
 }

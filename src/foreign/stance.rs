@@ -114,7 +114,7 @@ impl Host for Nowhere {
         None
     }
 
-    fn way_back(&self, _: IpAddr) -> Option<u32> {
+    fn return_interface(&self, _: IpAddr) -> Option<u32> {
         None
     }
 }

@@ -26,7 +26,7 @@ pub(crate) trait Host {
     fn set_has(&self, set: &str, address: IpAddr) -> Option<bool>;
 
     /// Returns the index of the interface by which the host would answer an address, if that can be asked.
-    fn way_back(&self, address: IpAddr) -> Option<u32>;
+    fn return_interface(&self, address: IpAddr) -> Option<u32>;
 }
 
 /// The first packet of a connection.
@@ -153,7 +153,7 @@ impl View<'_> {
     pub(super) fn comes_by_the_way_back(&self) -> Answer {
         let Some(source) = self.packet.source else { return Answer::Yes };
         // There may be a route back by another interface as well.
-        let is_it = self.packet.host.way_back(source) == Some(self.packet.incoming.index);
+        let is_it = self.packet.host.return_interface(source) == Some(self.packet.incoming.index);
         if is_it { Answer::Yes } else { Answer::Unknown }
     }
 

@@ -40,7 +40,7 @@ impl<'a> Change<'a> {
     pub(super) fn to(mut self, table: &Table) -> Result<Vec<Difference>, EngineError> {
         let result = self.try_to(table);
         if result.is_err() && self.has_begun {
-            self.take_back();
+            self.delete_unused();
         }
         result
     }
@@ -125,7 +125,7 @@ impl<'a> Change<'a> {
     }
 
     /// Removes what no rule uses. If that fails too, it stays without effect until the next apply.
-    fn take_back(&mut self) {
+    fn delete_unused(&mut self) {
         let taken_back = retry(|_| {
             let Compared { generation, live } = self.engine.read_live(&mut self.socket, None, 0)?;
             let operations = live.as_ref().map(leftovers).unwrap_or_default();

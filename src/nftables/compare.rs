@@ -73,7 +73,7 @@ pub(crate) fn whole_table(kind: DifferenceKind, wanted: &Wanted) -> Difference {
 
 /// Returns everything in which the two differ.
 pub(crate) fn differences(live: &Live, wanted: &Wanted) -> Vec<Difference> {
-    let asked = live.asked_sets();
+    let asked = live.referenced_sets();
     let pairs = pairs(live, wanted, &asked);
     let renamed: BTreeMap<_, _> = pairs.iter().filter_map(renaming).collect();
     let mut chains = chains(live, wanted);

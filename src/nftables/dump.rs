@@ -52,14 +52,14 @@ pub(crate) struct Live {
 
 impl Live {
     /// Returns the names of the sets that rules ask.
-    pub(crate) fn asked_sets(&self) -> BTreeSet<&[u8]> {
+    pub(crate) fn referenced_sets(&self) -> BTreeSet<&[u8]> {
         let rules = self.chains.iter().flat_map(|chain| &chain.rules);
-        rules.flat_map(|rule| Attributes(&rule.expressions)).filter_map(asked_set).collect()
+        rules.flat_map(|rule| Attributes(&rule.expressions)).filter_map(referenced_set).collect()
     }
 }
 
 /// Returns the name of the set that an expression asks, if it asks one.
-fn asked_set(expression: Attribute<'_>) -> Option<&[u8]> {
+fn referenced_set(expression: Attribute<'_>) -> Option<&[u8]> {
     let expression = Attributes(expression.value);
     let name = expression.find(expr::NAME)?.text();
     let (_, attribute) = SET_OF_EXPRESSION.iter().find(|(asking, _)| *asking == name)?;

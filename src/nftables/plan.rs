@@ -99,7 +99,7 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
     } else {
         differences(live, wanted)
     };
-    let sets = Sets { live, wanted, filled, asked: live.asked_sets() };
+    let sets = Sets { live, wanted, filled, asked: live.referenced_sets() };
     let mut plan = Plan::default();
     let mut unused = Vec::new();
     if differences.iter().any(|difference| !difference.is_harmless()) {
@@ -132,7 +132,7 @@ pub(crate) fn leftovers(live: &Live) -> Vec<Operation<'_>> {
     if live.chains.is_empty() {
         return vec![Operation::DeleteTable];
     }
-    let asked = live.asked_sets();
+    let asked = live.referenced_sets();
     let unused = live.sets.iter().filter(|set| is_own(set) && !asked.contains(set.name.0.as_slice()));
     unused.map(|set| Operation::DeleteSet(&set.name)).collect()
 }

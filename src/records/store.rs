@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// Saves sources.
-    pub(crate) fn keep(&self, sources: &Sealed) -> Result<()> {
+    pub(crate) fn save(&self, sources: &Sealed) -> Result<()> {
         if sources.bytes().len() as u64 > MAX_SOURCES {
             let reason = format!("its files have more than {} MiB", MAX_SOURCES >> 20);
             return Err(RecordError::Unrecordable(reason));
@@ -134,7 +134,7 @@ impl Store {
     }
 
     /// Saves what restores the old rules of a variant of iptables. Returns where.
-    pub(crate) fn keep_old_rules(&self, variant: &str, text: &str) -> Result<PathBuf> {
+    pub(crate) fn save_old_rules(&self, variant: &str, text: &str) -> Result<PathBuf> {
         let directory = self.make_directory()?.join(OLD_RULES);
         make_directory(&directory)?;
         write(&directory, variant, text.as_bytes())?;
@@ -228,7 +228,7 @@ fn remove_file(path: &Path) -> Result<()> {
 
 /// Returns whether a file holds exactly these bytes.
 fn is_kept(path: &Path, bytes: &[u8]) -> bool {
-    read(path, MAX_SOURCES).is_ok_and(|kept| kept.is_some_and(|kept| kept == bytes))
+    read(path, MAX_SOURCES).is_ok_and(|saved| saved.is_some_and(|saved| saved == bytes))
 }
 
 /// Returns all of a file, or nothing if there is none.
@@ -289,15 +289,15 @@ mod tests {
         StoreFixture(directory, store)
     }
 
-    fn keep(store: &Store, text: &str) -> Record {
+    fn save(store: &Store, text: &str) -> Record {
         let config = Path::new("/etc/dockfw.toml").to_owned();
         let sources = Sources::of_file(&config, text).seal().unwrap();
-        store.keep(&sources).unwrap();
+        store.save(&sources).unwrap();
         let digest = sources.digest().to_owned();
         Record { id: text.into(), config, digest, engine: EngineName::Nftables, force: false, applied_at: 1 }
     }
 
-    fn kept(store: &Store) -> usize {
+    fn saved(store: &Store) -> usize {
         fs::read_dir(store.directory.join(SOURCES)).unwrap().count()
     }
 
@@ -305,11 +305,11 @@ mod tests {
     fn what_is_written_is_read_and_what_no_state_names_goes() {
         let StoreFixture(_directory, store) = fixture();
         assert_eq!(store.read().unwrap(), State::default());
-        let [a, b, c] = ["a", "b", "c"].map(|text| keep(&store, text));
+        let [a, b, c] = ["a", "b", "c"].map(|text| save(&store, text));
         let state = State::default().apply(a).apply(b.clone());
         store.write(&state).unwrap();
         assert_eq!(store.read().unwrap(), state);
-        assert_eq!(kept(&store), 2);
+        assert_eq!(saved(&store), 2);
         assert!(matches!(store.sources(&c), Err(RecordError::Damaged { .. })));
         assert_eq!(store.sources(&b).unwrap(), Sources::of_file(Path::new("/etc/dockfw.toml"), "b"));
         store.remove().unwrap();
@@ -323,7 +323,7 @@ mod tests {
         // Something else may have made it like this.
         fs::create_dir(&store.directory).unwrap();
         fs::set_permissions(&store.directory, Permissions::from_mode(0o777)).unwrap();
-        let state = State::default().apply(keep(&store, "a"));
+        let state = State::default().apply(save(&store, "a"));
         store.write(&state).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&store.directory), 0o700);
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_no_file_of_roots_is_damage_and_keeps_nobody() {
         let StoreFixture(_directory, store) = fixture();
-        let record = keep(&store, "a");
+        let record = save(&store, "a");
         let state = store.directory.join(STATE);
         mkfifo(&state, Mode::S_IRWXU).unwrap();
         assert!(matches!(store.read(), Err(RecordError::Damaged { .. })));
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn odd_values_are_only_odd() {
         let StoreFixture(_directory, store) = fixture();
-        let policy = Record { applied_at: u64::MAX, digest: "../../x".into(), ..keep(&store, "a") };
+        let policy = Record { applied_at: u64::MAX, digest: "../../x".into(), ..save(&store, "a") };
         let pending = Pending { policy: policy.clone(), boot_id: String::new(), deadline_ms: u64::MAX };
         store.write(&State::default().apply(policy.clone()).await_confirmation(pending)).unwrap();
         let state = store.read().unwrap();
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn what_is_so_already_stands_in_where_it_can_not_be_written() {
         let StoreFixture(_directory, store) = fixture();
-        let [a, b] = ["a", "b"].map(|text| State::default().apply(keep(&store, text)));
+        let [a, b] = ["a", "b"].map(|text| State::default().apply(save(&store, text)));
         store.write(&a).unwrap();
         let obstacle = store.directory.join("state.json.new");
         fs::create_dir(&obstacle).unwrap();
@@ -379,11 +379,11 @@ mod tests {
     #[test]
     fn damage_is_told() {
         let StoreFixture(_directory, store) = fixture();
-        let record = keep(&store, "a");
+        let record = save(&store, "a");
         store.write(&State::default().apply(record.clone())).unwrap();
         fs::write(store.directory.join(SOURCES).join(&record.digest), "b").unwrap();
         assert!(store.sources(&record).unwrap_err().to_string().contains("is damaged"));
-        assert_eq!(keep(&store, "a"), record, "and repaired where it is kept again");
+        assert_eq!(save(&store, "a"), record, "and repaired where it is kept again");
         assert!(store.sources(&record).is_ok());
         let whole = fs::read_to_string(store.directory.join(STATE)).unwrap();
         for bad in

@@ -5,11 +5,11 @@
 //! the time is over or the waiting process is gone, for whatever reason. The second of them finds nothing to do: each
 //! looks up what is pending while it holds the [lock]. Neither holds the lock while it waits.
 
+mod rollback;
 mod timer;
 mod vigil;
 mod waiter;
 mod watcher;
-mod way_back;
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(crate) fn begin(
 ) -> anyhow::Result<(Trial, Vec<Difference>)> {
     must_have_way_back(&store, &state, &candidate.chosen)?;
     let (policy, sources) = candidate.record()?;
-    store.keep(&sources)?;
+    store.save(&sources)?;
     let id = policy.id.clone();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to wait")?;
     let mut watcher =
@@ -162,7 +162,7 @@ impl Before {
     /// itself, the new watcher looks after it, for the one before may have ended.
     fn put_back(self, store: &Store, id: &str, lock: &Lock) -> anyhow::Result<()> {
         if let Some(sources) = &self.sources {
-            store.keep(sources)?;
+            store.save(sources)?;
         }
         let chosen = match &self.state.pending {
             Some(pending) => Some(enact::restore(store, &pending.policy, lock)?.chosen),
@@ -218,10 +218,10 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>
             store.write(&state)?;
             let left =
                 state.confirmed.iter().filter_map(|confirmed| enact::finish_move(confirmed, &lock).err());
-            left.for_each(enact::say_left);
+            left.for_each(enact::report_left_rules);
             state
         }
-        None => enact::take_back(store, state, TIME_OUT, &lock)?.said(),
+        None => enact::roll_back_pending(store, state, TIME_OUT, &lock)?.said(),
     };
     Ok(outcome(&state, id))
 }
@@ -229,14 +229,14 @@ pub(crate) fn confirm(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>
 /// Rolls back the policy of this apply, if it still is on trial.
 fn roll_back(store: &Store, id: &str, why: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
-    take_back(store, store.read()?, id, why, &lock)
+    roll_back_pending(store, store.read()?, id, why, &lock)
 }
 
 /// Rolls back the policy of this apply, if it still is on trial and its time is over.
 fn time_out(store: &Store, id: &str) -> anyhow::Result<Option<Outcome>> {
     let lock = lock::take()?;
     let state = store.read()?;
-    if is_in_time(&state, id)? { Ok(None) } else { take_back(store, state, id, TIME_OUT, &lock) }
+    if is_in_time(&state, id)? { Ok(None) } else { roll_back_pending(store, state, id, TIME_OUT, &lock) }
 }
 
 /// Returns whether the policy of this apply is on trial and may still be confirmed.
@@ -246,7 +246,7 @@ fn is_in_time(state: &State, id: &str) -> anyhow::Result<bool> {
 }
 
 /// Rolls back the policy of this apply, if it still is on trial in this state.
-fn take_back(
+fn roll_back_pending(
     store: &Store,
     state: State,
     id: &str,
@@ -254,7 +254,7 @@ fn take_back(
     lock: &Lock,
 ) -> anyhow::Result<Option<Outcome>> {
     let state = match state.pending_of(id) {
-        Some(_) => enact::take_back(store, state, why, lock)?.said(),
+        Some(_) => enact::roll_back_pending(store, state, why, lock)?.said(),
         None => state,
     };
     Ok(outcome(&state, id))

@@ -17,9 +17,9 @@ use anyhow::Context;
 use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
+use super::rollback::Rollback;
 use super::vigil::{Event, Vigil};
-use super::way_back::WayBack;
-use super::{Outcome, TIME_OUT, is_in_time, outcome, take_back};
+use super::{Outcome, TIME_OUT, is_in_time, outcome, roll_back_pending};
 use crate::enact;
 use crate::exit::Exit;
 use crate::lock;
@@ -54,7 +54,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The watcher, as the waiting process sees it. If this is dropped, the watcher rolls the policy back.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    tell: ChildStdin,
+    send: ChildStdin,
     hear: ChildStdout,
 }
 
@@ -66,17 +66,17 @@ impl Watcher {
         command.arg0(NAME).args([VERB, id]).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
-        let (Some(tell), Some(hear)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(send), Some(hear)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("it has no pipes"));
         };
-        let mut watcher = Self { tell, hear };
+        let mut watcher = Self { send, hear };
         watcher.must_say(READY)?;
         Ok(watcher)
     }
 
     /// Reports that the record of the trial is there. Waits until the watcher watches it.
     pub(super) fn arm(&mut self) -> io::Result<()> {
-        self.tell.write_all(&[ARMED])?;
+        self.send.write_all(&[ARMED])?;
         self.must_say(WATCHING)
     }
 
@@ -89,7 +89,7 @@ impl Watcher {
     /// Leaves the trial to the watcher alone.
     pub(super) fn detach(mut self) {
         // If it is gone, there was nothing left to watch.
-        let _ = self.tell.write_all(&[DETACHED]);
+        let _ = self.send.write_all(&[DETACHED]);
     }
 }
 
@@ -129,16 +129,16 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
     let store = Store::of_host();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to watch")?;
     let mut lifeline = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    tell(READY)?;
+    send(READY)?;
     // Until the record is there, the record may be that of another trial.
-    let is_armed = heard(&mut lifeline) == Some(ARMED);
-    let mut watch = Watch { way_back: WayBack::read(&store)?, store, vigil, lifeline: Some(lifeline), id };
+    let is_armed = received(&mut lifeline) == Some(ARMED);
+    let mut watch = Watch { rollback: Rollback::read(&store)?, store, vigil, lifeline: Some(lifeline), id };
     if !is_armed {
         watch.insist(Cause::Alone);
         return Ok(Exit::Done);
     }
     // If nobody reads that, the pipe to this process is closed too, which is noticed next.
-    let _ = tell(WATCHING);
+    let _ = send(WATCHING);
     while let Some(cause) = watch.wait().unwrap_or(Some(Cause::Blind)) {
         if watch.insist(cause).is_some() {
             break;
@@ -149,7 +149,7 @@ pub(crate) fn run(id: &str) -> anyhow::Result<Exit> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a pipe to the one who waits, not output")]
-fn tell(word: u8) -> io::Result<()> {
+fn send(word: u8) -> io::Result<()> {
     io::stdout().write_all(&[word]).and_then(|()| io::stdout().flush())
 }
 
@@ -168,7 +168,7 @@ fn close_inherited() {
 /// What the watcher looks at.
 struct Watch<'a> {
     store: Store,
-    way_back: WayBack,
+    rollback: Rollback,
     vigil: Vigil,
     /// The pipe from the waiting process, until that leaves the watcher on its own.
     lifeline: Option<File>,
@@ -184,7 +184,7 @@ impl Watch<'_> {
                 Ok(Some(state)) => {
                     let Some(pending) = state.pending_of(self.id) else { return Ok(None) };
                     self.vigil.set_deadline(pending.deadline_ms)?;
-                    self.way_back.update(state);
+                    self.rollback.update(state);
                 }
                 Ok(None) | Err(RecordError::Damaged { .. }) => return Ok(Some(Cause::Lost)),
                 // If a disk can't be read now, that is no argument against the trial: the deadline stays as it was.
@@ -194,7 +194,7 @@ impl Watch<'_> {
             match self.vigil.next(lifeline, None, PollTimeout::NONE)? {
                 Event::Deadline => return Ok(Some(Cause::TimeOut)),
                 Event::Signal(signal) => return Ok(Some(Cause::Signal(signal))),
-                Event::Input(_) if self.lifeline.take().as_mut().and_then(heard) != Some(DETACHED) => {
+                Event::Input(_) if self.lifeline.take().as_mut().and_then(received) != Some(DETACHED) => {
                     return Ok(Some(Cause::Alone));
                 }
                 Event::Input(_) | Event::Records | Event::Unheard | Event::Nothing => {}
@@ -205,7 +205,7 @@ impl Watch<'_> {
     /// Rolls the policy back, and tries again for as long as that fails.
     fn insist(&self, cause: Cause) -> Option<Outcome> {
         loop {
-            match self.take_back(cause) {
+            match self.roll_back_pending(cause) {
                 Ok(outcome) => return outcome,
                 Err(error) => log::error!("can't roll the policy back: {error:#}"),
             }
@@ -213,13 +213,13 @@ impl Watch<'_> {
         }
     }
 
-    fn take_back(&self, cause: Cause) -> anyhow::Result<Option<Outcome>> {
+    fn roll_back_pending(&self, cause: Cause) -> anyhow::Result<Option<Outcome>> {
         let lock = lock::take()?;
-        let state = self.way_back.state(&self.store)?;
+        let state = self.rollback.state(&self.store)?;
         if matches!(cause, Cause::TimeOut) && is_in_time(&state, self.id)? {
             return Ok(None);
         }
-        take_back(&self.store, state, self.id, &cause.words(), &lock)
+        roll_back_pending(&self.store, state, self.id, &cause.words(), &lock)
     }
 
     /// Removes what a finished trial has left of the other engine. If its rules shut the operator out, nobody else may come
@@ -244,7 +244,7 @@ impl Watch<'_> {
 }
 
 /// Returns the next byte that the watcher receives, or nothing if nobody is there to send it.
-fn heard(lifeline: &mut File) -> Option<u8> {
+fn received(lifeline: &mut File) -> Option<u8> {
     let mut told = [0];
     lifeline.read_exact(&mut told).ok().map(|()| told[0])
 }

@@ -44,7 +44,7 @@ use std::process::ExitCode;
 use dockfw_lab::{Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use settings::{Engine, Settings, FixtureKind};
+use settings::{Engine, FixtureKind, Settings};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

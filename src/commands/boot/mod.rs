@@ -153,7 +153,7 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
     candidate.put_in_force(lock)?;
     result(format_args!("in force ({})", candidate.chosen.engine.name()));
     // Early in a boot, /var may not be writable yet. The record would only repeat the file anyway.
-    if let Some(Err(error)) = keep_in.map(|store| candidate.keep(store)) {
+    if let Some(Err(error)) = keep_in.map(|store| candidate.record_permanent(store)) {
         warning(format_args!("the policy is in force, but could not be recorded: {error:#}"));
     }
     let Candidate { chosen, ruleset, .. } = candidate;

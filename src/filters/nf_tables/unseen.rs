@@ -33,7 +33,7 @@ pub(crate) fn unseen() -> Result<BTreeSet<String>, EngineError> {
         let key = key(message, chain::NAME)
             .filter(|(family, table, _)| !asleep.contains(&(*family, table.clone())))?;
         let drops = message.attributes().number(chain::POLICY) == Some(libc::NF_DROP as u32);
-        (is_unseen(message) && (drops || ruled.contains(&key))).then(|| told(message, &key)).flatten()
+        (is_unseen(message) && (drops || ruled.contains(&key))).then(|| in_words(message, &key)).flatten()
     })
 }
 
@@ -52,7 +52,7 @@ fn is_unseen(message: &Message<'_>) -> bool {
     }
 }
 
-fn told(message: &Message<'_>, (family, table, _): &Key) -> Option<String> {
+fn in_words(message: &Message<'_>, (family, table, _): &Key) -> Option<String> {
     let family = match libc::c_int::from(*family) {
         libc::NFPROTO_BRIDGE => "bridge",
         libc::NFPROTO_NETDEV => "netdev",

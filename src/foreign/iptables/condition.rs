@@ -16,7 +16,7 @@ pub(super) const SYN: u8 = 0x02;
 
 /// A condition, or its opposite.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct Negatable {
     pub(super) is_negated: bool,
     pub(super) condition: Condition,
 }
@@ -70,7 +70,7 @@ pub(super) enum Condition {
     Unknown,
 }
 
-impl Asked {
+impl Negatable {
     pub(super) fn holds(&self, view: &View<'_>) -> Answer {
         let holds = self.condition.holds(view).negated(self.is_negated);
         if self.condition.is_of_entry() { holds.and(view.tracking.has_entry()) } else { holds }

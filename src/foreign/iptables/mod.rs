@@ -8,7 +8,7 @@ use dockfw_policy::printable;
 use dockfw_xtables::words::words;
 
 use super::{Answer, Step, Tracking, Verdict, View, translation};
-use condition::Asked;
+use condition::Negatable;
 use target::Target;
 
 /// The chains of packets that the host itself sends, or that leave.
@@ -23,7 +23,7 @@ pub(crate) struct Rule {
     pub(super) marks: bool,
     /// Whether it gives connections a helper of connection tracking.
     pub(super) helps: bool,
-    conditions: Vec<Asked>,
+    conditions: Vec<Negatable>,
     target: Target,
 }
 
@@ -56,12 +56,12 @@ impl Rule {
 
     /// Returns the ports that it asks the dialled one to be of.
     pub(super) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
-        self.conditions.iter().flat_map(Asked::ports)
+        self.conditions.iter().flat_map(Negatable::ports)
     }
 
     /// Returns the single addresses that it asks the destination to be.
     pub(super) fn destinations(&self) -> impl Iterator<Item = std::net::IpAddr> {
-        self.conditions.iter().filter_map(Asked::destination)
+        self.conditions.iter().filter_map(Negatable::destination)
     }
 
     /// Returns whether it leads packets elsewhere.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use dockfw_policy::service::Transport;
 use ipnetwork::IpNetwork;
 
-use super::condition::{Asked, Condition, SYN};
+use super::condition::{Condition, Negatable, SYN};
 use crate::host::routes::AddressType;
 
 /// IANA's numbers of protocols without ports, by the names that iptables has for them.
@@ -48,7 +48,7 @@ const BARE: [&str; 16] = [
 ];
 
 /// Returns the conditions in these words, and the words of the target behind them.
-pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
+pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Negatable>, &'a [&'a str]) {
     let mut rest = words;
     let mut found = Found { conditions: Vec::new(), of: "" };
     while let Some((word, behind)) = rest.split_first() {
@@ -76,7 +76,7 @@ pub(super) fn parse<'a>(words: &'a [&'a str]) -> (Vec<Asked>, &'a [&'a str]) {
 }
 
 struct Found<'a> {
-    conditions: Vec<Asked>,
+    conditions: Vec<Negatable>,
     /// The match that options belong to.
     of: &'a str,
 }
@@ -106,7 +106,7 @@ impl<'a> Found<'a> {
             }
             (of, option, values) => Some(condition(of, option, values).unwrap_or(Condition::Unknown)),
         };
-        self.conditions.extend(condition.map(|condition| Asked { is_negated, condition }));
+        self.conditions.extend(condition.map(|condition| Negatable { is_negated, condition }));
     }
 }
 

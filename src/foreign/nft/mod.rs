@@ -2,9 +2,9 @@
 //!
 //! Numbers are the kernel's (linux/netfilter/nf_tables.h).
 
-mod asked;
 mod decode;
 mod fib;
+mod lookups;
 mod machine;
 mod packet;
 mod registers;
@@ -17,10 +17,10 @@ use std::net::IpAddr;
 use dockfw_policy::address::Family;
 
 use super::{Step, View};
-pub(super) use asked::{Asked, Field};
 pub(super) use decode::address;
 use decode::{Expression, Translated};
 pub(crate) use decode::{elements, rule};
+pub(super) use lookups::{Field, Lookup};
 pub(crate) use set::{Element, Set};
 
 /// The elements of a table's sets, by the sets' names. A set that could not be read is missing.
@@ -61,8 +61,8 @@ impl Rule {
     }
 
     /// Returns which parts of a packet it looks up in sets.
-    pub(super) fn asked(&self) -> Vec<Asked<'_>> {
-        asked::asked(&self.expressions)
+    pub(super) fn lookups(&self) -> Vec<Lookup<'_>> {
+        lookups::lookups(&self.expressions)
     }
 
     /// Returns whether it leads packets elsewhere.

@@ -42,7 +42,7 @@ impl Host for Here {
         (set == "all" || set == "none").then_some(set == "all")
     }
 
-    fn way_back(&self, _: IpAddr) -> Option<u32> {
+    fn return_interface(&self, _: IpAddr) -> Option<u32> {
         Some(2)
     }
 }

@@ -3,8 +3,8 @@
 //! All names are printable: containers chose them.
 
 mod behaviour;
+mod cached;
 mod containers;
-mod kept;
 mod networks;
 mod socket;
 mod swarm;
@@ -20,7 +20,7 @@ use std::time::Instant;
 use dockfw_policy::printable;
 use serde::Deserialize;
 
-use kept::Kept;
+use cached::Cached;
 use socket::ask;
 pub(crate) use socket::{Presence, presence};
 
@@ -67,7 +67,7 @@ pub(crate) fn swarm() -> Option<Option<Swarm>> {
 /// Returns what Docker reports of itself. Docker starts programs of its own to answer, so it is not asked for each
 /// question. But it may be upgraded, and come back with another backend, while somebody watches.
 fn info() -> Option<Arc<Info>> {
-    static INFO: Kept<Info> = Kept::new();
+    static INFO: Cached<Info> = Cached::new();
     INFO.get(Instant::now(), || ask("/info"))
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn version() -> Option<Vec<u32>> {
 
 /// Returns whether Docker reports that it filters with nftables itself. Docker before 28.1 reports nothing, and has no
 /// such backend.
-pub(crate) fn says_nftables() -> bool {
+pub(crate) fn uses_nftables() -> bool {
     info().is_some_and(|info| info.uses_nftables())
 }
 

@@ -64,7 +64,7 @@ impl Reader {
         self.words.extend(self.pending.drain(..).map(|(_, words)| words));
     }
 
-    fn say(&mut self, words: String) {
+    fn push(&mut self, words: String) {
         self.flush();
         self.words.push(words);
     }
@@ -90,18 +90,18 @@ impl Reader {
             b"cmp" => self.compare(data),
             b"range" => self.range(data),
             b"lookup" => self.lookup(data),
-            b"limit" => self.say(statements::limit(data)),
-            b"log" => self.say(statements::log(data)),
+            b"limit" => self.push(statements::limit(data)),
+            b"log" => self.push(statements::log(data)),
             b"objref" => self.object(data),
-            b"counter" => self.say("counter".into()),
+            b"counter" => self.push("counter".into()),
             b"immediate" => self.immediate(data),
             b"nat" => self.translate(data),
             b"redir" => {
-                self.say(format!("redirect{}", self.destination(None, data.number(redir::REG_PROTO_MIN))))
+                self.push(format!("redirect{}", self.destination(None, data.number(redir::REG_PROTO_MIN))))
             }
-            b"masq" => self.say("masquerade".into()),
-            b"notrack" | b"reject" => self.say(String::from_utf8_lossy(name).into_owned()),
-            _ => self.say(format!("[{}]", String::from_utf8_lossy(name))),
+            b"masq" => self.push("masquerade".into()),
+            b"notrack" | b"reject" => self.push(String::from_utf8_lossy(name).into_owned()),
+            _ => self.push(format!("[{}]", String::from_utf8_lossy(name))),
         }
     }
 
@@ -138,7 +138,7 @@ impl Reader {
         let value = constant.map(|bytes| value(Form::Mark, bytes));
         let loaded = || self.registers.get(&place(register)).map(conditions::subject);
         let value = value.or_else(loaded).unwrap_or("[?]".into());
-        self.say(format!("{what} set {value}"));
+        self.push(format!("{what} set {value}"));
     }
 
     fn payload(&mut self, data: Attributes<'_>) {
@@ -185,16 +185,16 @@ impl Reader {
         let operation = data.number(cmp::OP).and_then(|operation| i32::try_from(operation).ok());
         match operation {
             Some(libc::NFT_CMP_EQ) => self.equal(&load, bytes),
-            Some(libc::NFT_CMP_NEQ) => self.say(conditions::unequal(&load, bytes)),
+            Some(libc::NFT_CMP_NEQ) => self.push(conditions::unequal(&load, bytes)),
             Some(libc::NFT_CMP_GTE) => {
-                self.say(conditions::ordered(&load, ">=", bytes));
+                self.push(conditions::ordered(&load, ">=", bytes));
                 let from = Some((self.words.len() - 1, value(load.form, bytes)));
                 self.load(data, cmp::SREG, Load { from, is_asked: true, ..load });
             }
             Some(libc::NFT_CMP_LTE) => self.at_most(load, bytes),
-            Some(libc::NFT_CMP_LT) => self.say(conditions::ordered(&load, "<", bytes)),
-            Some(libc::NFT_CMP_GT) => self.say(conditions::ordered(&load, ">", bytes)),
-            _ => self.say(conditions::ordered(&load, &format!("[{}]", operation.unwrap_or(-1)), bytes)),
+            Some(libc::NFT_CMP_LT) => self.push(conditions::ordered(&load, "<", bytes)),
+            Some(libc::NFT_CMP_GT) => self.push(conditions::ordered(&load, ">", bytes)),
+            _ => self.push(conditions::ordered(&load, &format!("[{}]", operation.unwrap_or(-1)), bytes)),
         }
     }
 
@@ -205,7 +205,7 @@ impl Reader {
             Some((words, from)) => {
                 *words = format!("{} {from}-{}", conditions::subject(&load), value(load.form, bytes));
             }
-            None => self.say(conditions::ordered(&load, "<=", bytes)),
+            None => self.push(conditions::ordered(&load, "<=", bytes)),
         }
     }
 
@@ -214,7 +214,7 @@ impl Reader {
         match load.form {
             Form::Family => self.family = Some(value.clone()),
             Form::Protocol => self.protocol = Some(value.clone()),
-            _ => return self.say(conditions::equal(load, bytes)),
+            _ => return self.push(conditions::equal(load, bytes)),
         }
         self.pending.push((load.form, format!("{} {value}", load.what)));
     }
@@ -225,7 +225,7 @@ impl Reader {
             [range::FROM_DATA, range::TO_DATA].map(|kind| value(load.form, constant(data, kind)));
         let not = if data.number(range::OP) == Some(libc::NFT_RANGE_NEQ as u32) { "!= " } else { "" };
         self.asked();
-        self.say(format!("{} {not}{from}-{to}", conditions::subject(&load)));
+        self.push(format!("{} {not}{from}-{to}", conditions::subject(&load)));
     }
 
     fn lookup(&mut self, data: Attributes<'_>) {
@@ -238,7 +238,7 @@ impl Reader {
         };
         let words = format!("{} {not}{map}@{}", self.fields(data, lookup::SREG), text(data, lookup::SET));
         self.asked();
-        self.say(words);
+        self.push(words);
     }
 
     /// Adds an object with a name: this one, or the one that a map has.
@@ -250,13 +250,13 @@ impl Reader {
                 format!("[objref] {fields} map @{}", text(data, objref::SET_NAME))
             }
         };
-        self.say(words);
+        self.push(words);
     }
 
     fn translate(&mut self, data: Attributes<'_>) {
         let what = if data.number(nat::TYPE) == Some(NFT_NAT_SNAT) { "snat" } else { "dnat" };
         let [address, port] = [nat::REG_ADDR_MIN, nat::REG_PROTO_MIN].map(|kind| data.number(kind));
-        self.say(format!("{what}{}", self.destination(address, port)));
+        self.push(format!("{what}{}", self.destination(address, port)));
     }
 
     /// Returns the address and the port in these registers, as far as they are constants.
@@ -277,7 +277,7 @@ impl Reader {
         let data = Attributes(data.value(immediate::DATA));
         match data.find(data::VALUE) {
             Some(constant) => drop(self.constants.insert(register, constant.value.to_vec())),
-            None => self.say(statements::verdict(Attributes(data.value(data::VERDICT)))),
+            None => self.push(statements::verdict(Attributes(data.value(data::VERDICT)))),
         }
     }
 }

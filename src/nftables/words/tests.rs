@@ -38,7 +38,7 @@ fn control_characters_are_escaped() {
 }
 
 /// Returns what the kernel has of a rule that nft is given, in words.
-fn told(family: &str, objects: &str, rule: &str) -> String {
+fn in_words(family: &str, objects: &str, rule: &str) -> String {
     let input = format!("table {family} t {{ {objects}\nchain c {{ {rule}\n}}\n}}");
     let said = Arc::new(Mutex::new(String::new()));
     let there = Arc::clone(&said);
@@ -85,24 +85,27 @@ fn rules_of_others_keep_their_masks_and_kinds() {
         set bans { type ipv4_addr; elements = { 192.0.2.1 } }
         counter hits {}\nquota much { 1 mbytes }\nlimit few { rate 1/second }
         ct helper ftp { type \"ftp\" protocol tcp; }";
-    assert_eq!(plain.map(|rule| told("ip", objects, rule)), plain);
-    assert_eq!(told("ip6", "", "ip6 saddr != fd00::/9 drop"), "ip6 saddr != fd00::/9 drop");
+    assert_eq!(plain.map(|rule| in_words("ip", objects, rule)), plain);
+    assert_eq!(in_words("ip6", "", "ip6 saddr != fd00::/9 drop"), "ip6 saddr != fd00::/9 drop");
     let map = "map rates { type ipv4_addr : counter; }";
-    assert_eq!(told("ip", map, "counter name ip saddr map @rates drop"), "[objref] ip saddr map @rates drop");
+    assert_eq!(
+        in_words("ip", map, "counter name ip saddr map @rates drop"),
+        "[objref] ip saddr map @rates drop"
+    );
     let map = "map to { type ipv4_addr . inet_service : verdict; elements = { 192.0.2.1 . 80 : drop } }";
-    assert_eq!(told("ip", map, "ip daddr . tcp dport vmap @to"), "ip daddr . tcp dport vmap @to");
+    assert_eq!(in_words("ip", map, "ip daddr . tcp dport vmap @to"), "ip daddr . tcp dport vmap @to");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn addresses_of_both_families_that_rules_lead_to_are_told() {
     let chain = "tcp dport 80 dnat to ";
-    assert_eq!(told_of_nat("ip", &format!("{chain}10.0.0.1:8080")), "tcp dport 80 dnat to 10.0.0.1:8080");
-    assert_eq!(told_of_nat("ip6", &format!("{chain}[fd00::1]:8080")), "tcp dport 80 dnat to [fd00::1]:8080");
+    assert_eq!(nat_in_words("ip", &format!("{chain}10.0.0.1:8080")), "tcp dport 80 dnat to 10.0.0.1:8080");
+    assert_eq!(nat_in_words("ip6", &format!("{chain}[fd00::1]:8080")), "tcp dport 80 dnat to [fd00::1]:8080");
 }
 
-fn told_of_nat(family: &str, rule: &str) -> String {
-    told(family, "", &format!("type nat hook prerouting priority -100; {rule}"))
+fn nat_in_words(family: &str, rule: &str) -> String {
+    in_words(family, "", &format!("type nat hook prerouting priority -100; {rule}"))
 }
 
 proptest! {

@@ -47,18 +47,18 @@ impl<'a> Conversation<'a> {
     /// Lets the program run to its end. None of it is left running, however it ends. Returns how it ended, and what it
     /// wrote to stdout and to stderr.
     pub(crate) fn finish(mut self, watch: &Watch) -> Result<(ExitStatus, [Vec<u8>; 2]), Cause> {
-        let talked = self.talk(watch);
+        let ended = self.converse(watch);
         // Not reaped yet, so that its PID still is that of its group.
         let group = Pid::from_raw(self.child.id().cast_signed());
         let _ = killpg(group, Signal::SIGKILL);
         let status = self.reap();
-        talked?;
+        ended?;
         Ok((status?, self.output.map(|output| output.said)))
     }
 
     /// Exchanges data until the program ends. Time in which dockfw itself is stopped (Ctrl-Z, a host without enough
     /// processors) does not count.
-    fn talk(&mut self, watch: &Watch) -> Result<(), Cause> {
+    fn converse(&mut self, watch: &Watch) -> Result<(), Cause> {
         let (mut left, mut nap) = (self.limits.time, NAP);
         loop {
             let before = Instant::now();

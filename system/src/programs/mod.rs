@@ -74,7 +74,7 @@ pub struct NoAnswer {
 impl NoAnswer {
     /// Logs it. The caller may continue without an answer, but the operator should know that something is wrong with the
     /// host.
-    fn tell(&self) {
+    fn log_cause(&self) {
         if matches!(self.cause, Cause::Hung(_) | Cause::Endless(_)) {
             log::warn!("{self}");
         }
@@ -133,7 +133,7 @@ pub fn run(program: &Path, arguments: &[&str], input: &str, limits: Limits) -> R
     if let Err(Cause::Hung(_)) = answer {
         lock_hung().insert(program.to_owned(), Instant::now());
     }
-    answer.map_err(|cause| NoAnswer { command, cause }).inspect_err(NoAnswer::tell)
+    answer.map_err(|cause| NoAnswer { command, cause }).inspect_err(NoAnswer::log_cause)
 }
 
 fn run_once(program: &Path, arguments: &[&str], input: &[u8], limits: Limits) -> Result<Answer, Cause> {

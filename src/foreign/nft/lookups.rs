@@ -19,7 +19,7 @@ pub(in crate::foreign) enum Field {
 
 /// A field that a set is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::foreign) struct Asked<'a> {
+pub(in crate::foreign) struct Lookup<'a> {
     /// The set's name.
     pub(in crate::foreign) set: &'a str,
     /// The field.
@@ -30,8 +30,8 @@ pub(in crate::foreign) struct Asked<'a> {
 
 /// Returns what these expressions ask the sets for. A field that is changed before (by a mask, for example) does not
 /// count.
-pub(super) fn asked(expressions: &[Expression]) -> Vec<Asked<'_>> {
-    let (mut loaded, mut asked) = (BTreeMap::new(), Vec::new());
+pub(super) fn lookups(expressions: &[Expression]) -> Vec<Lookup<'_>> {
+    let (mut loaded, mut lookups) = (BTreeMap::new(), Vec::new());
     for expression in expressions {
         match expression {
             Expression::Load { what, register, length } => {
@@ -44,13 +44,13 @@ pub(super) fn asked(expressions: &[Expression]) -> Vec<Asked<'_>> {
             Expression::Lookup { set, register, to, .. } => {
                 let begin = offset(*register);
                 let behind = loaded.range(begin..);
-                asked.extend(behind.map(|(place, field)| Asked { set, field: *field, at: place - begin }));
+                lookups.extend(behind.map(|(place, field)| Lookup { set, field: *field, at: place - begin }));
                 to.filter(|to| *to != 0).map(|to| loaded.remove(&offset(to)));
             }
             _ => {}
         }
     }
-    asked
+    lookups
 }
 
 /// Returns the field that is loaded, and its offset in what is loaded: in the headers of IPv4 (RFC 791), of IPv6 (RFC

@@ -4,25 +4,25 @@ use anyhow::Context;
 
 use crate::engines;
 use crate::records::{Sealed, State, Store};
-use crate::takeover::{self, Kept};
+use crate::takeover::{self, SavedRules};
 
 /// The contents of the records, and the sources of the policy to roll back to.
-pub(super) struct WayBack {
+pub(super) struct Rollback {
     state: State,
     sources: Option<Sealed>,
     /// The rules that the trial took over from.
-    old_rules: Kept,
+    old_rules: SavedRules,
 }
 
-impl WayBack {
+impl Rollback {
     /// Reads it from the records.
     pub(super) fn read(store: &Store) -> anyhow::Result<Self> {
         let state = store.read()?;
         let sources =
             state.confirmed.as_ref().and_then(|confirmed| store.sources(confirmed).ok()?.seal().ok());
-        let old_rules = takeover::kept(store).unwrap_or_else(|error| {
+        let old_rules = takeover::saved(store).unwrap_or_else(|error| {
             log::error!("the old rules can't be read: {error:#}");
-            Kept::new()
+            SavedRules::new()
         });
         Ok(Self { state, sources, old_rules })
     }
@@ -43,17 +43,17 @@ impl WayBack {
     }
 
     fn mend(&self, store: &Store) -> State {
-        if let Err(error) = self.keep_again(store) {
+        if let Err(error) = self.save_again(store) {
             log::error!("the way back can't be recorded anew: {error:#}");
         }
         self.state.clone()
     }
 
-    fn keep_again(&self, store: &Store) -> anyhow::Result<()> {
+    fn save_again(&self, store: &Store) -> anyhow::Result<()> {
         if let Some(sources) = &self.sources {
-            store.keep(sources)?;
+            store.save(sources)?;
         }
-        takeover::keep_again(store, &self.old_rules)
+        takeover::save_again(store, &self.old_rules)
     }
 }
 

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// The last answer, and when it was given.
-pub(super) struct Kept<T>(Mutex<Option<(Instant, Arc<T>)>>);
+pub(super) struct Cached<T>(Mutex<Option<(Instant, Arc<T>)>>);
 
-impl<T> Kept<T> {
+impl<T> Cached<T> {
     pub(super) const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
     /// Returns the answer that is valid `now`, or a new one. A missing answer is not cached.
     pub(super) fn get(&self, now: Instant, ask: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_none_or(|(given, _)| now.duration_since(*given) >= COUNTS_FOR) {
-            *kept = ask().map(|answer| (now, Arc::new(answer)));
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.as_ref().is_none_or(|(given, _)| now.duration_since(*given) >= COUNTS_FOR) {
+            *cached = ask().map(|answer| (now, Arc::new(answer)));
         }
-        kept.as_ref().map(|(_, answer)| Arc::clone(answer))
+        cached.as_ref().map(|(_, answer)| Arc::clone(answer))
     }
 }
 
@@ -30,11 +30,11 @@ mod tests {
 
     #[test]
     fn an_answer_counts_for_a_moment() {
-        let kept = Kept::new();
+        let cached = Cached::new();
         let start = Instant::now();
         let mut answers = [Some("28.5"), None, Some("29.1")].into_iter();
         let mut at = |seconds| {
-            kept.get(start + Duration::from_secs(seconds), || answers.next().flatten()).map(|it| *it)
+            cached.get(start + Duration::from_secs(seconds), || answers.next().flatten()).map(|it| *it)
         };
         assert_eq!([0, 4].map(&mut at), [Some("28.5"); 2]);
         // Docker goes away, and comes back as another version.
