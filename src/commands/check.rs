@@ -15,7 +15,8 @@ use crate::cli::Check;
 use crate::engines;
 use crate::exit::Exit;
 use crate::filters::{self, firewalls, persistence};
-use crate::host::{capabilities, docker, reverse_path};
+use crate::host::docker::{self, Membership};
+use crate::host::{capabilities, reverse_path};
 use crate::message::Message;
 use crate::output::result;
 use crate::safety::{self, host::Host};
@@ -28,7 +29,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     judgement.notes.extend(firewalls::notes());
     judgement.notes.extend(persistence::notes());
     judgement.notes.extend(notes_of_host(&policy)?);
-    if let Some(swarm) = docker::swarm().flatten() {
+    if let Some(Membership::Node(swarm)) = docker::membership() {
         let nodes = docker::nodes().unwrap_or_default();
         judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));
     }

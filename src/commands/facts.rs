@@ -5,7 +5,7 @@ use std::io;
 use crate::exposure::Facts;
 use crate::filters;
 use crate::filters::live::{self, Others};
-use crate::host::docker::{self, Presence, Published};
+use crate::host::docker::{self, Membership, Presence, Published};
 use crate::host::{links, listeners, processes};
 
 /// What only Docker knows.
@@ -72,9 +72,9 @@ impl Gathered {
 
 /// Returns the ports of Swarm's routing mesh: a manager knows them with their services; on a worker, only the rules do.
 fn meshed() -> Option<Vec<Published>> {
-    match docker::swarm()? {
-        Some(swarm) if swarm.is_manager => docker::meshed(),
-        Some(_) | None => Some(Vec::new()),
+    match docker::membership()? {
+        Membership::Node(swarm) if swarm.is_manager => docker::meshed(),
+        Membership::Node(_) | Membership::None => Some(Vec::new()),
     }
 }
 

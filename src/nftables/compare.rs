@@ -6,7 +6,7 @@ use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
 use dockfw_policy::nft::{TABLE, title};
 
-use super::dump::{self, Live};
+use super::dump::{self, Elements, Live};
 use super::expressions::same_expressions;
 use super::userdata::{rule_comment, set_entries};
 use super::wanted::{self, BASE_POLICY, BASE_TYPE, Wanted};
@@ -26,8 +26,12 @@ pub(crate) fn same_definition(live: &dump::Set, wanted: &wanted::Set) -> bool {
 }
 
 pub(crate) fn same_set(live: &dump::Set, wanted: &wanted::Set) -> bool {
-    let same_keys = live.keys.as_ref().is_none_or(|keys| keys.as_ref() == Some(&wanted.keys));
-    same_definition(live, wanted) && same_keys
+    let same_elements = match &live.elements {
+        Elements::Unread => true,
+        Elements::Foreign => false,
+        Elements::Read(keys) => *keys == wanted.keys,
+    };
+    same_definition(live, wanted) && same_elements
 }
 
 /// Returns whether a chain is hooked in as wanted, or is not, whatever its rules.
@@ -166,10 +170,10 @@ fn element_changes(live: Option<&dump::Set>, wanted: &wanted::Set) -> ElementCha
     let name = |element: &(u128, u128)| wanted.element_name(*element);
     let before = match live {
         None => Some(Vec::new()),
-        Some(live) => {
-            let keys = live.keys.as_ref().and_then(Option::as_ref);
-            keys.map(|keys| keys.elements(wanted.is_interval()).collect())
+        Some(dump::Set { elements: Elements::Read(keys), .. }) => {
+            Some(keys.elements(wanted.is_interval()).collect())
         }
+        Some(_) => None,
     };
     match before {
         Some(before) => compare::elements(before, wanted.keys.elements(wanted.is_interval()), name),

@@ -116,8 +116,18 @@ pub(crate) struct Set {
     /// Whether it has more attributes than keys: a map's data, lifetimes, expressions.
     pub(crate) more: bool,
     pub(crate) userdata: Vec<u8>,
-    /// The elements, if they were read. Nothing inside: they are of no kind of ours.
-    pub(crate) keys: Option<Option<Keys>>,
+    pub(crate) elements: Elements,
+}
+
+/// What is known of a set's elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Elements {
+    /// They were not read.
+    Unread,
+    /// They are of no kind of ours.
+    Foreign,
+    /// All of them.
+    Read(Keys),
 }
 
 /// A named object; dockfw has counters only.
@@ -157,7 +167,7 @@ fn read_table(
     }
     let mut sets = dump(socket, msg::GETSET, b"", parse_set)?;
     for set in sets.iter_mut().filter(|set| wants_elements(set)) {
-        set.keys = Some(read_keys(socket, set)?);
+        set.elements = read_elements(socket, set)?;
     }
     let objects = dump(socket, msg::GETOBJ, b"", parse_object)?;
     let flowtables = read_flowtables(socket)?;
@@ -237,7 +247,7 @@ fn parse_set(attributes: Attributes<'_>) -> Option<Set> {
         size: description.number(set::DESC_SIZE).unwrap_or(0),
         more: more.into_iter().any(is_there) || { description }.any(|part| part.kind != set::DESC_SIZE),
         userdata: attributes.value(set::USERDATA).to_vec(),
-        keys: None,
+        elements: Elements::Unread,
     })
 }
 
@@ -253,14 +263,14 @@ fn parse_object(attributes: Attributes<'_>) -> Option<Object> {
 }
 
 /// Reads the elements of a set, in order.
-fn read_keys(socket: &mut Socket, set: &Set) -> Result<Option<Keys>, RequestError> {
+fn read_elements(socket: &mut Socket, set: &Set) -> Result<Elements, RequestError> {
     let mut keys = Keys::new(set.key_length as usize);
     let lists = dump(socket, msg::GETSETELEM, &set.name.0, |attributes| {
         Some(attributes.value(element::ELEMENTS).to_vec())
     })?;
     let all_ours = lists.iter().all(|list| keys.add_list(list));
     keys.sort();
-    Ok(all_ours.then_some(keys))
+    Ok(if all_ours { Elements::Read(keys) } else { Elements::Foreign })
 }
 
 /// Returns the kernel's count of transactions.

@@ -20,7 +20,7 @@ use super::compare::{
     differences, is_anonymous, is_counter, is_named_as_wanted, is_of_same_type, is_own, is_stale_object,
     same_base, same_definition, same_set, whole_table,
 };
-use super::dump::{self, Live, Name};
+use super::dump::{self, Elements, Live, Name};
 use super::userdata::set_entries;
 use super::wanted::{self, Wanted};
 
@@ -166,7 +166,7 @@ impl<'a> Sets<'a, '_> {
             return Fate::Comes;
         };
         let is_asked = self.asked.contains(own.name.0.as_slice());
-        let is_known = is_asked || self.filled.contains(&wanted.name) || own.keys.is_some();
+        let is_known = is_asked || self.filled.contains(&wanted.name) || own.elements != Elements::Unread;
         match same_set(own, wanted) {
             true if is_known => Fate::Stays,
             false if is_asked => Fate::IsTaken,
@@ -328,7 +328,7 @@ mod tests {
             size: 2,
             more: false,
             userdata: userdata(2),
-            keys: Some(Some(Keys::new(4))),
+            elements: Elements::Read(Keys::new(4)),
         }
     }
 
@@ -400,7 +400,7 @@ mod tests {
             [RULES, "delete set hosts"],
             "it was read, and holds what it should"
         );
-        half_done.sets[1].keys = None;
+        half_done.sets[1].elements = Elements::Unread;
         assert_eq!(
             steps(&[], &half_done),
             ["delete set others, add set others", RULES, "delete set hosts"],
@@ -422,7 +422,7 @@ mod tests {
         };
         assert!(change(|set| set.userdata = vec![2]));
         assert!(change(|set| set.more = true));
-        assert!(change(|set| set.keys = Some(None)));
+        assert!(change(|set| set.elements = Elements::Foreign));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod swarm;
 pub(crate) use behaviour::{Backend, Behaviour, Proxied};
 pub(crate) use containers::{Container, Published, published_by};
 pub(crate) use networks::{Driver, Network};
-pub(crate) use swarm::{Node, Swarm};
+pub(crate) use swarm::{Membership, Node, Swarm};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,9 +59,11 @@ pub(crate) fn nodes() -> Option<Vec<Node>> {
     Some(answer.into_iter().map(Node::from).collect())
 }
 
-/// Returns this host's part in a Swarm, if it has one, or nothing if Docker does not answer.
-pub(crate) fn swarm() -> Option<Option<Swarm>> {
-    info().map(|info| info.swarm.as_ref().and_then(swarm::Answer::active))
+/// Returns this host's part in a Swarm, or nothing if Docker does not answer.
+pub(crate) fn membership() -> Option<Membership> {
+    let info = info()?;
+    let swarm = info.swarm.as_ref().and_then(swarm::Answer::active);
+    Some(swarm.map_or(Membership::None, Membership::Node))
 }
 
 /// Returns what Docker reports of itself. Docker starts programs of its own to answer, so it is not asked for each

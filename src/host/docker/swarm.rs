@@ -8,6 +8,15 @@ use serde::Deserialize;
 
 use super::Published;
 
+/// Whether this host is in a Swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// It is in none.
+    None,
+    /// It is a node of one.
+    Node(Swarm),
+}
+
 /// This host's part in a Swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Swarm {
