@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod page;
+mod picture;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -84,4 +85,22 @@ fn every_policy_is_valid() {
 /// The files that a policy names.
 fn lists(policy: &str) -> impl Iterator<Item = &str> {
     policy.split("\"file:").skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+#[test]
+fn pictures_are_drawn_from_their_texts() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    let mut count = 0;
+    for text in texts {
+        count += 1;
+        let (drawn, svg) = (picture::svg(&std::fs::read_to_string(&text).unwrap()), text.with_extension("svg"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&svg, &drawn).unwrap();
+        }
+        let there = std::fs::read_to_string(&svg).unwrap_or_default();
+        assert!(there == drawn, "{} is not of its text: UPDATE_DOCS=1 cargo test --test pages", svg.display());
+    }
+    assert!(count > 0, "no picture was found");
 }
