@@ -85,6 +85,13 @@ pub(crate) enum Verb {
     Show(Show),
     /// Show whether the policy is in force, and what this host exposes to whom.
     Status(Status),
+    /// Write a starting policy for this host.
+    ///
+    /// Your own address, from which you are connected, is trusted, and SSH is open to everyone. Everything else that
+    /// answers on this host is in the file as a comment, with who answers: remove the `# ` before what is to be open.
+    /// Interfaces are in the class that fits them. If the file exists, nothing is written, except over the file of the
+    /// package as it was installed. Nothing changes in the kernel.
+    Init(Init),
     /// Convert the rules before dockfw into a policy.
     ///
     /// It reads the rules of the Ansible role iptables_docker or of its manual method: the set ip_allow, the chain FILTERS,
@@ -236,6 +243,14 @@ pub(crate) struct Status {
     /// Show it again every second, with the rates of the counters, until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
+}
+
+/// Options of `init`.
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// Print the policy, and write no file.
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 /// Options of `import`.

@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod draft;
 mod enact;
 mod engines;
 mod exit;
@@ -15,6 +16,7 @@ mod filters;
 #[cfg(test)]
 mod fixtures;
 mod foreign;
+mod guesses;
 mod host;
 mod lock;
 mod manual;
@@ -38,7 +40,7 @@ use exit::Exit;
 fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return usage(&error),
     };
     start_log(cli.verbose);
     match run(&cli) {
@@ -47,6 +49,17 @@ fn main() -> Exit {
             output::error(exit::message_of(&error));
             exit::of_error(&error)
         }
+    }
+}
+
+/// Answers a command line that is none.
+fn usage(error: &clap::Error) -> Exit {
+    match guesses::answer(error) {
+        Some(answer) => {
+            output::error(answer);
+            Exit::Usage
+        }
+        None => output::usage(error),
     }
 }
 
@@ -62,6 +75,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Explain(options) => commands::explain::run(&cli.config, options),
         Verb::Show(options) => commands::show::run(&cli.config, options),
         Verb::Status(options) => commands::status::run(&cli.config, options),
+        Verb::Init(options) => commands::init::run(&cli.config, options),
         Verb::Import(options) => commands::import::run(options),
         Verb::Remove => commands::remove::run(),
         Verb::Probe(options) => commands::probe::run(options),

@@ -11,10 +11,11 @@ if [ -e "$upgrade" ]; then
 elif [ "$1" -eq 1 ]; then
 	cat <<'STEPS'
 dockfw is installed, and filters nothing yet. Next:
-  1. put your own address and the ports to open into /etc/dockfw/dockfw.toml
-  2. dockfw check                  (is it right, and what does this host make of it?)
-  3. dockfw apply --confirm 60s    (in force; rolled back unless you confirm it)
-  4. systemctl enable dockfw       (in force from the next boot on)
+  1. dockfw status                 (what does this host expose, and to whom?)
+  2. dockfw init                   (begins a policy for this host: /etc/dockfw/dockfw.toml; open in it what is to be open)
+  3. dockfw check                  (is it right, and what does this host make of it?)
+  4. dockfw apply --confirm 60s    (in force; rolled back unless you confirm it)
+  5. systemctl enable dockfw       (in force from the next boot on)
 STEPS
 fi
 exit 0

@@ -1,8 +1,5 @@
 //! `dockfw import`
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -12,7 +9,7 @@ use dockfw_xtables::old;
 
 use crate::cli::Import;
 use crate::exit::{Exit, Stop};
-use crate::files::Disk;
+use crate::files::{Disk, write_new};
 use crate::message::Message;
 use crate::output::{self, diagnostics, note, result, write};
 
@@ -112,14 +109,4 @@ fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
         note(format_args!("wrote {}", path.display()));
     }
     Ok(())
-}
-
-/// Who may connect concerns root alone.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
-    }
-    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -10,6 +10,7 @@ mod differences;
 pub(crate) mod explain;
 mod facts;
 pub(crate) mod import;
+pub(crate) mod init;
 mod lockout;
 pub(crate) mod man;
 pub(crate) mod probe;

@@ -8,6 +8,7 @@ mod held;
 mod led;
 mod reach;
 mod uncovered;
+mod words;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -159,6 +160,12 @@ pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> (Vec<Exposed>, Vec<Str
     exposed.sort_by(|a, b| order(a).cmp(&order(b)));
     exposed.dedup();
     (exposed, unknown.into_iter().collect())
+}
+
+/// Returns the same for a host on which no rule of dockfw objects to anything.
+pub(crate) fn exposed_unfiltered(facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
+    let ruleset = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] };
+    exposed(Rules { ruleset: &ruleset, by_name_alone: false }, facts)
 }
 
 fn order(exposed: &Exposed) -> (Port, Family, IpAddr, Kind, &Answers) {

@@ -12,3 +12,4 @@ pub(crate) mod resolvers;
 pub(crate) mod reverse_path;
 pub(crate) mod routes;
 pub(crate) mod session;
+pub(crate) mod ssh;

@@ -1,5 +1,7 @@
 //! What an apply refuses because of how the policy sorts this host's interfaces.
 
+use std::fmt;
+
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::Policy;
@@ -91,6 +93,16 @@ fn way_out(link: &Link, links: &[Link]) -> Option<String> {
     }
 }
 
+/// Returns whether an interface leads further than to machines of this host's own.
+pub(crate) fn leads_out(link: &Link, links: &[Link]) -> bool {
+    way_out(link, links).is_some()
+}
+
+/// Returns whether the machines behind an interface may be the operator's own.
+pub(crate) fn can_be_inside(link: &Link, links: &[Link]) -> bool {
+    !leads_out(link, links) || !link.is_bridge() && !link.has_default_route
+}
+
 /// Returns objections to bridges that a pattern of `crossing` matches, and between which this host would route. Packets
 /// from one to another do not only cross them.
 pub(crate) fn routed_crossings(policy: &Policy, links: &[Link]) -> Vec<Message> {
@@ -120,9 +132,7 @@ fn has_routed_network(link: &Link) -> bool {
 /// Returns a message about interfaces that filtering is likely to hurt and that the policy does not name, with the
 /// lines to choose from.
 pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<Message> {
-    let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
-    let at_risk = candidates.filter(|link| !policy.interfaces.lists(&link.name));
-    let at_risk: Vec<_> = at_risk.filter_map(|link| Some((link, what_is_hurt(link, usage)?))).collect();
+    let at_risk = at_risk(policy, links, usage);
     if at_risk.is_empty() {
         return None;
     }
@@ -138,16 +148,52 @@ pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<
     Some(if has_guests(&at_risk, links) { message.help(SERVICES) } else { message })
 }
 
+/// What an interface looks like that filtering is likely to hurt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The bridge of this network of Docker's, although the policy does not count it as one.
+    DockerNetwork(String),
+    /// A bridge that is not Docker's.
+    Bridge,
+    /// A tunnel or VPN.
+    Tunnel,
+    /// It leads to a network that this host routes for.
+    Routed,
+    /// A link to guests of this host.
+    Guest,
+}
+
+impl fmt::Display for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DockerNetwork(name) => {
+                return write!(f, "the bridge of Docker's network {name}, but does not match `docker`: its containers would be cut off");
+            }
+            Self::Bridge => "a bridge that does not look like Docker's: what is behind it would be cut off",
+            Self::Tunnel => "a tunnel or VPN: packets from it would be filtered",
+            Self::Routed => "a network that this host routes for: its machines would be cut off",
+            Self::Guest => "a link to guests of this host: what they send to it or through it would be filtered",
+        })
+    }
+}
+
+/// Returns the interfaces that filtering is likely to hurt and that the policy does not name, with what they look like.
+pub(crate) fn at_risk<'a>(policy: &Policy, links: &'a [Link], usage: &Usage) -> Vec<(&'a Link, Look)> {
+    let candidates = links.iter().filter(|link| link.is_up && link.controller.is_none());
+    let unlisted = candidates.filter(|link| !policy.interfaces.lists(&link.name));
+    unlisted.filter_map(|link| Some((link, look(link, usage)?))).collect()
+}
+
 /// Returns the lines of a policy that name these interfaces, in every way that makes sense for them, the narrowest
 /// first.
 fn choices(policy: &Policy, links: &[&Link], all: &[Link]) -> String {
     let named = |wanted: &dyn Fn(&Link) -> bool| {
         quoted(links.iter().filter(|link| wanted(link)).map(|link| link.name.clone()))
     };
-    let leads_out = |link: &Link| way_out(link, all).is_some();
+    let leads_out = |link: &Link| leads_out(link, all);
     let every = named(&|_| true);
     let closed = named(&|link| !leads_out(link));
-    let inner = named(&|link| !leads_out(link) || !link.is_bridge() && !link.has_default_route);
+    let inner = named(&|link| can_be_inside(link, all));
     let uplinks = named(&|link| link.is_bridge() && leads_out(link));
     let bridges = named(&Link::is_bridge);
     let docker = quoted(policy.interfaces.docker.iter().map(ToString::to_string));
@@ -164,7 +210,7 @@ fn choices(policy: &Policy, links: &[&Link], all: &[Link]) -> String {
 
 /// Returns whether there are likely to be virtual machines, or other containers, behind one of the interfaces.
 fn has_guests(links: &[&Link], all: &[Link]) -> bool {
-    links.iter().any(|link| link.is_bridge() && way_out(link, all).is_none())
+    links.iter().any(|link| link.is_bridge() && !leads_out(link, all))
 }
 
 /// What may be behind an inside interface.
@@ -181,29 +227,16 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
     names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
-fn what_is_hurt(link: &Link, usage: &Usage) -> Option<String> {
+fn look(link: &Link, usage: &Usage) -> Option<Look> {
     let is_its = |network: &&Network| network.driver == Driver::Bridge(link.name.clone());
-    let of_network = usage.networks.iter().find(is_its).map(|network| {
-        format!(
-            "the bridge of Docker's network {}, but does not match `docker`: its containers would be cut off",
-            network.name
-        )
-    });
-    of_network.or_else(|| what_is_hurt_of_others(link, usage).map(str::to_owned))
-}
-
-fn what_is_hurt_of_others(link: &Link, usage: &Usage) -> Option<&'static str> {
+    if let Some(network) = usage.networks.iter().find(is_its) {
+        return Some(Look::DockerNetwork(network.name.clone()));
+    }
     match link.kind.as_deref() {
-        Some("bridge") => {
-            Some("a bridge that does not look like Docker's: what is behind it would be cut off")
-        }
-        Some(kind) if TUNNELS.contains(&kind) => Some("a tunnel or VPN: packets from it would be filtered"),
-        _ if usage.routed.contains(&link.index) => {
-            Some("a network that this host routes for: its machines would be cut off")
-        }
-        _ if is_of_guest(link) => {
-            Some("a link to guests of this host: what they send to it or through it would be filtered")
-        }
+        Some("bridge") => Some(Look::Bridge),
+        Some(kind) if TUNNELS.contains(&kind) => Some(Look::Tunnel),
+        _ if usage.routed.contains(&link.index) => Some(Look::Routed),
+        _ if is_of_guest(link) => Some(Look::Guest),
         _ => None,
     }
 }

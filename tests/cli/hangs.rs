@@ -37,7 +37,7 @@ some_rules() { nft list tables | grep dockfw || iptables-save | grep -e '-A FILT
 "#;
 
 /// What an operator may ask for while a policy of the native engine is in force, and the exit code.
-const VERBS: [(&str, i32); 14] = [
+const VERBS: [(&str, i32); 15] = [
     ("apply", 0),
     ("apply --dry-run", 0),
     ("boot", 0),
@@ -46,6 +46,7 @@ const VERBS: [(&str, i32); 14] = [
     ("diff", 0),
     ("explain --from 192.0.2.10 --in eth0 --to 198.51.100.1 --port 80/tcp", 0),
     ("import --live", 1),
+    ("init --print", 0),
     ("probe", 0),
     ("remove", 1),
     ("rollback", 1),

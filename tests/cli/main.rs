@@ -19,6 +19,7 @@ mod fixture;
 mod hangs;
 mod host;
 mod import;
+mod init;
 mod kernel;
 mod locks;
 mod messages;

@@ -78,6 +78,23 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ("explain-families", "", "dockfw explain --from 198.51.100.2 --to 2001:db8::1 --port 80/tcp"),
     ("explain-not-in-force", "", "dockfw explain --from 198.51.100.2 --port 80/tcp"),
     ("unknown-option", "", "dockfw apply --fource"),
+    ("init", "rm dockfw.toml", "dockfw init"),
+    ("init-over-a-file", "", "dockfw init"),
+    (
+        "init-beside-conf.d",
+        "mkdir conf.d; mv dockfw.toml conf.d/public.toml; sed -i s/web/public/ conf.d/public.toml",
+        "dockfw init",
+    ),
+    ("guessed-allow", "", "dockfw allow 80/tcp"),
+    ("guessed-deny", "", "dockfw deny from 192.0.2.20"),
+    ("guessed-trust", "", "dockfw trust 192.0.2.20"),
+    ("guessed-delete", "", "dockfw delete allow 80/tcp"),
+    ("guessed-reload", "", "dockfw reload"),
+    ("guessed-enable", "", "dockfw -v enable"),
+    ("guessed-stop", "", "dockfw stop"),
+    ("guessed-reset", "", "dockfw reset"),
+    ("guessed-save", "", "dockfw save"),
+    ("guessed-list", "", "dockfw list"),
 ];
 
 /// `edit` makes the policy another one.

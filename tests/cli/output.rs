@@ -18,7 +18,7 @@ const HARMLESS: [&str; 8] = [
 ];
 
 /// What is asked while a policy is in force.
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "apply",
     "apply --dry-run",
     "apply --confirm 10s --detach",
@@ -31,6 +31,7 @@ const VERBS: [&str; 18] = [
     "explain --from 192.0.2.10 --in eth0 --to 198.51.100.1 --port 80/tcp --json",
     "import --json old.rules",
     "import old.rules",
+    "init --print",
     "probe",
     "probe --json",
     "remove",

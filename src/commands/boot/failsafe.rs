@@ -1,6 +1,5 @@
 //! The fail-safe: what is in force if no policy can be.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::bail;
@@ -10,12 +9,9 @@ use dockfw_policy::policy::{Backend, Policy};
 use crate::cli::Failsafe;
 use crate::enact::{self, InForce};
 use crate::engines::{self, Chosen, fit_to_host};
-use crate::host::programs;
+use crate::host::ssh;
 use crate::lock::Lock;
 use crate::records::Sources;
-
-/// The port of SSH if sshd does not report its own (RFC 4253, 4).
-const SSH: u16 = 22;
 
 /// Puts the fail-safe in force, by the first engine that can. Programs that are started hold the lock, if there is one.
 /// Also returns what the fail-safe does, in words.
@@ -52,7 +48,7 @@ fn text(failsafe: Failsafe) -> (String, String) {
     match failsafe {
         Failsafe::Closed => (closed, "nobody reaches anything".into()),
         Failsafe::Ssh => {
-            let ports = ssh_ports(&programs::said("sshd", &["-T"]).unwrap_or_default());
+            let ports = ssh::ports();
             let quoted: Vec<_> = ports.iter().map(|port| format!("\"{port}/tcp\"")).collect();
             let rule = format!("[[allow]]\nname = \"ssh\"\nports = [{}]\nto = \"host\"\n", quoted.join(", "));
             (closed + &rule, format!("everyone reaches {} of the host, and nothing else", quoted.join(", ")))
@@ -60,36 +56,9 @@ fn text(failsafe: Failsafe) -> (String, String) {
     }
 }
 
-/// Reads the ports that `sshd -T` names. The addresses that sshd listens on are in `listenaddress [::]:22`, perhaps
-/// with `rdomain` behind. `port 22` applies only to addresses without a port, and is printed in any case.
-fn ssh_ports(said: &str) -> Vec<u16> {
-    let listens =
-        said.lines().filter_map(|line| line.strip_prefix("listenaddress ")?.split_whitespace().next());
-    let of_addresses = ports(listens.filter_map(|address| Some(address.rsplit_once(':')?.1)));
-    let found = if of_addresses.is_empty() {
-        ports(said.lines().filter_map(|line| line.strip_prefix("port ")))
-    } else {
-        of_addresses
-    };
-    if found.is_empty() { vec![SSH] } else { found.into_iter().collect() }
-}
-
-fn ports<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<u16> {
-    words.filter_map(|word| word.trim().parse().ok()).filter(|port| *port != 0).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sshd_says_its_ports() {
-        assert_eq!(ssh_ports("port 2222\nport 22\nportx 1\naddressfamily any\n"), [22, 2222]);
-        let listens = "port 22\nlistenaddress [2001:db8::1]:2222\nlistenaddress 0.0.0.0:2022 rdomain mgmt\n";
-        assert_eq!(ssh_ports(listens), [2022, 2222]);
-        assert_eq!(ssh_ports("port 0\nport x\n"), [22]);
-        assert_eq!(ssh_ports(""), [22]);
-    }
 
     #[test]
     fn the_fail_safes_are_policies() {

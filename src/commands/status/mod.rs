@@ -9,7 +9,6 @@ use anyhow::Context;
 use dockfw_policy::Strictness;
 use dockfw_policy::engine::{Count, Engine, EngineError, EngineName, SetState, State};
 use dockfw_policy::policy::{Backend, Policy};
-use dockfw_policy::ruleset::Ruleset;
 use serde::Serialize;
 
 use super::facts::{Gathered, gather};
@@ -17,7 +16,7 @@ use super::load_recorded;
 use crate::cli::Status;
 use crate::engines::{self, fit_to_host, goes_by_names_alone};
 use crate::exit::{Exit, Stop};
-use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
+use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, exposed_unfiltered, uncovered};
 use crate::host::capabilities;
 use crate::message::Message;
 use crate::output::{stdout_is_terminal, warning, write};
@@ -151,9 +150,7 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
 
 /// Returns what is exposed. If nothing of dockfw is there, no rule objects to anything.
 fn exposed_by(engine: Option<EngineName>, policy: &Policy, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
-    let ruleset = match engine {
-        Some(engine) => engines::compile_for(engine, policy),
-        None => Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] },
-    };
-    exposed(Rules { ruleset: &ruleset, by_name_alone: engine.is_some_and(goes_by_names_alone) }, facts)
+    let Some(engine) = engine else { return exposed_unfiltered(facts) };
+    let ruleset = engines::compile_for(engine, policy);
+    exposed(Rules { ruleset: &ruleset, by_name_alone: goes_by_names_alone(engine) }, facts)
 }

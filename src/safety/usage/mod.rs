@@ -27,6 +27,9 @@ pub(crate) use survey::Survey;
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
 
+/// What a DHCP server is asked at, of both families, as a policy lists it.
+pub(crate) const DHCP: &str = "\"67/udp\", \"547/udp\"";
+
 /// What is in use on this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
@@ -113,6 +116,20 @@ fn needed_and_blocked(policy: &Policy, usage: &Usage) -> Vec<Message> {
 
 /// Returns what machines that get their addresses from this host would lose.
 pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Message> {
+    let told = without_dhcp(policy, links, usage).into_iter().map(|(link, from)| {
+        Message::new(format!(
+            "a DHCP server of this host serves {}, but the policy drops what its clients send",
+            link.name
+        ))
+        .meaning("machines there would get no address")
+        .help(rule("to let them ask", "DHCP", &from, DHCP, "host"))
+    });
+    told.collect()
+}
+
+/// Returns the interfaces that a DHCP server of this host serves although the policy drops what its clients send, each
+/// with the `from` of a rule that lets them ask, in quotes.
+pub(crate) fn without_dhcp<'a>(policy: &Policy, links: &'a [Link], usage: &Usage) -> Vec<(&'a Link, String)> {
     let ruleset = compile(policy);
     let serves = |link: &&Link| match usage.dhcp.contains(&Some(link.index)) {
         true => true,
@@ -127,19 +144,11 @@ pub(crate) fn cut_off_clients(policy: &Policy, links: &[Link], usage: &Usage) ->
             .into_iter()
             .any(|hook| explain(&ruleset, hook, &packet).verdict == Verdict::Drop)
     });
-    let told = cut_off.map(|link| {
-        let from = match policy.interfaces.is_inside(&link.name) {
-            true => "\"inside\"".to_owned(),
-            false => addresses_of_clients(link),
-        };
-        Message::new(format!(
-            "a DHCP server of this host serves {}, but the policy drops what its clients send",
-            link.name
-        ))
-        .meaning("machines there would get no address")
-        .help(rule("to let them ask", "DHCP", &from, "\"67/udp\", \"547/udp\"", "host"))
+    let with_sources = cut_off.map(|link| match policy.interfaces.is_inside(&link.name) {
+        true => (link, "\"inside\"".to_owned()),
+        false => (link, addresses_of_clients(link)),
     });
-    told.collect()
+    with_sources.collect()
 }
 
 /// Returns where clients of DHCP ask from: from no address; from their own address, once they have one; and over IPv6

@@ -1,6 +1,6 @@
 said=$(dpkg -i "$(deb)")
 echo "$said"
-echo "$said" | grep -q '4. systemctl enable dockfw'
+echo "$said" | grep -q '5. systemctl enable dockfw'
 kernel_is_clean
 [ -z "$(find /etc/systemd -name 'dockfw*')" ] || die 'the unit is enabled'
 dockfw --version

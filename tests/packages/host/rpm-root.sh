@@ -26,7 +26,7 @@ files >/tmp/before
 
 said=$(in_root -i --nodeps "$(rpm_file)")
 echo "$said"
-echo "$said" | grep -q '4. systemctl enable dockfw'
+echo "$said" | grep -q '5. systemctl enable dockfw'
 # Digests, owners and modes are what the package says; and there is nothing that it does not say.
 in_root -V --nodeps dockfw
 files | comm -13 /tmp/before - | while read -r file; do

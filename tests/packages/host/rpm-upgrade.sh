@@ -3,7 +3,7 @@ rm -rf /etc/dockfw /var/lib/dockfw
 rpm --initdb
 said=$(rpm -i --nodeps "$(rpm_file)")
 echo "$said"
-echo "$said" | grep -q '4. systemctl enable dockfw'
+echo "$said" | grep -q '5. systemctl enable dockfw'
 kernel_is_clean
 [ -z "$(find /etc/systemd -name 'dockfw*')" ] || die 'the unit is enabled'
 exits 6 /usr/sbin/dockfw apply
