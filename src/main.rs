@@ -65,16 +65,16 @@ fn usage(error: &clap::Error) -> Exit {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
-        Verb::Apply(options) => commands::apply::run(&cli.config, options),
+        Verb::Apply(options) => commands::apply::run(&cli.config, options, cli.verbose),
         Verb::Confirm => commands::confirm::run(),
         Verb::Rollback => commands::rollback::run(),
         Verb::Boot(options) => commands::boot::run(&cli.config, options),
         Verb::Watch { id } => trial::watch(id),
         Verb::Check(options) => commands::check::run(&cli.config, options),
-        Verb::Diff(options) => commands::diff::run(&cli.config, options),
+        Verb::Diff(options) => commands::diff::run(&cli.config, options, cli.verbose),
         Verb::Explain(options) => commands::explain::run(&cli.config, options),
         Verb::Show(options) => commands::show::run(&cli.config, options),
-        Verb::Status(options) => commands::status::run(&cli.config, options),
+        Verb::Status(options) => commands::status::run(&cli.config, options, cli.verbose),
         Verb::Init(options) => commands::init::run(&cli.config, options),
         Verb::Import(options) => commands::import::run(options),
         Verb::Remove => commands::remove::run(),

@@ -8,7 +8,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{Judgement, Novelty, differences, fit_to_host, judge, load_recorded};
+use super::{Judgement, Novelty, differences, fit_to_host, gains, judge, load_recorded};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -29,7 +29,7 @@ const UNRECORDED: &str =
     "the policy is in force, but could not be recorded, so that `dockfw rollback` can't return to it";
 
 /// Puts the policy in force.
-pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
+pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result<Exit> {
     let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
     // Not before: the previous holder of the lock may have applied a newer file. A user who may change nothing is told all
     // the same what is wrong with the file.
@@ -52,7 +52,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         let found = planned(&candidate.chosen, &candidate.ruleset, &takeover)?;
         // The reader of the output may take a while, as a pager does, and nobody else is to wait for that.
         drop(lock);
-        return report_planned(&found, options.exit_code);
+        return report_planned(&candidate, &found, options, verbose);
     }
     announce(&candidate.ruleset);
     match trial_of(&store, &candidate, options)? {
@@ -210,13 +210,19 @@ fn planned(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover) -> Result<Ve
     Ok(found)
 }
 
-fn report_planned(found: &[Difference], exit_code: bool) -> anyhow::Result<Exit> {
+fn report_planned(
+    candidate: &Candidate<'_>,
+    found: &[Difference],
+    options: &Apply,
+    verbose: u8,
+) -> anyhow::Result<Exit> {
     if found.is_empty() {
         result("in force already; nothing would change");
         return Ok(Exit::Done);
     }
-    result(differences::text(found));
-    Ok(if exit_code { Exit::NotInForce } else { Exit::Done })
+    gains::lines(candidate.chosen.engine.name(), &candidate.ruleset, options.verify)?.iter().for_each(result);
+    result(differences::shown(found, verbose));
+    Ok(if options.exit_code { Exit::NotInForce } else { Exit::Done })
 }
 
 /// Announces on a terminal that this will take long.

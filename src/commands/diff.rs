@@ -7,7 +7,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{EngineError, EngineName};
 use serde::Serialize;
 
-use super::{differences, fit_to_host, load};
+use super::{differences, fit_to_host, gains, load};
 use crate::cli::Diff;
 use crate::engines::{self, Chosen, Compared};
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ struct Report {
 }
 
 /// Compares the policy with what is live in the kernel. Changes nothing.
-pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
+pub(crate) fn run(config: &Path, options: &Diff, verbose: u8) -> anyhow::Result<Exit> {
     // A policy that is only compared shuts nobody out.
     let policy = fit_to_host(load(config, Strictness::Confirmed)?);
     if !capabilities::has_net_admin() {
@@ -36,21 +36,26 @@ pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     }
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let engine = chosen.engine.name();
-    let mut compared = chosen.compare(&engines::compile_for(engine, &policy))?;
+    let ruleset = engines::compile_for(engine, &policy);
+    let mut compared = chosen.compare(&ruleset)?;
     compared.differences.extend(Takeover::find().differences());
     let differs = !compared.is_same();
     let Compared { differences, unfit } = compared;
     let report = Report { engine, differs, differences, unfit };
-    result(if options.json { serde_json::to_string_pretty(&report)? } else { text(&report) });
+    if options.json {
+        result(serde_json::to_string_pretty(&report)?);
+    } else if report.differs {
+        gains::lines(engine, &ruleset, options.verify)?.iter().for_each(result);
+        result(text(&report, verbose));
+    } else {
+        result(format_args!("no differences ({engine})"));
+    }
     Ok(if report.differs { Exit::NotInForce } else { Exit::Done })
 }
 
-fn text(report: &Report) -> String {
-    if !report.differs {
-        return format!("no differences ({})", report.engine);
-    }
+fn text(report: &Report, verbose: u8) -> String {
     let unfit = report.unfit.iter().map(|reason| format!("packets bypass the rules: {reason}"));
-    let differences =
-        Some(&report.differences).filter(|found| !found.is_empty()).map(|found| differences::text(found));
+    let differences = Some(&report.differences).filter(|found| !found.is_empty());
+    let differences = differences.map(|found| differences::shown(found, verbose));
     unfit.chain(differences).collect::<Vec<_>>().join("\n")
 }

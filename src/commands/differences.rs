@@ -5,6 +5,15 @@ use dockfw_policy::difference::{Difference, DifferenceKind, Elements};
 
 use crate::output;
 
+/// Returns differences in nftables' or iptables' words if the operator asks for more, and otherwise how many there are.
+pub(super) fn shown(differences: &[Difference], verbose: u8) -> String {
+    match (verbose, differences.len()) {
+        (0, 1) => "1 rule or set differs; to see it: dockfw diff -v".into(),
+        (0, count) => format!("{count} rules and sets differ; to see them: dockfw diff -v"),
+        _ => text(differences),
+    }
+}
+
 /// Returns differences as they are written to stdout: in colour if that is a terminal.
 pub(super) fn text(differences: &[Difference]) -> String {
     let colour = output::stdout_has_colours();

@@ -9,6 +9,7 @@ pub(crate) mod diff;
 mod differences;
 pub(crate) mod explain;
 mod facts;
+mod gains;
 pub(crate) mod import;
 pub(crate) mod init;
 mod lockout;

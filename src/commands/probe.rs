@@ -60,6 +60,10 @@ pub(crate) fn run(options: &Probe) -> anyhow::Result<Exit> {
 }
 
 fn print(report: &Report<'_>) {
+    match report.engine {
+        Some(engine) => result(format_args!("engine: {engine}, for {}", report.reason)),
+        None => result(format_args!("engine: none. Missing: {}", report.reason)),
+    }
     let facts = report.facts;
     print_requirements(EngineName::Nftables, &facts.nftables);
     print_requirements(EngineName::Iptables, &facts.iptables);
@@ -75,10 +79,6 @@ fn print(report: &Report<'_>) {
     facts.unknown.iter().for_each(|what| result(format_args!("unknown: {what}")));
     let firewalls = if report.firewalls.is_empty() { "none".into() } else { report.firewalls.join(", ") };
     result(format_args!("other firewalls running: {firewalls} [systemctl is-active]"));
-    match report.engine {
-        Some(engine) => result(format_args!("engine: {engine}, for {}", report.reason)),
-        None => result(format_args!("engine: none. Missing: {}", report.reason)),
-    }
 }
 
 fn print_docker(docker: &Docker) {

@@ -3,6 +3,7 @@
 //! Pure: facts of this host are walked through the ruleset, as packets would be, on the ways that rules of others lead
 //! them. Whether others drop what dockfw lets through is not asked: "reach" means that dockfw does not object.
 
+mod changes;
 mod doors;
 mod held;
 mod led;
@@ -24,6 +25,7 @@ use crate::host::docker::{Behaviour, Container, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
+pub(crate) use changes::{Change, Side, Turn, changes};
 pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};
 pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered, unfiltered};

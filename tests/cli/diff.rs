@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-use crate::fixture::{CliFixture, Done};
+use crate::fixture::{CliFixture, Done, GOOD};
 
 const ENGINES: [&str; 2] = ["nftables", "iptables"];
+
+/// Takes out of the file `found` who gains and who loses a port.
+const WITHOUT_WORDS: &str = "sed -i '/^nobody gains/d; /^who gains/d; /^  [+-] /d' found";
 
 /// Puts the policy in force by an engine, runs a script, and wants a diff that exits with 7, has just these lines, and is
 /// what the next apply says it changed. After that there is none left.
@@ -13,11 +16,12 @@ fn differs(test: &str, engine: &str, script: &str, lines: &[&str]) {
     let done = fixture.script(&format!(
         "dockfw apply --backend {engine} >/dev/null
          {script}
-         unchanged_all dockfw diff --backend {engine} >found || test $? = 7
+         unchanged_all dockfw diff -v --backend {engine} >found || test $? = 7
+         {WITHOUT_WORDS}
          cat found
          dockfw apply --backend {engine} >changed
          sed '$d' changed | cmp found - >&2
-         dockfw diff --backend {engine}"
+         dockfw diff -v --backend {engine}"
     ));
     let expected = format!("{}\nno differences ({engine})\n", lines.join("\n"));
     assert_eq!(done.exits(0).stdout, expected, "{engine}, {script}\n{done}");
@@ -33,7 +37,7 @@ fn differs_with_both(test: &str, script: &str, of_nftables: &[&str], of_iptables
 fn after_an_apply_there_is_no_difference() {
     for engine in ENGINES {
         let fixture = CliFixture::new(&format!("diff-none-{engine}"));
-        let script = format!("dockfw apply --backend {engine} >/dev/null; unchanged_all dockfw diff");
+        let script = format!("dockfw apply --backend {engine} >/dev/null; unchanged_all dockfw diff -v");
         fixture.script(&script).exits(0).prints(&format!("no differences ({engine})"));
     }
 }
@@ -42,9 +46,12 @@ fn after_an_apply_there_is_no_difference() {
 #[ignore = "needs root"]
 fn before_the_first_apply_everything_is_missing() {
     let fixture = CliFixture::new("diff-first");
-    fixture.script("unchanged_all dockfw diff --backend nftables").exits(7).prints("+ table inet dockfw (");
     fixture
-        .script("unchanged_all dockfw diff --backend iptables")
+        .script("unchanged_all dockfw diff -v --backend nftables")
+        .exits(7)
+        .prints("+ table inet dockfw (");
+    fixture
+        .script("unchanged_all dockfw diff -v --backend iptables")
         .exits(7)
         .prints("+ set trusted (IPv6): +1 -0 of 1");
 }
@@ -147,7 +154,7 @@ fn what_others_accept_in_table_filter_is_no_difference() {
          iptables -I INPUT 1 -j ACCEPT
          ip6tables -I INPUT 1 -j ACCEPT
          iptables -I FORWARD 1 -j ACCEPT
-         unchanged_all dockfw diff
+         unchanged_all dockfw diff -v
          dockfw apply",
     );
     done.exits(0).prints("no differences (iptables)").prints("nothing changed");
@@ -192,7 +199,7 @@ fn a_set_of_the_compat_engine_is_compared_with_the_one_before() {
     let done = fixture.script(
         "dockfw apply --backend iptables >/dev/null
          sed -i 's/\"192.0.2.10\"/\"192.0.2.0\\/28\"/' dockfw.toml
-         dockfw diff",
+         dockfw diff -v",
     );
     done.exits(7).prints("~ set trusted (IPv4): +1 -1 of 1\n    - 192.0.2.10\n    + 192.0.2.0/28\n");
     assert!(!done.stdout.contains("\n- set"), "the set before is not someone else's\n{done}");
@@ -224,7 +231,7 @@ const LARGE: &str = "seq 1 4096 | awk '{ n = 2 * $1; printf \"10.%d.%d.%d\\n\", 
      dockfw apply --backend ENGINE >/dev/null
      sed -i 1d list.txt
      printf '203.0.113.1\\n203.0.113.3\\n203.0.113.5\\n' >>list.txt
-     dockfw diff --backend ENGINE";
+     dockfw diff -v --backend ENGINE";
 
 #[test]
 #[ignore = "needs root"]
@@ -234,7 +241,7 @@ fn large_sets_are_summed_up() {
         let done = fixture.script(&LARGE.replace("ENGINE", engine));
         done.exits(7).prints(": +3 -1 of 4,098\n    - 10.0.0.2\n    + 203.0.113.1\n");
         let many = fixture.script(&format!(
-            "{}|| test $? = 7; sed -i 1,50d list.txt; dockfw diff",
+            "{}|| test $? = 7; sed -i 1,50d list.txt; dockfw diff -v",
             LARGE.replace("ENGINE", engine)
         ));
         many.exits(7).prints(": +3 -51 of 4,048\n");
@@ -251,15 +258,16 @@ fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
          printf 'trusted = [\"file:list.txt\"]\\n' >dockfw.toml
          dockfw apply --backend nftables >/dev/null
          nft delete element inet dockfw $(set_of trusted_v4) '{ 10.0.0.2 }'
-         dockfw diff
-         dockfw diff --verify || test $? = 7
+         dockfw diff -v
+         dockfw diff -v --verify || test $? = 7
          sed -i 1d list.txt
-         dockfw diff || test $? = 7",
+         dockfw diff -v || test $? = 7",
     );
     let trusted = "set trusted (IPv4 addresses)";
     let expected = format!(
         "no differences (nftables)\n\
          ~ {trusted}: +1 -0 of 100,001\n    + 10.0.0.2\n\
+         nobody gains or loses a port\n\
          ~ {trusted}: 100,000 elements wanted, 100,001 loaded (not compared one by one)\n"
     );
     assert_eq!(done.exits(0).stdout, expected, "{done}");
@@ -270,29 +278,31 @@ fn the_elements_of_huge_sets_are_compared_where_that_is_asked_for() {
 fn only_a_terminal_sees_colours_and_only_if_it_wants_to() {
     let fixture = CliFixture::new("diff-colour");
     let on_terminal = |setting: &str| {
-        let command = "script --quiet --return --command \"$DOCKFW --config dockfw.toml diff\" /dev/null";
+        let command = "script --quiet --return --command \"$DOCKFW --config dockfw.toml diff -v\" /dev/null";
         let done = fixture.script(&format!("{setting} {command}"));
         done.exits(7).prints("+ table inet dockfw (");
         done.stdout.contains('\u{1b}')
     };
     assert!(on_terminal("") && !on_terminal("NO_COLOR=1"));
-    assert!(!fixture.script("dockfw diff").exits(7).stdout.contains('\u{1b}'));
+    assert!(!fixture.script("dockfw diff -v").exits(7).stdout.contains('\u{1b}'));
 }
 
 #[test]
 #[ignore = "needs root"]
 fn the_other_engine_in_force_is_a_difference() {
     let fixture = CliFixture::new("diff-other");
-    let done = fixture
-        .script("dockfw apply --backend iptables >/dev/null; unchanged_all dockfw diff --backend nftables");
-    done.exits(7).prints("+ table inet dockfw (").prints("- the rules of the iptables engine\n");
     let done = fixture.script(
+        "dockfw apply --backend iptables >/dev/null; unchanged_all dockfw diff -v --backend nftables",
+    );
+    done.exits(7).prints("+ table inet dockfw (").prints("- the rules of the iptables engine\n");
+    let done = fixture.script(&format!(
         "dockfw apply --backend iptables >/dev/null
-         dockfw diff --backend nftables >found || test $? = 7
+         dockfw diff -v --backend nftables >found || test $? = 7
+         {WITHOUT_WORDS}
          dockfw apply --backend nftables >changed
          sed '$d' changed | cmp found - >&2
-         dockfw diff",
-    );
+         dockfw diff -v"
+    ));
     done.exits(0).prints("no differences (nftables)");
 }
 
@@ -335,4 +345,78 @@ fn json_has_all_keys_that_are_documented() {
         "from": "INPUT", "to": "FILTERS", "elements": null, "live": [], "wanted": [],
     }]);
     assert_eq!(found.exits(7).json()["differences"], jump);
+}
+
+/// A process that listens at a port of the outside.
+const LISTENING: &str = "ip link add eth0 type veth peer name far; ip link set eth0 up
+    busybox nc -l -p 9000 >/dev/null 2>&1 </dev/null &
+    listener=$!; trap 'kill $listener' EXIT
+    timeout 20 sh -c 'until ss -ltn | grep -q :9000; do :; done'";
+
+/// Writes a policy, looks what an apply would change, and wants these lines first. The rules that differ are only counted.
+fn gains(test: &str, before: &str, policy: &str, lines: &str) {
+    for (engine, command) in
+        ENGINES.into_iter().flat_map(|engine| [(engine, "diff"), (engine, "apply --dry-run --exit-code")])
+    {
+        let fixture = CliFixture::new(&format!("gains-{test}-{engine}"));
+        fixture.write("next.toml", policy);
+        let command = format!("unchanged_all dockfw {command} --backend {engine}");
+        let before = before.replace("ENGINE", engine);
+        let done = fixture.script(&format!("{LISTENING}\n{before}\ncp next.toml dockfw.toml\n{command}"));
+        let (words, count) = done
+            .exits(7)
+            .stdout
+            .rsplit_once('\n')
+            .and_then(|(all, _)| all.rsplit_once('\n'))
+            .unwrap_or_default();
+        assert_eq!(words, lines, "{done}");
+        assert!(count.ends_with("dockfw diff -v"), "{done}");
+    }
+}
+
+const HEADING: &str = "who gains (+) and who loses (-) a port, as far as dockfw decides:";
+
+#[test]
+#[ignore = "needs root"]
+fn a_first_apply_takes_ports_from_everyone() {
+    gains("first", ":", GOOD, &format!("{HEADING}\n  - everyone but trusted: 9000/tcp (busybox)"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_rule_gives_its_port_to_those_whom_it_names() {
+    let apply = "dockfw apply --backend ENGINE >/dev/null";
+    let rule = "[[allow]]\nname = \"metrics\"\nports = [\"9000/tcp\"]\n";
+    gains("rule", apply, &format!("{GOOD}{rule}"), &format!("{HEADING}\n  + everyone: 9000/tcp (busybox)"));
+    let some = format!("{GOOD}{rule}from = [\"192.0.2.66\", \"192.0.2.8/29\"]\n");
+    // 192.0.2.10 is trusted already.
+    let lines = format!("{HEADING}\n  + 192.0.2.8/31, 192.0.2.11-192.0.2.15, 192.0.2.66: 9000/tcp (busybox)");
+    gains("some", apply, &some, &lines);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn who_is_not_trusted_any_more_loses_all_ports() {
+    let apply = "dockfw apply --backend ENGINE >/dev/null";
+    let policy = GOOD.replace("192.0.2.10", "192.0.2.20");
+    let lines = format!("{HEADING}\n  + 192.0.2.20: 9000/tcp (busybox)\n  - 192.0.2.10: 9000/tcp (busybox)");
+    gains("trusted", apply, &policy, &lines);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_port_at_which_nothing_answers_is_nobodys_gain() {
+    let apply = "dockfw apply --backend ENGINE >/dev/null";
+    gains("nothing", apply, &GOOD.replace("443", "444"), "nobody gains or loses a port");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn under_rules_that_others_changed_gains_are_unknown() {
+    let fixture = CliFixture::new("gains-unknown");
+    let script =
+        format!("{LISTENING}; dockfw apply >/dev/null; nft add rule inet dockfw input accept; dockfw diff");
+    let done = fixture.script(&script);
+    done.exits(7).says("unknown who gains and who loses a port: another program changed the rules in force");
+    assert_eq!(done.stdout, "1 rule or set differs; to see it: dockfw diff -v\n", "{done}");
 }

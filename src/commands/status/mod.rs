@@ -3,12 +3,14 @@
 mod text;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
 use dockfw_policy::Strictness;
 use dockfw_policy::engine::{Count, Engine, EngineError, EngineName, SetState, State};
 use dockfw_policy::policy::{Backend, Policy};
+use dockfw_policy::ruleset::Ruleset;
 use serde::Serialize;
 
 use super::facts::{Gathered, gather};
@@ -19,9 +21,10 @@ use crate::exit::{Exit, Stop};
 use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, exposed_unfiltered, uncovered};
 use crate::host::capabilities;
 use crate::message::Message;
-use crate::output::{stdout_is_terminal, warning, write};
+use crate::output::{stdout_has_colours, stdout_is_terminal, warning, write};
 use crate::records::{Now, Sources, Store, Summary};
 use crate::safety;
+use text::View;
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -45,10 +48,13 @@ struct Report {
     sets: Vec<SetState>,
     /// The policy that waits to be confirmed, or was rolled back.
     records: Summary,
+    /// The names of the policy's rules, by the names of their counters.
+    #[serde(skip)]
+    rules: BTreeMap<String, String>,
 }
 
 /// Prints whether the policy is in force, and what this host exposes.
-pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
+pub(crate) fn run(config: &Path, options: &Status, verbose: u8) -> anyhow::Result<Exit> {
     let (policy, sources) = load_recorded(config, Strictness::Confirmed)?;
     let policy = fit_to_host(policy);
     if !capabilities::has_net_admin() {
@@ -58,19 +64,25 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
         if !stdout_is_terminal() {
             return Err(Stop::new(Exit::Usage, Message::new("--watch needs a terminal to write to")).into());
         }
-        return watch::run(|| report(&policy, &sources, options.verify), options.strict);
+        let view = View { colours: stdout_has_colours(), sets: false };
+        return watch::run(|| report(&policy, &sources, options.verify), options.strict, view);
     }
     let report = report(&policy, &sources, options.verify)?;
     let text = if options.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else {
-        text::report(&report)
+        text::report(&report, View { colours: stdout_has_colours(), sets: verbose > 0 })
     };
     write(text);
     Ok(report.exit(options.strict))
 }
 
 impl Report {
+    /// Returns what an operator calls a counter: the rule whose packets it counts, or its own name.
+    fn label<'a>(&'a self, counter: &'a str) -> &'a str {
+        self.rules.get(counter).map_or(counter, String::as_str)
+    }
+
     fn exit(&self, strict: bool) -> Exit {
         let is_covered = self.uncovered.is_empty() && self.unknown.is_empty();
         if self.in_force && (is_covered || !strict) { Exit::Done } else { Exit::NotInForce }
@@ -108,7 +120,8 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
         let error = untold.into_iter().next().map(|(_, error)| error);
         return error.map_or_else(|| Ok(Report::default()), Err);
     };
-    let state = engine.read(Some(&engines::compile_for(engine.name(), policy)))?;
+    let ruleset = engines::compile_for(engine.name(), policy);
+    let state = engine.read(Some(&ruleset))?;
     let is_in_force = state.is_in_force();
     let State { differences, unfit, counters, sets, .. } = state;
     let others = present.iter().skip(1);
@@ -122,8 +135,16 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
         counters,
         sets,
         unknown,
+        rules: rule_names(&ruleset),
         ..Report::default()
     })
+}
+
+/// Returns the names of the rules that are written in the policy, by those of their counters.
+fn rule_names(ruleset: &Ruleset) -> BTreeMap<String, String> {
+    let rules = ruleset.hooks.iter().flat_map(|hook| &hook.rules);
+    let written = rules.filter(|rule| rule.origin.place.is_some());
+    written.filter_map(|rule| Some((rule.counter.as_ref()?.to_string(), rule.origin.what.clone()))).collect()
 }
 
 /// Adds the contents of the records. Damaged records say nothing about what is in force: they are only reported.

@@ -12,26 +12,65 @@ use crate::records::wall_time;
 /// The separator of columns.
 const GAP: &str = "  ";
 
-/// Returns the whole report.
-pub(super) fn report(report: &Report) -> String {
-    let counters = report.counters.iter().map(counter).collect::<Vec<_>>();
-    text(report, &counters)
+/// Colours, as `diff` has them too (ECMA-48, SGR).
+const BOLD: &str = "1";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
+/// How a report is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct View {
+    /// Whether lines may have colours.
+    pub(super) colours: bool,
+    /// Whether sets are shown.
+    pub(super) sets: bool,
 }
 
-/// Returns the report with other lines for its counters.
-pub(super) fn text(report: &Report, counters: &[String]) -> String {
+impl View {
+    /// Returns a line in a colour, if lines may have one.
+    fn painted(self, line: &str, colour: &str) -> String {
+        if self.colours { format!("\u{1b}[{colour}m{line}\u{1b}[0m") } else { line.to_owned() }
+    }
+}
+
+/// Returns the whole report.
+pub(super) fn report(report: &Report, view: View) -> String {
     let mut text = String::new();
-    for line in report.records.lines().into_iter().chain(verdict(report)) {
-        line_to(&mut text, &line);
+    head(&mut text, report, view);
+    exposure(&mut text, report, view);
+    let names: Vec<_> = report.counters.iter().map(|count| report.label(&count.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let counters = report.counters.iter().zip(&names).map(|(count, name)| counted(name, width, count));
+    section(&mut text, "counted packets:", &counters.collect::<Vec<_>>());
+    if view.sets {
+        section(&mut text, "sets:", &report.sets.iter().map(set).collect::<Vec<_>>());
     }
-    for line in counters.iter().cloned().chain(report.sets.iter().map(set)) {
-        line_to(&mut text, &line);
-    }
-    section(&mut text, heading(report), &exposed(&report.exposed));
-    let uncovered: Vec<_> = report.uncovered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
-    section(&mut text, "out of reach of every rule:", &uncovered);
-    section(&mut text, "unknown:", &report.unknown);
     text
+}
+
+/// Returns the report with other lines for its counters, which come first.
+pub(super) fn watched(report: &Report, counters: &[String], view: View) -> String {
+    let mut text = String::new();
+    head(&mut text, report, view);
+    counters.iter().for_each(|line| line_to(&mut text, line));
+    exposure(&mut text, report, view);
+    text
+}
+
+fn head(text: &mut String, report: &Report, view: View) {
+    report.records.lines().iter().for_each(|line| line_to(text, line));
+    let colour = if report.in_force { GREEN } else { RED };
+    for (index, line) in verdict(report).iter().enumerate() {
+        line_to(text, &if index == 0 { view.painted(line, colour) } else { line.clone() });
+    }
+}
+
+fn exposure(text: &mut String, report: &Report, view: View) {
+    section(text, heading(report), &exposed(&report.exposed, view));
+    let uncovered: Vec<_> = report.uncovered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
+    section(text, "out of reach of every rule:", &uncovered);
+    section(text, "unknown:", &report.unknown);
 }
 
 fn line_to(text: &mut String, line: &str) {
@@ -72,10 +111,10 @@ fn heading(report: &Report) -> &'static str {
     }
 }
 
-/// Returns a counter's line.
-pub(super) fn counter(count: &Count) -> String {
-    let Count { name, packets, bytes } = count;
-    format!("{name:<24} {packets:>12} packets {bytes:>16} bytes")
+/// Returns a counter's line, after a name that is padded to this width.
+pub(super) fn counted(name: &str, width: usize, count: &Count) -> String {
+    let Count { packets, bytes, .. } = count;
+    format!("{name:<width$} {packets:>12} packets {bytes:>16} bytes")
 }
 
 fn set(set: &SetState) -> String {
@@ -83,8 +122,8 @@ fn set(set: &SetState) -> String {
     format!("{:<24} {elements:>12} elements", set.name)
 }
 
-/// Returns a line for each port, the most widely open first; if both families are alike, they share one line.
-fn exposed(all: &[Exposed]) -> Vec<String> {
+/// Returns a line for each port, in the order of ports; if both families are alike, they share one line.
+fn exposed(all: &[Exposed], view: View) -> Vec<String> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for one in all {
         match rows.iter_mut().find(|row| row.takes(one)) {
@@ -92,10 +131,17 @@ fn exposed(all: &[Exposed]) -> Vec<String> {
             None => rows.push(Row { one, families: vec![one.family] }),
         }
     }
-    rows.sort_by_key(|row| row.one.widest().map_or(u8::MAX, |who| who as u8));
+    if rows.is_empty() {
+        return Vec::new();
+    }
     let header = ["port", "family", "address", "who may reach it", "what answers"].map(str::to_owned);
-    let cells = if rows.is_empty() { vec![] } else { vec![header] };
-    table(&cells.into_iter().chain(rows.iter().map(Row::cells)).collect::<Vec<_>>())
+    let lines = table(&std::iter::once(header).chain(rows.iter().map(Row::cells)).collect::<Vec<_>>());
+    let colours = std::iter::once(Some(BOLD)).chain(rows.iter().map(Row::colour));
+    let painted = |(line, colour): (&String, Option<&str>)| match colour {
+        Some(colour) => view.painted(line, colour),
+        None => line.clone(),
+    };
+    lines.iter().zip(colours).map(painted).collect()
 }
 
 /// A line of the table.
@@ -115,6 +161,11 @@ impl Row<'_> {
             && own.containers == other.containers
             && (own.address == other.address
                 || own.address.is_unspecified() && other.address.is_unspecified())
+    }
+
+    /// Returns the colour of what everyone may reach.
+    fn colour(&self) -> Option<&'static str> {
+        (self.one.widest() == Some(Who::Everyone)).then_some(YELLOW)
     }
 
     fn cells(&self) -> [String; 5] {
@@ -186,4 +237,51 @@ fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
         cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposure::Port;
+    use dockfw_policy::service::Transport;
+
+    fn open(number: u16, who: Option<Who>) -> Exposed {
+        let admitted = who.map(|who| Admitted { who, rule: Some("allow 'x'".into()), place: None });
+        Exposed {
+            port: Port { number, transport: Transport::Tcp },
+            family: Family::Ipv4,
+            address: [0; 4].into(),
+            kind: Kind::Process,
+            answers: Answers { process: Some("p".into()), ..Answers::default() },
+            reach: vec![Reach { interfaces: vec!["eth0".into()], admitted: admitted.into_iter().collect() }],
+            containers: false,
+        }
+    }
+
+    #[test]
+    fn ports_are_in_order_and_only_colours_differ() {
+        let all = [open(22, Some(Who::Trusted)), open(80, Some(Who::Everyone)), open(443, None)];
+        let plain = exposed(&all, View::default());
+        let ports: Vec<_> = plain.iter().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(ports, ["port", "22/tcp", "80/tcp", "443/tcp"]);
+        let painted = exposed(&all, View { colours: true, sets: false });
+        assert_eq!(painted[0], format!("\u{1b}[1m{}\u{1b}[0m", plain[0]));
+        assert_eq!(painted[2], format!("\u{1b}[33m{}\u{1b}[0m", plain[2]));
+        assert_eq!([&painted[1], &painted[3]], [&plain[1], &plain[3]]);
+    }
+
+    #[test]
+    fn sets_are_shown_if_they_are_asked_for_and_rules_by_their_names() {
+        let long = "the web site of the office in the north";
+        let report_of = Report {
+            counters: vec![Count { name: "allow_the_web_site_of_the".into(), packets: 1, bytes: 40 }],
+            sets: vec![SetState { name: "trusted_v4".into(), elements: Some(2) }],
+            rules: [("allow_the_web_site_of_the".to_owned(), format!("allow '{long}'"))].into(),
+            ..Report::default()
+        };
+        let brief = report(&report_of, View::default());
+        assert!(brief.contains(&format!("allow '{long}'")) && !brief.contains("trusted_v4"), "{brief}");
+        let whole = report(&report_of, View { colours: false, sets: true });
+        assert!(whole.contains("trusted_v4") && whole.contains("2 elements"), "{whole}");
+    }
 }

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 
+use super::text::View;
 use super::{Report, text};
 use crate::exit::Exit;
 use crate::output::write;
@@ -18,6 +19,8 @@ use crate::output::write;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Moves to the upper left corner, and clears what is below (ECMA-48, CUP and ED).
 const HOME: &str = "\x1b[H\x1b[J";
+/// The width of names of counters; most names of rules have room in it.
+const WIDTH: usize = 24;
 /// The height if a terminal does not report its size: the smallest that is common.
 const LINES: usize = 24;
 
@@ -28,7 +31,11 @@ struct Sample {
 }
 
 /// Shows the report until a signal asks to end. The exit code is that of the last report.
-pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    look: impl Fn() -> anyhow::Result<Report>,
+    strict: bool,
+    view: View,
+) -> anyhow::Result<Exit> {
     let signals = Signals::catch()?;
     let mut before: Option<Sample> = None;
     let mut exit = Exit::Failed;
@@ -40,8 +47,12 @@ pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> an
             Err(error) => return Err(error),
         };
         let at = Instant::now();
-        let lines: Vec<_> = report.counters.iter().map(|count| counter(count, before.as_ref(), at)).collect();
-        write(format!("{HOME}{}", cut(&text::text(&report, &lines), height())));
+        let lines: Vec<_> = report
+            .counters
+            .iter()
+            .map(|count| counter(report.label(&count.name), count, before.as_ref(), at))
+            .collect();
+        write(format!("{HOME}{}", cut(&text::watched(&report, &lines, view), height())));
         exit = report.exit(strict);
         before = Some(Sample { at, counters: report.counters });
         if signals.came_within(PERIOD)? {
@@ -51,8 +62,8 @@ pub(super) fn run(look: impl Fn() -> anyhow::Result<Report>, strict: bool) -> an
 }
 
 /// Returns a counter's line, with its rates since the report before.
-fn counter(count: &Count, before: Option<&Sample>, at: Instant) -> String {
-    let line = text::counter(count);
+fn counter(name: &str, count: &Count, before: Option<&Sample>, at: Instant) -> String {
+    let line = text::counted(name, WIDTH, count);
     let earlier = before.and_then(|before| {
         let same = before.counters.iter().find(|other| other.name == count.name)?;
         Some((same, at.duration_since(before.at)))
@@ -119,11 +130,11 @@ mod tests {
         let start = Instant::now();
         let before = Sample { at: start, counters: vec![count(10, 1000)] };
         let at = start + Duration::from_secs(2);
-        let line = counter(&count(30, 5000), Some(&before), at);
+        let line = counter("drop_input", &count(30, 5000), Some(&before), at);
         assert!(line.ends_with("10.0 packets/s         2000 bytes/s"), "{line}");
-        let anew = counter(&count(1, 40), Some(&before), at);
+        let anew = counter("drop_input", &count(1, 40), Some(&before), at);
         assert!(anew.ends_with(" 0.0 packets/s            0 bytes/s"), "{anew}");
-        assert!(counter(&count(1, 40), None, at).ends_with("40 bytes"));
+        assert!(counter("drop_input", &count(1, 40), None, at).ends_with("40 bytes"));
     }
 
     #[test]
