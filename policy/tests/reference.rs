@@ -11,8 +11,9 @@ use dockfw_policy::reference::{Block, Key, SECTIONS, markdown};
 use common::Memory;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policy.md");
-const HOSTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hosts");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 const HOSTS_DOCUMENT: &str = include_str!("../../docs/hosts.md");
+const RECIPES_DOCUMENT: &str = include_str!("../../docs/recipes.md");
 
 #[test]
 fn the_document_is_current() {
@@ -56,17 +57,27 @@ fn the_examples_are_policies() {
 
 #[test]
 fn the_policies_of_whole_hosts_have_nothing_to_be_said_of_them() {
-    let files = fs::read_dir(HOSTS).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(documented("hosts", HOSTS_DOCUMENT), 7);
+}
+
+#[test]
+fn the_recipes_have_nothing_to_be_said_of_them() {
+    assert_eq!(documented("recipes", RECIPES_DOCUMENT), 5);
+}
+
+/// Loads the policies in a directory of examples, each of which a document names. Returns how many there are.
+fn documented(directory: &str, document: &str) -> usize {
+    let files = fs::read_dir(format!("{EXAMPLES}/{directory}")).unwrap().map(|entry| entry.unwrap().path());
     let mut count = 0;
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
         let policy = Memory::main(fs::read(&file).unwrap());
         assert_eq!(policy.warnings(), "", "{name}");
         assert!(
-            HOSTS_DOCUMENT.contains(&format!("(../examples/hosts/{name})")),
-            "docs/hosts.md has no {name}"
+            document.contains(&format!("(../examples/{directory}/{name})")),
+            "docs/{directory}.md has no {name}"
         );
         count += 1;
     }
-    assert_eq!(count, 7);
+    count
 }

@@ -1,6 +1,7 @@
 //! The manual: a page for the program and one for each subcommand, from the same source as the help texts, and one for
 //! the policy file.
 
+mod examples;
 mod policy;
 
 use clap::{Command, CommandFactory};
@@ -67,12 +68,14 @@ fn program_page(program: Command, verbs: &[String]) -> std::io::Result<Page> {
     man.render_options_section(&mut text)?;
     exit_status().to_writer(&mut text)?;
     files().to_writer(&mut text)?;
+    examples::of_program().to_writer(&mut text)?;
     see_also(verbs.iter().map(String::as_str)).to_writer(&mut text)?;
     Ok(Page { file, text })
 }
 
 fn verb_page(verb: Command) -> std::io::Result<Page> {
     let file = format!("{}.{SECTION}", name(&verb));
+    let examples = examples::of_verb(verb.get_name());
     let man = man(verb);
     let mut text = Vec::new();
     man.render_title(&mut text)?;
@@ -80,6 +83,7 @@ fn verb_page(verb: Command) -> std::io::Result<Page> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
+    examples.to_writer(&mut text)?;
     see_also(["dockfw"].into_iter()).to_writer(&mut text)?;
     Ok(Page { file, text })
 }

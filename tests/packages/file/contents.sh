@@ -13,7 +13,7 @@ of_rpm() { rpm -qp --queryformat "$form" "$(rpm_file)" | sed -n 's/^-.* //p'; }
 of_rpm | grep -Ev "$only_one_has" | sort | diff "$TEMP/deb" -
 for file in /usr/sbin/dockfw /etc/dockfw/dockfw.toml /usr/lib/systemd/system/dockfw.service \
 	/usr/share/man/man8/dockfw-apply.8.gz /usr/share/man/man5/dockfw.toml.5.gz \
-	/usr/share/doc/dockfw/examples/hosts/proxmox.toml; do
+	/usr/share/doc/dockfw/examples/hosts/proxmox.toml /usr/share/doc/dockfw/examples/recipes/office.toml; do
 	grep -qx "$file" "$TEMP/deb"
 done
 
