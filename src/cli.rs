@@ -126,6 +126,9 @@ pub(crate) struct Apply {
     /// With --confirm: do not wait. Then `dockfw confirm` alone keeps the policy.
     #[arg(long, requires = "confirm")]
     pub(crate) detach: bool,
+    /// Enable dockfw.service too, so that each boot puts the policy in force. With --confirm: once the policy is confirmed.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) enable: bool,
     /// Apply even if dockfw would refuse for your safety.
     #[arg(long)]
     pub(crate) force: bool,
@@ -230,7 +233,8 @@ pub(crate) struct Status {
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with 7 also if something can be reached that no rule covers, or if that is unknown.
+    /// Exit with 7 also if something can be reached that no rule covers, if that is unknown, or if dockfw.service is not
+    /// enabled.
     #[arg(long)]
     pub(crate) strict: bool,
     /// Show it again every second, with the rates of the counters, until Ctrl-C.

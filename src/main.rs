@@ -26,6 +26,7 @@ mod records;
 mod safety;
 mod takeover;
 mod trial;
+mod unit;
 
 use std::io::Write;
 

@@ -19,7 +19,8 @@ use crate::message::Message;
 use crate::output::{self, note, result, warning};
 use crate::records::{Now, Record, RecordError, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
-use crate::trial::{self, Length};
+use crate::trial::{self, Length, Terms};
+use crate::unit::{self, Wish};
 
 /// From this number of addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
@@ -47,6 +48,9 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     } else {
         judgement.refuse(refused())?;
     }
+    if options.enable {
+        unit::must_be_there()?;
+    }
     let takeover = Takeover::find();
     if options.dry_run {
         let found = planned(&candidate.chosen, &candidate.ruleset, &takeover)?;
@@ -59,7 +63,11 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         // A rollback of the trial leads to the old rules.
         Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
-        None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
+        None => {
+            for_good(&store, &candidate, &takeover, options.retire_old, lock)?;
+            Wish::of(options.enable).carry_out()?;
+            Ok(Exit::Done)
+        }
     }
 }
 
@@ -135,7 +143,7 @@ fn for_good(
     takeover: &Takeover,
     retire_old: bool,
     lock: Lock,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<()> {
     takeover.save(store)?;
     let mut changes = candidate.put_in_force(&lock)?;
     // This comes before anything that may have to wait for others, and that the waiting caller may give up.
@@ -154,7 +162,7 @@ fn for_good(
     drop(lock);
     report_changes(&candidate.chosen, &changes);
     takeover.notes().iter().for_each(note);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Fails with the first error, if there is one, after it has printed the others.
@@ -175,7 +183,8 @@ fn on_trial(
     lock: Lock,
 ) -> anyhow::Result<Exit> {
     takeover.save(&store)?;
-    let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
+    let terms = Terms { length, wish: Wish::of(options.enable) };
+    let (trial, mut changes) = trial::begin(store.clone(), state, candidate, terms, &lock)?;
     match takeover.carry_out() {
         Ok(gone) => changes.extend(gone),
         // Both rulesets decide, which blocks more and lets nothing more in: no reason to end the trial.

@@ -20,6 +20,7 @@ use crate::host::{capabilities, reverse_path};
 use crate::message::Message;
 use crate::output::result;
 use crate::safety::{self, host::Host};
+use crate::unit;
 
 /// Validates the policy, and compares it with this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
@@ -41,6 +42,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
         judgement.refuse(refused)?
     }
     result(format_args!("{}: valid", config.display()));
+    unit::warn_unless_enabled();
     Ok(Exit::Done)
 }
 

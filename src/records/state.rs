@@ -60,6 +60,9 @@ pub(crate) struct Pending {
     pub(crate) boot_id: String,
     /// Until when, in milliseconds since that boot (`CLOCK_BOOTTIME`).
     pub(crate) deadline_ms: u64,
+    /// Whether the unit is to be enabled once the policy is confirmed.
+    #[serde(default)]
+    pub(crate) enable: bool,
 }
 
 impl Pending {
@@ -190,7 +193,7 @@ mod tests {
     }
 
     fn pending(name: &str) -> Pending {
-        Pending { policy: record(name), boot_id: "boot".into(), deadline_ms: 5000 }
+        Pending { policy: record(name), boot_id: "boot".into(), deadline_ms: 5000, enable: false }
     }
 
     /// Returns the digests: confirmed, previous, pending, rolled back.

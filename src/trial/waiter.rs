@@ -17,6 +17,7 @@ use crate::exit::{Exit, Stop};
 use crate::message::Message;
 use crate::output;
 use crate::records::Now;
+use crate::unit::{self, Startup, Wish};
 
 /// How often the terminal shows the time that is left.
 const TICK: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typed {
     Enter,
+    /// An e before it, which asks for the unit to be enabled too.
+    Enable,
     Something,
     /// Nothing more will come.
     End,
@@ -35,6 +38,8 @@ enum Typed {
 /// The input on which the operator may press Enter.
 struct Keyboard {
     is_terminal: bool,
+    /// Whether the operator was told what an e is for.
+    offers_unit: bool,
 }
 
 impl Keyboard {
@@ -46,22 +51,39 @@ impl Keyboard {
         if !is_terminal {
             let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
             let is_silent = poll(&mut waiting, PollTimeout::ZERO).is_ok_and(|ready| ready == 0);
-            return is_silent.then_some(Self { is_terminal });
+            return is_silent.then_some(Self { is_terminal, offers_unit: false });
         }
         if tcgetpgrp(&stdin).is_ok_and(|foreground| foreground != getpgrp()) {
             return None;
         }
         // What was typed or pasted before is no answer.
         let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
-        Some(Self { is_terminal })
+        Some(Self { is_terminal, offers_unit: false })
+    }
+
+    /// Offers to enable the unit, on a terminal.
+    fn offer_unit(&mut self) {
+        self.offers_unit = self.is_terminal && unit::startup() == Some(Startup::Disabled);
+        if self.offers_unit {
+            output::note(unit::offer("e, and then Enter"));
+        }
+    }
+
+    /// Returns what the operator's bytes mean, if they answer.
+    fn answer(&self, typed: &[u8]) -> Option<Typed> {
+        let is_line = typed == b"\n" || self.is_terminal && typed.contains(&b'\n');
+        let is_enabling = self.offers_unit && typed.trim_ascii().eq_ignore_ascii_case(b"e");
+        is_line.then_some(if is_enabling { Typed::Enable } else { Typed::Enter })
     }
 
     fn read(&self, flags: PollFlags) -> Typed {
         let mut buffer = [0; 64];
         let result = read(io::stdin(), &mut buffer);
         let typed = buffer.get(..result.unwrap_or(0)).unwrap_or_default();
+        if let Some(answer) = self.answer(typed) {
+            return answer;
+        }
         match result {
-            Ok(_) if typed == b"\n" || self.is_terminal && typed.contains(&b'\n') => Typed::Enter,
             Err(Errno::EAGAIN | Errno::EINTR) => Typed::Something,
             Ok(1..) if self.is_terminal => Typed::Something,
             // Anything else from a pipe is meant for someone else.
@@ -78,6 +100,10 @@ impl Trial {
     /// Waits until the policy is confirmed or rolled back.
     pub(crate) fn wait(self) -> anyhow::Result<Exit> {
         let mut keyboard = Keyboard::find();
+        let mut wish = self.wish;
+        if wish == Wish::Keep {
+            keyboard.iter_mut().for_each(Keyboard::offer_unit);
+        }
         let is_terminal = output::stderr_is_terminal();
         let tick = if is_terminal { PollTimeout::try_from(TICK)? } else { PollTimeout::NONE };
         let outcome = loop {
@@ -91,18 +117,23 @@ impl Trial {
             let stderr = output::stderr();
             let input = keyboard.as_ref().map(|_| stdin.as_fd());
             let event = self.vigil.next(input, Some(stderr.as_fd()), tick)?;
-            if let Some(outcome) = self.answer(event, &mut keyboard)? {
+            if let Some(outcome) = self.answer(event, &mut keyboard, &mut wish)? {
                 break outcome;
             }
         };
         if is_terminal {
             clear();
         }
-        end(outcome)
+        end(outcome, wish)
     }
 
     /// Returns what the event makes of the trial, or nothing if it goes on.
-    fn answer(&self, event: Event, keyboard: &mut Option<Keyboard>) -> anyhow::Result<Option<Outcome>> {
+    fn answer(
+        &self,
+        event: Event,
+        keyboard: &mut Option<Keyboard>,
+        wish: &mut Wish,
+    ) -> anyhow::Result<Option<Outcome>> {
         let roll_back = |why: &str| roll_back(&self.store, &self.id, why);
         match event {
             Event::Deadline => time_out(&self.store, &self.id),
@@ -112,6 +143,10 @@ impl Trial {
             Event::Input(flags) => {
                 match keyboard.as_ref().map_or(Typed::End, |keyboard| keyboard.read(flags)) {
                     Typed::Enter => confirm(&self.store, &self.id),
+                    Typed::Enable => {
+                        *wish = Wish::Enable;
+                        confirm(&self.store, &self.id)
+                    }
                     Typed::HungUp => roll_back(cause(Signal::SIGHUP)),
                     Typed::Something => Ok(None),
                     Typed::End => {
@@ -132,10 +167,11 @@ fn cause(signal: Signal) -> &'static str {
     }
 }
 
-fn end(outcome: Outcome) -> anyhow::Result<Exit> {
+fn end(outcome: Outcome, wish: Wish) -> anyhow::Result<Exit> {
     let what = match outcome {
         Outcome::Confirmed => {
             output::result("confirmed");
+            wish.carry_out()?;
             return Ok(Exit::Done);
         }
         Outcome::RolledBack(why) => format!("rolled back: {why}"),
@@ -157,4 +193,21 @@ fn show(left: Option<Duration>, has_keyboard: bool) {
 
 fn clear() {
     output::say("\r\x1b[K");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_is_an_answer() {
+        let answer = |is_terminal, offers_unit, typed: &str| {
+            Keyboard { is_terminal, offers_unit }.answer(typed.as_bytes())
+        };
+        assert_eq!(answer(true, true, "\n"), Some(Typed::Enter));
+        assert_eq!(answer(true, true, "E \n"), Some(Typed::Enable));
+        assert_eq!(answer(true, true, "no\n"), Some(Typed::Enter));
+        assert_eq!(answer(true, false, "e\n"), Some(Typed::Enter), "nobody was told of it");
+        assert_eq!([answer(true, true, "e"), answer(true, true, ""), answer(false, false, "e\n")], [None; 3]);
+    }
 }

@@ -51,6 +51,27 @@ fails() {
 }
 "#;
 
+/// `systemd STATE` stands for a systemd that has dockfw's unit in this state, and notes what it is told in `/run/told`.
+/// What happens at a boot is tested with a real one, in `tests/packages` and `vm-tests`.
+pub(crate) const SYSTEMD: &str = r#"
+systemd() {
+    mkdir -p /run/systemd/system /run/bin
+    echo "$1" >/run/unit
+    cat >/run/bin/systemctl <<'FAKE'
+#!/bin/sh
+case $* in
+'is-enabled dockfw.service') cat /run/unit; grep -qx enabled /run/unit ;;
+'enable dockfw.service') echo "$*" >>/run/told; grep -qx disabled /run/unit && echo enabled >/run/unit ;;
+*) exit 1 ;;
+esac
+FAKE
+    chmod +x /run/bin/systemctl
+    again
+}
+# The same systemd, in another shell.
+again() { PATH=/run/bin:$PATH; }
+"#;
+
 /// A directory with a policy file, in which the program is run.
 pub(crate) struct CliFixture(pub(crate) PathBuf);
 

@@ -33,4 +33,5 @@ mod status;
 mod takeover;
 mod trials;
 mod unfit;
+mod units;
 mod without_compat;

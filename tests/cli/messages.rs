@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::fixture::GOOD;
+use crate::fixture::{GOOD, SYSTEMD};
 use crate::host::Host;
 
 /// Situations, each on a host of its own: a name, how it comes about, and the command whose messages are meant.
@@ -78,6 +78,27 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ("explain-families", "", "dockfw explain --from 198.51.100.2 --to 2001:db8::1 --port 80/tcp"),
     ("explain-not-in-force", "", "dockfw explain --from 198.51.100.2 --port 80/tcp"),
     ("unknown-option", "", "dockfw apply --fource"),
+    ("not-enabled-applied", "systemd disabled", "again; dockfw apply >&2"),
+    ("not-enabled-checked", "systemd disabled", "again; dockfw check >&2"),
+    (
+        "not-enabled-confirmed",
+        "systemd disabled; dockfw apply --confirm 1h --detach",
+        "again; dockfw confirm >&2",
+    ),
+    (
+        "not-enabled-status",
+        "systemd disabled; dockfw apply",
+        "again; dockfw status | sed -n '$!N;/restart/,$p' >&2",
+    ),
+    ("masked-applied", "systemd masked", "again; dockfw apply >&2"),
+    ("enable-while-masked", "systemd masked", "again; dockfw apply --enable"),
+    ("enable-without-a-unit", "systemd not-found", "again; dockfw apply --enable"),
+    (
+        "enable-fails",
+        "systemd disabled; sed -i \"s/^'enable .*/enable*) echo No space left >\\&2; exit 1;;/\" /run/bin/systemctl",
+        "again; dockfw apply --enable >&2",
+    ),
+    ("enabled", "systemd disabled", "again; dockfw apply --enable >&2"),
 ];
 
 /// `edit` makes the policy another one.
@@ -92,8 +113,8 @@ fn messages_are_as_written() {
     for (name, before, command) in SITUATIONS {
         let host = Host::raise(&format!("say-{name}"));
         host.fixture.write("dockfw.toml", GOOD);
-        host.script(&format!("{PREPARED}; {{\n{before}\n:; }} >before 2>&1")).exits(0);
-        let done = host.script(&format!("{PREPARED}; {command}"));
+        host.script(&format!("{SYSTEMD}\n{PREPARED}; {{\n{before}\n:; }} >before 2>&1")).exits(0);
+        let done = host.script(&format!("{SYSTEMD}\n{PREPARED}; {command}"));
         let actual =
             format!("$ {command}\n{}exit code {}\n", timeless(&done.stderr), done.code().unwrap_or(-1));
         let path = directory.join(format!("{name}.txt"));

@@ -23,6 +23,7 @@ use crate::message::Message;
 use crate::output::{stdout_is_terminal, warning, write};
 use crate::records::{Now, Sources, Store, Summary};
 use crate::safety;
+use crate::unit::{self, Startup};
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -46,6 +47,15 @@ struct Report {
     sets: Vec<SetState>,
     /// The policy that waits to be confirmed, or was rolled back.
     records: Summary,
+    /// dockfw's unit of systemd, if this host has it.
+    unit: Option<Unit>,
+}
+
+/// What puts the policy in force at each boot.
+#[derive(Serialize)]
+struct Unit {
+    /// Whether a boot starts it.
+    startup: Startup,
 }
 
 /// Prints whether the policy is in force, and what this host exposes.
@@ -74,7 +84,8 @@ pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
 impl Report {
     fn exit(&self, strict: bool) -> Exit {
         let is_covered = self.uncovered.is_empty() && self.unknown.is_empty();
-        if self.in_force && (is_covered || !strict) { Exit::Done } else { Exit::NotInForce }
+        let is_lasting = self.unit.as_ref().is_none_or(|unit| unit.startup == Startup::Enabled);
+        if self.in_force && (is_covered && is_lasting || !strict) { Exit::Done } else { Exit::NotInForce }
     }
 }
 
@@ -89,6 +100,7 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
     report.uncovered = uncovered(policy, &facts);
     report.unknown.extend(unknown.into_iter().chain(open_questions));
     remember(&mut report, sources);
+    report.unit = unit::startup().map(|startup| Unit { startup });
     Ok(report)
 }
 

@@ -31,6 +31,9 @@ pub(super) fn text(report: &Report, counters: &[String]) -> String {
     let uncovered: Vec<_> = report.uncovered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
     section(&mut text, "out of reach of every rule:", &uncovered);
     section(&mut text, "unknown:", &report.unknown);
+    if let Some(message) = report.unit.as_ref().and_then(|unit| unit.startup.message()) {
+        line_to(&mut text, &format!("\n{message}"));
+    }
     text
 }
 
