@@ -45,7 +45,7 @@ fn main() -> Exit {
     match run(&cli) {
         Ok(exit) => output::end(exit),
         Err(error) => {
-            output::error(exit::message_of(&error));
+            output::failure(&error);
             exit::of_error(&error)
         }
     }

@@ -8,7 +8,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{Judgement, Novelty, differences, fit_to_host, judge, load_recorded};
+use super::{Judgement, Novelty, differences, fit_to_host, judge, last, load_recorded};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -34,8 +34,11 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
     let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
     // Not before: the previous holder of the lock may have applied a newer file. A user who may change nothing is told all
     // the same what is wrong with the file.
-    let (policy, sources) =
-        load_recorded(config, Strictness::forced(options.force)).context("not applied")?;
+    let loaded = load_recorded(config, Strictness::forced(options.force));
+    if loaded.is_err() && lock.is_some() {
+        last::report();
+    }
+    let (policy, sources) = loaded.context("not applied")?;
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
@@ -182,6 +185,7 @@ fn on_trial(
     options: &Apply,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
+    trial::must_have_way_back(&store, &state, &candidate.chosen)?;
     takeover.save(&store)?;
     let terms = Terms { length, wish: Wish::of(options.enable) };
     let (trial, mut changes) = trial::begin(store.clone(), state, candidate, terms, &lock)?;

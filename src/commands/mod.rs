@@ -10,6 +10,7 @@ mod differences;
 pub(crate) mod explain;
 mod facts;
 pub(crate) mod import;
+mod last;
 mod lockout;
 pub(crate) mod man;
 pub(crate) mod probe;
@@ -41,7 +42,7 @@ use crate::safety::interfaces;
 use crate::safety::usage::Usage;
 use crate::{output, safety};
 
-/// Reads and validates the policy.
+/// Reads and validates the policy. The error contains everything that is wrong with it.
 fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Policy> {
     load_from(path, &Disk, strictness)
 }
@@ -60,8 +61,8 @@ fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::
             Ok(policy)
         }
         Err(rejected) => {
-            output::diagnostics(rejected.errors.render(output::stderr_has_colours()));
-            Err(Stop::new(Exit::Usage, Message::new("the policy is not valid")).into())
+            let invalid = Stop::new(Exit::Usage, Message::new("the policy is not valid"));
+            Err(invalid.with_diagnostics(rejected.errors.render(output::stderr_has_colours())).into())
         }
     }
 }

@@ -87,7 +87,8 @@ impl Length {
     }
 }
 
-/// Puts a policy in force on trial. The caller must release the lock before anybody waits.
+/// Puts a policy in force on trial. The caller has made sure that there [is a way back](must_have_way_back), and must
+/// release the lock before anybody waits.
 pub(crate) fn begin(
     store: Store,
     state: State,
@@ -95,7 +96,6 @@ pub(crate) fn begin(
     terms: Terms,
     lock: &Lock,
 ) -> anyhow::Result<(Trial, Vec<Difference>)> {
-    must_have_way_back(&store, &state, &candidate.chosen)?;
     let (policy, sources) = candidate.record()?;
     store.save(&sources)?;
     let id = policy.id.clone();
@@ -134,7 +134,7 @@ pub(crate) fn begin(
 }
 
 /// Fails without a policy to roll back to, unless the host had none.
-fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
+pub(crate) fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
     match &state.confirmed {
         // The recorded policy is not the one that is in force.
         Some(_) if state.unrecorded => Err(no_way_back(Exit::Unsafe, UNRECORDED.into()).into()),
