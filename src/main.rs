@@ -55,7 +55,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Apply(options) => commands::apply::run(&cli.config, options),
         Verb::Confirm => commands::confirm::run(),
-        Verb::Rollback => commands::rollback::run(),
+        Verb::Rollback(options) => commands::rollback::run(options),
         Verb::Boot(options) => commands::boot::run(&cli.config, options),
         Verb::Watch { id } => trial::watch(id),
         Verb::Check(options) => commands::check::run(&cli.config, options),

@@ -15,6 +15,7 @@ mod lockout;
 pub(crate) mod man;
 pub(crate) mod probe;
 pub(crate) mod remove;
+mod rewrite;
 pub(crate) mod rollback;
 pub(crate) mod show;
 pub(crate) mod status;
@@ -52,6 +53,14 @@ fn load_recorded(path: &Path, strictness: Strictness) -> anyhow::Result<(Policy,
     let recorder = Recorder::new(&Disk);
     let policy = load_from(path, &recorder, strictness)?;
     Ok((policy, recorder.into_sources()))
+}
+
+/// Returns what is read for a policy, valid or not.
+fn sources_on_disk(path: &Path) -> Sources {
+    let recorder = Recorder::new(&Disk);
+    // What is wrong with it, whoever applies it will hear.
+    let _ = dockfw_policy::load(path, &recorder, Strictness::Confirmed);
+    recorder.into_sources()
 }
 
 fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::Result<Policy> {

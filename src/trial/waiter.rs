@@ -168,18 +168,21 @@ fn cause(signal: Signal) -> &'static str {
 }
 
 fn end(outcome: Outcome, wish: Wish) -> anyhow::Result<Exit> {
-    let what = match outcome {
+    let message = match outcome {
         Outcome::Confirmed => {
             output::result("confirmed");
             wish.carry_out()?;
             return Ok(Exit::Done);
         }
-        Outcome::RolledBack(why) => format!("rolled back: {why}"),
+        Outcome::RolledBack(why) => Message::new(format!("rolled back: {why}"))
+            .meaning("the policy file stays as it is: the next `dockfw apply` puts it in force")
+            .help("to see what is in force: dockfw status"),
         Outcome::Replaced => {
-            "the trial is over: another dockfw replaced the policy, or its record is gone".into()
+            Message::new("the trial is over: another dockfw replaced the policy, or its record is gone")
+                .help("to see what is in force: dockfw status")
         }
     };
-    Err(Stop::new(Exit::NotInForce, Message::new(what).help("to see what is in force: dockfw status")).into())
+    Err(Stop::new(Exit::NotInForce, message).into())
 }
 
 /// Shows one line that counts down, on a terminal.

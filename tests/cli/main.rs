@@ -27,6 +27,7 @@ mod old_kernels;
 mod output;
 mod policies;
 mod privileges;
+mod rollbacks;
 mod running;
 mod schema;
 mod status;
