@@ -8,7 +8,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{Judgement, Novelty, differences, fit_to_host, judge, last, load_recorded};
+use super::{Judgement, Novelty, differences, fit_to_host, judge, last, load_recorded, new_connection};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -196,24 +196,20 @@ fn on_trial(
     }
     drop(lock);
     report_changes(&candidate.chosen, &changes);
-    match options.confirm {
-        None => warning(
-            Message::new("the policy is on trial, for the rest of the time of the earlier trial")
-                .help("to keep it: dockfw confirm"),
-        ),
-        Some(time) => warning(
-            Message::new(format!(
-                "the policy is on trial for {}, and rolled back then unless you confirm it",
-                humantime::format_duration(time)
-            ))
-            .help("to keep it: dockfw confirm"),
-        ),
-    }
+    warning(new_connection::advise(trial_message(options)).help("to keep it: dockfw confirm"));
     if options.confirm.is_none() || options.detach {
         trial.detach();
         return Ok(Exit::Done);
     }
     trial.wait()
+}
+
+fn trial_message(options: &Apply) -> Message {
+    let how_long = match options.confirm {
+        None => "the policy is on trial, for the rest of the time of the earlier trial".into(),
+        Some(time) => format!("the policy is on trial for {}", humantime::format_duration(time)),
+    };
+    Message::new(format!("{how_long}: then it is undone, unless you confirm it"))
 }
 
 fn planned(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover) -> Result<Vec<Difference>, EngineError> {

@@ -41,7 +41,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Some(Outcome::RolledBack(why)) => {
-            let message = Message::new(format!("too late, the policy was rolled back: {why}"));
+            let message = Message::new(format!("too late, the policy was undone: {why}"));
             Err(Stop::new(
                 Exit::NotInForce,
                 message.help("to put the file in force, on trial: dockfw apply --confirm 60s"),

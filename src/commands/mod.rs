@@ -13,6 +13,7 @@ pub(crate) mod import;
 mod last;
 mod lockout;
 pub(crate) mod man;
+mod new_connection;
 pub(crate) mod probe;
 pub(crate) mod remove;
 mod rewrite;

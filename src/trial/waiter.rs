@@ -22,6 +22,13 @@ use crate::unit::{self, Startup, Wish};
 /// How often the terminal shows the time that is left.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Clears the line (ECMA-48, EL).
+const CLEAR: &str = "\r\x1b[K";
+/// Clears the line above, from which a key that ended it led on (ECMA-48, CUU).
+const CLEAR_ABOVE: &str = "\x1b[A\r\x1b[K";
+/// The width if a terminal does not report its size: the smallest that is common.
+const COLUMNS: usize = 80;
+
 /// What came from the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Typed {
@@ -81,6 +88,9 @@ impl Keyboard {
         let result = read(io::stdin(), &mut buffer);
         let typed = buffer.get(..result.unwrap_or(0)).unwrap_or_default();
         if let Some(answer) = self.answer(typed) {
+            if self.is_terminal && output::stderr_is_terminal() {
+                output::say(CLEAR_ABOVE);
+            }
             return answer;
         }
         match result {
@@ -116,14 +126,16 @@ impl Trial {
             let stdin = io::stdin();
             let stderr = output::stderr();
             let input = keyboard.as_ref().map(|_| stdin.as_fd());
-            let event = self.vigil.next(input, Some(stderr.as_fd()), tick)?;
+            let event = self.vigil.next(input, Some(stderr.as_fd()), tick);
+            // Whatever is said next begins on an empty line.
+            if is_terminal {
+                output::say(CLEAR);
+            }
+            let event = event?;
             if let Some(outcome) = self.answer(event, &mut keyboard, &mut wish)? {
                 break outcome;
             }
         };
-        if is_terminal {
-            clear();
-        }
         end(outcome, wish)
     }
 
@@ -174,7 +186,7 @@ fn end(outcome: Outcome, wish: Wish) -> anyhow::Result<Exit> {
             wish.carry_out()?;
             return Ok(Exit::Done);
         }
-        Outcome::RolledBack(why) => Message::new(format!("rolled back: {why}"))
+        Outcome::RolledBack(why) => Message::new(format!("undone: {why}"))
             .meaning("the policy file stays as it is: the next `dockfw apply` puts it in force")
             .help("to see what is in force: dockfw status"),
         Outcome::Replaced => {
@@ -189,13 +201,11 @@ fn end(outcome: Outcome, wish: Wish) -> anyhow::Result<Exit> {
 fn show(left: Option<Duration>, has_keyboard: bool) {
     let left = left.unwrap_or_default().as_secs();
     let keeps = if has_keyboard { "Enter" } else { "dockfw confirm" };
-    output::say(format_args!(
-        "\r\x1b[Kdockfw: {left} s left: {keeps} keeps the policy, Ctrl-C rolls it back "
-    ));
-}
-
-fn clear() {
-    output::say("\r\x1b[K");
+    let line = format!("dockfw: {left} s left: {keeps} keeps the policy, Ctrl-C undoes it ");
+    let width = terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| width.0.into());
+    // A line that the terminal breaks could not be cleared.
+    let line: String = line.chars().take(width.saturating_sub(1)).collect();
+    output::say(format_args!("{CLEAR}{line}"));
 }
 
 #[cfg(test)]
