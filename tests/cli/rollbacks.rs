@@ -6,7 +6,7 @@ use crate::host::Host;
 fn two_policies_of_many_files(test: &str) -> Host {
     let host = Host::raise(test);
     host.fixture.write("conf.d/10-web.toml", "[[allow]]\nname = \"a\"\nports = [\"81/tcp\"]\n");
-    host.fixture.write("lists/vpn.txt", "192.0.2.77");
+    host.fixture.write("lists/vpn.txt", "192.0.2.77\n");
     host.fixture.write("dockfw.toml", format!("{}\n{LIST}", crate::fixture::GOOD));
     host.script("dockfw apply").exits(0);
     host.script("mkdir saved; cp -a dockfw.toml conf.d lists saved").exits(0);
@@ -56,15 +56,23 @@ fn the_text_of_what_is_in_force_is_shown() {
     host.script("dockfw apply; cp dockfw.toml first").exits(0);
     host.write_policy("444");
     host.script("dockfw apply --confirm 1h --detach; cp dockfw.toml second; echo '[' >dockfw.toml").exits(0);
-    host.script("dockfw show --in-force | cmp - second >&2; dockfw show --confirmed | cmp - first >&2").exits(0);
+    host.script("dockfw show --in-force | cmp - second >&2; dockfw show --confirmed | cmp - first >&2")
+        .exits(0);
     host.script("dockfw show --in-force").says("note: in force (nftables) since");
     host.script("dockfw rollback; dockfw show --in-force | cmp - first >&2").exits(0);
     let without = "setpriv --bounding-set=-all --inh-caps=-all \"$DOCKFW\" show --in-force";
     host.script(without).exits(4).is_silent().says("run dockfw as root");
     let host = two_policies_of_many_files("show-texts");
     let shown = host.script("dockfw show --in-force | sed \"s|$PWD/||\"").exits(0).stdout.clone();
-    let parts = ["# ---- dockfw.toml\n", "444", "# ---- conf.d/20-new.toml\n", "# ---- lists/vpn.txt\n", "192.0.2.78\n"];
-    let places: Vec<_> = parts.map(|part| shown.find(part).unwrap_or_else(|| panic!("{part}: {shown}"))).into();
+    let parts = [
+        "# ---- dockfw.toml\n",
+        "444",
+        "# ---- conf.d/20-new.toml\n",
+        "# ---- lists/vpn.txt\n",
+        "192.0.2.78\n",
+    ];
+    let places: Vec<_> =
+        parts.map(|part| shown.find(part).unwrap_or_else(|| panic!("{part}: {shown}"))).into();
     assert!(places.is_sorted(), "{shown}");
 }
 
@@ -80,8 +88,10 @@ fn the_text_is_written_into_its_files_and_the_others_are_kept() {
     host.script("cmp dockfw.toml saved/dockfw.toml; cmp lists/vpn.txt saved/lists/vpn.txt").exits(0);
     host.script("diff -r conf.d saved/conf.d | grep -v 'Only in conf.d: 20-new.toml.rolled-back' | cat >&2")
         .exits(0);
-    host.script("cmp dockfw.toml.rolled-back /run/dockfw.toml; cmp lists/vpn.txt.rolled-back /run/lists/vpn.txt")
-        .exits(0);
+    host.script(
+        "cmp dockfw.toml.rolled-back /run/dockfw.toml; cmp lists/vpn.txt.rolled-back /run/lists/vpn.txt",
+    )
+    .exits(0);
     host.script("cmp conf.d/20-new.toml.rolled-back /run/conf.d/20-new.toml; test ! -e conf.d/20-new.toml")
         .exits(0);
     host.script("stat -c '%a %u %g' dockfw.toml").prints("640 1000 1000\n");

@@ -45,7 +45,7 @@ fn json_is_as_its_schema_says() {
 fn a_mistake_in_the_file_does_not_hide_what_is_in_force() {
     let schema = serde_json::from_str(include_str!("../../docs/schema/status.json")).unwrap();
     let report = |fixture: &CliFixture, before: &str| {
-        let script = format!("{OUTSIDE}\n{before} >&2\necho '[' >dockfw.toml\ndockfw status --json");
+        let script = format!("{OUTSIDE}\n{{ {before}; }} >&2\necho '[' >dockfw.toml\ndockfw status --json");
         let done = fixture.script(&script);
         let report = done.exits(2).says("dockfw.toml:1:2").says("the policy is not valid").json();
         assert_eq!(faults(&schema, &report), [""; 0], "{report:#}");
