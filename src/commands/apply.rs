@@ -68,7 +68,7 @@ pub(crate) fn run(config: &Path, options: &Apply) -> anyhow::Result<Exit> {
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
         None => {
             for_good(&store, &candidate, &takeover, options.retire_old, lock)?;
-            Wish::of(options.enable).carry_out()?;
+            Wish::of(options.enable).carry_out(&store)?;
             Ok(Exit::Done)
         }
     }

@@ -24,7 +24,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         (None, Some(RolledBack { why, .. })) => Some(Outcome::RolledBack(why.clone())),
         (None, None) if state.confirmed.is_some() => {
             result("nothing is on trial: the last policy is confirmed already");
-            wish.carry_out()?;
+            wish.carry_out(&store)?;
             return Ok(Exit::Done);
         }
         (None, None) => {
@@ -37,7 +37,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     match outcome {
         Some(Outcome::Confirmed) => {
             result("confirmed");
-            wish.carry_out()?;
+            wish.carry_out(&store)?;
             Ok(Exit::Done)
         }
         Some(Outcome::RolledBack(why)) => {

@@ -56,8 +56,7 @@ fn carry_out(step: &Step<'_>) -> anyhow::Result<()> {
             result(format_args!("wrote {}{}", path.display(), kept.unwrap_or_default()));
         }
         Step::PutAside(path) => {
-            let kept =
-                files::put_aside(path).with_context(|| format!("can't rename {}", path.display()))?;
+            let kept = files::put_aside(path).with_context(|| format!("can't rename {}", path.display()))?;
             result(format_args!("renamed {} to {}", path.display(), kept.display()));
         }
     }
@@ -89,8 +88,7 @@ mod tests {
     fn only_what_differs_is_written_and_only_what_is_added_goes() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
-        let recorded =
-            sources(directory, &[("dockfw.toml", "a"), ("conf.d/1.toml", "b"), ("list.txt", "c")]);
+        let recorded = sources(directory, &[("dockfw.toml", "a"), ("conf.d/1.toml", "b"), ("list.txt", "c")]);
         let now = sources(
             directory,
             &[("dockfw.toml", "x"), ("conf.d/1.toml", "b"), ("conf.d/2.toml", "y"), ("other.txt", "z")],
@@ -103,7 +101,8 @@ mod tests {
             force: false,
             applied_at: 0,
         };
-        let [main, list, added] = ["dockfw.toml", "list.txt", "conf.d/2.toml"].map(|name| directory.join(name));
+        let [main, list, added] =
+            ["dockfw.toml", "list.txt", "conf.d/2.toml"].map(|name| directory.join(name));
         let expected = [Step::Write(&main, b"a"), Step::Write(&list, b"c"), Step::PutAside(added)];
         assert_eq!(steps(&record, &recorded, &now), expected);
         assert_eq!(steps(&record, &recorded, &recorded), []);

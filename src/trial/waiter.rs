@@ -16,7 +16,7 @@ use super::{Outcome, Trial, confirm, ended, roll_back, time_out};
 use crate::exit::{Exit, Stop};
 use crate::message::Message;
 use crate::output;
-use crate::records::Now;
+use crate::records::{Now, Store};
 use crate::unit::{self, Startup, Wish};
 
 /// How often the terminal shows the time that is left.
@@ -136,7 +136,7 @@ impl Trial {
                 break outcome;
             }
         };
-        end(outcome, wish)
+        end(outcome, wish, &self.store)
     }
 
     /// Returns what the event makes of the trial, or nothing if it goes on.
@@ -179,11 +179,11 @@ fn cause(signal: Signal) -> &'static str {
     }
 }
 
-fn end(outcome: Outcome, wish: Wish) -> anyhow::Result<Exit> {
+fn end(outcome: Outcome, wish: Wish, store: &Store) -> anyhow::Result<Exit> {
     let message = match outcome {
         Outcome::Confirmed => {
             output::result("confirmed");
-            wish.carry_out()?;
+            wish.carry_out(store)?;
             return Ok(Exit::Done);
         }
         Outcome::RolledBack(why) => Message::new(format!("undone: {why}"))

@@ -149,3 +149,64 @@ fn enter_alone_enables_nothing() {
     assert!(waiter.ends(0).contains("systemctl enable dockfw"));
     assert_eq!(state(&host), "disabled");
 }
+
+/// A host with the policy where the unit looks for it.
+fn host_with_policy_in_etc(test: &str) -> Host {
+    let host = host(test, "enabled");
+    host.script(
+        "mkdir /run/upper /run/work
+         mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
+         rm -rf /etc/dockfw; mkdir /etc/dockfw; cp dockfw.toml /etc/dockfw",
+    )
+    .exits(0);
+    script(&host, "\"$DOCKFW\" apply").exits(0);
+    host
+}
+
+#[test]
+#[ignore = "needs root"]
+fn status_names_a_unit_that_is_not_active_and_an_apply_starts_it() {
+    let host = host_with_policy_in_etc("mend");
+    for (state, fault) in [("failed", "dockfw.service has failed"), ("inactive", "dockfw.service is stopped")]
+    {
+        host.script(&format!("echo {state} >/run/state"));
+        script(&host, "\"$DOCKFW\" status").exits(0).prints(fault);
+        let report = script(&host, "\"$DOCKFW\" status --json").json();
+        assert_eq!(report["unit"]["state"], state, "{report:#}");
+        script(&host, "\"$DOCKFW\" apply").exits(0).says("note: started dockfw.service");
+        host.script("grep -x active /run/state").exits(0);
+        let status = script(&host, "\"$DOCKFW\" status");
+        assert!(!status.exits(0).stdout.contains("dockfw.service"), "{status}");
+    }
+    assert_eq!(host.in_force(), ["443"]);
+}
+
+/// A start puts the policy of /etc/dockfw in force: nobody asked for another policy than that of the apply.
+#[test]
+#[ignore = "needs root"]
+fn a_unit_that_would_put_another_policy_in_force_is_not_started() {
+    let host = host_with_policy_in_etc("mend-not");
+    host.script("echo failed >/run/state");
+    host.write_policy("444");
+    for apply in [
+        "dockfw apply",
+        "\"$DOCKFW\" apply --confirm 1h --detach",
+        "INVOCATION_ID=1 \"$DOCKFW\" apply",
+        "echo 'engine.backend = \"nftables\"' >/tmp/own; sed -i '1r /tmp/own' /etc/dockfw/dockfw.toml; \"$DOCKFW\" apply --backend iptables",
+    ] {
+        script(&host, apply).exits(0);
+        host.script("! grep start /run/told").exits(0);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_unit_that_can_not_be_started_is_a_warning() {
+    let host = host_with_policy_in_etc("mend-fails");
+    host.script("echo failed >/run/state; sed -i s/boot/--no-such-option/ /run/bin/systemctl").exits(0);
+    script(&host, "\"$DOCKFW\" apply").exits(0).says("warning: dockfw.service could not be started");
+    // One that nobody enabled is as its operator wants it.
+    host.script("echo inactive >/run/state; echo disabled >/run/unit").exits(0);
+    let done = script(&host, "\"$DOCKFW\" apply; \"$DOCKFW\" status >&2");
+    assert!(!done.exits(0).stderr.contains("started"), "{done}");
+}

@@ -116,11 +116,7 @@ impl Start {
     }
 
     /// Returns the engine, and what the operator is told of what is in force now.
-    fn put_other_in_force(
-        &self,
-        failsafe: Failsafe,
-        stop_gap: StopGap,
-    ) -> anyhow::Result<(Chosen, Message)> {
+    fn put_other_in_force(&self, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Result<(Chosen, Message)> {
         match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
             Ok((in_force, instead)) => Ok((stop_gap.give_way(in_force, &self.lock)?, instead)),
             Err(worse) => {
@@ -224,7 +220,9 @@ fn fall_back(
         Some((confirmed, Ok(in_force))) => {
             let applied = wall_time(confirmed.applied_at);
             let engine = in_force.chosen.engine.name();
-            let what = format!("in force ({engine}): the policy that was confirmed at {applied}, not that of the file");
+            let what = format!(
+                "in force ({engine}): the policy that was confirmed at {applied}, not that of the file"
+            );
             return Ok((in_force, Message::new(what)));
         }
         Some((_, Err(error))) => {

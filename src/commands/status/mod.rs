@@ -25,7 +25,7 @@ use crate::message::Message;
 use crate::output::{stdout_is_terminal, warning, write};
 use crate::records::{Now, Record, Sources, State as Records, Store, Summary};
 use crate::safety;
-use crate::unit::{self, Startup};
+use crate::unit::{self, Startup, Unit};
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -64,13 +64,6 @@ struct Recorded {
     applied_at: u64,
     /// Whether it is in force, to the letter.
     in_force: bool,
-}
-
-/// What puts the policy in force at each boot.
-#[derive(Serialize)]
-struct Unit {
-    /// Whether a boot starts it.
-    startup: Startup,
 }
 
 /// The policy that a report is about.
@@ -128,7 +121,8 @@ impl Subject {
 
     /// Returns the policy that was put in force last, if its record can be read.
     fn of_records() -> Option<Self> {
-        let last = Last::of_host().inspect_err(|error| log::warn!("unknown which policy is in force: {error:#}"));
+        let last =
+            Last::of_host().inspect_err(|error| log::warn!("unknown which policy is in force: {error:#}"));
         let Last { record, policy, sources } = last.ok()??;
         Some(Self { policy, sources, record: Some(record) })
     }
@@ -148,7 +142,7 @@ fn report(subject: Option<&Subject>, verify: bool) -> anyhow::Result<Report> {
         let in_force = mem::take(&mut report.in_force);
         report.recorded = Some(Recorded { applied_at: record.applied_at, in_force });
     }
-    report.unit = unit::startup().map(|startup| Unit { startup });
+    report.unit = unit::find();
     Ok(report)
 }
 
@@ -205,7 +199,8 @@ fn remember(report: &mut Report, subject: Option<&Subject>) {
     let read = || anyhow::Ok((Store::of_host().read()?, Now::read()?));
     match read() {
         Ok((state, now)) => {
-            report.since = subject.filter(|_| report.in_force).and_then(|subject| since(report, subject, &state, &now));
+            report.since =
+                subject.filter(|_| report.in_force).and_then(|subject| since(report, subject, &state, &now));
             report.records = Summary::of(&state, &now);
         }
         Err(error) => warning(format_args!("{error:#}")),

@@ -8,6 +8,7 @@ use dockfw_policy::engine::{Count, EngineName, SetState};
 use super::{Recorded, Report};
 use crate::exposure::{Admitted, Answers, Exposed, Kind, Reach, Who};
 use crate::records::wall_time;
+use crate::unit::Unit;
 
 /// The separator of columns.
 const GAP: &str = "  ";
@@ -31,7 +32,9 @@ pub(super) fn text(report: &Report, counters: &[String]) -> String {
     let uncovered: Vec<_> = report.uncovered.iter().map(|one| format!("{}: {}", one.what, one.why)).collect();
     section(&mut text, "out of reach of every rule:", &uncovered);
     section(&mut text, "unknown:", &report.unknown);
-    if let Some(message) = report.unit.as_ref().and_then(|unit| unit.startup.message()) {
+    let fault = report.unit.as_ref().filter(|_| report.engine.is_some()).and_then(Unit::fault);
+    let startup = report.unit.as_ref().and_then(|unit| unit.startup.message());
+    for message in fault.into_iter().chain(startup) {
         line_to(&mut text, &format!("\n{message}"));
     }
     text
@@ -60,7 +63,9 @@ fn verdict(report: &Report) -> Vec<String> {
         (Some(engine), None) if !report.valid => {
             format!("rules of dockfw are in force ({engine}), but it is not recorded of which policy")
         }
-        (Some(engine), None) if report.in_force => format!("in force ({engine}) since {}", since(report.since)),
+        (Some(engine), None) if report.in_force => {
+            format!("in force ({engine}) since {}", since(report.since))
+        }
         (Some(engine), None) => format!("NOT as the policy says ({engine}):"),
     };
     let differences = report.differences.iter().map(|difference| format!("  {difference}"));
@@ -71,7 +76,10 @@ fn verdict(report: &Report) -> Vec<String> {
 fn of_record(engine: EngineName, recorded: &Recorded, since_then: Option<u64>) -> String {
     let applied = wall_time(recorded.applied_at);
     if recorded.in_force {
-        format!("in force ({engine}) since {}: the policy of {applied}, not that of the file", since(since_then))
+        format!(
+            "in force ({engine}) since {}: the policy of {applied}, not that of the file",
+            since(since_then)
+        )
     } else {
         format!("NOT as the policy of {applied} says ({engine}):")
     }
