@@ -65,7 +65,9 @@ fn enter_on_the_terminal_keeps_it() {
 #[test]
 #[ignore = "needs root"]
 fn a_trial_leaves_a_clean_terminal() {
-    for (keys, code, said) in [("\n", 0, "confirmed"), ("\x03", 7, "\x1b[1;91merror\x1b[0m: undone: dockfw apply was")] {
+    for (keys, code, said) in
+        [("\n", 0, "confirmed"), ("\x03", 7, "\x1b[1;91merror\x1b[0m: undone: dockfw apply was")]
+    {
         let (host, mut waiter) = trial_on_terminal(&format!("clean-{code}"));
         waiter.press(keys);
         let shown = screen(&waiter.ends(code));
