@@ -54,8 +54,9 @@ pub(crate) enum Verb {
     /// Go back by one apply.
     ///
     /// From a policy on trial to the confirmed one, or from the confirmed one to the previous one. If that was done already,
-    /// nothing changes. The policy file stays as it is, but no boot puts it in force until it is edited or applied by hand.
-    Rollback,
+    /// the rules stay as they are. The policy file stays as it is too, without --write-file: no boot puts it in force until it
+    /// is edited or applied by hand, but the next `apply` does.
+    Rollback(Rollback),
     /// Put a policy in force when the host boots. For systemd units; by hand, use `apply`.
     ///
     /// Something is always in force at the end: the policy of the file, or else the policy that was confirmed last, or else
@@ -81,7 +82,9 @@ pub(crate) enum Verb {
     /// accepts the connection, whether Docker's own rules and those of others accept it too. As root it knows more: which
     /// process listens, which engine is in force, and what Docker answers.
     Explain(Explain),
-    /// Print the compiled rules. Needs no privileges.
+    /// Print the compiled rules, or the text of a policy that was applied.
+    ///
+    /// The rules of the policy file need no privileges.
     Show(Show),
     /// Show whether the policy is in force, and what this host exposes to whom.
     Status(Status),
@@ -133,6 +136,9 @@ pub(crate) struct Apply {
     /// With --confirm: do not wait. Then `dockfw confirm` alone keeps the policy.
     #[arg(long, requires = "confirm")]
     pub(crate) detach: bool,
+    /// Enable dockfw.service too, so that each boot puts the policy in force. With --confirm: once the policy is confirmed.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) enable: bool,
     /// Apply even if dockfw would refuse for your safety.
     #[arg(long)]
     pub(crate) force: bool,
@@ -209,9 +215,24 @@ pub(crate) struct Explain {
     pub(crate) json: bool,
 }
 
+/// Options of `rollback`.
+#[derive(Args, Debug)]
+pub(crate) struct Rollback {
+    /// Also write the text of the policy that is in force then into its files. What was there is kept beside them, with
+    /// .rolled-back behind its name.
+    #[arg(long)]
+    pub(crate) write_file: bool,
+}
+
 /// Options of `show`.
 #[derive(Args, Debug)]
 pub(crate) struct Show {
+    /// Print the text of the policy that was put in force last: its file, those of conf.d and its lists, as they were then.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) in_force: bool,
+    /// The same of the policy that was confirmed last, while another one is on trial.
+    #[arg(long, conflicts_with_all = ["format", "in_force"])]
+    pub(crate) confirmed: bool,
     /// The format.
     #[arg(long, value_enum, default_value_t = Format::Nft)]
     pub(crate) format: Format,
@@ -237,7 +258,8 @@ pub(crate) struct Status {
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exit with 7 also if something can be reached that no rule covers, or if that is unknown.
+    /// Exit with 7 also if something can be reached that no rule covers, if that is unknown, or if dockfw.service is not
+    /// enabled.
     #[arg(long)]
     pub(crate) strict: bool,
     /// Show it again every second, with the rates of the counters, until Ctrl-C.

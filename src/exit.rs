@@ -41,13 +41,25 @@ pub(crate) struct Stop {
     exit: Exit,
     /// What the operator reads.
     message: Message,
+    /// What is wrong with a policy, which the operator reads before that. It has headings of its own.
+    diagnostics: Option<String>,
 }
 
 impl Stop {
     /// Stops with this exit code, for this reason.
     pub(crate) fn new(exit: Exit, message: Message) -> Self {
-        Self { exit, message }
+        Self { exit, message, diagnostics: None }
     }
+
+    /// Adds what is wrong with a policy.
+    pub(crate) fn with_diagnostics(self, diagnostics: String) -> Self {
+        Self { diagnostics: Some(diagnostics), ..self }
+    }
+}
+
+/// Returns what is wrong with a policy, if that is what the error is about.
+pub(crate) fn diagnostics_of(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Stop>()?.diagnostics.as_deref()
 }
 
 /// Returns what the operator reads about an error: all known causes on one line, and then what to do.

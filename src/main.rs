@@ -28,6 +28,7 @@ mod records;
 mod safety;
 mod takeover;
 mod trial;
+mod unit;
 
 use std::io::Write;
 
@@ -46,7 +47,7 @@ fn main() -> Exit {
     match run(&cli) {
         Ok(exit) => output::end(exit),
         Err(error) => {
-            output::error(exit::message_of(&error));
+            output::failure(&error);
             exit::of_error(&error)
         }
     }
@@ -67,7 +68,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Apply(options) => commands::apply::run(&cli.config, options, cli.verbose),
         Verb::Confirm => commands::confirm::run(),
-        Verb::Rollback => commands::rollback::run(),
+        Verb::Rollback(options) => commands::rollback::run(options),
         Verb::Boot(options) => commands::boot::run(&cli.config, options),
         Verb::Watch { id } => trial::watch(id),
         Verb::Check(options) => commands::check::run(&cli.config, options),

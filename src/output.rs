@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::message::Message;
 
 /// The colours that policy diagnostics have too (ECMA-48, SGR).
@@ -24,6 +24,12 @@ static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 /// Prints why the program could not do what it was asked for.
 pub(crate) fn error(message: impl Display) {
     headed("error", RED, message);
+}
+
+/// Prints the error with which the program, or a part of its work, ends.
+pub(crate) fn failure(why: &anyhow::Error) {
+    exit::diagnostics_of(why).iter().for_each(diagnostics);
+    error(exit::message_of(why));
 }
 
 /// Prints what was done although the operator still has to act.

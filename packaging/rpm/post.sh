@@ -2,6 +2,9 @@
 # without a gap. If the new version refuses that, the rules of the version before stay.
 upgrade=/run/dockfw/upgrade
 
+# In a chroot, what is in the kernel belongs to another system.
+is_host() { [ /proc/1/root/. -ef / ]; }
+
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload >/dev/null 2>&1
 fi
@@ -17,5 +20,13 @@ dockfw is installed, and filters nothing yet. Next:
   4. dockfw apply --confirm 60s    (in force; rolled back unless you confirm it)
   5. systemctl enable dockfw       (in force from the next boot on)
 STEPS
+fi
+# The unit may be enabled from before, or by the system's presets. It is not started.
+is_enabled() { [ -d /run/systemd/system ] && systemctl is-enabled dockfw.service >/dev/null 2>&1; }
+if is_enabled && is_host && ! /usr/sbin/dockfw status >/dev/null 2>&1; then
+	cat <<'ENABLED'
+dockfw.service is enabled, but the policy of /etc/dockfw is not in force before the next boot. To put it in force now:
+  dockfw apply --confirm 60s
+ENABLED
 fi
 exit 0

@@ -8,7 +8,9 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{Judgement, Novelty, differences, fit_to_host, gains, judge, load_recorded};
+use super::{
+    Judgement, Novelty, differences, fit_to_host, gains, judge, last, load_recorded, new_connection,
+};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -19,7 +21,8 @@ use crate::message::Message;
 use crate::output::{self, note, result, warning};
 use crate::records::{Now, Record, RecordError, RolledBack, State, Store};
 use crate::takeover::{self, Takeover};
-use crate::trial::{self, Length};
+use crate::trial::{self, Length, Terms};
+use crate::unit::{self, Wish};
 
 /// From this number of addresses on, loading takes long enough to be announced.
 const MANY: usize = 100_000;
@@ -33,8 +36,11 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
     let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
     // Not before: the previous holder of the lock may have applied a newer file. A user who may change nothing is told all
     // the same what is wrong with the file.
-    let (policy, sources) =
-        load_recorded(config, Strictness::forced(options.force)).context("not applied")?;
+    let loaded = load_recorded(config, Strictness::forced(options.force));
+    if loaded.is_err() && lock.is_some() {
+        last::report();
+    }
+    let (policy, sources) = loaded.context("not applied")?;
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
     let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
@@ -46,6 +52,9 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
         overridden(&judgement);
     } else {
         judgement.refuse(refused())?;
+    }
+    if options.enable {
+        unit::must_be_there()?;
     }
     let takeover = Takeover::find();
     if options.dry_run {
@@ -59,7 +68,11 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
         // A rollback of the trial leads to the old rules.
         Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
         Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
-        None => for_good(&store, &candidate, &takeover, options.retire_old, lock),
+        None => {
+            for_good(&store, &candidate, &takeover, options.retire_old, lock)?;
+            Wish::of(options.enable).carry_out(&store)?;
+            Ok(Exit::Done)
+        }
     }
 }
 
@@ -135,7 +148,7 @@ fn for_good(
     takeover: &Takeover,
     retire_old: bool,
     lock: Lock,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<()> {
     takeover.save(store)?;
     let mut changes = candidate.put_in_force(&lock)?;
     // This comes before anything that may have to wait for others, and that the waiting caller may give up.
@@ -154,7 +167,7 @@ fn for_good(
     drop(lock);
     report_changes(&candidate.chosen, &changes);
     takeover.notes().iter().for_each(note);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Fails with the first error, if there is one, after it has printed the others.
@@ -174,8 +187,10 @@ fn on_trial(
     options: &Apply,
     lock: Lock,
 ) -> anyhow::Result<Exit> {
+    trial::must_have_way_back(&store, &state, &candidate.chosen)?;
     takeover.save(&store)?;
-    let (trial, mut changes) = trial::begin(store.clone(), state, candidate, length, &lock)?;
+    let terms = Terms { length, wish: Wish::of(options.enable) };
+    let (trial, mut changes) = trial::begin(store.clone(), state, candidate, terms, &lock)?;
     match takeover.carry_out() {
         Ok(gone) => changes.extend(gone),
         // Both rulesets decide, which blocks more and lets nothing more in: no reason to end the trial.
@@ -183,24 +198,20 @@ fn on_trial(
     }
     drop(lock);
     report_changes(&candidate.chosen, &changes);
-    match options.confirm {
-        None => warning(
-            Message::new("the policy is on trial, for the rest of the time of the earlier trial")
-                .help("to keep it: dockfw confirm"),
-        ),
-        Some(time) => warning(
-            Message::new(format!(
-                "the policy is on trial for {}, and rolled back then unless you confirm it",
-                humantime::format_duration(time)
-            ))
-            .help("to keep it: dockfw confirm"),
-        ),
-    }
+    warning(new_connection::advise(trial_message(options)).help("to keep it: dockfw confirm"));
     if options.confirm.is_none() || options.detach {
         trial.detach();
         return Ok(Exit::Done);
     }
     trial.wait()
+}
+
+fn trial_message(options: &Apply) -> Message {
+    let how_long = match options.confirm {
+        None => "the policy is on trial, for the rest of the time of the earlier trial".into(),
+        Some(time) => format!("the policy is on trial for {}", humantime::format_duration(time)),
+    };
+    Message::new(format!("{how_long}: then it is undone, unless you confirm it"))
 }
 
 fn planned(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover) -> Result<Vec<Difference>, EngineError> {

@@ -20,6 +20,7 @@ use crate::host::{capabilities, reverse_path};
 use crate::message::Message;
 use crate::output::result;
 use crate::safety::{self, host::Host};
+use crate::unit;
 
 /// Validates the policy, and compares it with this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
@@ -28,7 +29,9 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
     judgement.notes.extend(engine_note(&policy));
     judgement.notes.extend(firewalls::notes());
     judgement.notes.extend(persistence::notes());
-    judgement.notes.extend(notes_of_host(&policy)?);
+    let gathered = gather().context("can't read the host's interfaces")?;
+    judgement.notes.extend(notes_of_host(&policy, &gathered));
+    judgement.notes.extend(rights_note(&gathered.unknown));
     if let Some(Membership::Node(swarm)) = docker::membership() {
         let nodes = docker::nodes().unwrap_or_default();
         judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));
@@ -41,6 +44,7 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
         judgement.refuse(refused)?
     }
     result(format_args!("{}: valid", config.display()));
+    unit::warn_unless_enabled();
     Ok(Exit::Done)
 }
 
@@ -55,18 +59,29 @@ fn engine_note(policy: &Policy) -> Option<Message> {
     engines::why_not_for_this_host(policy.engine.backend).unwrap_or_else(untold).map(Message::new)
 }
 
+/// Returns what could not be looked at without privileges.
+fn rights_note(unknown: &[String]) -> Option<Message> {
+    if capabilities::has_net_admin() {
+        return None;
+    }
+    let never = ["whether an engine works on this host", "which connections are in use, and would be lost"];
+    let unseen: Vec<_> = never.into_iter().chain(unknown.iter().map(String::as_str)).collect();
+    let message = Message::new("without root's rights, dockfw could not look at all of this host")
+        .meaning(format!("not looked at:\n{}", unseen.join("\n")));
+    Some(message.help("to look at all of it: sudo dockfw check"))
+}
+
 /// Returns what else on this host affects the policy. What can't be read without privileges is left out.
-fn notes_of_host(policy: &Policy) -> anyhow::Result<Vec<Message>> {
-    let Gathered { facts, .. } = gather().context("can't read the host's interfaces")?;
+fn notes_of_host(policy: &Policy, Gathered { facts, .. }: &Gathered) -> Vec<Message> {
     let names = facts.links.iter().map(|link| &link.name);
     let reverse_path =
         names.filter_map(|name| Some((name.clone(), reverse_path::reverse_path_filter(name)?)));
     let docker_chains: Vec<_> = with_docker().unwrap_or_default().into_iter().map(Variant::name).collect();
     let host = Host {
-        facts: &facts,
+        facts,
         docker_uses_nftables: filters::docker::uses_nftables(),
         docker_chains: &docker_chains,
         reverse_path: &reverse_path.collect(),
     };
-    Ok(safety::host::notes(policy, host))
+    safety::host::notes(policy, host)
 }

@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::output::result;
 use crate::records::{RolledBack, Store};
 use crate::trial::{self, Outcome};
+use crate::unit::Wish;
 
 /// Confirms the policy that is on trial.
 pub(crate) fn run() -> anyhow::Result<Exit> {
@@ -17,11 +18,13 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     }
     let store = Store::of_host();
     let state = store.read()?;
+    let wish = Wish::of(state.pending.as_ref().is_some_and(|pending| pending.enable));
     let outcome = match (&state.pending, &state.rolled_back) {
         (Some(pending), _) => trial::confirm(&store, &pending.policy.id)?,
         (None, Some(RolledBack { why, .. })) => Some(Outcome::RolledBack(why.clone())),
         (None, None) if state.confirmed.is_some() => {
             result("nothing is on trial: the last policy is confirmed already");
+            wish.carry_out(&store)?;
             return Ok(Exit::Done);
         }
         (None, None) => {
@@ -34,10 +37,11 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     match outcome {
         Some(Outcome::Confirmed) => {
             result("confirmed");
+            wish.carry_out(&store)?;
             Ok(Exit::Done)
         }
         Some(Outcome::RolledBack(why)) => {
-            let message = Message::new(format!("too late, the policy was rolled back: {why}"));
+            let message = Message::new(format!("too late, the policy was undone: {why}"));
             Err(Stop::new(
                 Exit::NotInForce,
                 message.help("to put the file in force, on trial: dockfw apply --confirm 60s"),

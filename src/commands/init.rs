@@ -87,7 +87,7 @@ fn place(config: &Path) -> anyhow::Result<Place> {
 fn put(config: &Path, text: &str, place: Place) -> io::Result<()> {
     match place {
         Place::Free => files::write_new(config, text),
-        Place::Sample => files::replace(config, text),
+        Place::Sample => files::replace(config, text.as_bytes()),
     }
 }
 

@@ -71,7 +71,7 @@ fn candidates(index: Option<u32>, links: &[Link]) -> Vec<Interface> {
 }
 
 /// Returns what the operator dialled, and from where, as far as connection tracking knows.
-fn dialled(session: &Session) -> Option<Ends> {
+pub(super) fn dialled(session: &Session) -> Option<Ends> {
     match conntrack::dialled(Ends { source: session.server, destination: session.client }) {
         Ok(ends) => ends,
         Err(EngineError::NotPermitted) => None,

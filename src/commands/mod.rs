@@ -12,10 +12,13 @@ mod facts;
 mod gains;
 pub(crate) mod import;
 pub(crate) mod init;
+mod last;
 mod lockout;
 pub(crate) mod man;
+mod new_connection;
 pub(crate) mod probe;
 pub(crate) mod remove;
+mod rewrite;
 pub(crate) mod rollback;
 pub(crate) mod show;
 pub(crate) mod status;
@@ -43,7 +46,7 @@ use crate::safety::interfaces;
 use crate::safety::usage::Usage;
 use crate::{output, safety};
 
-/// Reads and validates the policy.
+/// Reads and validates the policy. The error contains everything that is wrong with it.
 fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Policy> {
     load_from(path, &Disk, strictness)
 }
@@ -55,6 +58,14 @@ fn load_recorded(path: &Path, strictness: Strictness) -> anyhow::Result<(Policy,
     Ok((policy, recorder.into_sources()))
 }
 
+/// Returns what is read for a policy, valid or not.
+fn sources_on_disk(path: &Path) -> Sources {
+    let recorder = Recorder::new(&Disk);
+    // What is wrong with it, whoever applies it will hear.
+    let _ = dockfw_policy::load(path, &recorder, Strictness::Confirmed);
+    recorder.into_sources()
+}
+
 fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::Result<Policy> {
     match dockfw_policy::load(path, files, strictness) {
         Ok(Loaded { policy, warnings }) => {
@@ -62,8 +73,8 @@ fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::
             Ok(policy)
         }
         Err(rejected) => {
-            output::diagnostics(rejected.errors.render(output::stderr_has_colours()));
-            Err(Stop::new(Exit::Usage, Message::new("the policy is not valid")).into())
+            let invalid = Stop::new(Exit::Usage, Message::new("the policy is not valid"));
+            Err(invalid.with_diagnostics(rejected.errors.render(output::stderr_has_colours())).into())
         }
     }
 }

@@ -1,20 +1,23 @@
 //! `dockfw rollback`
 
+use anyhow::Context;
 use dockfw_policy::engine::EngineError;
 
+use super::{rewrite, sources_on_disk};
+use crate::cli::Rollback;
 use crate::enact::{self, RolledBack};
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::message::Message;
-use crate::output::result;
-use crate::records::{State, Store, unix_seconds, wall_time};
+use crate::output::{result, warning};
+use crate::records::{Record, State, Store, unix_seconds, wall_time};
 
 /// Why a policy is rolled back, in the records.
 const WHY: &str = "somebody ran `dockfw rollback`";
 
 /// Rolls back one apply: from what is on trial to what is confirmed, or from that to the one before it.
-pub(crate) fn run() -> anyhow::Result<Exit> {
+pub(crate) fn run(options: &Rollback) -> anyhow::Result<Exit> {
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
@@ -30,11 +33,17 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
                 wall_time(rolled_back.at),
                 rolled_back.why
             ));
+            settle_file(&store, &state, options)?;
+            return Ok(Exit::Done);
+        }
+        // It is done already, and only the file is asked for.
+        (None, Some(_)) if options.write_file && state.confirmed.is_some() => {
+            settle_file(&store, &state, options)?;
             return Ok(Exit::Done);
         }
         (None, _) => step_back(&store, state, &lock)?,
     };
-    match state.confirmed {
+    match &state.confirmed {
         Some(policy) => {
             let applied = wall_time(policy.applied_at);
             result(format_args!(
@@ -44,7 +53,45 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         }
         None => result("rolled back: dockfw filters nothing, as before"),
     }
+    settle_file(&store, &state, options)?;
     left.map_or(Ok(Exit::Done), |error| Err(error.into()))
+}
+
+/// Writes the policy in force into its file, or warns if another one is there.
+fn settle_file(store: &Store, state: &State, options: &Rollback) -> anyhow::Result<()> {
+    if !options.write_file {
+        file_warning(state).iter().for_each(warning);
+        return Ok(());
+    }
+    let Some(record) = &state.confirmed else {
+        let message = Message::new("no file was written: no policy is in force");
+        return Err(Stop::new(Exit::Failed, message).into());
+    };
+    let sources = store.sources(record).context("no file was written")?;
+    rewrite::write(record, &sources)
+}
+
+/// Returns what the next apply would do, if the policy file is not what is in force.
+fn file_warning(state: &State) -> Option<Message> {
+    let rolled_back = state.rolled_back.as_ref().map(|rolled_back| &rolled_back.policy);
+    let file = &rolled_back.or(state.confirmed.as_ref())?.config;
+    let now = sources_on_disk(file).seal().ok()?;
+    let is_now = |record: &Record| record.digest == now.digest();
+    if state.confirmed.as_ref().is_some_and(is_now) {
+        return None;
+    }
+    let what = if rolled_back.is_some_and(is_now) {
+        format!("{} still contains the policy that was rolled back", file.display())
+    } else {
+        format!("{} does not contain the policy that is in force", file.display())
+    };
+    let message = Message::new(what).meaning("the next `dockfw apply` puts the policy of the file in force");
+    Some(match state.confirmed {
+        Some(_) => message
+            .help("to print the text of the policy in force: dockfw show --in-force")
+            .help("to write that text into the file: dockfw rollback --write-file"),
+        None => message.help("edit the file before the next `dockfw apply`"),
+    })
 }
 
 fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<RolledBack> {

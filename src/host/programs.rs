@@ -1,10 +1,14 @@
 //! What programs of this host print.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dockfw_policy::printable;
 use dockfw_system::programs::{Answer, Limits, find, run};
+
+/// The limits of a program that changes something: `systemctl enable` has systemd read all of its units again.
+const CHANGE: Limits = Limits { time: Duration::from_secs(60), ..Limits::QUESTION };
 
 /// Returns what a program prints on stdout; nothing if it is not there, fails or gives no answer.
 pub(crate) fn said(name: &str, arguments: &[&str]) -> Option<String> {
@@ -28,7 +32,7 @@ pub(crate) fn answer(program: &Path, arguments: &[&str]) -> Result<String, Strin
 /// Runs a program that must succeed. The error is the program's own.
 pub(crate) fn must_run(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let program = find(name).with_context(|| format!("the program {name} is not installed"))?;
-    let answer = run(&program, arguments, "", Limits::QUESTION)?;
+    let answer = run(&program, arguments, "", CHANGE)?;
     if answer.status.success() {
         return Ok(());
     }

@@ -37,6 +37,16 @@ impl Sources {
         Self(BTreeMap::from([(absolute(path), text.as_bytes().to_vec())]))
     }
 
+    /// Returns each file, with its absolute name.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.0.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()))
+    }
+
+    /// Returns the contents of a file, if it is one of them.
+    pub(crate) fn file(&self, path: &Path) -> Option<&[u8]> {
+        self.0.get(path).map(Vec::as_slice)
+    }
+
     /// Returns all of them as they are saved; the same sources always give the same bytes.
     pub(crate) fn seal(&self) -> Result<Sealed, RecordError> {
         let bytes = self.to_bytes().map_err(RecordError::Unrecordable)?;

@@ -60,6 +60,9 @@ pub(crate) struct Pending {
     pub(crate) boot_id: String,
     /// Until when, in milliseconds since that boot (`CLOCK_BOOTTIME`).
     pub(crate) deadline_ms: u64,
+    /// Whether the unit is to be enabled once the policy is confirmed.
+    #[serde(default)]
+    pub(crate) enable: bool,
 }
 
 impl Pending {
@@ -85,9 +88,15 @@ impl State {
     /// Returns since when this engine has had the policy of these sources in force, in seconds since 1970; nothing if there
     /// is no record of that. The boot, at `booted`, put it in force anew.
     pub(crate) fn in_force_since(&self, engine: EngineName, digest: &str, booted: u64) -> Option<u64> {
-        let last = self.pending.as_ref().map(|pending| &pending.policy).or(self.confirmed.as_ref())?;
+        let last = self.in_force()?;
         let is_it = last.digest == digest && last.engine == engine;
         is_it.then(|| last.applied_at.max(booted))
+    }
+
+    /// Returns the policy that was put in force last, if it could be recorded.
+    pub(crate) fn in_force(&self) -> Option<&Record> {
+        let pending = self.pending.as_ref().map(|pending| &pending.policy);
+        pending.or(self.confirmed.as_ref()).filter(|_| !self.unrecorded)
     }
 
     /// Returns the state after a policy was applied by hand, permanently.
@@ -190,7 +199,7 @@ mod tests {
     }
 
     fn pending(name: &str) -> Pending {
-        Pending { policy: record(name), boot_id: "boot".into(), deadline_ms: 5000 }
+        Pending { policy: record(name), boot_id: "boot".into(), deadline_ms: 5000, enable: false }
     }
 
     /// Returns the digests: confirmed, previous, pending, rolled back.
@@ -256,6 +265,8 @@ mod tests {
         assert_eq!(confirmed.in_force_since(EngineName::Nftables, "a", 200), Some(200));
         assert_eq!(confirmed.in_force_since(EngineName::Nftables, "b", 50), None, "another policy");
         assert_eq!(confirmed.in_force_since(EngineName::Iptables, "a", 50), None, "another engine");
+        let unrecorded = confirmed.clone().lose_track();
+        assert_eq!(unrecorded.in_force_since(EngineName::Nftables, "a", 50), None, "another one");
         let on_trial = confirmed.await_confirmation(pending("b"));
         assert_eq!(on_trial.in_force_since(EngineName::Nftables, "a", 50), None);
         assert_eq!(on_trial.in_force_since(EngineName::Nftables, "b", 0), Some(1));

@@ -350,7 +350,8 @@ mod tests {
     fn odd_values_are_only_odd() {
         let StoreFixture(_directory, store) = fixture();
         let policy = Record { applied_at: u64::MAX, digest: "../../x".into(), ..save(&store, "a") };
-        let pending = Pending { policy: policy.clone(), boot_id: String::new(), deadline_ms: u64::MAX };
+        let pending =
+            Pending { policy: policy.clone(), boot_id: String::new(), deadline_ms: u64::MAX, enable: false };
         store.write(&State::default().apply(policy.clone()).await_confirmation(pending)).unwrap();
         let state = store.read().unwrap();
         let now = Now { boot_id: String::new(), since_boot: Duration::ZERO };

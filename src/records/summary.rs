@@ -63,7 +63,7 @@ impl Summary {
         let pending = self.pending.as_ref().map(|pending| match pending.seconds_left {
             0 => "on trial, and its time is over, but nothing rolled it back: run dockfw rollback".into(),
             left => {
-                format!("on trial, {left} s left: dockfw confirm keeps it, dockfw rollback rolls it back")
+                format!("on trial, {left} s left: dockfw confirm keeps it, dockfw rollback undoes it")
             }
         });
         let rolled_back = self.rolled_back.as_ref().map(|RolledBackSummary { at, why }| {

@@ -23,6 +23,7 @@ use crate::lock::{self, Lock};
 use crate::message::Message;
 use crate::output;
 use crate::records::{Now, Pending, Sealed, State, Store};
+use crate::unit::Wish;
 use vigil::Vigil;
 use watcher::Watcher;
 
@@ -43,6 +44,25 @@ pub(crate) struct Trial {
     id: String,
     watcher: Watcher,
     vigil: Vigil,
+    /// What is to become of the unit once the policy is confirmed.
+    wish: Wish,
+}
+
+/// What a trial is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// How long it is.
+    pub(crate) length: Length,
+    /// What is to become of the unit once the policy is confirmed.
+    pub(crate) wish: Wish,
+}
+
+impl Terms {
+    /// Returns the wish of this trial, or of the one that it replaces and whose deadline it has.
+    fn wish(self, state: &State) -> Wish {
+        let before = state.pending.as_ref().filter(|_| matches!(self.length, Length::AsBefore));
+        Wish::of(self.wish == Wish::Enable || before.is_some_and(|before| before.enable))
+    }
 }
 
 /// How long a trial is.
@@ -67,27 +87,29 @@ impl Length {
     }
 }
 
-/// Puts a policy in force on trial. The caller must release the lock before anybody waits.
+/// Puts a policy in force on trial. The caller has made sure that there [is a way back](must_have_way_back), and must
+/// release the lock before anybody waits.
 pub(crate) fn begin(
     store: Store,
     state: State,
     candidate: &Candidate<'_>,
-    length: Length,
+    terms: Terms,
     lock: &Lock,
 ) -> anyhow::Result<(Trial, Vec<Difference>)> {
-    must_have_way_back(&store, &state, &candidate.chosen)?;
     let (policy, sources) = candidate.record()?;
     store.save(&sources)?;
     let id = policy.id.clone();
     let vigil = Vigil::begin(store.make_directories()?).context("can't prepare to wait")?;
     let mut watcher =
         Watcher::start(&id).context("can't start the watcher that would roll the policy back")?;
+    let wish = terms.wish(&state);
     let pending = |now: Now| {
-        let deadline_ms = length.deadline(&state, &now);
+        let deadline_ms = terms.length.deadline(&state, &now);
         state.clone().await_confirmation(Pending {
             policy: policy.clone(),
             boot_id: now.boot_id,
             deadline_ms,
+            enable: wish == Wish::Enable,
         })
     };
     let before = Before::read(&store, state.clone());
@@ -108,11 +130,11 @@ pub(crate) fn begin(
     changes.extend(enact::clear_other(&candidate.chosen, lock));
     // All this may have taken much of the time.
     store.write(&pending(Now::read()?))?;
-    Ok((Trial { store, id, watcher, vigil }, changes))
+    Ok((Trial { store, id, watcher, vigil, wish }, changes))
 }
 
 /// Fails without a policy to roll back to, unless the host had none.
-fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
+pub(crate) fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) -> anyhow::Result<()> {
     match &state.confirmed {
         // The recorded policy is not the one that is in force.
         Some(_) if state.unrecorded => Err(no_way_back(Exit::Unsafe, UNRECORDED.into()).into()),

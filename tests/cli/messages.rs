@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::fixture::GOOD;
+use crate::fixture::{GOOD, SYSTEMD};
 use crate::host::Host;
 
 /// Situations, each on a host of its own: a name, how it comes about, and the command whose messages are meant.
@@ -13,6 +13,14 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ("no-rights", "", "setpriv --bounding-set=-all --inh-caps=-all \"$DOCKFW\" --config dockfw.toml apply"),
     ("no-policy", "rm dockfw.toml", "dockfw apply"),
     ("wrong-policy", "echo 'trustd = [\"192.0.2.300\"]' >dockfw.toml", "dockfw apply"),
+    ("wrong-policy-over-another", "dockfw apply; echo '[' >dockfw.toml", "here dockfw apply"),
+    ("wrong-policy-status", "dockfw apply; echo '[' >dockfw.toml", "here dockfw status"),
+    (
+        "wrong-policy-status-unrecorded",
+        "dockfw apply; rm -r /var/lib/dockfw; echo '[' >dockfw.toml",
+        "here dockfw status",
+    ),
+    ("wrong-policy-diff", "dockfw apply; echo '[' >dockfw.toml", "here dockfw diff"),
     ("everyone-shut-out", "echo 'trusted = []' >dockfw.toml", "dockfw apply"),
     ("checked", "echo 'trusted = []' >dockfw.toml", "dockfw check"),
     ("forced", "echo 'trusted = []' >dockfw.toml", "dockfw apply --force"),
@@ -47,6 +55,10 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ("nothing-on-trial", "", "dockfw confirm"),
     ("too-late", "dockfw apply; edit; dockfw apply --confirm 1h --detach; dockfw rollback", "dockfw confirm"),
     ("apply-after-rollback", "dockfw apply; edit; dockfw apply; dockfw rollback", "dockfw apply"),
+    ("rollback", "dockfw apply; edit; dockfw apply", "here dockfw rollback"),
+    ("rollback-of-a-first-policy", "dockfw apply --confirm 1h --detach", "here dockfw rollback"),
+    ("rollback-write-file", "dockfw apply; edit; dockfw apply", "here dockfw rollback --write-file"),
+    ("show-in-force", "dockfw apply; edit", "here dockfw show --in-force"),
     ("nothing-to-go-back-to", "", "dockfw rollback"),
     ("boot-without-a-policy", "rm dockfw.toml", "dockfw boot"),
     ("boot-with-a-wrong-policy", "dockfw apply; echo '[' >dockfw.toml", "dockfw boot"),
@@ -95,11 +107,30 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ("guessed-reset", "", "dockfw reset"),
     ("guessed-save", "", "dockfw save"),
     ("guessed-list", "", "dockfw list"),
+    ("not-enabled-applied", "systemd disabled", "again; here dockfw apply"),
+    ("not-enabled-checked", "systemd disabled", "again; here dockfw check"),
+    (
+        "not-enabled-confirmed",
+        "systemd disabled; dockfw apply --confirm 1h --detach",
+        "again; here dockfw confirm",
+    ),
+    ("not-enabled-status", "systemd disabled; dockfw apply", "again; here dockfw status"),
+    ("masked-applied", "systemd masked", "again; here dockfw apply"),
+    ("enable-while-masked", "systemd masked", "again; dockfw apply --enable"),
+    ("enable-without-a-unit", "systemd not-found", "again; dockfw apply --enable"),
+    (
+        "enable-fails",
+        "systemd disabled; sed -i \"s/^'enable .*/enable*) echo No space left >\\&2; exit 1;;/\" /run/bin/systemctl",
+        "again; here dockfw apply --enable",
+    ),
+    ("enabled", "systemd disabled", "again; here dockfw apply --enable"),
 ];
 
 /// `edit` makes the policy another one.
-const PREPARED: &str =
-    "edit() { echo '# changed' >>dockfw.toml; }; sysctl -qw net.ipv4.conf.eth0.rp_filter=1";
+/// `here` runs a command whose stdout is meant too, and takes the test's directory out of what it says.
+const PREPARED: &str = "edit() { echo '# changed' >>dockfw.toml; }
+    here() { code=0; \"$@\" >said 2>&1 || code=$?; sed \"s|$PWD/||g; s/ *[0-9]* packets .*/ N packets/\" said >&2; return $code; }
+    sysctl -qw net.ipv4.conf.eth0.rp_filter=1";
 
 #[test]
 #[ignore = "needs root"]
@@ -109,8 +140,8 @@ fn messages_are_as_written() {
     for (name, before, command) in SITUATIONS {
         let host = Host::raise(&format!("say-{name}"));
         host.fixture.write("dockfw.toml", GOOD);
-        host.script(&format!("{PREPARED}; {{\n{before}\n:; }} >before 2>&1")).exits(0);
-        let done = host.script(&format!("{PREPARED}; {command}"));
+        host.script(&format!("{SYSTEMD}\n{PREPARED}; {{\n{before}\n:; }} >before 2>&1")).exits(0);
+        let done = host.script(&format!("{SYSTEMD}\n{PREPARED}; {command}"));
         let actual =
             format!("$ {command}\n{}exit code {}\n", timeless(&done.stderr), done.code().unwrap_or(-1));
         let path = directory.join(format!("{name}.txt"));

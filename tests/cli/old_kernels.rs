@@ -82,7 +82,7 @@ fn a_trial_ends_in_time() {
     let host = Host::with_two_policies("old-kernel-trial");
     on_linux_3_10(|| {
         let talk = Running::start(&mut host.waiter("apply --confirm 1s")).ends(7);
-        assert!(talk.contains("rolled back: nobody confirmed it in time"), "{talk}");
+        assert!(talk.contains("undone: nobody confirmed it in time"), "{talk}");
     });
     assert_eq!(host.in_force(), ["443"]);
 }

@@ -19,7 +19,19 @@ fn without_privileges_the_rules_can_be_shown_and_checked() {
     unprivileged(&fixture, &["show"]).exits(0).prints("table inet dockfw").prints("192.0.2.10");
     let ruleset = unprivileged(&fixture, &["show", "--format", "json"]).exits(0).json();
     assert!(ruleset.is_object(), "{ruleset}");
-    unprivileged(&fixture, &["check"]).exits(0).prints("dockfw.toml: valid");
+    unprivileged(&fixture, &["check"])
+        .exits(0)
+        .prints("dockfw.toml: valid")
+        .says("without root's rights, dockfw could not look at all of this host")
+        .says("whether an engine works on this host\n")
+        .says("help: to look at all of it: sudo dockfw check\n");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_is_not_told_what_others_could_not_look_at() {
+    let done = CliFixture::new("check-as-root").script("dockfw check");
+    assert!(!done.exits(0).stderr.contains("could not look"), "{done}");
 }
 
 #[test]

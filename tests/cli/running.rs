@@ -110,6 +110,32 @@ impl Drop for Running {
     }
 }
 
+/// What a terminal shows after this talk, line by line: of its control sequences, those that dockfw uses.
+pub(crate) fn screen(talk: &str) -> Vec<String> {
+    let (mut lines, mut row, mut column) = (vec![String::new()], 0, 0);
+    let mut rest = talk;
+    while let Some(c) = rest.chars().next() {
+        let (cleared, up) = (rest.strip_prefix("\x1b[K"), rest.strip_prefix("\x1b[A"));
+        rest = cleared.or(up).unwrap_or(&rest[c.len_utf8()..]);
+        match c {
+            '\x1b' if cleared.is_some() => lines[row].truncate(column),
+            '\x1b' if up.is_some() => row = row.saturating_sub(1),
+            '\r' => column = 0,
+            '\n' => {
+                row += 1;
+                lines.resize(lines.len().max(row + 1), String::new());
+            }
+            c => {
+                let line: Vec<_> = lines[row].chars().collect();
+                let behind = line.iter().skip(column + 1);
+                lines[row] = line.iter().take(column).chain([&c]).chain(behind).collect();
+                column += 1;
+            }
+        }
+    }
+    lines
+}
+
 /// The two ends of a terminal. Programs that other tests start meanwhile must not keep them open.
 fn terminal() -> (OwnedFd, File) {
     let ours = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();

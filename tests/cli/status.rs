@@ -39,6 +39,49 @@ fn json_is_as_its_schema_says() {
     }
 }
 
+/// Whatever is wrong with the file, an operator has to see first what protects the host now.
+#[test]
+#[ignore = "needs root"]
+fn a_mistake_in_the_file_does_not_hide_what_is_in_force() {
+    let schema = serde_json::from_str(include_str!("../../docs/schema/status.json")).unwrap();
+    let report = |fixture: &CliFixture, before: &str| {
+        let script = format!("{OUTSIDE}\n{{ {before}; }} >&2\necho '[' >dockfw.toml\ndockfw status --json");
+        let done = fixture.script(&script);
+        let report = done.exits(2).says("dockfw.toml:1:2").says("the policy is not valid").json();
+        assert_eq!(faults(&schema, &report), [""; 0], "{report:#}");
+        assert_eq!((&report["valid"], &report["in_force"]), (&false.into(), &false.into()), "{report:#}");
+        report
+    };
+    for engine in ["nftables", "iptables"] {
+        let fixture = CliFixture::new(&format!("status-mistake-{engine}"));
+        let found = report(&fixture, &format!("dockfw apply --backend {engine}"));
+        assert_eq!(found["engine"], engine);
+        assert_eq!(found["recorded"]["in_force"], true, "{found:#}");
+        assert!(found["since"].is_u64() && found["recorded"]["applied_at"].is_u64(), "{found:#}");
+        assert_eq!(listening(&found)[0]["reach"][0]["admitted"][0]["who"], "trusted", "{found:#}");
+    }
+    let fixture = CliFixture::new("status-mistake-changed");
+    let found = report(&fixture, "dockfw apply; nft flush chain inet dockfw input");
+    assert_eq!(found["recorded"]["in_force"], false, "{found:#}");
+    assert!(!found["differences"].as_array().unwrap().is_empty(), "{found:#}");
+    let fixture = CliFixture::new("status-mistake-unrecorded");
+    let found = report(&fixture, "dockfw apply; rm -r /var/lib/dockfw");
+    assert_eq!((&found["engine"], &found["recorded"]), (&"nftables".into(), &Value::Null), "{found:#}");
+    let fixture = CliFixture::new("status-mistake-first");
+    assert_eq!(report(&fixture, "true")["engine"], Value::Null);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_mistake_on_trial_does_not_hide_the_trial() {
+    let host = Host::with_two_policies("status-mistake-trial");
+    host.script("dockfw apply --confirm 1h --detach; echo '[' >dockfw.toml").exits(0);
+    let status = host.script("dockfw status");
+    status.exits(2).prints("on trial, ").prints("not that of the file").says("dockfw.toml:1:2");
+    host.script("dockfw diff").exits(2).says("note: in force (nftables) since").says("dockfw.toml:1:2");
+    assert_eq!(host.in_force(), ["444"]);
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_reader_who_has_heard_enough_is_no_error() {

@@ -102,6 +102,24 @@ fn where_the_old_rules_can_not_be_kept_nothing_changes() {
     }
 }
 
+/// Nothing is changed then, not even in the records.
+#[test]
+#[ignore = "needs root"]
+fn a_trial_that_is_refused_saves_no_old_rules() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old-layout");
+    let script = format!(
+        "dockfw apply --backend nftables >&2
+         rm -r /var/lib/dockfw
+         iptables-nft-restore --noflush <{directory}/default.rules
+         iptables-nft -I INPUT -j FILTERS
+         test $(old) -gt 2
+         echo '# changed' >>dockfw.toml
+         dockfw apply --backend nftables --confirm 1h || echo code $?
+         test ! -e /var/lib/dockfw"
+    );
+    run("refused", "nft", &script).exits(0).prints("code 6").says("nothing was changed");
+}
+
 /// A program that kills the dockfw that started it once it has changed rules so many times as `/run/kill` says.
 const KILLER: &str = r#"
     real=$(readlink /run/bin/iptables-restore)

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::host::Host;
-use crate::running::Running;
+use crate::running::{Running, screen};
 
 /// What is said when the policy is in force.
 const ON_TRIAL: &str = "on trial for 1h";
@@ -59,6 +59,24 @@ fn enter_on_the_terminal_keeps_it() {
     waiter.press("\n");
     assert!(waiter.ends(0).contains("confirmed"));
     was_kept(&host);
+}
+
+/// Whatever ends it: the countdown goes, and what is said then begins a line.
+#[test]
+#[ignore = "needs root"]
+fn a_trial_leaves_a_clean_terminal() {
+    for (keys, code, said) in
+        [("\n", 0, "confirmed"), ("\x03", 7, "\x1b[1;91merror\x1b[0m: undone: dockfw apply was")]
+    {
+        let (host, mut waiter) = trial_on_terminal(&format!("clean-{code}"));
+        waiter.press(keys);
+        let shown = screen(&waiter.ends(code));
+        assert!(!shown.iter().any(|line| line.contains("s left")), "{shown:#?}");
+        assert!(shown.iter().any(|line| line.starts_with(said)), "{shown:#?}");
+        let test = shown.iter().position(|line| line.contains("open a new connection to this host"));
+        assert!(test.is_some(), "the host has no session to take for an example: {shown:#?}");
+        drop(host);
+    }
 }
 
 #[test]
@@ -158,7 +176,7 @@ fn a_policy_that_was_rolled_back_is_not_rolled_back_twice() {
 fn when_the_time_is_over_it_is_taken_back() {
     let host = Host::with_two_policies("time-out");
     let talk = Running::start(&mut host.waiter("apply --confirm 1s")).ends(7);
-    assert!(talk.contains("rolled back: nobody confirmed it in time"), "{talk}");
+    assert!(talk.contains("undone: nobody confirmed it in time"), "{talk}");
     was_taken_back(&host, "nobody confirmed it in time");
     host.script("dockfw confirm").exits(7).says("too late");
     assert_eq!(host.in_force(), ["443"]);
@@ -169,7 +187,7 @@ fn when_the_time_is_over_it_is_taken_back() {
 fn ctrl_c_takes_it_back() {
     let (host, mut waiter) = trial_on_terminal("ctrl-c");
     waiter.press("\x03");
-    assert!(waiter.ends(7).contains("rolled back: dockfw apply was interrupted"));
+    assert!(waiter.ends(7).contains("undone: dockfw apply was interrupted"));
     was_taken_back(&host, "dockfw apply was interrupted");
 }
 

@@ -189,7 +189,7 @@ fn by_force_on_trial(fixture: &SshFixture) -> Result<()> {
     session.begin(&fixture.apply("--force --confirm 5s"))?;
     let is_cut = || fixture.is_shut(client, host).then_some(());
     wait_until(Duration::from_secs(30), "for the policy to be in force", is_cut)?;
-    session.end()?.exits(7)?;
+    session.end()?.exits(7)?.says("NEW connection")?.says("in another window: ssh root@192.0.2.1\n")?;
     session.is_alive()?;
     fixture.login(client, "192.0.2.1")?.is_alive()
 }

@@ -81,24 +81,29 @@ impl Start {
                 chosen.clear_other(&self.lock)?;
                 Ok(Exit::Done)
             }
-            Err(why) => Err(self.without_file(&why, failsafe, stop_gap)),
+            Err(why) => Err(self.without_file(config, &why, failsafe, stop_gap)),
         }
     }
 
-    /// Tells why the policy of the file is not in force, and puts something else in force. Returns what that is, as the error with
+    /// Puts something else in force than the policy of the file. Reports what that is, and then why. Returns the error with
     /// which the boot fails.
-    fn without_file(self, why: &anyhow::Error, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Error {
-        output::error(exit::message_of(why));
-        let (in_force, conclusion) = match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
-            Ok(instead) => instead,
+    fn without_file(
+        self,
+        config: &Path,
+        why: &anyhow::Error,
+        failsafe: Failsafe,
+        stop_gap: StopGap,
+    ) -> anyhow::Error {
+        let chosen = match self.put_other_in_force(failsafe, stop_gap) {
+            Ok((chosen, instead)) => {
+                warning(instead);
+                output::failure(why);
+                chosen
+            }
             Err(worse) => {
-                stop_gap.fill();
+                output::failure(why);
                 return worse;
             }
-        };
-        let chosen = match stop_gap.give_way(in_force, &self.lock) {
-            Ok(chosen) => chosen,
-            Err(worse) => return worse,
         };
         let settled = State { unrecorded: false, ..self.settled };
         let noted = if settled == self.state { Ok(()) } else { self.store.note(&settled) };
@@ -106,7 +111,19 @@ impl Start {
             warning(format_args!("the end of the trial could not be recorded: {unnoted}"));
         }
         enact::clear_other(&chosen, &self.lock);
-        Stop::new(exit::of_error(why), conclusion).into()
+        let what = format!("the policy of {} is not in force", config.display());
+        Stop::new(exit::of_error(why), Message::new(what)).into()
+    }
+
+    /// Returns the engine, and what the operator is told of what is in force now.
+    fn put_other_in_force(&self, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Result<(Chosen, Message)> {
+        match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
+            Ok((in_force, instead)) => Ok((stop_gap.give_way(in_force, &self.lock)?, instead)),
+            Err(worse) => {
+                stop_gap.fill();
+                Err(worse)
+            }
+        }
     }
 }
 
@@ -202,7 +219,10 @@ fn fall_back(
     match confirmed {
         Some((confirmed, Ok(in_force))) => {
             let applied = wall_time(confirmed.applied_at);
-            let what = format!("the policy that was confirmed at {applied} is in force instead");
+            let engine = in_force.chosen.engine.name();
+            let what = format!(
+                "in force ({engine}): the policy that was confirmed at {applied}, not that of the file"
+            );
             return Ok((in_force, Message::new(what)));
         }
         Some((_, Err(error))) => {

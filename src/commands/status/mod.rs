@@ -4,6 +4,7 @@ mod text;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use dockfw_policy::ruleset::Ruleset;
 use serde::Serialize;
 
 use super::facts::{Gathered, gather};
+use super::last::{self, Last};
 use super::load_recorded;
 use crate::cli::Status;
 use crate::engines::{self, fit_to_host, goes_by_names_alone};
@@ -22,8 +24,9 @@ use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, exposed_unfilte
 use crate::host::capabilities;
 use crate::message::Message;
 use crate::output::{stdout_has_colours, stdout_is_terminal, warning, write};
-use crate::records::{Now, Sources, Store, Summary};
+use crate::records::{Now, Record, Sources, State as Records, Store, Summary};
 use crate::safety;
+use crate::unit::{self, Startup, Unit};
 use text::View;
 
 /// What `--json` writes: docs/json.md describes it.
@@ -31,8 +34,12 @@ use text::View;
 struct Report {
     /// The engine that is there, if any.
     engine: Option<EngineName>,
+    /// Whether the policy file is valid.
+    valid: bool,
     /// Whether the policy of the file is in force, to the letter.
     in_force: bool,
+    /// If the file is not valid, the policy that was put in force last: all of the report is about that one.
+    recorded: Option<Recorded>,
     /// Since when, in seconds since 1970; nothing if there is no record of that.
     since: Option<u64>,
     /// How what is there differs from the policy.
@@ -48,26 +55,54 @@ struct Report {
     sets: Vec<SetState>,
     /// The policy that waits to be confirmed, or was rolled back.
     records: Summary,
+    /// dockfw's unit of systemd, if this host has it.
+    unit: Option<Unit>,
     /// The names of the policy's rules, by the names of their counters.
     #[serde(skip)]
     rules: BTreeMap<String, String>,
 }
 
-/// Prints whether the policy is in force, and what this host exposes.
+/// The policy that was put in force last.
+#[derive(Serialize)]
+struct Recorded {
+    /// When, in seconds since 1970.
+    applied_at: u64,
+    /// Whether it is in force, to the letter.
+    in_force: bool,
+}
+
+/// The policy that a report is about.
+struct Subject {
+    policy: Policy,
+    sources: Sources,
+    /// Its record, if it is not that of the file.
+    record: Option<Record>,
+}
+
+/// Prints whether the policy is in force, and what this host exposes. A mistake in the file hides neither: it is reported
+/// after that.
 pub(crate) fn run(config: &Path, options: &Status, verbose: u8) -> anyhow::Result<Exit> {
-    let (policy, sources) = load_recorded(config, Strictness::Confirmed)?;
-    let policy = fit_to_host(policy);
+    let loaded = load_recorded(config, Strictness::Confirmed);
     if !capabilities::has_net_admin() {
-        return Err(EngineError::NotPermitted.into());
+        return Err(loaded.err().unwrap_or_else(|| EngineError::NotPermitted.into()));
     }
+    let (subject, mistake) = match loaded {
+        Ok((policy, sources)) => (Some(Subject::of_file(policy, sources)), None),
+        Err(mistake) => (Subject::of_records(), Some(mistake)),
+    };
+    let exit = show(subject.as_ref(), options, verbose)?;
+    mistake.map_or(Ok(exit), Err)
+}
+
+fn show(subject: Option<&Subject>, options: &Status, verbose: u8) -> anyhow::Result<Exit> {
     if options.watch {
         if !stdout_is_terminal() {
             return Err(Stop::new(Exit::Usage, Message::new("--watch needs a terminal to write to")).into());
         }
         let view = View { colours: stdout_has_colours(), sets: false };
-        return watch::run(|| report(&policy, &sources, options.verify), options.strict, view);
+        return watch::run(|| report(subject, options.verify), options.strict, view);
     }
-    let report = report(&policy, &sources, options.verify)?;
+    let report = report(subject, options.verify)?;
     let text = if options.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else {
@@ -85,11 +120,44 @@ impl Report {
 
     fn exit(&self, strict: bool) -> Exit {
         let is_covered = self.uncovered.is_empty() && self.unknown.is_empty();
-        if self.in_force && (is_covered || !strict) { Exit::Done } else { Exit::NotInForce }
+        let is_lasting = self.unit.as_ref().is_none_or(|unit| unit.startup == Startup::Enabled);
+        if self.in_force && (is_covered && is_lasting || !strict) { Exit::Done } else { Exit::NotInForce }
     }
 }
 
-fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Report> {
+impl Subject {
+    fn of_file(policy: Policy, sources: Sources) -> Self {
+        Self { policy: fit_to_host(policy), sources, record: None }
+    }
+
+    /// Returns the policy that was put in force last, if its record can be read.
+    fn of_records() -> Option<Self> {
+        let last =
+            Last::of_host().inspect_err(|error| log::warn!("unknown which policy is in force: {error:#}"));
+        let Last { record, policy, sources } = last.ok()??;
+        Some(Self { policy, sources, record: Some(record) })
+    }
+}
+
+fn report(subject: Option<&Subject>, verify: bool) -> anyhow::Result<Report> {
+    let mut report = match subject {
+        Some(subject) => report_on(&subject.policy, verify)?,
+        None => {
+            let engine = last::engine_with_rules(verify)?.map(|engine| engine.name());
+            Report { engine, ..Report::default() }
+        }
+    };
+    remember(&mut report, subject);
+    report.valid = subject.is_some_and(|subject| subject.record.is_none());
+    if let Some(record) = subject.and_then(|subject| subject.record.as_ref()) {
+        let in_force = mem::take(&mut report.in_force);
+        report.recorded = Some(Recorded { applied_at: record.applied_at, in_force });
+    }
+    report.unit = unit::find();
+    Ok(report)
+}
+
+fn report_on(policy: &Policy, verify: bool) -> anyhow::Result<Report> {
     let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
     let mut report = read_live(policy, verify)?;
     let false_bridges = safety::interfaces::false_bridges(policy, &facts.links);
@@ -99,7 +167,6 @@ fn report(policy: &Policy, sources: &Sources, verify: bool) -> anyhow::Result<Re
     report.exposed = exposed;
     report.uncovered = uncovered(policy, &facts);
     report.unknown.extend(unknown.into_iter().chain(open_questions));
-    remember(&mut report, sources);
     Ok(report)
 }
 
@@ -148,17 +215,22 @@ fn rule_names(ruleset: &Ruleset) -> BTreeMap<String, String> {
 }
 
 /// Adds the contents of the records. Damaged records say nothing about what is in force: they are only reported.
-fn remember(report: &mut Report, sources: &Sources) {
-    let read = || anyhow::Ok((Store::of_host().read()?, Now::read()?, sources.seal()?));
+fn remember(report: &mut Report, subject: Option<&Subject>) {
+    let read = || anyhow::Ok((Store::of_host().read()?, Now::read()?));
     match read() {
-        Ok((state, now, sealed)) => {
-            let engine = report.engine.filter(|_| report.in_force);
+        Ok((state, now)) => {
             report.since =
-                engine.and_then(|engine| state.in_force_since(engine, sealed.digest(), now.booted()));
+                subject.filter(|_| report.in_force).and_then(|subject| since(report, subject, &state, &now));
             report.records = Summary::of(&state, &now);
         }
         Err(error) => warning(format_args!("{error:#}")),
     }
+}
+
+/// Returns since when the policy is in force, if that is recorded.
+fn since(report: &Report, subject: &Subject, state: &Records, now: &Now) -> Option<u64> {
+    let sealed = subject.sources.seal().inspect_err(|error| log::info!("{error}")).ok()?;
+    state.in_force_since(report.engine?, sealed.digest(), now.booted())
 }
 
 fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {

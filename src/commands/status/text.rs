@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use dockfw_policy::address::Family;
-use dockfw_policy::engine::{Count, SetState};
+use dockfw_policy::engine::{Count, EngineName, SetState};
 
-use super::Report;
+use super::{Recorded, Report};
 use crate::exposure::{Admitted, Answers, Exposed, Kind, Reach, Who};
 use crate::records::wall_time;
+use crate::unit::Unit;
 
 /// The separator of columns.
 const GAP: &str = "  ";
@@ -45,6 +46,11 @@ pub(super) fn report(report: &Report, view: View) -> String {
     section(&mut text, "counted packets:", &counters.collect::<Vec<_>>());
     if view.sets {
         section(&mut text, "sets:", &report.sets.iter().map(set).collect::<Vec<_>>());
+    }
+    let fault = report.unit.as_ref().filter(|_| report.engine.is_some()).and_then(Unit::fault);
+    let startup = report.unit.as_ref().and_then(|unit| unit.startup.message());
+    for message in fault.into_iter().chain(startup) {
+        line_to(&mut text, &format!("\n{message}"));
     }
     text
 }
@@ -90,13 +96,32 @@ fn section(text: &mut String, heading: &str, lines: &[String]) {
 }
 
 fn verdict(report: &Report) -> Vec<String> {
-    let first = match (report.engine, report.in_force) {
+    let first = match (report.engine, &report.recorded) {
         (None, _) => "not in force: nothing of dockfw is there".into(),
-        (Some(engine), true) => format!("in force ({engine}) since {}", since(report.since)),
-        (Some(engine), false) => format!("NOT as the policy says ({engine}):"),
+        (Some(engine), Some(recorded)) => of_record(engine, recorded, report.since),
+        (Some(engine), None) if !report.valid => {
+            format!("rules of dockfw are in force ({engine}), but it is not recorded of which policy")
+        }
+        (Some(engine), None) if report.in_force => {
+            format!("in force ({engine}) since {}", since(report.since))
+        }
+        (Some(engine), None) => format!("NOT as the policy says ({engine}):"),
     };
     let differences = report.differences.iter().map(|difference| format!("  {difference}"));
     [first].into_iter().chain(differences.filter(|_| report.engine.is_some())).collect()
+}
+
+/// Returns whether the policy that was put in force last is in force. It is not that of the file.
+fn of_record(engine: EngineName, recorded: &Recorded, since_then: Option<u64>) -> String {
+    let applied = wall_time(recorded.applied_at);
+    if recorded.in_force {
+        format!(
+            "in force ({engine}) since {}: the policy of {applied}, not that of the file",
+            since(since_then)
+        )
+    } else {
+        format!("NOT as the policy of {applied} says ({engine}):")
+    }
 }
 
 fn since(seconds: Option<u64>) -> String {
@@ -104,7 +129,8 @@ fn since(seconds: Option<u64>) -> String {
 }
 
 fn heading(report: &Report) -> &'static str {
-    match (report.engine, report.in_force) {
+    let is_in_force = report.in_force || report.recorded.as_ref().is_some_and(|recorded| recorded.in_force);
+    match (report.engine, is_in_force) {
         (Some(_), true) => "what this host exposes, as far as dockfw decides:",
         (Some(_), false) => "what this host would expose if the policy were in force:",
         (None, _) => "what this host exposes, as nothing of dockfw is there:",

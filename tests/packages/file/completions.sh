@@ -7,6 +7,8 @@ complete() {
 		printf "%s\n" "${COMPREPLY[@]}"' "$share/bash-completion/completions/dockfw" "$@"
 }
 [ "$(complete dockfw ap)" = apply ]
+# What only dockfw itself runs.
+[ -z "$(complete dockfw wat)" ] || die 'bash offers a hidden verb'
 complete dockfw apply -- | grep -qx -- --dry-run || die 'bash offers no options'
 complete dockfw apply --backend '' | grep -qx nftables || die 'bash offers no values'
 if command -v zsh >/dev/null; then zsh -n "$share/zsh/vendor-completions/_dockfw"; fi

@@ -55,6 +55,42 @@ deadline=$(($(date +%s) + 30))
 while kernel_is_clean; do [ "$(date +%s)" -lt "$deadline" ] || die 'the host is open'; done
 nft list table inet dockfw | grep -q 80
 
+# Status names the failure, and an apply that is not a unit's own mends it. (This script is run by a unit.)
+dockfw status 2>/dev/null | grep -q '^dockfw.service has failed' || die "$(dockfw status 2>&1)"
+write_policy 81
+dockfw apply
+[ "$(property dockfw ActiveState)" = failed ] || die 'an apply by a unit waited for another unit'
+env -u INVOCATION_ID dockfw apply
+[ "$(property dockfw ActiveState)" = active ] || die "$(systemctl status dockfw 2>&1)"
+dockfw diff
+systemctl stop dockfw
+dockfw status | grep -q '^dockfw.service is stopped'
+env -u INVOCATION_ID dockfw apply
+[ "$(property dockfw ActiveState)" = active ]
+
+# No boot would start it: that is said, and undone.
+systemctl disable dockfw
+exits 7 dockfw status --strict
+[ "$(dockfw apply 2>&1 | tail -n 1)" = '  help: to put the policy in force at each boot: systemctl enable dockfw' ]
+[ "$(dockfw status | tail -n 1)" = '  help: to put the policy in force at each boot: systemctl enable dockfw' ]
+dockfw apply --enable
+[ "$(systemctl is-enabled dockfw)" = enabled ]
+[ "$(systemctl is-enabled dockfw-again)" = enabled ]
+systemctl disable dockfw
+write_policy 82
+dockfw apply --enable --confirm 1h --detach
+[ "$(systemctl is-enabled dockfw)" = disabled ] || die 'a trial enabled it'
+dockfw confirm
+[ "$(systemctl is-enabled dockfw)" = enabled ]
+
+# Of a unit that is enabled from before, an installation says that it begins with the next boot.
+dpkg -r dockfw
+kernel_is_clean
+said=$(dpkg -i "$(deb)")
+echo "$said"
+echo "$said" | grep -q 'is enabled, but the policy of /etc/dockfw is not in force before the next boot'
+kernel_is_clean
+
 # A removal takes the unit with it, and a purge what enabling it made.
 dpkg -P dockfw
 kernel_is_clean

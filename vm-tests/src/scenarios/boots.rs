@@ -34,7 +34,8 @@ pub(super) fn broken_policy(fixture: &mut RowFixture) -> Result<Verdict> {
     let confirmed = confirmed_policy(fixture);
     let fail_safe = confirmed.and_then(|confirmed| Ok((confirmed, fail_safe(fixture)?)));
     fixture.apply(POLICY)?;
-    fixture.run("systemctl restart dockfw")?;
+    // The agent is a unit's process, which would not wait for another unit.
+    fixture.run("env -u INVOCATION_ID dockfw apply; systemctl is-active dockfw")?;
     fixture.expect_service()?;
     let (confirmed, fail_safe) = fail_safe?;
     Ok(Verdict::Passed(format!("confirmed policy: {confirmed}; fail-safe: {fail_safe}")))
@@ -59,6 +60,8 @@ fn fail_safe(fixture: &mut RowFixture) -> Result<String> {
     fixture.machine()?.reboot()?;
     fixture.wait_for("systemctl is-failed dockfw")?;
     fixture.wait_for("docker ps -q")?;
+    fixture
+        .run("dockfw status >/root/said 2>&1 || [ $? = 2 ]; grep '^dockfw.service has failed' /root/said")?;
     for to in at(SSH) {
         let outcome = ask(&fixture.wire.untrusted, to);
         ensure!(outcome.to_string().contains("SSH-2.0"), "SSH at {to}: {outcome}");

@@ -1,0 +1,69 @@
+//! The policy that was put in force last, by the records: what is in force, whatever the policy file says by now.
+
+use dockfw_policy::Strictness;
+use dockfw_policy::engine::{Engine, EngineError};
+use dockfw_policy::policy::Policy;
+
+use crate::enact;
+use crate::engines::{self, fit_to_host};
+use crate::output::note;
+use crate::records::{Now, Record, Sources, State, Store, wall_time};
+
+/// The policy that was put in force last.
+pub(super) struct Last {
+    pub(super) record: Record,
+    pub(super) policy: Policy,
+    pub(super) sources: Sources,
+}
+
+impl Last {
+    /// Reads it from the records of this host. Nothing if no policy is recorded, or the one in force could not be recorded.
+    pub(super) fn of_host() -> anyhow::Result<Option<Self>> {
+        let store = Store::of_host();
+        let state = store.read()?;
+        Self::read(&store, &state)
+    }
+
+    /// Does the same, from these records.
+    fn read(store: &Store, state: &State) -> anyhow::Result<Option<Self>> {
+        let Some(record) = state.in_force() else { return Ok(None) };
+        let sources = store.sources(record)?;
+        let policy = enact::load_quietly(&record.config, &sources, Strictness::Confirmed)?;
+        Ok(Some(Self { record: record.clone(), policy: fit_to_host(policy), sources }))
+    }
+}
+
+/// Prints which policy is in force, as far as the kernel and the records tell.
+pub(super) fn report() {
+    match in_words() {
+        Ok(words) => note(words),
+        Err(error) => log::warn!("unknown what is in force: {error:#}"),
+    }
+}
+
+fn in_words() -> anyhow::Result<String> {
+    let Some(engine) = engine_with_rules(false)? else { return Ok("nothing of dockfw is in force".into()) };
+    let name = engine.name();
+    let store = Store::of_host();
+    let state = store.read()?;
+    let Some(Last { record, policy, sources }) = Last::read(&store, &state)? else {
+        return Ok(format!("rules of dockfw are in force ({name}), but it is not recorded of which policy"));
+    };
+    let applied = wall_time(record.applied_at);
+    if !engine.read(Some(&engines::compile_for(name, &policy)))?.is_in_force() {
+        return Ok(format!("rules of dockfw are in force ({name}), but not as the policy of {applied} says"));
+    }
+    let since = state.in_force_since(name, sources.seal()?.digest(), Now::read()?.booted());
+    let since = since.map_or("an unknown time".into(), wall_time);
+    Ok(format!("in force ({name}) since {since}: the policy of {applied}"))
+}
+
+/// Returns the first engine whose rules are there.
+pub(super) fn engine_with_rules(verify: bool) -> Result<Option<Box<dyn Engine>>, EngineError> {
+    for engine in engines::all(verify) {
+        if engines::has_rules(engine.as_ref())? {
+            return Ok(Some(engine));
+        }
+    }
+    Ok(None)
+}
