@@ -1,17 +1,15 @@
 //! What an apply means in words: who gains and who loses which port.
 
 use anyhow::Context;
-use dockfw_policy::Strictness;
 use dockfw_policy::engine::{Engine, EngineName};
 use dockfw_policy::ruleset::Ruleset;
 
 use super::facts::{Gathered, gather};
-use crate::enact::load_quietly;
-use crate::engines::{self, compile_for, fit_to_host, goes_by_names_alone};
+use super::last::Last;
+use crate::engines::{self, compile_for, goes_by_names_alone};
 use crate::exposure::{Change, Exposed, Facts, Rules, Side, Turn, changes, exposed, exposed_unfiltered};
 use crate::message::Message;
 use crate::output::note;
-use crate::records::Store;
 
 /// The rules that decide before an apply.
 enum Before {
@@ -71,12 +69,8 @@ fn before(verify: bool) -> Before {
 }
 
 fn recorded(engine: &dyn Engine) -> anyhow::Result<Ruleset> {
-    let store = Store::of_host();
-    let state = store.read()?;
-    let record = state.pending.map(|pending| pending.policy).or(state.confirmed);
-    let record = record.filter(|_| !state.unrecorded).context("the policy in force is not recorded")?;
-    let policy = load_quietly(&record.config, &store.sources(&record)?, Strictness::Confirmed)?;
-    let ruleset = compile_for(engine.name(), &fit_to_host(policy));
+    let last = Last::of_host()?.context("the policy in force is not recorded")?;
+    let ruleset = compile_for(engine.name(), &last.policy);
     let is_unchanged = engine.read(Some(&ruleset))?.is_in_force();
     is_unchanged.then_some(ruleset).context("another program changed the rules in force")
 }
