@@ -95,12 +95,17 @@ fn pictures_are_drawn_from_their_texts() {
     let mut count = 0;
     for text in texts {
         count += 1;
-        let (drawn, svg) = (picture::svg(&std::fs::read_to_string(&text).unwrap()), text.with_extension("svg"));
+        let (drawn, svg) =
+            (picture::svg(&std::fs::read_to_string(&text).unwrap()), text.with_extension("svg"));
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&svg, &drawn).unwrap();
         }
         let there = std::fs::read_to_string(&svg).unwrap_or_default();
-        assert!(there == drawn, "{} is not of its text: UPDATE_DOCS=1 cargo test --test pages", svg.display());
+        assert!(
+            there == drawn,
+            "{} is not of its text: UPDATE_DOCS=1 cargo test --test pages",
+            svg.display()
+        );
     }
     assert!(count > 0, "no picture was found");
 }

@@ -19,7 +19,8 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn read(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut page = Self {
             path: path.to_owned(),
             links: Vec::new(),

@@ -46,10 +46,11 @@ fn escaped(line: &str) -> String {
 
 /// Colours words between spaces, as columns of a table have them.
 fn coloured(line: &str) -> String {
-    let mut words = line.split(' ').map(|word| match COLOURS.iter().find(|(coloured, _)| *coloured == word) {
-        Some((_, colour)) => format!("<tspan fill=\"{colour}\">{word}</tspan>"),
-        None => word.to_owned(),
-    });
+    let mut words =
+        line.split(' ').map(|word| match COLOURS.iter().find(|(coloured, _)| *coloured == word) {
+            Some((_, colour)) => format!("<tspan fill=\"{colour}\">{word}</tspan>"),
+            None => word.to_owned(),
+        });
     let first = words.next().unwrap_or_default();
     words.fold(first, |line, word| line + " " + &word)
 }
