@@ -2,7 +2,7 @@
 //!
 //! The new policy is in force before the old rules are removed, and in between both decide: a packet that either drops
 //! is dropped. Only the chain FILTERS is removed earlier if the engine needs its name, once the new rules are in force
-//! in another table. What is removed is first [saved](Takeover::keep) in the records, before anything changes. So after
+//! in another table. What is removed is first [saved](Takeover::save) in the records, before anything changes. So after
 //! a rollback the host has its old rules again, and is not without any; `dockfw remove` restores them too. The set of
 //! the old rules stays for that until it is [retired](retire).
 
