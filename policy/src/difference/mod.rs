@@ -13,7 +13,7 @@ use crate::engine_name::EngineName;
 use crate::ruleset::{Hook, Origin};
 
 /// The most elements of a set that are named one by one. If there are more, only their number is given.
-pub(crate) const MAX_NAMED: u64 = 20;
+pub const MAX_NAMED: u64 = 20;
 
 /// One difference between what is on the host and what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
