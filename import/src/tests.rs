@@ -97,7 +97,11 @@ fn junk_is_named_and_left_out_only_with_lenient() {
             "a.set:3: \"ad ip_allow 10.0.0.1\" is not a line of a set",
             "add SET ADDRESS",
         ),
-        ("add ip_allow host.example", "a.set:3: \"host.example\": ", "write an address (203.0.113.7)"),
+        (
+            "add ip_allow host.example",
+            "a.set:3: \"host.example\": ",
+            "write an address, as in \"203.0.113.7\"",
+        ),
         ("add ip_allow 10.0.0.0/33", "a.set:3: \"10.0.0.0/33\": ", "from 0 to 32"),
         ("add ip_allow 10.0.0.2 timeout 60", "a.set:3: \"10.0.0.2\" has a timeout", "remove the line"),
         ("del ip_allow 10.0.0.1", "a.set:3: \"del ip_allow 10.0.0.1\"", "add SET ADDRESS"),

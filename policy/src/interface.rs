@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 /// The longest name of an interface in bytes: `IFNAMSIZ` (linux/if.h) without the closing NUL.
-const MAX_NAME: usize = 15;
+pub(crate) const MAX_NAME: usize = 15;
 
 /// A pattern for names of interfaces: a name, or a prefix that ends in `*`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -51,7 +51,7 @@ pub fn load(path: &Path, files: &dyn Files, strictness: Strictness) -> Result<Lo
         lists: HashMap::new(),
     }
     .policy();
-    let (sources, errors) = loader.findings.all();
+    let Findings { sources, errors } = loader.findings;
     if errors.is_empty() {
         Ok(Loaded { policy, warnings: Report::warnings(sources, warnings) })
     } else {
@@ -72,8 +72,8 @@ impl Loader<'_> {
         for path in self.additions(path) {
             self.file(&path, &mut config);
         }
-        let Findings { sources, syntax, errors } = &mut self.findings;
-        if !config.is_typed && syntax.is_empty() && errors.is_empty() {
+        let Findings { sources, errors } = &mut self.findings;
+        if !config.is_typed && errors.is_empty() {
             errors.push(empty(path, sources));
         }
         config
@@ -116,7 +116,7 @@ fn is_policy_file(path: &Path) -> bool {
 fn empty(path: &Path, sources: &mut Sources) -> Diagnostic {
     let span = Span { file: sources.add_line(path, 1, String::new()), start: 0, end: 0 };
     Diagnostic::new("the policy is empty: nobody would reach this host").at(span).help(
-        "the least there can be is one line with an address of yours, trusted = [\"203.0.113.7\"], \
+        "write at least one line with an address of yours, as in trusted = [\"203.0.113.7\"], \
          or an [[allow]] with a name and ports",
     )
 }

@@ -40,7 +40,12 @@ fn keys() {
         ("[icmp]\nehco = \"accept\"", "2:1", "[icmp] has no key `ehco`", "did you mean `echo`?"),
         ("xyz = 1", "1:1", "no key `xyz`", "`trusted`, `blocked`, `groups`, `allow`"),
         ("[[allow]]\nname = \"a\"\nport = [\"80/tcp\"]", "3:1", "no key `port`", "did you mean `ports`?"),
-        ("[[allow]]\nports = [\"80/tcp\"]", "1:1", "has no `name`", "name = \"web\""),
+        ("docker = [\"docker0\"]", "1:1", "no key `docker`", "did you mean `interfaces.docker`?"),
+        ("docker = []\n[interfaces]\ninside = []", "1:1", "no key `docker`", "move it below [interfaces]"),
+        ("[log]\ntrusted = []", "2:1", "no key `trusted`", "move it above the first [...]"),
+        ("[log]\necho = \"trusted\"", "2:1", "no key `echo`", "or write [icmp] on the line above it"),
+        ("[log]\nsubject = 1", "2:1", "no key `subject`", "remove it; the keys of [log] are"),
+        ("[[allow]]\nports = [\"80/tcp\"]", "1:1", "has no `name`", "name = \"rule-1\""),
         ("trusted = []\n\n[[allow]]\nname = \"a\"", "3:1", "has no `ports`", "ports = [\"443/tcp\"]"),
     ] {
         check(text, &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
@@ -56,7 +61,7 @@ fn wrong_types() {
         ("[log]\ndrops = \"true\"", "2:9", "`log.drops` must be `true` or `false`", "drops = true"),
         ("[log]\nrate = 10", "2:8", "`log.rate` must be a text", "\"10/second\""),
         ("[swarm]\ndata_path_port = 4789.5", "2:18", "must be a whole number", "data_path_port = 4789"),
-        ("[allow]\nname = \"a\"", "1:1", "`allow` must be one or more [[allow]]", "double brackets"),
+        ("[allow]\nname = \"a\"", "1:1", "begins with double brackets", "write [[allow]]"),
         ("[groups]\noffice = \"10.0.0.1\"", "2:10", "must be a list", "[\"10.0.0.1\"]"),
         ("[[allow]]\nname = 1\nports = [\"1/tcp\"]", "2:8", "`name` must be a text", "name = \"web\""),
     ] {
@@ -75,7 +80,7 @@ fn addresses() {
         ("10.0.0.300", "not an address", "203.0.113.7"),
         (" 10.0.0.1", "not an address", "\"10.0.0.1\""),
         ("ofice", "there is no group `ofice`", "did you mean `office`?"),
-        ("vpn.example.com", "there is no group", "host names are not looked up"),
+        ("vpn.example.com", "host names are not looked up", "write the addresses"),
         ("containers", "`containers` is not allowed in `blocked`", "from = [\"containers\"]"),
         ("file:", "without a file", "\"file:lists/vpn.txt\""),
     ] {
@@ -102,7 +107,7 @@ fn groups() {
         ("trusted = [\"inside\"]", "1:12", "is not allowed in `trusted`", "[[allow]]"),
         ("[groups]\na = [\"containers\"]", "2:6", "is not allowed in `groups`", "[[allow]]"),
         ("[groups]\n\"10.0.0.1\" = []", "2:1", "looks like an address", "another name"),
-        ("[groups]\n\"a\\\"b\" = []", "2:1", "a name can't have", "remove"),
+        ("[groups]\n\"a\\\"b\" = []", "2:1", "a name can't have", "as in \"ab\""),
     ] {
         check(text, &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }
@@ -116,7 +121,7 @@ fn rules() {
         (ports("\"80\""), "3:10", "a port needs its protocol", "write \"80/tcp\""),
         (ports("\"70000/tcp\""), "3:10", "from 1 to 65535", "from 1 to 65535"),
         (ports("\"ip/6\""), "3:10", "has ports", "\"443/tcp\""),
-        (ports("\"80/TCP\""), "3:10", "not a protocol", "\"80/tcp\""),
+        (ports("\"80/TCP\""), "3:10", "not in Docker's notation", "\"80/tcp\""),
         (ports("\"90-80/tcp\""), "3:10", "ends before it starts", "\"80-90/tcp\""),
         (ports(""), "3:9", "`ports` is empty", "take the rule out"),
         (format!("{RULE}from = []"), "4:8", "`from` is empty", "remove `from`"),
@@ -124,9 +129,9 @@ fn rules() {
         (format!("{RULE}\n{RULE}"), "6:8", "two rules are called `web`", "its own name"),
         (RULE.replace("web", ""), "2:8", "this one has 0", "short name"),
         (RULE.replace("web", &"x".repeat(65)), "2:8", "this one has 65", "short name"),
-        (RULE.replace("web", "a\\\\b"), "2:8", "can't have `\\`", "remove"),
-        (RULE.replace("web", "a\u{202e}b"), "2:8", "a name can't have", "remove"),
-        (RULE.replace("web", "a\\nb"), "2:8", "a name can't have", "remove"),
+        (RULE.replace("web", "a\\\\b"), "2:8", "can't have `\\`", "as in \"ab\""),
+        (RULE.replace("web", "a\u{202e}b"), "2:8", "a name can't have", "as in \"ab\""),
+        (RULE.replace("web", "a\\nb"), "2:8", "a name can't have", "as in \"ab\""),
     ] {
         check(&text, &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }
@@ -135,7 +140,7 @@ fn rules() {
 #[test]
 fn single_values() {
     for (text, place, message, help) in [
-        ("[icmp]\necho = \"drop\"", "2:8", "`icmp.echo` can't be `drop`", "`accept` or `trusted`"),
+        ("[icmp]\necho = \"drop\"", "2:8", "`icmp.echo` can't be `drop`", "\"accept\" or \"trusted\""),
         ("[engine]\nbackend = \"nft\"", "2:11", "can't be `nft`", "did you mean \"nftables\"?"),
         ("[log]\nrate = \"10/week\"", "2:8", "`10/week` is not a rate", "10/second"),
         ("[swarm]\ndata_path_port = 80", "2:18", "data path port", "from 1024 to 49151"),
@@ -153,7 +158,7 @@ fn interfaces() {
         ("inside = [\"*\"]", "2:11", "no interface would be filtered", "names"),
         ("crossing = [\"*\"]", "2:13", "no interface would be filtered", "names"),
         ("exempt = [\"wg+\"]", "2:11", "no interface has this character", "\"wg*\""),
-        ("exempt = [\"w*g\"]", "2:11", "only stand at the end", "\"br-*\""),
+        ("exempt = [\"w*g\"]", "2:11", "only stand at the end", "\"w*\""),
         ("filtered = [\"wg0\"]\nexempt = [\"wg0\"]", "2:13", "in `filtered` and in `exempt`", "from one"),
         ("exempt = [\"wg0\"]\ninside = [\"wg0\"]", "3:11", "in `inside` and in `exempt`", "from one"),
         ("inside = [\"lan0\"]\ncrossing = [\"lan0\"]", "3:13", "in `crossing` and in `inside`", "from one"),
@@ -196,11 +201,14 @@ fn trusting_everyone() {
 #[test]
 fn syntax() {
     for (text, place, message, help) in [
-        ("trusted = [10.0.0.1]", "1:16", "not TOML: invalid float", "stand in quotes"),
-        ("trusted = [\"10.0.0.1\" \"10.0.0.2\"]", "1:23", "missing comma", "here should be `,`"),
-        ("trusted = [", "1:12", "unclosed array", "here should be `]`"),
-        ("trusted = []\ntrusted = []", "2:1", "duplicate key", "write each key once"),
-        ("[log\ndrops = true", "1:5", "unclosed table", "here should be `]`"),
+        ("trusted = [10.0.0.1]", "1:1", "quotes has none", "write trusted = [\"10.0.0.1\"]"),
+        ("trusted = [\"10.0.0.1\" \"10.0.0.2\"]", "1:1", "can't be read", "\"10.0.0.1\", \"10.0.0.2\""),
+        ("blocked = []\ntrusted = [", "2:1", "`]` is missing", "write trusted = []"),
+        ("trusted = []\ntrusted = []", "2:1", "duplicate key", "remove this one"),
+        ("[log\ndrops = true", "1:1", "a bracket of a table is missing", "write [log]"),
+        ("trusted = [\"10.0.0.1\"\n\n[log]\ndrops = true", "1:1", "`]` is missing", "\"10.0.0.1\"]"),
+        ("trusted = [\n\"\"\"10.0.0.1\"\"\"]]", "2:16", "not TOML", "here should be newline"),
+        ("hello", "1:1", "`=` is missing", "in quotes"),
     ] {
         check(text, &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }
@@ -216,17 +224,33 @@ fn an_empty_policy() {
 
 #[test]
 fn several_errors_at_once() {
-    let text = "trused = []\nblocked = [\"10.0.0.7/24\", oops]\n[groups]\na = [\"10.0.0.1/8\", 5]\n[log]\nrate = 1\n";
+    let text = "trused = []\nblocked = [\"10.0.0.7/24\", \"oops\"]\n[groups]\na = [\"10.0.0.1/8\", 5]\n[log]\nrate = 1\n";
     let main = |place: &str| format!("/etc/dockfw/dockfw.toml:{place}");
     check_all(&Case {
         files: &[("dockfw.toml", text), ("conf.d/10.toml", "[icmp]\necho = \"x\"\n")],
         errors: &[
             (&main("1:1"), "no key `trused`", "`trusted`"),
-            (&main("2:27"), "not TOML", "stand in quotes"),
+            (&main("2:12"), "host bits", "10.0.0.0/24"),
             (&main("4:6"), "host bits", "10.0.0.0/8"),
             (&main("4:20"), "must be strings", "in quotes"),
             (&main("6:8"), "must be a text", "10/second"),
-            ("/etc/dockfw/conf.d/10.toml:2:8", "can't be `x`", "`accept`"),
+            ("/etc/dockfw/conf.d/10.toml:2:8", "can't be `x`", "\"accept\""),
+        ],
+    });
+}
+
+#[test]
+fn of_a_file_with_a_syntax_error_nothing_else_is_said() {
+    let text = "trused = []\nblocked = [\"10.0.0.7/24, oops]\n[log]\nrate = 1\n[log\n";
+    check_all(&Case {
+        files: &[("dockfw.toml", text), ("conf.d/10.toml", "[icmp]\necho = \"x\"\n")],
+        errors: &[
+            (
+                "/etc/dockfw/dockfw.toml:2:1",
+                "a quote is missing",
+                "write blocked = [\"10.0.0.7/24\", \"oops\"]",
+            ),
+            ("/etc/dockfw/conf.d/10.toml:2:8", "can't be `x`", "\"accept\""),
         ],
     });
 }
@@ -240,7 +264,7 @@ fn scalars_and_groups_of_two_files_name_both_places() {
         ],
         errors: &[
             ("/etc/dockfw/conf.d/20-log.toml:3:9", "`log.drops` is set twice", "remove one"),
-            ("/etc/dockfw/conf.d/20-log.toml:5:1", "the group `office` is defined twice", "one place"),
+            ("/etc/dockfw/conf.d/20-log.toml:5:1", "the group `office` is defined twice", "the other place"),
         ],
     };
     check_all(&case);

@@ -75,15 +75,37 @@ impl Table {
 
     /// The key that was probably meant.
     pub(super) fn closest(&self, typed: &str) -> Option<&'static str> {
-        closest(typed, self.names())
+        let same = SYNONYMS.iter().find(|(others, _)| others.contains(&typed)).map(|(_, name)| *name);
+        same.filter(|name| self.find(name).is_some()).or_else(|| closest(typed, self.names()))
     }
 }
 
-const LIST: &str = "a list of texts";
-const TABLE: &str = "a table";
-const TEXT: &str = "a text";
-const BOOLEAN: &str = "`true` or `false`";
-const NUMBER: &str = "a whole number";
+/// Words of other firewalls, and dockfw's keys that mean the same.
+const SYNONYMS: [(&[&str], &str); 6] = [
+    (&["allowlist", "whitelist", "allowed", "allow_from", "trust"], "trusted"),
+    (&["blocklist", "blacklist", "denylist", "deny", "drop", "block", "banned"], "blocked"),
+    (&["source", "sources", "src", "saddr", "who"], "from"),
+    (&["service", "services", "dport", "dports"], "ports"),
+    (&["target", "dest", "destination", "chain"], "to"),
+    (&["comment", "description", "title", "id"], "name"),
+];
+
+pub(super) const LIST: &str = "a list of texts";
+pub(super) const TABLE: &str = "a table";
+pub(super) const TEXT: &str = "a text";
+pub(super) const BOOLEAN: &str = "`true` or `false`";
+pub(super) const NUMBER: &str = "a whole number";
+
+/// Returns the key of this name outside of any table.
+pub(super) fn top(name: &str) -> Option<&'static Key> {
+    TOP.find(name)
+}
+
+/// Returns the key of this name in whatever table, if any has it. `name` may be a path, as in `icmp.echo`.
+pub(super) fn any(name: &str) -> Option<&'static Key> {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    [&TOP, &ALLOW, &INTERFACES, &ICMP, &SWARM, &LOG, &ENGINE].into_iter().find_map(|table| table.find(name))
+}
 
 /// The keys outside of any table, tables among them.
 pub(crate) static TOP: Table = Table {
@@ -91,17 +113,17 @@ pub(crate) static TOP: Table = Table {
     keys: &[
         Key::new("trusted", LIST, r#"trusted = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources that reach everything: processes of the host, published ports, containers. `0.0.0.0/0` is refused without `--force`."),
         Key::new("blocked", LIST, r#"blocked = ["203.0.113.7", "198.51.100.0/24"]"#).by_default("[]").means("Sources from which nothing comes in by a filtered or an exempt interface, live connections included. Beats `trusted` and every rule. What comes in by Docker's bridges is not held against it, nor what inside interfaces send outwards."),
-        Key::new("groups", TABLE, r#"[groups], and below it lines as office = ["192.0.2.0/24"]"#).means("Lists with a name, for use in other lists. `containers` and `inside` are built-in names, for `from` only."),
+        Key::new("groups", TABLE, r#"groups.office = ["192.0.2.0/24"]"#).means("Lists with a name, for use in other lists. `containers` and `inside` are built-in names, for `from` only."),
         Key::new(
             "allow",
             "one or more [[allow]] tables",
-            "[[allow]] with double brackets, and its keys below it",
+            "[[allow]]",
         ),
-        Key::new("interfaces", TABLE, r#"[interfaces], and below it lines as docker = ["docker0", "br-*"]"#),
-        Key::new("icmp", TABLE, r#"[icmp], and below it echo = "accept""#),
-        Key::new("swarm", TABLE, r#"[swarm], and below it lines as peers = ["192.0.2.1"]"#),
-        Key::new("log", TABLE, "[log], and below it lines as drops = true"),
-        Key::new("engine", TABLE, r#"[engine], and below it lines as backend = "auto""#),
+        Key::new("interfaces", TABLE, r#"interfaces.docker = ["docker0", "br-*"]"#),
+        Key::new("icmp", TABLE, r#"icmp.echo = "accept""#),
+        Key::new("swarm", TABLE, r#"swarm.peers = ["192.0.2.1"]"#),
+        Key::new("log", TABLE, "log.drops = true"),
+        Key::new("engine", TABLE, r#"engine.backend = "auto""#),
     ],
 };
 
@@ -131,7 +153,7 @@ pub(crate) static INTERFACES: Table = Table {
 /// The keys of `[icmp]`.
 pub(crate) static ICMP: Table = Table {
     what: "[icmp]",
-    keys: &[Key::new("icmp.echo", TEXT, r#"echo = "accept" or echo = "trusted""#)
+    keys: &[Key::new("icmp.echo", TEXT, r#"echo = "accept""#)
         .by_default(r#""accept""#)
         .means(r#"Who may ping the host: everyone, or `"trusted"` sources only."#)],
 };

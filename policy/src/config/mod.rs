@@ -5,6 +5,8 @@
 mod file;
 pub(crate) mod keys;
 mod read;
+mod repair;
+mod syntax;
 mod values;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use toml::Spanned as TomlSpanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::keys::{ALLOW, ENGINE, GROUP, ICMP, INTERFACES, Key, LOG, SWARM, TOP, Table};
+use super::keys::{self, ALLOW, ENGINE, GROUP, ICMP, INTERFACES, Key, LOG, SWARM, TOP, Table};
+use super::syntax::single_allow;
 use super::values::{Value, Values};
 use super::{Allow, Config, Group, List};
 use crate::diagnostic::{Diagnostic, Diagnostics, Span, Spanned, quoted};
@@ -16,8 +17,6 @@ type TypedKey<'i> = TomlSpanned<DeString<'i>>;
 pub(super) struct Reader<'a> {
     pub(super) values: Values<'a>,
     pub(super) config: &'a mut Config,
-    /// Whether the file has syntax errors, so that what is missing may be there all the same.
-    pub(super) is_broken: bool,
 }
 
 impl Reader<'_> {
@@ -40,23 +39,27 @@ impl Reader<'_> {
             self.config.is_typed |= !value.get_ref().is_table();
             match table.find(name.get_ref()) {
                 Some(key) => read(self, key, value),
-                None => unknown.push(self.unknown_key(name, table)),
+                None => unknown.push(self.unknown_key(name, typed, table)),
             }
         }
         unknown
     }
 
-    fn unknown_key(&mut self, name: &TypedKey<'_>, table: &'static Table) -> Option<&'static str> {
+    fn unknown_key(
+        &mut self,
+        name: &TypedKey<'_>,
+        typed: &DeTable<'_>,
+        table: &'static Table,
+    ) -> Option<&'static str> {
         let span = self.values.span(name.span());
         let meant = table.closest(name.get_ref());
-        if self.is_broken && meant.is_none() {
-            // It may belong to a table whose header is broken.
-            return None;
-        }
         self.values.errors.push_with(|| {
+            let other = || misplaced(name.get_ref(), typed, table);
             let help = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("the keys of {} are {}", table.what, alternatives(&table.names())),
+                None => other().unwrap_or_else(|| {
+                    format!("remove it; the keys of {} are {}", table.what, alternatives(&table.names()))
+                }),
             };
             let message = format!("{} has no key {}", table.what, quoted(name.get_ref()));
             Diagnostic::new(message).at(span).label("unknown key").help(help)
@@ -176,7 +179,10 @@ impl Reader<'_> {
             Some(first) => self.values.errors.push_with(|| {
                 Diagnostic::new(format!("the group {} is defined twice", quoted(name)))
                     .at(group.span)
-                    .help("write all of its addresses in one place, or rename one of the two")
+                    .help(format!(
+                        "move its addresses to the other place, or give it another name, as in \"{}-2\"",
+                        quoted(name).trim_matches('`')
+                    ))
                     .note("the other is here", first.span)
             }),
             None => _ = self.config.groups.insert(name.into(), group),
@@ -184,9 +190,15 @@ impl Reader<'_> {
     }
 
     fn allows(&mut self, key: &Key, value: &Value<'_>) {
-        let DeValue::Array(array) = value.get_ref() else {
-            self.values.wrong_type::<()>(key, value);
-            return;
+        let array = match value.get_ref() {
+            DeValue::Array(array) => array,
+            DeValue::Table(_) => {
+                return self.values.errors.push(single_allow(self.values.span(value.span()), &[]));
+            }
+            _ => {
+                self.values.wrong_type::<()>(key, value);
+                return;
+            }
         };
         for entry in array.iter() {
             match entry.get_ref() {
@@ -205,10 +217,11 @@ impl Reader<'_> {
             "to" => allow.to = reader.values.text(key, value),
             _ => reader.forgotten(key, value),
         });
-        for (name, example) in [("name", r#"name = "web""#), ("ports", r#"ports = ["443/tcp"]"#)] {
-            let is_there = typed.keys().any(|key| key.get_ref() == name);
-            if !is_there && !unknown.contains(&Some(name)) && !self.is_broken {
-                self.missing(name, example, span);
+        let name = format!("name = \"rule-{}\"", self.config.allow.len() + 1);
+        for (key, example) in [("name", name.as_str()), ("ports", "ports = [\"443/tcp\"]")] {
+            let is_there = typed.keys().any(|typed| typed.get_ref() == key);
+            if !is_there && !unknown.contains(&Some(key)) {
+                self.missing(key, example, span);
             }
         }
         self.config.allow.push(allow);
@@ -217,6 +230,20 @@ impl Reader<'_> {
     fn missing(&mut self, name: &str, example: &str, span: Span) {
         let diagnostic = Diagnostic::new(format!("this [[allow]] has no `{name}`")).at(span);
         self.values.errors.push(diagnostic.help(format!("add a line as {example}")));
+    }
+}
+
+/// Returns where a key belongs that `table` does not have, if another one has it. Below the header of a table, keys are that
+/// table's, up to the next header: so are lines that somebody adds at the end of a file.
+fn misplaced(name: &str, typed: &DeTable<'_>, table: &Table) -> Option<String> {
+    let is_top = table.names() == keys::TOP.names();
+    let key = if is_top { keys::any(name) } else { keys::top(name).or_else(|| keys::any(name)) }?;
+    match key.table() {
+        Some(owner) if is_top && !typed.contains_key(owner) => Some(format!("did you mean `{}`?", key.path)),
+        Some(owner) if is_top => Some(format!("move it below [{owner}]")),
+        Some(owner) => Some(format!("move it below [{owner}], or write [{owner}] on the line above it")),
+        None if keys::top(name).is_some() => Some("move it above the first [...] of the file".into()),
+        None => None,
     }
 }
 

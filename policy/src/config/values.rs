@@ -5,9 +5,10 @@ use std::ops::Range;
 use toml::Spanned as TomlSpanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::List;
-use super::keys::Key;
+use super::keys::{BOOLEAN, Key, LIST, NUMBER, TABLE, TEXT};
+use super::{List, repair};
 use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Span, Spanned, quoted};
+use crate::service::Service;
 
 /// A value as the TOML parser gives it.
 pub(super) type Value<'i> = TomlSpanned<DeValue<'i>>;
@@ -89,7 +90,7 @@ impl Values<'_> {
             Diagnostic::new(format!("`{}` must be {}", key.path, key.wanted))
                 .at(span)
                 .label(format!("this is {}", type_name(value.get_ref())))
-                .help(format!("write {}", correction(key, value.get_ref())))
+                .help(correction(key, value.get_ref()))
         });
         None
     }
@@ -113,15 +114,54 @@ fn is_plain(number: &DeInteger<'_>) -> bool {
 
 /// Returns the correct form of what was typed, if that is clear, or an example.
 fn correction(key: &Key, value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(text) if key.wanted.starts_with("a list") => {
-            format!("it in brackets: {} = [{}]", key.name(), quoted(text).replace('`', "\""))
+    let name = key.name();
+    match (key.wanted, value) {
+        (TABLE, DeValue::Array(array)) if array.iter().all(|entry| entry.get_ref().is_table()) => {
+            format!("write [{name}] with single brackets")
         }
-        DeValue::String(text) if matches!(text.as_ref(), "true" | "false") && key.wanted.contains("true") => {
-            format!("it without quotes: {} = {text}", key.name())
+        (TABLE, _) => {
+            let line = key.example.split_once('.').map_or(key.example, |(_, line)| line);
+            format!("write {}, or below a line [{name}]: {line}", key.example)
         }
-        _ => key.example.into(),
+        (LIST, DeValue::String(text)) => {
+            let entries: Vec<_> = text.split(',').map(|entry| text_of(entry.trim())).collect();
+            format!("write it in brackets: {name} = [{}]", entries.join(", "))
+        }
+        (BOOLEAN | NUMBER, DeValue::String(text)) if repair::right_value(name, text).is_some() => {
+            let right = repair::right_value(name, text).unwrap_or_default();
+            format!("write it without quotes: {name} = {right}")
+        }
+        (TEXT, DeValue::Array(array))
+            if array.len() == 1 && array.iter().all(|entry| entry.get_ref().is_str()) =>
+        {
+            let text = array.iter().find_map(|entry| entry.get_ref().as_str()).unwrap_or_default();
+            format!("write it without brackets: {name} = {}", text_of(text))
+        }
+        _ if name == "allow" => {
+            format!(
+                "remove it, and write at the end of the file:\n[[allow]]\nname = \"web\"\nports = {}",
+                ports(value)
+            )
+        }
+        _ => format!("write {}", key.example),
     }
+}
+
+/// Returns the ports that somebody wrote where rules are wanted, or an example.
+fn ports(value: &DeValue<'_>) -> String {
+    let texts = match value {
+        DeValue::String(text) => vec![text.as_ref()],
+        DeValue::Array(array) => array.iter().filter_map(|entry| entry.get_ref().as_str()).collect(),
+        _ => Vec::new(),
+    };
+    let services: Vec<_> =
+        texts.into_iter().filter(|text| text.parse::<Service>().is_ok()).map(text_of).collect();
+    if services.is_empty() { "[\"80/tcp\"]".into() } else { format!("[{}]", services.join(", ")) }
+}
+
+/// Returns a string in quotes.
+fn text_of(text: &str) -> String {
+    format!("\"{}\"", quoted(text).trim_matches('`'))
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

@@ -111,14 +111,6 @@ impl Diagnostics {
         }
     }
 
-    /// Adds those of `other` for which `keep` holds; what `other` only counted stays counted.
-    pub fn append(&mut self, other: Self, keep: impl Fn(&Diagnostic) -> bool) {
-        self.omitted += other.omitted;
-        for diagnostic in other.kept.into_iter().filter(keep) {
-            self.push(diagnostic);
-        }
-    }
-
     /// Returns those that were kept, in the order of [`Diagnostics::sort`] or in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.kept.iter()

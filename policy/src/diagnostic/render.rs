@@ -102,7 +102,8 @@ impl Report {
             main = main.element(self.place(span, diagnostic.label.as_deref()));
         }
         if let Some(help) = &diagnostic.help {
-            main = main.element(Level::HELP.message(printable(help, MAX_TEXT)));
+            let lines: Vec<_> = help.lines().map(|line| printable(line, MAX_TEXT)).collect();
+            main = main.element(Level::HELP.message(lines.join("\n")));
         }
         let notes = diagnostic.notes.iter().map(|note| {
             let title = Level::NOTE.secondary_title(printable(&note.message, MAX_TEXT));

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use super::list::BadLines;
+use super::notation::{is_host_name, means_everyone};
 use super::{Resolver, advice};
 use crate::address::{Address, AddressError, AddressRange, AddressSet, Family, Range};
 use crate::config::List;
@@ -16,14 +17,26 @@ pub(super) const CONTAINERS: &str = "containers";
 /// The built-in name for what arrives on inside interfaces.
 pub(super) const INSIDE: &str = "inside";
 
+/// How an address is written.
+const EXAMPLE: &str = "as in \"203.0.113.7\"";
+
 /// The first address of IPv6's global ones.
 const GLOBAL6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
 
 /// The place of a list, for diagnostics, and whether it may name sources that are known by their interface.
 #[derive(Clone, Copy)]
-pub(super) struct Use {
+pub(super) struct Use<'u> {
     pub(super) key: &'static str,
     pub(super) takes_interfaces: bool,
+    /// The group whose list it is.
+    pub(super) group: Option<&'u str>,
+}
+
+impl Use<'_> {
+    /// Returns the place of a list that is no group's, and names addresses only.
+    pub(super) fn of_key(key: &'static str) -> Self {
+        Use { key, takes_interfaces: false, group: None }
+    }
 }
 
 /// The members of a list. Of groups it has only the names: their addresses are collected where they are used.
@@ -40,7 +53,7 @@ pub(crate) struct Members<'a> {
 
 impl<'a> Resolver<'a> {
     /// Returns the members of a list, and reports what is wrong in it.
-    pub(super) fn members(&mut self, list: &'a List, place: Use) -> Members<'a> {
+    pub(super) fn members(&mut self, list: &'a List, place: Use<'_>) -> Members<'a> {
         let mut members = Members::default();
         for entry in &list.entries {
             self.member(entry, place, &mut members);
@@ -48,7 +61,7 @@ impl<'a> Resolver<'a> {
         members
     }
 
-    fn member(&mut self, entry: &'a Spanned<String>, place: Use, members: &mut Members<'a>) {
+    fn member(&mut self, entry: &'a Spanned<String>, place: Use<'_>, members: &mut Members<'a>) {
         let text = entry.value.as_str();
         if let Some((bad_lines, path)) = BadLines::of(text) {
             match self
@@ -66,13 +79,13 @@ impl<'a> Resolver<'a> {
         } else if self.config.groups.contains_key(text) {
             members.groups.push((text, entry.span));
         } else {
-            self.range(entry, members);
+            self.range(entry, place, members);
         }
     }
 
     /// Returns whether bad lines are allowed. Without a line that can't be read, a source that should be blocked is as it
     /// was before. In a list that lets sources in, the result would be an accident.
-    fn allowed(&mut self, bad_lines: BadLines, entry: &Spanned<String>, place: Use) -> Option<()> {
+    fn allowed(&mut self, bad_lines: BadLines, entry: &Spanned<String>, place: Use<'_>) -> Option<()> {
         let is_allowed = bad_lines == BadLines::Refused || place.key == "blocked";
         if !is_allowed {
             self.errors.push_with(|| {
@@ -80,7 +93,7 @@ impl<'a> Resolver<'a> {
                 Diagnostic::new(format!("{} is not allowed in `{}`", quoted(&entry.value), place.key))
                     .at(entry.span)
                     .help(format!(
-                        "only `blocked` takes a list of which bad lines are skipped; write \"{file}\""
+                        "write \"{file}\"; only `blocked` takes a list of which bad lines are skipped"
                     ))
             });
         }
@@ -93,20 +106,24 @@ impl<'a> Resolver<'a> {
         [CONTAINERS, INSIDE].into_iter().find(|name| *name == text && !is_groups)
     }
 
-    fn refuse_interfaces(&mut self, entry: &Spanned<String>, place: Use) {
+    fn refuse_interfaces(&mut self, entry: &Spanned<String>, place: Use<'_>) {
         if !place.takes_interfaces {
             self.errors.push_with(|| {
                 Diagnostic::new(format!("`{}` is not allowed in `{}`", entry.value, place.key))
                     .at(entry.span)
-                    .help(format!("only an [[allow]] can have it: from = [\"{}\"]", entry.value))
+                    .help(format!(
+                        "remove it: only an [[allow]] can have it, as in from = [\"{}\"]",
+                        entry.value
+                    ))
             });
         }
     }
 
-    fn range(&mut self, entry: &Spanned<String>, members: &mut Members<'_>) {
+    fn range(&mut self, entry: &Spanned<String>, place: Use<'_>, members: &mut Members<'_>) {
         match entry.value.parse() {
             Ok(range) => return members.ranges.push(range),
-            Err(AddressError::Unreadable) if may_be_name(&entry.value) => self.unknown_group(entry),
+            Err(_) if means_everyone(&entry.value) => self.refuse_word(entry, place),
+            Err(AddressError::Unreadable) if may_be_name(&entry.value) => self.unknown_name(entry, place),
             Err(error) => self.errors.push_with(|| {
                 let message = format!("{}: {error}", quoted(&entry.value));
                 Diagnostic::new(message).at(entry.span).help(advice::address(&entry.value, &error))
@@ -115,16 +132,47 @@ impl<'a> Resolver<'a> {
         members.is_broken = true;
     }
 
-    fn unknown_group(&mut self, entry: &Spanned<String>) {
-        let groups = &self.config.groups;
-        self.missing(|| {
-            let help = match closest(&entry.value, groups.keys().map(String::as_str)) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None if entry.value.contains('.') => "host names are not looked up; write addresses".into(),
-                None => format!("write an address, or add it to [groups]: {} = [...]", short(&entry.value)),
+    /// Refuses a word that means everyone.
+    fn refuse_word(&mut self, entry: &Spanned<String>, place: Use<'_>) {
+        self.errors.push_with(|| {
+            let help = match place.key {
+                "from" => "remove `from`: without it, a rule lets everyone in",
+                "blocked" => "remove it: what no rule opens is closed to everyone",
+                _ => "remove it; to open a port to everyone, write an [[allow]] without `from`",
             };
-            Diagnostic::new(format!("there is no group {}", quoted(&entry.value))).at(entry.span).help(help)
+            let message = format!("{} is no address and no group", quoted(&entry.value));
+            Diagnostic::new(message).at(entry.span).help(help)
         });
+    }
+
+    fn unknown_name(&mut self, entry: &Spanned<String>, place: Use<'_>) {
+        let meant = self.meant(&entry.value, place).map(str::to_owned);
+        self.missing(|| {
+            let (message, help) = match meant {
+                Some(meant) => ("there is no group", format!("did you mean `{meant}`?")),
+                None if is_host_name(&entry.value) => {
+                    ("host names are not looked up:", format!("write the addresses, {EXAMPLE}"))
+                }
+                None => (
+                    "there is no group",
+                    format!("write an address, {EXAMPLE}, or give the group a line under [groups]"),
+                ),
+            };
+            Diagnostic::new(format!("{message} {}", quoted(&entry.value))).at(entry.span).help(help)
+        });
+    }
+
+    /// Returns the name that was probably meant: never the group in whose list it is, and no group for the name of a host,
+    /// which often contains the name of a group.
+    fn meant(&self, typed: &str, place: Use<'_>) -> Option<&str> {
+        if place.takes_interfaces && (typed.starts_with("docker") || typed.starts_with("container")) {
+            return Some(CONTAINERS);
+        }
+        let groups = self.config.groups.keys().map(String::as_str);
+        let groups =
+            groups.filter(|name| Some(*name) != place.group && (!is_host_name(typed) || name.contains('.')));
+        let built_in = [CONTAINERS, INSIDE].into_iter().filter(|_| place.takes_interfaces);
+        closest(typed, groups.chain(built_in))
     }
 
     /// Returns the addresses of all members, groups included.
@@ -205,8 +253,4 @@ fn only_file<'m>(all: &[&'m Members<'_>]) -> Option<&'m AddressSet> {
 fn may_be_name(text: &str) -> bool {
     let letters = text.chars().any(|c| c.is_alphabetic() && !c.is_ascii_hexdigit());
     letters && !text.contains(['/', ':', ' '])
-}
-
-fn short(text: &str) -> String {
-    quoted(text).trim_matches('`').to_owned()
 }

@@ -29,7 +29,7 @@ impl<'a> Resolver<'a> {
                 Some((fault, _)) => self.errors.push(fault.at(group.span)),
                 None => {}
             }
-            let place = Use { key: "groups", takes_interfaces: false };
+            let place = Use { key: "groups", takes_interfaces: false, group: Some(name) };
             let members = group.entries.as_ref().map(|list| self.members(list, place));
             let unreadable = Members { is_broken: true, ..Members::default() };
             self.groups.insert(name, members.unwrap_or(unreadable));
@@ -121,7 +121,7 @@ fn circle_error(circle: &[(&str, Span)]) -> Diagnostic {
         names.extend(["...".into(), quoted(last)]);
     }
     let error = Diagnostic::new(format!("groups refer to each other in a circle: {}", names.join(" -> ")));
-    let error = error.help("remove one of these references");
+    let error = error.help("remove one of these references, as this one");
     match circle.last() {
         Some((_, closing)) => error.at(*closing),
         None => error,

@@ -151,13 +151,12 @@ fn takes_in(pattern: &Spanned<&IfPattern>, second: &Class, other: &Pattern, firs
         "`{}` in `{}` also matches `{}`, which is in `{}`",
         pattern.value, second.key, other.value, first.key
     );
-    let help =
-        "an interface has one class: list the interfaces by name, or use a prefix that no other class has";
+    let help = "remove it, or list the interfaces by name: an interface has one class";
     Diagnostic::new(message).at(pattern.span).help(help)
 }
 
 fn unreached(pattern: &Spanned<&IfPattern>, second: &Class, first: &Class) -> Diagnostic {
     let message = format!("`{}` in `{}` is never reached", pattern.value, second.key);
-    let help = format!("`{}` comes first: use a narrower pattern there", first.key);
+    let help = format!("remove it, or use a narrower pattern in `{0}`: `{0}` comes first", first.key);
     Diagnostic::new(message).at(pattern.span).help(help)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::advice;
+use super::notation::is_host_name;
 use crate::address::{AddressError, AddressRange};
 use crate::diagnostic::{Diagnostic, Sources, Span, quoted};
 use crate::text::decode_line;
@@ -111,12 +112,6 @@ fn line_advice(entry: &str, error: &AddressError) -> String {
         return "host names are not looked up; write addresses".into();
     }
     advice::address(entry, error)
-}
-
-/// Returns whether a string could be the name of a host.
-fn is_host_name(text: &str) -> bool {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    text.contains('.') && text.chars().all(is_allowed) && text.chars().any(|c| c.is_ascii_alphabetic())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod groups;
 mod interfaces;
 mod lines;
 mod list;
+mod notation;
 mod rules;
 mod scalars;
 
@@ -21,7 +22,7 @@ use crate::policy::Policy;
 use addresses::{Members, Use};
 
 /// What to do instead of trusting everyone.
-const TRUST_ADVICE: &str = "to open a port to everyone, write an [[allow]] without `from`; to let everyone reach every \
+const TRUST_ADVICE: &str = "remove it; to open a port to everyone, write an [[allow]] without `from`; to let everyone reach every \
                             port all the same, use --force";
 
 /// The code that works out the meaning of a policy.
@@ -60,7 +61,7 @@ impl<'a> Resolver<'a> {
     /// Returns the addresses of a list that is not a rule's.
     fn addresses(&mut self, list: Option<&'a List>, key: &'static str) -> AddressSet {
         let Some(list) = list else { return AddressSet::default() };
-        let members = self.members(list, Use { key, takes_interfaces: false });
+        let members = self.members(list, Use::of_key(key));
         self.gather(&members)
     }
 
@@ -112,9 +113,11 @@ fn name_fault(name: &str) -> Option<Diagnostic> {
     let length = name.chars().count();
     if length == 0 || length > MAX {
         let message = format!("a name has 1 to {MAX} characters, this one has {length}");
-        return Some(Diagnostic::new(message).help(r#"give it a short name, as in "web""#));
+        return Some(Diagnostic::new(message).help(r#"give it a short name, as in "web-server""#));
     }
     let bad = name.chars().find(|c| !is_printable(*c) || matches!(c, '"' | '\\'))?;
     let message = format!("a name can't have {} in it", quoted(&bad.to_string()));
-    Some(Diagnostic::new(message).help("remove quotes, backslashes and invisible characters"))
+    let good: String = name.chars().filter(|c| is_printable(*c) && !matches!(c, '"' | '\\')).collect();
+    let good = if good.trim().is_empty() { "web" } else { good.trim() };
+    Some(Diagnostic::new(message).help(format!("write it without that, as in \"{good}\"")))
 }

@@ -37,7 +37,10 @@ impl<'a> Resolver<'a> {
             Some(first) => self.errors.push_with(|| {
                 Diagnostic::new(format!("two rules are called {}", quoted(&name.value)))
                     .at(name.span)
-                    .help("give each rule its own name; counters and `explain` show it")
+                    .help(format!(
+                        "give each rule its own name, as in {}; counters and `explain` show it",
+                        advice::text_of(&format!("{}-2", name.value))
+                    ))
                     .note("the other is here", *first)
             }),
             None => _ = names.insert(&name.value, name.span),
@@ -85,7 +88,7 @@ impl<'a> Resolver<'a> {
                     .help("remove `from` to let everyone in, or list sources: from = [\"203.0.113.7\"]")
             });
         }
-        let members = self.members(list, Use { key: "from", takes_interfaces: true });
+        let members = self.members(list, Use { key: "from", takes_interfaces: true, group: None });
         let Members { containers, inside, is_broken, .. } = members;
         let addresses = self.gather(&members);
         if inside && self.config.interfaces.inside.as_ref().is_none_or(|list| list.is_blank) {

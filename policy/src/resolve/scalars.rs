@@ -13,8 +13,7 @@ const DATA_PATH_PORT: u16 = 4789;
 const DATA_PATH_PORTS: std::ops::RangeInclusive<i64> = 1024..=49151;
 
 /// What to do instead of treating everyone as a node of the Swarm.
-const PEERS_ADVICE: &str =
-    "name the addresses of the other nodes; to let everyone send as a node all the same, use --force";
+const PEERS_ADVICE: &str = "remove it, and list the addresses of the other nodes; to let everyone send as a node all the same, use --force";
 
 impl Resolver<'_> {
     pub(super) fn echo(&mut self) -> Echo {
@@ -35,7 +34,7 @@ impl Resolver<'_> {
             let (first, last) = DATA_PATH_PORTS.into_inner();
             self.errors.push_with(|| {
                 Diagnostic::new("Docker does not accept this as the data path port").at(port.span).help(
-                    format!("write a number from {first} to {last}; Docker's default is {DATA_PATH_PORT}"),
+                    format!("write a number from {first} to {last}, as in {DATA_PATH_PORT}, which is Docker's default"),
                 )
             });
         }
@@ -83,11 +82,22 @@ pub(super) fn choice<T: Copy>(
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
             let help = match closest(&typed.value, names.iter().copied()) {
                 Some(meant) => format!("did you mean {}? It can be {}", text_of(meant), alternatives(&names)),
-                None => format!("it can be {}", alternatives(&names)),
+                None if key == "to" && is_both(&typed.value) => {
+                    "remove it: without `to`, a rule is for ports of the host and published ports".into()
+                }
+                None => {
+                    let names: Vec<_> = names.iter().map(|name| text_of(name)).collect();
+                    format!("write {}", names.join(" or "))
+                }
             };
             let message = format!("`{key}` can't be {}", quoted(&typed.value));
             Diagnostic::new(message).at(typed.span).help(help)
         });
     }
     known.map(|(_, value)| *value)
+}
+
+/// Returns whether a word means that it does not matter where a service is.
+fn is_both(word: &str) -> bool {
+    ["any", "all", "both", "*", "everything"].contains(&word.to_lowercase().as_str())
 }

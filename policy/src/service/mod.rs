@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+mod notation;
+
 /// A protocol that has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -130,6 +132,35 @@ pub enum ServiceError {
         /// The protocol.
         transport: Transport,
     },
+    /// Two ports, as `docker run --publish` takes them.
+    #[error("two ports and a colon; one port or a range is wanted")]
+    Mapping(Mapping),
+    /// A word for every port.
+    #[error("every port is a range of ports")]
+    Every {
+        /// The transports that were named, or those that people mean.
+        transports: Vec<Transport>,
+    },
+    /// What is clear, but written otherwise.
+    #[error("not in Docker's notation")]
+    Notation {
+        /// The same in that notation.
+        right: Vec<Service>,
+    },
+    /// A name.
+    #[error("a name; a port is a number")]
+    Name,
+}
+
+/// Two ports with a colon between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The protocol; TCP if none was typed, as for Docker.
+    pub transport: Transport,
+    /// The ports before the colon, which clients dial.
+    pub dialled: PortRange,
+    /// The ports after it.
+    pub own: PortRange,
 }
 
 impl Service {
@@ -161,6 +192,12 @@ impl FromStr for Service {
     type Err = ServiceError;
 
     fn from_str(text: &str) -> Result<Self, ServiceError> {
+        Self::parse(text).map_err(|error| notation::mistake(text, error))
+    }
+}
+
+impl Service {
+    fn parse(text: &str) -> Result<Self, ServiceError> {
         if let Some((_, number)) = NAMED_PROTOCOLS.iter().find(|(name, _)| *name == text) {
             return Ok(Self::Protocol(*number));
         }
@@ -263,7 +300,7 @@ mod tests {
     fn each_misspelling_has_its_own_error() {
         let error = |text: &str| text.parse::<Service>().unwrap_err();
         assert_eq!(error("80"), ServiceError::BareNumber { ports: "80".into() });
-        for text in ["70000/tcp", "0/tcp", "+80/tcp", "80-/tcp", "a/tcp"] {
+        for text in ["70000/tcp", "0/tcp", "80-90000/tcp"] {
             assert_eq!(error(text), ServiceError::Port, "{text}");
         }
         assert_eq!(error("90-80/tcp"), ServiceError::Backward);
@@ -271,6 +308,7 @@ mod tests {
         for text in ["80/dccp", "ip/256", "icmp", ""] {
             assert_eq!(error(text), ServiceError::Protocol, "{text}");
         }
+        assert_eq!(error("a/tcp"), ServiceError::Name);
     }
 
     #[test]
