@@ -5,6 +5,7 @@
 mod addresses;
 pub mod advice;
 mod groups;
+mod idle;
 mod interfaces;
 mod lines;
 mod list;
@@ -55,6 +56,7 @@ impl<'a> Resolver<'a> {
             engine: self.engine(),
         };
         self.warn_of_blocked_trust(&policy);
+        self.warn_of_idle_rules(&policy);
         policy
     }
 
