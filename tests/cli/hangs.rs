@@ -275,9 +275,8 @@ fn a_signal_ends_dockfw_and_what_it_runs() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
         // A program of the round before may still be about to write the first of them.
         host.script("rm -f hangs waiter");
-        // Signals may be ignored here: a shell without job control starts what runs in the background like that.
-        let check = "ulimit -c 0; echo $$ >waiter; \
-                     PATH=$PWD/fakes:$PATH exec env --default-signal \"$DOCKFW\" --config dockfw.toml check";
+        let check =
+            "ulimit -c 0; echo $$ >waiter; PATH=$PWD/fakes:$PATH exec \"$DOCKFW\" --config dockfw.toml check";
         let check = Running::start(&mut host.command(check));
         host.wait_for("test -s waiter && test -e hangs");
         host.script(&format!("kill -{signal} $(cat waiter)"));
