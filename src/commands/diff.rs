@@ -7,7 +7,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{EngineError, EngineName};
 use serde::Serialize;
 
-use super::{differences, fit_to_host, load};
+use super::{differences, load};
 use crate::cli::Diff;
 use crate::engines::{self, Chosen, Compared};
 use crate::exit::Exit;
@@ -30,7 +30,7 @@ struct Report {
 /// Compares the policy with what is live in the kernel. Changes nothing.
 pub(crate) fn run(config: &Path, options: &Diff) -> anyhow::Result<Exit> {
     // A policy that is only compared shuts nobody out.
-    let policy = fit_to_host(load(config, Strictness::Confirmed)?);
+    let policy = load(config, Strictness::Confirmed)?;
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }

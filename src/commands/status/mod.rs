@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::facts::{Gathered, gather};
 use super::load_recorded;
 use crate::cli::Status;
-use crate::engines::{self, fit_to_host, goes_by_names_alone};
+use crate::engines::{self, goes_by_names_alone};
 use crate::exit::{Exit, Stop};
 use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, uncovered};
 use crate::host::capabilities;
@@ -51,7 +51,6 @@ struct Report {
 /// Prints whether the policy is in force, and what this host exposes.
 pub(crate) fn run(config: &Path, options: &Status) -> anyhow::Result<Exit> {
     let (policy, sources) = load_recorded(config, Strictness::Confirmed)?;
-    let policy = fit_to_host(policy);
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }
