@@ -9,7 +9,7 @@ use dockfw_policy::policy::Policy;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::{Strictness, load};
 
-use crate::engines::{self, Chosen, fit_to_host};
+use crate::engines::{self, Chosen};
 use crate::lock::Lock;
 use crate::output::warning;
 use crate::records::{Record, Sealed, Sources, State, Store, new_id, unix_seconds};
@@ -89,7 +89,7 @@ impl Candidate<'_> {
 /// removed. This is an apply like any other, but nothing is refused for the operator's safety: this is the safe side.
 pub(crate) fn restore(store: &Store, record: &Record, lock: &Lock) -> anyhow::Result<InForce> {
     let chosen = Chosen::preferring(record.engine)?;
-    let policy = fit_to_host(recorded(store, record)?);
+    let policy = recorded(store, record)?;
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     chosen.put_in_force(&ruleset, lock)?;
     Ok(InForce { chosen, ruleset })

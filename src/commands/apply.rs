@@ -8,9 +8,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::ruleset::Ruleset;
 
-use super::{
-    Judgement, Novelty, differences, fit_to_host, gains, judge, last, load_recorded, new_connection,
-};
+use super::{Judgement, Novelty, differences, gains, judge, last, load_recorded, new_connection};
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
@@ -42,7 +40,6 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
     }
     let (policy, sources) = loaded.context("not applied")?;
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
-    let policy = fit_to_host(policy);
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let ruleset = engines::compile_for(chosen.engine.name(), &policy);
     let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };

@@ -7,7 +7,7 @@ use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{EngineError, EngineName};
 use serde::Serialize;
 
-use super::{differences, fit_to_host, gains, last, load};
+use super::{differences, gains, last, load};
 use crate::cli::Diff;
 use crate::engines::{self, Chosen, Compared};
 use crate::exit::Exit;
@@ -34,7 +34,7 @@ pub(crate) fn run(config: &Path, options: &Diff, verbose: u8) -> anyhow::Result<
     if loaded.is_err() && capabilities::has_net_admin() {
         last::report();
     }
-    let policy = fit_to_host(loaded?);
+    let policy = loaded?;
     if !capabilities::has_net_admin() {
         return Err(EngineError::NotPermitted.into());
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::facts::{Gathered, gather};
 use super::load;
 use crate::cli::Explain;
-use crate::engines::{self, Chosen, fit_to_host, goes_by_names_alone};
+use crate::engines::{self, Chosen, goes_by_names_alone};
 use crate::exit::{Exit, Stop};
 use crate::explain::{
     Asked, Asks, Explanation, HookVerdict, Kind, Objection, Question, Target, Way, explain,
@@ -42,7 +42,7 @@ struct Report {
 /// Prints what becomes of a connection.
 pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     // A policy that is only explained shuts nobody out.
-    let policy = fit_to_host(load(config, Strictness::Confirmed)?);
+    let policy = load(config, Strictness::Confirmed)?;
     let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
     let rules = Rules { ruleset: &ruleset, by_name_alone: goes_by_names_alone(engine) };
     let question = Question {

@@ -5,7 +5,7 @@ use dockfw_policy::engine::{Engine, EngineError};
 use dockfw_policy::policy::Policy;
 
 use crate::enact;
-use crate::engines::{self, fit_to_host};
+use crate::engines;
 use crate::output::note;
 use crate::records::{Now, Record, Sources, State, Store, wall_time};
 
@@ -29,7 +29,7 @@ impl Last {
         let Some(record) = state.in_force() else { return Ok(None) };
         let sources = store.sources(record)?;
         let policy = enact::load_quietly(&record.config, &sources, Strictness::Confirmed)?;
-        Ok(Some(Self { record: record.clone(), policy: fit_to_host(policy), sources }))
+        Ok(Some(Self { record: record.clone(), policy, sources }))
     }
 }
 

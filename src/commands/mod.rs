@@ -32,7 +32,6 @@ use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::{Files, Loaded, Strictness};
 
-use crate::engines::fit_to_host;
 use crate::exit::{Exit, Stop};
 use crate::exposure::{Facts, Held, held};
 use crate::files::Disk;

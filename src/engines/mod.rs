@@ -316,32 +316,37 @@ fn presence_beside(engine: &dyn Engine) -> Presence {
     })
 }
 
-/// Returns the policy as this host allows it: without the early drop if its verdicts would not be reliable here.
-pub(crate) fn fit_to_host(mut policy: Policy) -> Policy {
-    if !policy.engine.prefilter {
-        return policy;
-    }
-    if let Some(sign) = helpers::sign_of_use() {
-        log::info!("no early drop of TCP SYNs: helpers of connection tracking may be in use ({sign})");
-        policy.engine.prefilter = false;
-    } else if !compile::prefilter_is_sure(&policy) {
-        log::info!("no early drop of TCP SYNs: the policy has rules for containers' own ports");
-    }
-    policy
-}
-
-/// Compiles a policy for an engine. Only the native engine has the early drop: the compat engine's table comes after
-/// connection tracking, which an early drop is meant to spare. The compat engine checks sources before destinations are
-/// translated.
+/// Compiles a policy for an engine on this host. Only the native engine has the early drop: the compat engine's table
+/// comes after connection tracking, which an early drop is meant to spare. The compat engine checks sources before
+/// destinations are translated.
 pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     match engine {
-        EngineName::Nftables => compile(policy),
-        EngineName::Iptables => {
-            let mut policy = policy.clone();
-            policy.engine.prefilter = false;
-            reverse_path::before_translation(compile(&policy))
-        }
+        EngineName::Nftables if may_drop_early(policy) => compile(policy),
+        EngineName::Nftables => compile(&without_early_drop(policy)),
+        EngineName::Iptables => reverse_path::before_translation(compile(&without_early_drop(policy))),
     }
+}
+
+/// Returns whether the verdicts of an early drop would be reliable on this host.
+fn may_drop_early(policy: &Policy) -> bool {
+    if !policy.engine.prefilter {
+        return false;
+    }
+    if !compile::prefilter_is_sure(policy) {
+        log::info!("no early drop of TCP SYNs: the policy has rules for containers' own ports");
+        return false;
+    }
+    let sign = helpers::sign_of_use();
+    sign.iter().for_each(|sign| {
+        log::info!("no early drop of TCP SYNs: helpers of connection tracking may be in use ({sign})");
+    });
+    sign.is_none()
+}
+
+fn without_early_drop(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.engine.prefilter = false;
+    policy
 }
 
 /// Returns whether an engine knows interfaces by their names alone, and not by their kind.

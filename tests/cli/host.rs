@@ -74,8 +74,12 @@ impl Host {
     pub(crate) fn command(&self, script: &str) -> Command {
         let directory = self.fixture.0.display();
         let prelude = format!("cd {directory}; dockfw() {{ \"$DOCKFW\" --config dockfw.toml \"$@\"; }}");
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.init_id())).args(["--net", "--mount", "--pid"]);
+        // A shell without job control starts what runs in the background with signals ignored.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal", "nsenter"])
+            .arg(format!("--target={}", self.init_id()))
+            .args(["--net", "--mount", "--pid"]);
         command.args(["sh", "-ec", &format!("{prelude}\n{script}")]);
         command.env("DOCKFW", DOCKFW).env_remove("DOCKER_HOST").stdin(Stdio::null());
         command

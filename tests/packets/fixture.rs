@@ -150,6 +150,21 @@ ports = ["8443/tcp", "8443/udp"]
 to    = "docker"
 "#;
 
+/// Serves on the host and on its clients.
+fn serve_outside(lab: &Lab) -> Result<Vec<Service>> {
+    let mut services = Vec::new();
+    for (machine, port, name) in [
+        (&lab.host, 22, "ssh"),
+        (&lab.host, 3000, "behind"),
+        (&lab.host, 9000, "private"),
+        (&lab.trusted, 80, "trusted"),
+        (&lab.untrusted, 80, "untrusted"),
+    ] {
+        serve(&mut services, &machine.netns, &[port], name)?;
+    }
+    Ok(services)
+}
+
 impl<'a> PacketFixture<'a> {
     fn raise(lab: &'a Lab, docker: &'a Docker<'a>) -> Result<Self> {
         let app = docker.network("app").ipv6(true).create()?;
@@ -168,23 +183,18 @@ impl<'a> PacketFixture<'a> {
                 route(client, network, &lab.host)?;
             }
         }
-        let mut services = Vec::new();
-        for (netns, ports, name) in [
-            (&lab.host.netns, &[22_u16][..], "ssh"),
-            (&lab.host.netns, &[3000], "behind"),
-            (&lab.host.netns, &[9000], "private"),
-            (&hostnet.netns, &[8090], "hostnet"),
-            (&web.netns, &[80], "web"),
-            (&same.netns, &[8443], "same"),
-            (&range.netns, &[7000, 7001, 7002], "range"),
-            (&chosen.netns, &[80], "chosen"),
-            (&quiet.netns, &[80], "quiet"),
-            (&v4only.netns, &[80], "v4only"),
-            (&second.netns, &[80], "second"),
-            (&lab.trusted.netns, &[80], "trusted"),
-            (&lab.untrusted.netns, &[80], "untrusted"),
+        let mut services = serve_outside(lab)?;
+        for (container, ports, name) in [
+            (&hostnet, &[8090_u16][..], "hostnet"),
+            (&web, &[80], "web"),
+            (&same, &[8443], "same"),
+            (&range, &[7000, 7001, 7002], "range"),
+            (&chosen, &[80], "chosen"),
+            (&quiet, &[80], "quiet"),
+            (&v4only, &[80], "v4only"),
+            (&second, &[80], "second"),
         ] {
-            serve(&mut services, netns, ports, name)?;
+            serve(&mut services, &container.netns, ports, name)?;
         }
         let mut fixture = Self {
             lab,

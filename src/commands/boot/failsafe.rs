@@ -8,7 +8,7 @@ use dockfw_policy::policy::{Backend, Policy};
 
 use crate::cli::Failsafe;
 use crate::enact::{self, InForce};
-use crate::engines::{self, Chosen, fit_to_host};
+use crate::engines::{self, Chosen};
 use crate::host::ssh;
 use crate::lock::Lock;
 use crate::records::Sources;
@@ -17,7 +17,7 @@ use crate::records::Sources;
 /// Also returns what the fail-safe does, in words.
 pub(super) fn put_in_force(failsafe: Failsafe, lock: Option<&Lock>) -> anyhow::Result<(InForce, String)> {
     let (text, words) = text(failsafe);
-    let policy = fit_to_host(load(&text)?);
+    let policy = load(&text)?;
     lock.map(Lock::share).transpose()?;
     let mut failures = Vec::new();
     // An engine that hangs does not keep the other one from trying.

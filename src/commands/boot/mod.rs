@@ -13,7 +13,7 @@ use dockfw_policy::Strictness;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::{Backend, Policy};
 
-use super::{Novelty, fit_to_host, judge, load_recorded, show_warnings};
+use super::{Novelty, judge, load_recorded, show_warnings};
 use crate::cli::{Boot, Failsafe};
 use crate::enact::{self, Candidate, InForce};
 use crate::engines::{self, Chosen};
@@ -152,7 +152,6 @@ fn file(config: &Path, keep_in: Option<&Store>, state: &State, lock: &Lock) -> a
         // For example, the example that the packages bring, if the unit is enabled before anybody edited it.
         return Err(Stop::new(Exit::Unsafe, objection).into());
     }
-    let policy = fit_to_host(policy);
     // An earlier choice, by an operator or by looking at the host, stays while it works.
     let chosen = match (policy.engine.backend, &state.confirmed) {
         (Backend::Auto, Some(confirmed)) => Chosen::preferring(confirmed.engine)?,

@@ -18,7 +18,7 @@ use super::facts::{Gathered, gather};
 use super::last::{self, Last};
 use super::load_recorded;
 use crate::cli::Status;
-use crate::engines::{self, fit_to_host, goes_by_names_alone};
+use crate::engines::{self, goes_by_names_alone};
 use crate::exit::{Exit, Stop};
 use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, exposed_unfiltered, uncovered};
 use crate::host::capabilities;
@@ -127,7 +127,7 @@ impl Report {
 
 impl Subject {
     fn of_file(policy: Policy, sources: Sources) -> Self {
-        Self { policy: fit_to_host(policy), sources, record: None }
+        Self { policy, sources, record: None }
     }
 
     /// Returns the policy that was put in force last, if its record can be read.

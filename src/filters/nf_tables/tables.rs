@@ -48,6 +48,9 @@ fn try_read(
 ) -> Result<Option<Vec<Table>>, RequestError> {
     let before = generation(socket)?;
     let mut tables = named_tables(socket, is_wanted)?;
+    if tables.is_empty() {
+        return Ok(Some(vec![]));
+    }
     add_chains(socket, &mut tables)?;
     add_rules(socket, &mut tables)?;
     add_sets(socket, &mut tables)?;

@@ -16,10 +16,8 @@ fn with(tables: &str, look: impl FnOnce(&Tables) + Send + 'static) {
     });
 }
 
-#[test]
-#[ignore = "needs root"]
-fn dockers_nftables_backend_is_followed() {
-    let docker = "table ip docker-bridges {
+/// What Docker 29's nftables backend makes for a container with two published ports.
+const DOCKER_BRIDGES: &str = "table ip docker-bridges {
         map filter-forward-in-jumps { type ifname : verdict; elements = { \"docker0\" : jump filter-forward-in__docker0 } }
         map filter-forward-out-jumps { type ifname : verdict; elements = { \"docker0\" : jump filter-forward-out__docker0 } }
         chain filter-forward-in__docker0 {
@@ -44,7 +42,11 @@ fn dockers_nftables_backend_is_followed() {
             ip daddr 172.17.0.2 iifname != \"docker0\" counter drop comment \"DROP DIRECT ACCESS\"
         }
     }";
-    with(docker, |tables| {
+
+#[test]
+#[ignore = "needs root"]
+fn dockers_nftables_backend_is_followed() {
+    with(DOCKER_BRIDGES, |tables| {
         assert_eq!(led(tables, "* eth0 192.0.2.1:8080 tcp"), ["172.17.0.2:80"]);
         assert_eq!(led(tables, "172.18.0.2 br-1 192.0.2.1:8080 tcp"), ["172.17.0.2:80"]);
         assert_eq!(led(tables, "172.17.0.3 docker0 192.0.2.1:8080 tcp"), ["-"]);

@@ -6,9 +6,13 @@ use dockfw_policy::service::Transport::{Sctp, Tcp, Udp};
 use super::*;
 
 /// Returns one rule for each statement, in each form that is encoded in another way.
-fn every_statement() -> Vec<Rule> {
-    let one = |port| Ports::Range(ports(port, port));
-    let mut rules = vec![
+fn one(port: u16) -> Ports {
+    Ports::Range(ports(port, port))
+}
+
+/// Statements about interfaces and addresses.
+fn about_ends() -> Vec<Vec<Statement>> {
+    vec![
         vec![Statement::InterfaceName { direction: Direction::In, pattern: name("lo") }],
         vec![Statement::InterfaceName { direction: Direction::Out, pattern: prefix("br-") }],
         vec![interface_in(Direction::In, "inside", false), Statement::Bridge(Direction::In)],
@@ -27,6 +31,12 @@ fn every_statement() -> Vec<Rule> {
         ],
         vec![Statement::IsElsewhere { negated: false }],
         vec![Statement::IsElsewhere { negated: true }, Statement::ReversePathFails],
+    ]
+}
+
+/// Statements about what is in a packet, and what is known of its connection.
+fn about_contents() -> Vec<Vec<Statement>> {
+    vec![
         vec![Statement::HopLimit { family: Family::Ipv4, limit: 1 }],
         vec![
             Statement::Icmp { family: Family::Ipv6, types: 133..=137 },
@@ -52,7 +62,11 @@ fn every_statement() -> Vec<Rule> {
         vec![Statement::NotTcp],
         vec![Statement::NotOpening],
         vec![source_in(Family::Ipv4, "nets4"), Statement::NotOpening],
-    ];
+    ]
+}
+
+fn every_statement() -> Vec<Rule> {
+    let mut rules = [about_ends(), about_contents()].concat();
     let networks =
         ["127.0.0.0/8", "10.64.0.0/10", "192.0.2.1/32", "0.0.0.0/0", "::/0", "::1/128", "2001:db8::/33"];
     rules.extend(networks.map(|network| vec![address(End::Source, network)]));

@@ -205,7 +205,20 @@ fn as_k3s_says(fixture: &PacketFixture<'_>, [pod, beside, remote]: [&Machine; 3]
     expect.answers(remote, pod.at(80), "pod").silent_over(Proto::Udp, pod, fixture.at(8472));
     expect.answers(pod, untrusted.at(80), "untrusted").answers(&fixture.web, pod.at(80), "pod");
     expect.silent_over(Proto::Tcp, &fixture.web, fixture.at(10250)).verify()?;
+    translations_of_k3s(fixture, [pod, remote])?;
+    let pings: Described = pod
+        .addresses()
+        .into_iter()
+        .zip(remote.addresses())
+        .map(|(from, to)| (format!("ping of {to}"), Packet::echo(from, to, 1)))
+        .collect();
+    let arrived = survivors_by(fixture, "cni0", &pod.sender_to(&host)?, &pings)?;
+    ensure!(arrived.len() == pings.len(), "pods of the other node hear only {arrived:?}");
+    Ok(())
+}
 
+fn translations_of_k3s(fixture: &PacketFixture<'_>, [pod, remote]: [&Machine; 2]) -> Result<()> {
+    let untrusted = &fixture.lab.untrusted;
     // kube-proxy leads the API's service to the node, and ServiceLB a port of the node to a pod, of this node or another.
     let api = ["10.43.0.1:443".parse()?, "[fd00:43::1]:443".parse()?];
     translated(fixture, api, fixture.at(6443), |expect| {
@@ -219,14 +232,5 @@ fn as_k3s_says(fixture: &PacketFixture<'_>, [pod, beside, remote]: [&Machine; 3]
     }
     translated(fixture, fixture.at(30080), pod.at(80), |expect| {
         expect.silent(untrusted, fixture.at(30080));
-    })?;
-    let pings: Described = pod
-        .addresses()
-        .into_iter()
-        .zip(remote.addresses())
-        .map(|(from, to)| (format!("ping of {to}"), Packet::echo(from, to, 1)))
-        .collect();
-    let arrived = survivors_by(fixture, "cni0", &pod.sender_to(&host)?, &pings)?;
-    ensure!(arrived.len() == pings.len(), "pods of the other node hear only {arrived:?}");
-    Ok(())
+    })
 }
