@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
 
 /// The numbers of entries unless others are asked for: ipset's default `maxelem`, and the size of a large blocklist.
@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_millis(1500);
 /// The engines, as `--backend` names them.
 const ENGINES: [&str; 2] = ["nftables", "iptables"];
 /// The applies of what is in force already, which take a few milliseconds.
-const NO_OPS: usize = 21;
+const NO_OPS: usize = 7;
 
 /// So many rules change at once, as when a policy is written anew by a program.
 const CHANGED_RULES: u32 = 3000;
@@ -89,31 +89,41 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
         let mut contenders = contenders(directory, *number)?;
         for _ in 0..RUNS {
             for contender in &mut contenders {
-                contender.costs.push(run(&contender.command)?);
+                contender.costs.push(run("--measure", &contender.command)?);
             }
             // Whatever one leaves behind for the next is not always found by the same one.
             contenders.reverse();
         }
-        report(*number, &contenders);
+        println!("{number} entries, medians of {RUNS} runs");
+        report(&contenders);
     }
+    again(directory)?;
+    changed(directory)
+}
+
+/// Applies a small policy that is in force already, again and again.
+fn again(directory: &Path) -> Result<()> {
     let policy = write_policy(directory, &entries(20))?;
-    let programs: Vec<_> = [OWN.to_owned()].into_iter().chain(earlier()).collect();
-    let runs = ENGINES.iter().flat_map(|engine| programs.iter().map(move |program| (engine, program)));
-    let again: Vec<_> = runs
-        .map(|(engine, program)| {
-            let command = dockfw(program, &policy, engine);
-            own("--measure-again", &command)?.status().map_err(Error::from)
-        })
-        .collect();
+    let mut contenders: Vec<_> = ours_and_earlier(&policy).collect();
+    for _ in 0..RUNS {
+        for contender in &mut contenders {
+            contender.costs.push(run("--measure-again", &contender.command)?);
+        }
+        contenders.reverse();
+    }
+    println!("a small policy that is in force already, medians of {RUNS} times {NO_OPS} runs");
+    report(&contenders);
+    Ok(())
+}
+
+/// Finds out in what two policies of many rules differ that have none in common.
+fn changed(directory: &Path) -> Result<()> {
     let [before, after] = [10_000, 20_000].map(|first| write_rules(directory, first));
     let (before, after) = (path(&before?), path(&after?));
-    let changed = ENGINES.map(|engine| {
+    for engine in ENGINES {
         let command = [&before, &after, engine].map(String::from);
-        own("--measure-changed", &command)?.status().map_err(Error::from)
-    });
-    for status in again.into_iter().chain(changed) {
-        if !status?.success() {
-            bail!("applying again failed");
+        if !own("--measure-changed", &command)?.status()?.success() {
+            bail!("comparing failed");
         }
     }
     Ok(())
@@ -131,18 +141,25 @@ fn contenders(directory: &Path, number: u32) -> Result<Vec<Contender>> {
     let policy = write_policy(directory, &entries)?;
     let text = write(directory, "nft", &show(&policy)?)?;
     let ipset = write(directory, "ipset", &ipset_commands(&entries))?;
-    let contender =
-        |name: &str, is_ours, command| Contender { name: name.into(), is_ours, command, costs: Vec::new() };
-    let ours =
-        ENGINES.map(|engine| contender(&format!("dockfw ({engine})"), true, dockfw(OWN, &policy, engine)));
-    let earlier = earlier().into_iter().flat_map(|program| {
-        ENGINES
-            .map(|engine| contender(&format!("earlier ({engine})"), false, dockfw(&program, &policy, engine)))
-    });
     let nft = ["nft", "-f", &path(&text)].map(String::from).to_vec();
     let ipset = ["ipset", "restore", "-file", &path(&ipset)].map(String::from).to_vec();
     let peers = [contender("nft -f", false, nft), contender("ipset restore", false, ipset)];
-    Ok(ours.into_iter().chain(peers).chain(earlier).collect())
+    Ok(peers.into_iter().chain(ours_and_earlier(&policy)).collect())
+}
+
+/// Each engine of this program, and of the earlier one.
+fn ours_and_earlier(policy: &Path) -> impl Iterator<Item = Contender> {
+    let ours =
+        ENGINES.map(|engine| contender(&format!("dockfw ({engine})"), true, dockfw(OWN, policy, engine)));
+    let earlier = earlier().into_iter().flat_map(|program| {
+        ENGINES
+            .map(|engine| contender(&format!("earlier ({engine})"), false, dockfw(&program, policy, engine)))
+    });
+    ours.into_iter().chain(earlier)
+}
+
+fn contender(name: &str, is_ours: bool, command: Vec<String>) -> Contender {
+    Contender { name: name.into(), is_ours, command, costs: Vec::new() }
 }
 
 /// Half single addresses, half networks of 2 to 256 addresses, each in a slot of its own, in order.
@@ -186,9 +203,9 @@ fn own(role: &str, command: &[String]) -> Result<Command> {
     Ok(unshare)
 }
 
-/// Runs one command in a namespace of its own.
-fn run(command: &[String]) -> Result<Cost> {
-    let output = own("--measure", command)?.stderr(Stdio::inherit()).output()?;
+/// Runs one command in a namespace of its own, and measures it in this role.
+fn run(role: &str, command: &[String]) -> Result<Cost> {
+    let output = own(role, command)?.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("{command:?} failed");
     }
@@ -200,19 +217,19 @@ fn run(command: &[String]) -> Result<Cost> {
 
 /// Runs between the bench and a contender, whose memory it knows because it has no other child.
 fn measure(command: &[&str]) -> Result<()> {
-    let seconds = time(command)?;
-    let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
-    println!("{seconds} {}", kibibytes as f64 / 1024.0);
-    Ok(())
+    print_cost(time(command)?)
 }
 
 /// Runs a command once, and then again and again with nothing left to do.
 fn measure_again(command: &[&str]) -> Result<()> {
     time(command)?;
     let again = (0..NO_OPS).map(|_| time(command)).collect::<Result<Vec<_>>>()?;
-    let engine = command.iter().skip_while(|argument| **argument != "--backend").nth(1).unwrap_or(&"");
-    let whose = if command.first() == Some(&OWN) { "" } else { "earlier, " };
-    println!("apply of a small policy that is in force ({whose}{engine}): {:.1} ms", median(&again) * 1000.0);
+    print_cost(median(&again))
+}
+
+fn print_cost(seconds: f64) -> Result<()> {
+    let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    println!("{seconds} {}", kibibytes as f64 / 1024.0);
     Ok(())
 }
 
@@ -236,11 +253,10 @@ fn time(command: &[&str]) -> Result<f64> {
     if status.success() { Ok(seconds) } else { bail!("{program}: {status}") }
 }
 
-fn report(number: u32, contenders: &[Contender]) {
-    println!("{number} entries, medians of {RUNS} runs");
+fn report(contenders: &[Contender]) {
     for Contender { name, costs, .. } in contenders {
         let Cost { seconds, mebibytes } = medians(costs);
-        println!("  {name:18} {seconds:8.3} s {mebibytes:8.1} MiB");
+        println!("  {name:18} {seconds:8.4} s {mebibytes:8.1} MiB");
     }
     for ours in contenders.iter().filter(|contender| contender.is_ours) {
         for peer in contenders.iter().filter(|contender| !contender.is_ours) {
