@@ -239,6 +239,17 @@ fn three_rules_in_single_brackets_get_one_answer() {
 }
 
 #[test]
+fn a_header_that_is_no_tables_names_the_tables() {
+    for header in ["[", "[[", "[ports", "[the rules]"] {
+        let shown = answer(&GOOD.replacen("[log]", header, 1));
+        assert!(
+            shown.contains("dockfw.toml:23:1") && shown.contains("[[allow]], [interfaces], [icmp]"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn a_host_name_is_not_taken_for_the_group_that_it_stands_in() {
     for name in ["office.example.com", "ofice"] {
         let shown = answer(&GOOD.replacen(OFFICE, &format!("office = [\"{name}\"]"), 1));

@@ -54,7 +54,7 @@ fn is_undone_by_rollback(host: &Host) {
 fn a_move_is_recorded_though_the_old_rules_can_not_be_taken_out() {
     let host = with_compat("move-recorded");
     on_legacy(&host, &format!("{LOCKED} dockfw apply --backend nftables")).exits(1).says(STAY);
-    on_legacy(&host, "dockfw diff").exits(7).prints("iptables");
+    on_legacy(&host, "dockfw diff -v").exits(7).prints("iptables");
     is_undone_by_rollback(&host);
 }
 

@@ -47,7 +47,7 @@ fn a_mistake_in_the_file_does_not_hide_what_is_in_force() {
     let report = |fixture: &CliFixture, before: &str| {
         let script = format!("{OUTSIDE}\n{{ {before}; }} >&2\necho '[' >dockfw.toml\ndockfw status --json");
         let done = fixture.script(&script);
-        let report = done.exits(2).says("dockfw.toml:1:2").says("the policy is not valid").json();
+        let report = done.exits(2).says("dockfw.toml:1:1").says("the policy is not valid").json();
         assert_eq!(faults(&schema, &report), [""; 0], "{report:#}");
         assert_eq!((&report["valid"], &report["in_force"]), (&false.into(), &false.into()), "{report:#}");
         report
@@ -77,8 +77,8 @@ fn a_mistake_on_trial_does_not_hide_the_trial() {
     let host = Host::with_two_policies("status-mistake-trial");
     host.script("dockfw apply --confirm 1h --detach; echo '[' >dockfw.toml").exits(0);
     let status = host.script("dockfw status");
-    status.exits(2).prints("on trial, ").prints("not that of the file").says("dockfw.toml:1:2");
-    host.script("dockfw diff").exits(2).says("note: in force (nftables) since").says("dockfw.toml:1:2");
+    status.exits(2).prints("on trial, ").prints("not that of the file").says("dockfw.toml:1:1");
+    host.script("dockfw diff").exits(2).says("note: in force (nftables) since").says("dockfw.toml:1:1");
     assert_eq!(host.in_force(), ["444"]);
 }
 

@@ -46,6 +46,14 @@ impl Key {
         self.path.rsplit_once('.').map(|(table, _)| table)
     }
 
+    /// The header of its table, as one would type it; none if it stands for no table.
+    pub(super) fn header(&self) -> Option<String> {
+        match self.name() {
+            "allow" => Some("[[allow]]".into()),
+            name => self.is_table().then(|| format!("[{name}]")),
+        }
+    }
+
     /// Whether it stands for a table.
     #[must_use]
     pub(crate) fn is_table(&self) -> bool {
@@ -105,6 +113,11 @@ pub(super) fn top(name: &str) -> Option<&'static Key> {
 pub(super) fn any(name: &str) -> Option<&'static Key> {
     let name = name.rsplit('.').next().unwrap_or(name);
     [&TOP, &ALLOW, &INTERFACES, &ICMP, &SWARM, &LOG, &ENGINE].into_iter().find_map(|table| table.find(name))
+}
+
+/// Returns the headers of all tables, as one would type them.
+pub(super) fn headers() -> String {
+    TOP.keys.iter().filter_map(Key::header).collect::<Vec<_>>().join(", ")
 }
 
 /// The keys outside of any table, tables among them.

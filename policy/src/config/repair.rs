@@ -18,10 +18,7 @@ pub(super) fn statement(code: &str) -> Option<String> {
 /// Returns the right form of a table's header.
 pub(super) fn header(code: &str) -> Option<String> {
     let name = code.trim_matches(|c: char| "[](){}:".contains(c) || c.is_whitespace());
-    match keys::top(name)? {
-        key if key.name() == "allow" => Some("[[allow]]".into()),
-        key => key.is_table().then(|| format!("[{name}]")),
-    }
+    keys::top(name)?.header()
 }
 
 /// Returns the right form of a line with entries of a list.

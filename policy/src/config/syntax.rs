@@ -43,7 +43,13 @@ pub(super) fn diagnose(file: FileId, text: &str, error: &Error) -> Diagnostic {
     let found = error.span().unwrap_or(0..0);
     match first_fault(text).filter(|fault| is_likely(text, fault, found.start)) {
         Some(Fault { range, cause, right }) => {
-            let help = right.map_or(ADVICE.into(), |right| right_form(&right));
+            let is_header = text.get(range.clone()).is_some_and(|code| code.starts_with('['));
+            let advice = if is_header {
+                format!("the tables of a policy: {}", keys::headers())
+            } else {
+                ADVICE.into()
+            };
+            let help = right.map_or(advice, |right| right_form(&right));
             Diagnostic::new(format!("not TOML: {cause}")).at(at(range)).help(help)
         }
         None => as_parsed(error.message(), at(found)),
