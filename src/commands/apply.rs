@@ -61,15 +61,68 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
         return report_planned(&candidate, &found, options, verbose);
     }
     announce(&candidate.ruleset);
-    match trial_of(&store, &candidate, options)? {
+    let trial = trial_of(&store, &candidate, options)?;
+    let enactment = Enactment { store, candidate, takeover, options };
+    match trial {
         // A rollback of the trial leads to the old rules.
         Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
-        Some((state, length)) => on_trial(store, state, &candidate, &takeover, length, options, lock),
-        None => {
-            for_good(&store, &candidate, &takeover, options.retire_old, lock)?;
-            Wish::of(options.enable).carry_out(&store)?;
-            Ok(Exit::Done)
+        Some((state, length)) => enactment.on_trial(state, length, lock),
+        None => enactment.for_good(lock),
+    }
+}
+
+/// A policy against which nothing speaks, with all that putting it in force takes.
+struct Enactment<'a> {
+    store: Store,
+    candidate: Candidate<'a>,
+    takeover: Takeover,
+    options: &'a Apply,
+}
+
+impl Enactment<'_> {
+    fn for_good(self, lock: Lock) -> anyhow::Result<Exit> {
+        let Self { store, candidate, takeover, options } = self;
+        takeover.save(&store)?;
+        let mut changes = candidate.put_in_force(&lock)?;
+        // This comes before anything that may have to wait for others, and that the waiting caller may give up.
+        let recorded = candidate.record_permanent(&store).context(UNRECORDED);
+        let mut failures: Vec<_> = recorded.err().into_iter().collect();
+        for gone in [candidate.chosen.clear_other(&lock).map(Vec::from_iter), takeover.carry_out()] {
+            match gone {
+                Ok(gone) => changes.extend(gone),
+                Err(error) => failures.push(error.into()),
+            }
         }
+        first_of(failures)?;
+        if options.retire_old {
+            takeover::retire(&store)?;
+        }
+        drop(lock);
+        report_changes(&candidate.chosen, &changes);
+        takeover.notes().iter().for_each(note);
+        Wish::of(options.enable).carry_out(&store)?;
+        Ok(Exit::Done)
+    }
+
+    fn on_trial(self, state: State, length: Length, lock: Lock) -> anyhow::Result<Exit> {
+        let Self { store, candidate, takeover, options } = self;
+        trial::must_have_way_back(&store, &state, &candidate.chosen)?;
+        takeover.save(&store)?;
+        let terms = Terms { length, wish: Wish::of(options.enable) };
+        let (trial, mut changes) = trial::begin(store, state, &candidate, terms, &lock)?;
+        match takeover.carry_out() {
+            Ok(gone) => changes.extend(gone),
+            // Both rulesets decide, which blocks more and lets nothing more in: no reason to end the trial.
+            Err(error) => warning(format_args!("{:#}", anyhow::Error::from(error))),
+        }
+        drop(lock);
+        report_changes(&candidate.chosen, &changes);
+        warning(new_connection::advise(trial_message(options)).help("to keep it: dockfw confirm"));
+        if options.confirm.is_none() || options.detach {
+            trial.detach();
+            return Ok(Exit::Done);
+        }
+        trial.wait()
     }
 }
 
@@ -139,68 +192,12 @@ fn is_on_trial(state: &State) -> anyhow::Result<bool> {
     Ok(state.pending.as_ref().is_some_and(|pending| pending.time_left(&now).is_some()))
 }
 
-fn for_good(
-    store: &Store,
-    candidate: &Candidate<'_>,
-    takeover: &Takeover,
-    retire_old: bool,
-    lock: Lock,
-) -> anyhow::Result<()> {
-    takeover.save(store)?;
-    let mut changes = candidate.put_in_force(&lock)?;
-    // This comes before anything that may have to wait for others, and that the waiting caller may give up.
-    let recorded = candidate.record_permanent(store).context(UNRECORDED);
-    let mut failures: Vec<_> = recorded.err().into_iter().collect();
-    for gone in [candidate.chosen.clear_other(&lock).map(Vec::from_iter), takeover.carry_out()] {
-        match gone {
-            Ok(gone) => changes.extend(gone),
-            Err(error) => failures.push(error.into()),
-        }
-    }
-    first_of(failures)?;
-    if retire_old {
-        takeover::retire(store)?;
-    }
-    drop(lock);
-    report_changes(&candidate.chosen, &changes);
-    takeover.notes().iter().for_each(note);
-    Ok(())
-}
-
 /// Fails with the first error, if there is one, after it has printed the others.
 fn first_of(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
     let mut errors = errors.into_iter();
     let first = errors.next();
     errors.for_each(|error| output::error(format_args!("{error:#}")));
     first.map_or(Ok(()), Err)
-}
-
-fn on_trial(
-    store: Store,
-    state: State,
-    candidate: &Candidate<'_>,
-    takeover: &Takeover,
-    length: Length,
-    options: &Apply,
-    lock: Lock,
-) -> anyhow::Result<Exit> {
-    trial::must_have_way_back(&store, &state, &candidate.chosen)?;
-    takeover.save(&store)?;
-    let terms = Terms { length, wish: Wish::of(options.enable) };
-    let (trial, mut changes) = trial::begin(store.clone(), state, candidate, terms, &lock)?;
-    match takeover.carry_out() {
-        Ok(gone) => changes.extend(gone),
-        // Both rulesets decide, which blocks more and lets nothing more in: no reason to end the trial.
-        Err(error) => warning(format_args!("{:#}", anyhow::Error::from(error))),
-    }
-    drop(lock);
-    report_changes(&candidate.chosen, &changes);
-    warning(new_connection::advise(trial_message(options)).help("to keep it: dockfw confirm"));
-    if options.confirm.is_none() || options.detach {
-        trial.detach();
-        return Ok(Exit::Done);
-    }
-    trial.wait()
 }
 
 fn trial_message(options: &Apply) -> Message {

@@ -66,7 +66,7 @@ fn candidates(index: Option<u32>, links: &[Link]) -> Vec<Interface> {
     let named = |link: &Link| Interface { name: link.name.clone(), is_bridge: link.is_bridge() };
     match known {
         Some(link) => vec![named(link)],
-        None => links.iter().filter(|link| link.name != "lo").map(named).collect(),
+        None => links.iter().filter(|link| !link.is_loopback()).map(named).collect(),
     }
 }
 

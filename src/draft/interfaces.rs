@@ -62,12 +62,9 @@ impl Classes {
         let at_risk = at_risk(bare, links, usage);
         let named = at_risk.iter().filter(|(link, _)| is_nameable(&link.name));
         let named = named.map(|(link, look)| named_as(link, look, links)).collect();
-        let rest = links.iter().filter(|link| {
-            link.is_up
-                && link.name != "lo"
-                && link.controller.is_none()
-                && !bare.interfaces.is_docker(&link.name)
-        });
+        let rest = links
+            .iter()
+            .filter(|link| link.is_up && link.is_way_in() && !bare.interfaces.is_docker(&link.name));
         let rest = rest.filter(|link| !at_risk.iter().any(|(other, _)| other.index == link.index));
         let rest = rest.map(described).collect();
         Self { named, rest, ..Self::of_docker(links, networks) }
@@ -80,7 +77,7 @@ impl Classes {
             .iter()
             .any(|pattern| pattern.parse::<IfPattern>().is_ok_and(|pattern| pattern.matches(&link.name)));
         let is_named = self.named.iter().any(|named| named.name == link.name);
-        !is_dockers && !is_named && link.name != "lo" && link.controller.is_none()
+        !is_dockers && !is_named && link.is_way_in()
     }
 
     /// Returns whether there are inside networks.

@@ -58,7 +58,7 @@ fn claimed(door: &Door<'_>, arrival: &Arrival) -> Option<Way> {
 /// Returns the first address of the host that no rule names; if it has none, one that stands for any.
 fn unnamed(facts: &Facts, family: Family) -> IpAddr {
     let named = facts.others.tables.doors(family).addresses;
-    let links = facts.links.iter().filter(|link| link.is_up && link.name != "lo");
+    let links = facts.links.iter().filter(|link| link.is_up && !link.is_loopback());
     let mut own = links.flat_map(|link| link.addresses.iter().copied());
     own.find(|address| is_of(*address, family) && !named.contains(address)).unwrap_or(placeholder(family))
 }

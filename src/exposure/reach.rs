@@ -94,7 +94,7 @@ impl<'a> Origins<'a> {
             lists.any(|list| interface.is_of(list))
         };
         let outer = facts.links.iter();
-        let outer = outer.filter(|link| link.is_up && link.name != "lo" && link.controller.is_none());
+        let outer = outer.filter(|link| link.is_up && link.is_way_in());
         let mut outside: Vec<Vec<&Link>> = Vec::new();
         for link in outer.filter(|link| !is_inside(link)) {
             let same = |other: &Vec<&Link>| {

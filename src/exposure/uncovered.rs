@@ -29,9 +29,7 @@ pub(crate) fn uncovered(policy: &Policy, facts: &Facts) -> Vec<Uncovered> {
 
 /// Returns the interfaces that match no class, which is only possible if `filtered` is not `["*"]`.
 pub(crate) fn unfiltered<'a>(policy: &Policy, links: &'a [Link]) -> impl Iterator<Item = &'a Link> {
-    links.iter().filter(|link| {
-        link.name != "lo" && link.controller.is_none() && !policy.interfaces.covers(&link.name)
-    })
+    links.iter().filter(|link| link.is_way_in() && !policy.interfaces.covers(&link.name))
 }
 
 /// Returns the containers that no policy can cover.

@@ -42,6 +42,16 @@ impl Link {
     pub(crate) fn is_bridge(&self) -> bool {
         self.kind.as_deref() == Some("bridge")
     }
+
+    /// Returns whether the interface leads from the host to itself.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.name == "lo"
+    }
+
+    /// Returns whether packets of others come in by the interface. Those of a port come in by its bridge or bond.
+    pub(crate) fn is_way_in(&self) -> bool {
+        !self.is_loopback() && self.controller.is_none()
+    }
 }
 
 /// Returns all interfaces, in the order of their indexes.

@@ -91,7 +91,7 @@ fn outside<'a>(policy: &'a Policy, facts: &'a Facts) -> impl Iterator<Item = &'a
     let interfaces = &policy.interfaces;
     facts.links.iter().filter(|link| {
         let is_of_others = interfaces.is_docker(&link.name) || interfaces.is_exempt(&link.name);
-        link.is_up && link.name != "lo" && link.controller.is_none() && !is_of_others
+        link.is_up && link.is_way_in() && !is_of_others
     })
 }
 

@@ -67,7 +67,7 @@ fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
 /// Returns objections to interfaces on which the policy lets everything through, and that lead to the rest of the
 /// world.
 pub(crate) fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<Message> {
-    let exempt = links.iter().filter(|link| link.name != "lo" && link.controller.is_none());
+    let exempt = links.iter().filter(|link| link.is_way_in());
     let exempt = exempt
         .filter(|link| policy.interfaces.is_exempt(&link.name) && !policy.interfaces.is_docker(&link.name));
     let wide = exempt.filter_map(|link| {

@@ -136,7 +136,7 @@ pub(crate) fn without_dhcp<'a>(policy: &Policy, links: &'a [Link], usage: &Usage
         // With a socket for all interfaces, a server serves those networks that are its own.
         false => usage.dhcp.contains(&None) && !link.has_default_route && has_ipv4(link),
     };
-    let others = links.iter().filter(|link| link.is_up && link.name != "lo" && !is_dockers(policy, link));
+    let others = links.iter().filter(|link| link.is_up && !link.is_loopback() && !is_dockers(policy, link));
     let served = others.filter(serves);
     let cut_off = served.filter(|link| {
         let packet = discover(link);
