@@ -1,5 +1,6 @@
 //! Applies policies in random order, kills some of the applies, and says at every instant what may be in force.
 
+use dockfw_lab::Engine;
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -13,7 +14,7 @@ use dockfw_lab::{Dice, WORK, patience, wait_until};
 use crate::epochs::{Epoch, Mask, WITHOUT, only};
 use crate::field::Field;
 use crate::policies::Written;
-use crate::settings::{Engine, Settings};
+use crate::settings::Settings;
 
 /// How many packets are settled before the first apply: enough to see that all kinds of them arrive.
 const BEFORE: u64 = 4_000;

@@ -39,12 +39,13 @@ mod sources;
 mod streams;
 mod verdicts;
 
+use dockfw_lab::Engine;
 use std::process::ExitCode;
 
 use dockfw_lab::{Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use settings::{Engine, FixtureKind, Settings};
+use settings::{FixtureKind, Settings};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

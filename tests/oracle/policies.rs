@@ -16,7 +16,7 @@ use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::{FilesInMemory, Strictness, load};
 
 use crate::lists::{List, Region, joined};
-use crate::settings::Engine;
+use dockfw_lab::Engine;
 
 /// Trusted under every policy, one of each family: the source of beacons.
 pub(crate) const TRUSTED: [&str; 2] = ["10.112.0.5", "2001:db8:2000::5"];

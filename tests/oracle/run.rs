@@ -1,5 +1,6 @@
 //! One run with one engine.
 
+use dockfw_lab::Engine;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -19,7 +20,7 @@ use crate::hear::Ears;
 use crate::losses::Losses;
 use crate::policies::{self, Written};
 use crate::report::Report;
-use crate::settings::{Engine, Settings};
+use crate::settings::Settings;
 use crate::streams::Stream;
 use crate::verdicts::Policies;
 

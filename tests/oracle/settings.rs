@@ -1,5 +1,6 @@
 //! What the environment asks for.
 
+use dockfw_lab::Engine;
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,22 +11,6 @@ use anyhow::{Context, Result, bail, ensure};
 use dockfw_lab::seed;
 
 use crate::lists::MOST;
-
-/// The engine whose applies are watched, as `--backend` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Native,
-    Compat,
-}
-
-impl Engine {
-    pub(crate) fn backend(self) -> &'static str {
-        match self {
-            Self::Native => "nftables",
-            Self::Compat => "iptables",
-        }
-    }
-}
 
 /// The host that the policies are applied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

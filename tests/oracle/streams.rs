@@ -12,7 +12,7 @@ use dockfw_policy::walk::{
 
 use crate::fixture::{DOCKER, ELSEWHERE, OracleFixture};
 use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
-use crate::settings::Engine;
+use dockfw_lab::Engine;
 
 /// Ports outside, of which rules speak and do not.
 const OUTSIDE_PORTS: [u16; 3] = [443, 7000, 8080];

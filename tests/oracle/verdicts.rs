@@ -11,8 +11,8 @@ use dockfw_policy::walk::{Decision, Verdict, explain_path, verdict};
 
 use crate::epochs::{Mask, WITHOUT, only};
 use crate::policies;
-use crate::settings::Engine;
 use crate::streams::Stream;
+use dockfw_lab::Engine;
 
 /// A bit for each list of addresses of each policy.
 type Lists = u128;

@@ -21,8 +21,8 @@ use std::process::{Child, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{
-    Container, ContainerSpec, Docker, DockerOptions, Lab, LabOptions, Machine, Netns, Network, SECOND_V4,
-    SECOND_V6, Service,
+    Container, ContainerSpec, Docker, DockerOptions, Engine, Lab, LabOptions, Machine, Netns, Network,
+    SECOND_V4, SECOND_V6, Service,
 };
 
 use crate::bare::Bare;
@@ -31,30 +31,6 @@ use crate::need::Need;
 
 /// Where the policy lies; the lab has an `/etc/dockfw` of its own.
 const POLICY: &str = "/etc/dockfw/dockfw.toml";
-
-/// The engines, as `--backend` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Native,
-    Compat,
-}
-
-impl Engine {
-    /// The one that this is not.
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Native => Self::Compat,
-            Self::Compat => Self::Native,
-        }
-    }
-
-    pub(crate) fn backend(self) -> &'static str {
-        match self {
-            Self::Native => "nftables",
-            Self::Compat => "iptables",
-        }
-    }
-}
 
 /// What each case is run with.
 #[derive(Clone, Copy, Debug)]

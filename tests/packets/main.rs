@@ -12,6 +12,7 @@ mod fixture;
 mod need;
 mod shared;
 
+use dockfw_lab::Engine;
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use dockfw_lab::{Choice, LabOptions, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{CASES, Case};
-use fixture::{Engine, Setting};
+use fixture::Setting;
 
 static VARIANTS: [(&str, Variant); 2] =
     [("iptables-nft", Variant::Nft), ("iptables-legacy", Variant::Legacy)];

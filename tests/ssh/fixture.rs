@@ -1,6 +1,5 @@
 //! A host with a real sshd, and sessions on it.
 
-use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -10,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use dockfw_lab::{Lab, LabOptions, Machine, Programs, Sshd, Variant, patience};
+use dockfw_lab::{Engine, Lab, LabOptions, Machine, Programs, Sshd, Variant, patience};
 use tempfile::TempDir;
 
 const DOCKFW: &str = env!("CARGO_BIN_EXE_dockfw");
@@ -18,23 +17,6 @@ const DOCKFW: &str = env!("CARGO_BIN_EXE_dockfw");
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing answers where nothing will. On the lab's network an answer takes less than a millisecond.
 const SILENCE: Duration = Duration::from_secs(1);
-
-/// The engines, as `--backend` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Native,
-    Compat,
-}
-
-impl Engine {
-    pub(crate) const ALL: [Self; 2] = [Self::Native, Self::Compat];
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Native { "nftables" } else { "iptables" })
-    }
-}
 
 /// Whether this machine has what it takes.
 pub(crate) fn possible() -> Result<()> {
@@ -69,7 +51,7 @@ impl SshFixture {
 
     /// The command line of an apply.
     pub(crate) fn apply(&self, options: &str) -> String {
-        format!("{} apply --backend {} {options}", self.dockfw(), self.engine)
+        format!("{} apply --backend {} {options}", self.dockfw(), self.engine.backend())
     }
 
     /// Whether nothing answers at sshd's port.

@@ -1,12 +1,13 @@
 //! The cases.
 
+use dockfw_lab::Engine;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dockfw_lab::{Capture, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
 
-use crate::fixture::{Engine, Node, SwarmFixture, create_service};
+use crate::fixture::{Node, SwarmFixture, create_service};
 use crate::forged;
 use crate::requests::Requests;
 use crate::wire::{Carried, carried};

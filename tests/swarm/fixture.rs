@@ -8,14 +8,14 @@
 //!
 //! Every service answers over TCP and UDP.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{
-    Container, Docker, DockerOptions, Lab, LabOptions, PROTOS, Service, Variant, run_with_input, wait_until,
+    Container, Docker, DockerOptions, Engine, Lab, LabOptions, PROTOS, Service, Variant, run_with_input,
+    wait_until,
 };
 use serde_json::Value;
 
@@ -23,33 +23,6 @@ use serde_json::Value;
 const STARTED: Duration = Duration::from_secs(90);
 /// Until the mesh, or a network between nodes, leads to a task that runs.
 const CONVERGED: Duration = Duration::from_secs(60);
-
-/// The engines, as tests name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Native,
-    Compat,
-}
-
-impl Engine {
-    pub(crate) const BOTH: [Self; 2] = [Self::Native, Self::Compat];
-
-    fn backend(self) -> &'static str {
-        match self {
-            Self::Native => "nftables",
-            Self::Compat => "iptables",
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Compat => "compat",
-        })
-    }
-}
 
 /// A node of the Swarm, and the containers on it that are in networks between nodes.
 pub(crate) struct Node {

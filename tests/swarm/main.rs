@@ -13,6 +13,7 @@ mod kernel;
 mod requests;
 mod wire;
 
+use dockfw_lab::Engine;
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use dockfw_lab::{Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::CASES;
-use fixture::{Engine, SharedFixture};
+use fixture::SharedFixture;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -1,5 +1,6 @@
 //! `dockfw check` names what on this host bears on the policy: each is really there, and nothing is named that is not.
 
+use dockfw_lab::Engine;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use super::forged::link_local_of;
 use super::interfaces::is_refused;
 use super::networks::segments;
 use crate::expect::Expectations;
-use crate::fixture::{Engine, PacketFixture, Setting};
+use crate::fixture::{PacketFixture, Setting};
 use crate::need::Need;
 
 /// What is put on the host, what takes it away again, and what must be said of it.

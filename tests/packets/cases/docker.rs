@@ -1,11 +1,12 @@
 //! Published ports, and containers by direct routing.
 
 use anyhow::{Context, Result, anyhow, ensure};
+use dockfw_lab::Engine;
 use serde_json::{Value, json};
 
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
-use crate::fixture::{Engine, PacketFixture, Setting, at};
+use crate::fixture::{PacketFixture, Setting, at};
 
 /// Every published port at the host's first addresses, and what answers.
 const PUBLISHED: [(u16, &str); 7] = [

@@ -1,5 +1,6 @@
 //! Connections that are up while policies change, and outsiders that knock meanwhile.
 
+use dockfw_lab::Engine;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use dockfw_lab::{
 
 use super::opening;
 use crate::expect::Expectations;
-use crate::fixture::{Engine, PacketFixture, Setting};
+use crate::fixture::{PacketFixture, Setting};
 
 /// Held by whatever changes rules.
 const LOCK: &str = "/run/dockfw/lock";

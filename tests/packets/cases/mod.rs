@@ -21,9 +21,10 @@ mod translated;
 mod trials;
 
 use anyhow::Result;
+use dockfw_lab::Engine;
 use dockfw_lab::{LabOptions, Layout, Variant};
 
-use crate::fixture::{Daemon, Engine, PacketFixture, Setting};
+use crate::fixture::{Daemon, PacketFixture, Setting};
 use crate::need::Need;
 
 /// One case.

@@ -1,5 +1,6 @@
 //! From one engine to the other, and back.
 
+use dockfw_lab::Engine;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -7,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::live::{Moments, Traffic, apply_for, knock, nobody_answered};
 use super::opening;
 use crate::expect::Expectations;
-use crate::fixture::{Engine, PacketFixture, Setting};
+use crate::fixture::{PacketFixture, Setting};
 
 /// What opens the streams of [`Traffic`], and nothing that is knocked at.
 fn policy() -> String {

@@ -1,5 +1,6 @@
 //! Other networks behind the host, and bridges that frames only cross.
 
+use dockfw_lab::Engine;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use super::forged::{Described, are_dropped, believe_anything, both, link_local_o
 use super::interfaces::{is_refused, send_through_hooks};
 use super::{SOURCES, opening};
 use crate::expect::Expectations;
-use crate::fixture::{Engine, PacketFixture, Setting, at};
+use crate::fixture::{PacketFixture, Setting, at};
 
 /// Two inside networks, the first with two machines, and one behind an exempt interface. The host leads everywhere.
 struct Networks {

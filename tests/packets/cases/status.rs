@@ -1,5 +1,6 @@
 //! `dockfw status` tells the truth: what it says of the host is held against real packets and real changes.
 
+use dockfw_lab::Engine;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use dockfw_lab::{Machine, PROTOS, Probe, Variant, probe_all, wait_until};
 use serde_json::Value;
 
 use super::{SOURCES, opening};
-use crate::fixture::{Engine, PacketFixture, Setting};
+use crate::fixture::{PacketFixture, Setting};
 
 /// Ports of the host at which something answers, over TCP and UDP, at each of its addresses.
 const PORTS: [u16; 9] = [22, 3000, 9000, 8090, 8080, 8443, 7000, 8082, 8083];

@@ -1,5 +1,6 @@
 //! What a machine's steps mean: which engines its kernel takes, what came of each, and what is wrong.
 
+use dockfw_lab::Engine;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::last_lines;
 use super::oracle::{Counts, Floors};
-use super::rows::{Engine, Row};
+use super::rows::Row;
 use super::steps::{Step, Steps};
 
 /// What is known of a kernel.
@@ -46,7 +47,7 @@ impl Findings {
             Some(Err(error)) => return findings.with_fault(format!("dockfw probe: {error}")),
             None => return findings.with_fault("dockfw probe did not run".to_owned()),
         };
-        for (engine, refusal) in Engine::ALL.into_iter().zip(refusals) {
+        for (engine, refusal) in Engine::BOTH.into_iter().zip(refusals) {
             findings.engine(row, tried, engine, refusal, steps);
         }
         findings
@@ -81,7 +82,7 @@ impl Findings {
         refusal: Option<String>,
         steps: &Steps,
     ) {
-        let (name, is_wanted) = (engine.name(), row.engines.contains(&engine));
+        let (name, is_wanted) = (engine, row.engines.contains(&engine));
         let found = match refusal {
             Some(reason) => {
                 if is_wanted {
@@ -100,9 +101,9 @@ impl Findings {
     }
 
     fn used(&mut self, row: &Row, engine: Engine, steps: &Steps) -> Found {
-        let step = |name: &str| steps.get(&format!("{} {name}", engine.name()));
+        let step = |name: &str| steps.get(&format!("{} {name}", engine));
         for name in STEPS {
-            self.must_succeed(&format!("{} {name}", engine.name()), step(name));
+            self.must_succeed(&format!("{} {name}", engine), step(name));
         }
         let took = |name| step(name).and_then(Step::success);
         let counts = self.counts(row, engine, step("oracle"));
@@ -110,7 +111,7 @@ impl Findings {
     }
 
     fn counts(&mut self, row: &Row, engine: Engine, step: Option<&Step>) -> Option<Counts> {
-        let name = format!("{} oracle", engine.name());
+        let name = format!("{} oracle", engine);
         self.must_succeed(&name, step);
         let counts = Counts::read(&step?.output);
         let fault = match &counts {
@@ -131,7 +132,7 @@ impl Findings {
     }
 }
 
-/// What each engine can't do without and the kernel lacks, in the order of [`Engine::ALL`]: as `dockfw probe --json` says it.
+/// What each engine can't do without and the kernel lacks, in the order of [`Engine::BOTH`]: as `dockfw probe --json` says it.
 fn refusals(probe: &str) -> Result<[Option<String>; 2], serde_json::Error> {
     let said: Value = serde_json::from_str(probe)?;
     let facts = said.get("facts").cloned().unwrap_or_default();
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn what_a_row_says_must_hold() {
         let faults_of = |engines: &[Engine]| faults(&row(engines), &said());
-        assert_eq!(faults_of(&Engine::ALL), ["compat can't be used: sets of ipset: no module"]);
+        assert_eq!(faults_of(&Engine::BOTH), ["compat can't be used: sets of ipset: no module"]);
         assert_eq!(faults_of(&[]), ["native could be used, where its row says that it can't"]);
         let other = faults(&row(&[Engine::Native]), &said().replace("6.1.176", "5.10.0"));
         assert_eq!(other, ["the kernel calls itself \"5.10.0\" and not 6.1"]);
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn an_engine_that_is_left_out_is_asked_for_all_the_same() {
         let other = [Engine::Native];
-        let of = |said: &str| Findings::of(&row(&Engine::ALL), &other, &Steps::read(said));
+        let of = |said: &str| Findings::of(&row(&Engine::BOTH), &other, &Steps::read(said));
         assert_eq!(of(&said()).faults, ["compat can't be used: sets of ipset: no module"]);
         let findings = of(&said().replace("\"no module\"", "null"));
         assert_eq!((findings.faults.len(), findings.engines.len()), (0, 1));

@@ -1,5 +1,6 @@
 //! What a machine boots with, in memory: programs with their libraries, the same for all kernels, and the kernel's modules.
 
+use dockfw_lab::Engine;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,7 +12,7 @@ use dockfw_lab::{busybox, run};
 
 use super::kernel::Kernel;
 use super::oracle::Floors;
-use super::rows::{Engine, Row};
+use super::rows::Row;
 use super::{modules, policies};
 use crate::kit::{PLACE, bring};
 
@@ -58,7 +59,7 @@ impl Base {
         }
         let engines = tried.iter().map(|engine| {
             let Floors { applies, packets } = Floors::of(row, *engine);
-            format!("{} {} {applies} {packets}\n", engine.name(), engine.backend())
+            format!("{} {} {applies} {packets}\n", engine, engine.backend())
         });
         fs::create_dir(root.join("etc"))?;
         fs::write(root.join("etc/engines"), engines.collect::<String>())?;

@@ -13,6 +13,7 @@ mod report;
 mod rows;
 mod steps;
 
+use dockfw_lab::Engine;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use self::findings::Findings;
 use self::initramfs::Base;
 use self::kernel::Kernel;
 use self::report::{Outcome, Report};
-use self::rows::{Engine, Row};
+use self::rows::Row;
 use self::steps::Steps;
 use crate::side_by_side::side_by_side;
 use crate::{Choice, name_and_file, write_page};

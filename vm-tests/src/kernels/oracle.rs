@@ -1,8 +1,9 @@
 //! The figures of the test program that holds packets against policies while these change (`tests/oracle`).
 
+use dockfw_lab::Engine;
 use std::fmt;
 
-use super::rows::{Engine, Row};
+use super::rows::Row;
 
 /// What a machine must see of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What came of the kernels: as lines for people, as JSON for programs, and as the page `docs/kernels.md`.
 
+use dockfw_lab::Engine;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::findings::{Findings, Found};
 use super::policies::NETWORKS;
-use super::rows::{Engine, Row};
+use super::rows::Row;
 
 /// What came of a row.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ impl Outcome {
 }
 
 fn words(engine: Engine, found: &Found) -> String {
-    let name = engine.name();
+    let name = engine;
     match found {
         Found::Refused(reason) => format!("{name} refused: {reason}"),
         Found::Used { apply, counts, load } => {
@@ -122,7 +123,7 @@ impl Report {
 fn lines(row: &Row, findings: &Findings) -> String {
     let array = if findings.has_array { "yes" } else { "no" };
     let head = format!("| {} | {} | {array} |", row.title, findings.version);
-    let line = |(engine, found): &(Engine, Found)| format!("{head} {} | {} |\n", engine.name(), cells(found));
+    let line = |(engine, found): &(Engine, Found)| format!("{head} {} | {} |\n", engine, cells(found));
     match findings.engines.as_slice() {
         [] => format!("{head} | FAILED | | | | |\n"),
         engines => engines.iter().map(line).collect(),
@@ -147,7 +148,7 @@ fn notes(outcome: &Outcome) -> Vec<String> {
         Outcome::Skipped(reason) => vec![format!("not run: {reason}")],
         Outcome::Ran(findings, _) => {
             let refused = |(engine, found): &(Engine, Found)| match found {
-                Found::Refused(reason) => Some(format!("{} can't be used: {reason}", engine.name())),
+                Found::Refused(reason) => Some(format!("{} can't be used: {reason}", engine)),
                 Found::Used { .. } => None,
             };
             let faults = findings
@@ -165,9 +166,9 @@ fn seconds(took: Option<Duration>) -> String {
 
 fn engine_json(engine: Engine, found: &Found) -> Value {
     match found {
-        Found::Refused(reason) => json!({"engine": engine.name(), "refused": reason}),
+        Found::Refused(reason) => json!({"engine": engine.to_string(), "refused": reason}),
         Found::Used { apply, counts, load } => json!({
-            "engine": engine.name(), "apply": apply.map(|took| took.as_secs_f64()), "load": load.map(|took| took.as_secs_f64()),
+            "engine": engine.to_string(), "apply": apply.map(|took| took.as_secs_f64()), "load": load.map(|took| took.as_secs_f64()),
             "applies": counts.map(|counts| counts.applies), "packets": counts.map(|counts| counts.packets),
             "wrong": counts.map(|counts| counts.wrong),
         }),

@@ -1,6 +1,7 @@
 //! The rows of `kernels.toml`.
 
 use anyhow::{Context, Result};
+use dockfw_lab::Engine;
 use serde::Deserialize;
 
 use crate::those_named;
@@ -24,37 +25,6 @@ pub(crate) struct Row {
     pub(crate) engines: Vec<Engine>,
     /// What the version of the system's own iptables begins with, where that is to be used.
     pub(crate) iptables: Option<String>,
-}
-
-/// An engine.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Engine {
-    /// That of nf_tables.
-    Native,
-    /// That of ipset and iptables.
-    Compat,
-}
-
-impl Engine {
-    /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::Native, Self::Compat];
-
-    /// As tests call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Compat => "compat",
-        }
-    }
-
-    /// As `--backend` and `dockfw probe` call it.
-    pub(crate) fn backend(self) -> &'static str {
-        match self {
-            Self::Native => "nftables",
-            Self::Compat => "iptables",
-        }
-    }
 }
 
 #[derive(Deserialize)]

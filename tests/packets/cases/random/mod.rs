@@ -8,6 +8,7 @@ mod packets;
 mod policies;
 mod route;
 
+use dockfw_lab::Engine;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +19,7 @@ use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::{Decision, Verdict, explain_path};
 
 use super::forged::believe_anything;
-use crate::fixture::{Engine, PacketFixture, Setting, with_engine};
+use crate::fixture::{PacketFixture, Setting, with_engine};
 use packets::Sent;
 use route::Route;
 

@@ -1,5 +1,6 @@
 //! The interfaces that packets come in by, and what the host's interfaces are.
 
+use dockfw_lab::Engine;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{self, Connection, Interface, Payload, Translation};
 
 use super::packets::Sent;
-use crate::fixture::{Engine, PacketFixture};
+use crate::fixture::PacketFixture;
 
 /// A way into the host.
 pub(super) struct Route {
