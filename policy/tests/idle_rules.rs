@@ -85,3 +85,20 @@ fn a_rule_that_opens_more_is_not_named() {
         assert_eq!(of_two(one, other), "", "{one} and {other}");
     }
 }
+
+#[test]
+fn a_rule_for_the_address_that_stands_for_none_opens_nothing() {
+    for from in ["\"0.0.0.0\"", "\"::\"", "\"::\", \"0.0.0.0/32\""] {
+        let warnings =
+            Memory::main(rule("web", &format!("from = [{from}]\nports = [\"80/tcp\"]"))).warnings();
+        assert!(warnings.contains("the rule `web` opens nothing: nobody has this address"), "{warnings}");
+        assert!(warnings.contains("dockfw.toml:3:8") && warnings.contains("0.0.0.0/0"), "{warnings}");
+    }
+    for keys in [
+        "from = [\"0.0.0.0/0\"]\nports = [\"80/tcp\"]",
+        "from = [\"0.0.0.0\", \"192.0.2.7\"]\nports = [\"80/tcp\"]",
+        "from = [\"0.0.0.0\"]\nports = [\"67/udp\"]",
+    ] {
+        assert_eq!(Memory::main(rule("web", keys)).warnings(), "", "{keys}");
+    }
+}

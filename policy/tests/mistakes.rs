@@ -250,6 +250,17 @@ fn a_header_that_is_no_tables_names_the_tables() {
 }
 
 #[test]
+fn the_policys_own_lists_are_no_groups() {
+    for list in ["trusted = [\"192.0.2.7\"]", "blocked = [\"192.0.2.7\"]"] {
+        let shown = answer(&format!("[groups]\noffice = []\n{list}\n"));
+        assert!(shown.contains("dockfw.toml:3:1: ") || shown.contains("dockfw.toml:3:1\n"), "{shown}");
+        assert!(shown.contains("below [groups] is a group"), "{shown}");
+        assert!(shown.contains("move it above the first [...]"), "{shown}");
+        Memory::main(format!("{list}\n[groups]\noffice = []\n")).policy();
+    }
+}
+
+#[test]
 fn a_host_name_is_not_taken_for_the_group_that_it_stands_in() {
     for name in ["office.example.com", "ofice"] {
         let shown = answer(&GOOD.replacen(OFFICE, &format!("office = [\"{name}\"]"), 1));

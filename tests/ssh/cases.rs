@@ -234,7 +234,8 @@ fn is_taken_back(fixture: &SshFixture, terminal: bool, end: End) -> Result<()> {
     fixture.policy(CLOSED)?;
     client.ip(&["link set eth0 up"])?;
     let mut login = fixture.run(client, terminal, &fixture.apply("--force --confirm 1h"))?;
-    let waiter = || fixture.lab.host.shell("pgrep -fx '[^ ]*/dockfw .* --confirm 1h'").ok();
+    // The oldest: a program that it starts has its command line for a moment.
+    let waiter = || fixture.lab.host.shell("pgrep -ofx '[^ ]*/dockfw .* --confirm 1h'").ok();
     let waiter = wait_until(PATIENCE, "for the apply", waiter)?;
     let is_cut = || fixture.is_shut(outsider, host).then_some(());
     wait_until(PATIENCE, "for the policy to be in force", is_cut)?;

@@ -9,6 +9,9 @@ use crate::address::AddressRange;
 use crate::diagnostic::{Diagnostic, Span, quoted};
 use crate::files::Strictness;
 
+/// The policy's own lists, which people write below `[groups]` by mistake.
+const LISTS: [&str; 2] = ["trusted", "blocked"];
+
 /// How many groups of a circle are shown.
 const SHOWN: usize = 8;
 
@@ -63,6 +66,14 @@ fn group_name_fault(name: &str) -> Option<(Diagnostic, bool)> {
             "give the group another name, as in \"{name}-addresses\", here and in the lists that use it"
         );
         return Some((fault.help(help), name == INSIDE));
+    }
+    if LISTS.contains(&name) {
+        let fault =
+            Diagnostic::new(format!("`{name}` below [groups] is a group, and not the policy's own list"));
+        let help = format!(
+            "move it above the first [...] of the file; or, for a group, give it another name, as in \"{name}-addresses\""
+        );
+        return Some((fault.help(help), true));
     }
     if name.parse::<AddressRange>().is_ok() || BadLines::of(name).is_some() {
         let fault = Diagnostic::new(format!("{} looks like an address or a file", quoted(name)));

@@ -1,11 +1,18 @@
 //! Rules that open nothing which is not open without them.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::{Resolver, Strictness};
-use crate::address::AddressSet;
+use crate::address::{AddressRange, AddressSet};
 use crate::config::Allow;
 use crate::diagnostic::{Diagnostic, Span, quoted};
 use crate::policy::{AllowRule, Policy, Source, Target};
 use crate::service::{PortRange, Service, Services, Transport};
+
+/// The addresses that stand for no host.
+const NONE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+/// The port of DHCP's servers (RFC 2131).
+const DHCP: u16 = 67;
 
 impl Resolver<'_> {
     /// Warns about rules for sources that are trusted anyway, and about rules that another one covers. Of a policy that was
@@ -15,7 +22,9 @@ impl Resolver<'_> {
             return;
         }
         for (index, rule) in policy.allow.iter().enumerate() {
-            if is_trusted(&rule.from, &policy.trusted) {
+            if is_nobody(rule) {
+                self.warn_of_no_host(rule);
+            } else if is_trusted(&rule.from, &policy.trusted) {
                 self.warn_of_trusted(rule);
             } else if let Some(wider) = wider(&policy.allow, index) {
                 self.warn_of_covered(rule, wider);
@@ -23,8 +32,17 @@ impl Resolver<'_> {
         }
     }
 
+    fn warn_of_no_host(&mut self, rule: &AllowRule) {
+        let Some(span) = self.from_of(rule) else { return };
+        self.warnings.push_with(|| {
+            let message = format!("the rule {} opens nothing: nobody has this address", quoted(&rule.name));
+            let help = "for everyone, remove the line; for all IPv4 addresses, write from = [\"0.0.0.0/0\"]; for all of IPv6, write from = [\"::/0\"]";
+            Diagnostic::new(message).at(span).help(help)
+        });
+    }
+
     fn warn_of_trusted(&mut self, rule: &AllowRule) {
-        let Some(span) = self.typed(rule).and_then(|allow| Some(allow.from.as_ref()?.span)) else { return };
+        let Some(span) = self.from_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!(
                 "the rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
@@ -50,6 +68,10 @@ impl Resolver<'_> {
     fn typed(&self, rule: &AllowRule) -> Option<&Allow> {
         let is_its = |allow: &&Allow| allow.name.as_ref().is_some_and(|name| name.value == rule.name);
         self.config.allow.iter().find(is_its)
+    }
+
+    fn from_of(&self, rule: &AllowRule) -> Option<Span> {
+        self.typed(rule).and_then(|allow| Some(allow.from.as_ref()?.span))
     }
 
     fn name_of(&self, rule: &AllowRule) -> Option<Span> {
@@ -82,6 +104,19 @@ fn complement(services: &Services) -> Vec<Service> {
         })
     };
     [Transport::Tcp, Transport::Udp].into_iter().flat_map(of).collect()
+}
+
+/// Returns whether all sources of a rule are addresses that stand for none. Clients of DHCP ask from such a one.
+fn is_nobody(rule: &AllowRule) -> bool {
+    let Source::These { containers: false, inside: false, addresses } = &rule.from else { return false };
+    let mut ranges = addresses.ranges().peekable();
+    ranges.peek().is_some()
+        && ranges.all(|range| NONE.map(AddressRange::single).contains(&range))
+        && !serves(&rule.services, Transport::Udp, DHCP)
+}
+
+fn serves(services: &Services, transport: Transport, port: u16) -> bool {
+    services.ports().any(|(own, ranges)| own == transport && ranges.iter().any(|range| range.contains(port)))
 }
 
 fn is_trusted(from: &Source, trusted: &AddressSet) -> bool {

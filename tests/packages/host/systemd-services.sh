@@ -94,5 +94,7 @@ kernel_is_clean
 # A removal takes the unit with it, and a purge what enabling it made.
 dpkg -P dockfw
 kernel_is_clean
-left=$(find /etc /run /var/lib -path /etc/packages -prune -o -path /var/lib/dpkg -prune -o -name '*dockfw*' -print)
+# What systemd knows of a unit stays: policy-rc.d kept dpkg from stopping it.
+left=$(find /etc /run /var/lib -path /etc/packages -prune -o -path /var/lib/dpkg -prune -o -path /run/systemd/propagate -prune \
+	-o -path /run/systemd/units -prune -o -name '*dockfw*' -print)
 [ -z "$left" ] || die "left behind: $left"
