@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context;
-use dockfw_policy::Strictness;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::policy::Policy;
+use dockfw_policy::{Loaded, Strictness};
 use dockfw_xtables::tools::Variant;
 use dockfw_xtables::variants::with_docker;
 
 use super::facts::{Gathered, gather};
-use super::{Novelty, judge, load};
+use super::{Novelty, judge, load_silently, show_warnings};
 use crate::cli::Check;
 use crate::engines;
 use crate::exit::Exit;
@@ -18,13 +18,13 @@ use crate::filters::{self, firewalls, persistence};
 use crate::host::docker::{self, Membership};
 use crate::host::{capabilities, reverse_path};
 use crate::message::Message;
-use crate::output::result;
+use crate::output::{self, result};
 use crate::safety::{self, host::Host};
 use crate::unit;
 
 /// Validates the policy, and compares it with this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
-    let policy = load(config, Strictness::forced(options.force))?;
+    let Loaded { policy, warnings } = load_silently(config, Strictness::forced(options.force))?;
     let mut judgement = judge(&policy, Novelty::New, || Ok(!engines::is_any_in_force()))?;
     judgement.notes.extend(engine_note(&policy));
     judgement.notes.extend(firewalls::notes());
@@ -36,16 +36,20 @@ pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
         let nodes = docker::nodes().unwrap_or_default();
         judgement.notes.extend(safety::missing_peers(&policy, &swarm, &nodes));
     }
-    let refused =
-        Message::new("the policy is valid, but `dockfw apply` would refuse it on this host, for your safety");
-    if options.force {
-        judgement.warn()
+    let is_refused = !options.force && !judgement.objections.is_empty();
+    let verdict = if is_refused {
+        "valid, but `dockfw apply` would refuse it on this host, for your safety"
     } else {
-        judgement.refuse(refused)?
+        "valid"
+    };
+    result(format_args!("{}: {verdict}", config.display()));
+    if is_refused {
+        judgement.objections.drain(..).for_each(output::error);
     }
-    result(format_args!("{}: valid", config.display()));
+    show_warnings(&warnings);
+    judgement.warn();
     unit::warn_unless_enabled();
-    Ok(Exit::Done)
+    Ok(if is_refused { Exit::Unsafe } else { Exit::Done })
 }
 
 /// Returns a note if the engine does not work here any more. What can't be read without privileges is left out.

@@ -50,7 +50,12 @@ fn load(path: &Path, strictness: Strictness) -> anyhow::Result<Policy> {
     load_from(path, &Disk, strictness)
 }
 
-/// Does the same, and returns what the policy was read from.
+/// Does the same, and returns the warnings instead of printing them.
+fn load_silently(path: &Path, strictness: Strictness) -> anyhow::Result<Loaded> {
+    loaded(path, &Disk, strictness)
+}
+
+/// Does the same as [`load`], and returns what the policy was read from.
 fn load_recorded(path: &Path, strictness: Strictness) -> anyhow::Result<(Policy, Sources)> {
     let recorder = Recorder::new(&Disk);
     let policy = load_from(path, &recorder, strictness)?;
@@ -66,16 +71,16 @@ fn sources_on_disk(path: &Path) -> Sources {
 }
 
 fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::Result<Policy> {
-    match dockfw_policy::load(path, files, strictness) {
-        Ok(Loaded { policy, warnings }) => {
-            show_warnings(&warnings);
-            Ok(policy)
-        }
-        Err(rejected) => {
-            let invalid = Stop::new(Exit::Usage, Message::new("the policy is not valid"));
-            Err(invalid.with_diagnostics(rejected.errors.render(output::stderr_has_colours())).into())
-        }
-    }
+    let Loaded { policy, warnings } = loaded(path, files, strictness)?;
+    show_warnings(&warnings);
+    Ok(policy)
+}
+
+fn loaded(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::Result<Loaded> {
+    dockfw_policy::load(path, files, strictness).map_err(|rejected| {
+        let invalid = Stop::new(Exit::Usage, Message::new("the policy is not valid"));
+        invalid.with_diagnostics(rejected.errors.render(output::stderr_has_colours())).into()
+    })
 }
 
 fn show_warnings(warnings: &Report) {
@@ -118,7 +123,7 @@ fn judge(
         Novelty::Known => Usage::default(),
     };
     let usage = Usage { networks: networks.clone(), ..usage };
-    let mut hurt: Vec<_> = interfaces::unnamed(policy, &links, &usage).into_iter().collect();
+    let mut hurt: Vec<_> = interfaces::unnamed(policy, &links, &usage);
     hurt.extend(safety::usage::cut_off_clients(policy, &links, &usage));
     if !hurt.is_empty() && is_first()? {
         objections.append(&mut hurt);
@@ -144,8 +149,8 @@ fn held_ports(links: &[Link], networks: Vec<Network>, published: Vec<Published>)
 impl Judgement {
     /// Reports it, with the objections as warnings: nothing is refused.
     fn warn(&self) {
-        self.notes.iter().for_each(output::note);
         self.objections.iter().for_each(output::warning);
+        self.notes.iter().for_each(output::note);
     }
 
     /// Reports it. Objections are errors, and end in this conclusion.

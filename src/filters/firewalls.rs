@@ -15,15 +15,28 @@ const FIREWALLD_CONF: &str = "/etc/firewalld/firewalld.conf";
 /// Where firewalld keeps its direct rules (firewalld.direct(5)).
 const DIRECT_RULES: &str = "/etc/firewalld/direct.xml";
 
+/// Where ufw keeps whether it is on (ufw(8)).
+const UFW_CONF: &str = "/etc/ufw/ufw.conf";
+
 /// How much of these files is read: people write them by hand.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Returns those that are running, as far as systemd knows.
+/// Returns those that are running, as far as systemd knows. The unit of ufw is active even if ufw is off.
 pub(crate) fn running() -> Vec<&'static str> {
     let is_active = |firewall: &str| {
         ask("systemctl", &["is-active", firewall]).is_some_and(|answer| answer.status.success())
     };
-    FIREWALLS.into_iter().filter(|firewall| is_active(firewall)).collect()
+    let is_on = |firewall: &str| firewall != "ufw" || is_ufw_on(&read(UFW_CONF));
+    FIREWALLS.into_iter().filter(|firewall| is_active(firewall) && is_on(firewall)).collect()
+}
+
+fn read(path: &str) -> String {
+    files::read_text(Path::new(path), MAX_SIZE).unwrap_or_default()
+}
+
+/// Returns whether ufw is on: its `ufw enable` writes `yes`, and whoever edits the file may use quotes.
+fn is_ufw_on(conf: &str) -> bool {
+    setting(conf, "ENABLED").is_some_and(|value| value.trim_matches(['"', '\'']) == "yes")
 }
 
 /// Returns what they mean for the policy.
@@ -37,7 +50,6 @@ pub(crate) fn notes() -> Vec<Message> {
         })
         .collect();
     if running.contains(&"firewalld") {
-        let read = |path: &str| files::read_text(Path::new(path), MAX_SIZE).unwrap_or_default();
         notes.extend(of_firewalld(&read(FIREWALLD_CONF), &read(DIRECT_RULES)));
     }
     notes
@@ -82,6 +94,16 @@ mod tests {
         assert!(is_strict("# x\nStrictForwardPorts=yes\n"));
         assert!(!is_strict("#StrictForwardPorts=yes\nStrictForwardPorts=no\n"));
         assert!(!is_strict(""));
+    }
+
+    #[test]
+    fn ufw_that_is_off_is_not_running() {
+        for conf in ["ENABLED=yes\nLOGLEVEL=low\n", "ENABLED=no\nENABLED=\"yes\"\n", " ENABLED=YES\n"] {
+            assert!(is_ufw_on(conf), "{conf}");
+        }
+        for conf in ["ENABLED=no\n", "# ENABLED=yes\n", "ENABLED=yes\nENABLED=no\n", ""] {
+            assert!(!is_ufw_on(conf), "{conf}");
+        }
     }
 
     #[test]

@@ -129,23 +129,40 @@ fn has_routed_network(link: &Link) -> bool {
     })
 }
 
-/// Returns a message about interfaces that filtering is likely to hurt and that the policy does not name, with the
-/// lines to choose from.
-pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Option<Message> {
-    let at_risk = at_risk(policy, links, usage);
-    if at_risk.is_empty() {
-        return None;
-    }
+/// Returns messages about interfaces that filtering is likely to hurt and that the policy does not name, with the lines
+/// to write: one about the bridges of Docker's networks, and one about the rest.
+pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Message> {
+    let (dockers, others): (Vec<_>, Vec<_>) = at_risk(policy, links, usage)
+        .into_iter()
+        .partition(|(_, look)| matches!(look, Look::DockerNetwork(_)));
+    let dockers = not_listed(&dockers).map(|message| {
+        let names = quoted(dockers.iter().map(|(link, _)| link.name.clone()));
+        message.help(format!(
+            "add to the policy:\n[interfaces]\ndocker = [{}, {names}]",
+            dockers_bridges(policy)
+        ))
+    });
+    let others_named = not_listed(&others).map(|message| {
+        let others: Vec<_> = others.iter().map(|(link, _)| *link).collect();
+        let choices = choices(policy, &others, links);
+        let message =
+            message.help(format!("list each of them in one of these ways:\n[interfaces]\n{choices}"));
+        if has_guests(&others, links) { message.help(SERVICES) } else { message }
+    });
+    dockers.into_iter().chain(others_named).collect()
+}
+
+fn not_listed(at_risk: &[(&Link, Look)]) -> Option<Message> {
     let names: Vec<_> = at_risk.iter().map(|(link, _)| link.name.as_str()).collect();
-    let reasons: Vec<_> = at_risk.iter().map(|(link, reason)| format!("{} is {reason}", link.name)).collect();
-    let at_risk: Vec<_> = at_risk.into_iter().map(|(link, _)| link).collect();
-    let message = Message::new(format!("[interfaces] does not list {}", names.join(", ")))
-        .meaning(reasons.join("\n"))
-        .help(format!(
-            "list each of them under [interfaces], in one of these ways:\n{}",
-            choices(policy, &at_risk, links)
-        ));
-    Some(if has_guests(&at_risk, links) { message.help(SERVICES) } else { message })
+    let looks: Vec<_> = at_risk.iter().map(|(link, look)| format!("{} is {look}", link.name)).collect();
+    (!names.is_empty()).then(|| {
+        Message::new(format!("[interfaces] does not list {}", names.join(", "))).meaning(looks.join("\n"))
+    })
+}
+
+/// Returns what `docker` lists now, as a policy has it.
+fn dockers_bridges(policy: &Policy) -> String {
+    quoted(policy.interfaces.docker.iter().map(ToString::to_string))
 }
 
 /// What an interface looks like that filtering is likely to hurt.
@@ -196,7 +213,7 @@ fn choices(policy: &Policy, links: &[&Link], all: &[Link]) -> String {
     let inner = named(&|link| can_be_inside(link, all));
     let uplinks = named(&|link| link.is_bridge() && leads_out(link));
     let bridges = named(&Link::is_bridge);
-    let docker = quoted(policy.interfaces.docker.iter().map(ToString::to_string));
+    let docker = dockers_bridges(policy);
     let lines = [
         (&every, format!("filtered = [\"*\", {every}]   # filter it like the rest")),
         (&inner, format!("inside   = [{inner}]   # your machines are behind it: {BEHIND}")),

@@ -99,18 +99,17 @@ fn lost_to_containers(policy: &Policy, published: &[Published], by: Proxied) -> 
     };
     let ports = published.iter().filter_map(|port| Some((port.service()?, port.container.as_str())));
     let lost: BTreeSet<_> = ports.filter(|(service, _)| !open_to_containers(policy, *service)).collect();
-    let (names, services) = listed(lost.into_iter().map(|(service, name)| (service, Some(name))))?;
-    let message = Message::new(format!(
-        "{containers} can't reach these published ports at an address of this host: {names}"
-    ))
-    .help(rule(
-        "to open them to containers",
-        "published ports for containers",
-        "\"containers\"",
-        &services,
-        "docker",
-    ));
-    Some(message)
+    let (names, _) = listed(lost.into_iter().map(|(service, name)| (service, Some(name))))?;
+    let what = format!("{containers} can't reach these published ports at an address of this host: {names}");
+    Some(Message::new(what).help(open_one("docker")))
+}
+
+/// Returns how to open one of several ports to containers. No rule for all of them is ready to paste: databases and
+/// consoles may be among them.
+fn open_one(to: &str) -> String {
+    format!(
+        "to open one of them to all containers: an [[allow]] with from = [\"containers\"], its port, and to = \"{to}\""
+    )
 }
 
 /// Returns services as people name them, with who offers each if that is known, and as a policy has them. Nothing if there

@@ -223,10 +223,15 @@ fn a_bridge_of_dockers_by_another_name_is_called_that() {
         trusted_interfaces: vec![],
     };
     let links = host_with([link(8, "hassio", "bridge")]);
-    let objection =
-        unnamed(&by_default(), &links, &Usage { networks: vec![network], ..Usage::default() }).unwrap();
+    let usage = Usage { networks: vec![network], ..Usage::default() };
+    let objection = unnamed(&by_default(), &links, &usage).unwrap();
     assert_parts(&objection, &["hassio is the bridge of Docker's network hassio", "\"br-*\", \"hassio\"]"]);
-    assert!(!objection.contains("does not look like"), "{objection}");
+    assert!(!objection.contains("does not look like") && !objection.contains("exempt"), "{objection}");
+    let (_, lines) = objection.split_once("add to the policy:\n").unwrap();
+    assert_eq!(unnamed(&policy(lines), &links, &usage), None);
+    let links = host_with([link(8, "hassio", "bridge"), link(9, "virbr0", "bridge")]);
+    let both = texts(by_interfaces::unnamed(&by_default(), &links, &usage));
+    assert!(both.len() == 2 && !both[1].contains("hassio"), "{both:?}");
 }
 
 /// Returns a bridge with the uplink in it, as Proxmox has it.
@@ -342,15 +347,17 @@ fn with_everything_filtered_nothing_is_uncovered() {
     assert_eq!(unfiltered(&ethernet, &host_with([link(8, "eth1", "")])).count(), 0);
 }
 
+const OPENS_ONE: &str = "an [[allow]] with from = [\"containers\"], its port, and to = \"docker\"";
 const DB: &str = "[[allow]]\nname = \"db\"\nports = [\"5432/tcp\"]\n";
 
 #[test]
-fn published_ports_that_containers_lose_are_named_with_a_rule() {
+fn published_ports_that_containers_lose_are_named() {
     let ports = [published("5432/tcp", "db"), published("53/udp", "dns")];
     let held = Held { by: Proxied::All, published: ports.to_vec() };
     let notes = notes(&by_default(), &docker_host(), &[held]);
     assert_eq!(notes.len(), 1, "{notes:?}");
-    assert_parts(&notes[0], &["5432/tcp (db), 53/udp (dns)", "ports = [\"5432/tcp\", \"53/udp\"]"]);
+    assert_parts(&notes[0], &["5432/tcp (db), 53/udp (dns)\n", OPENS_ONE]);
+    assert_eq!(notes[0].lines().count(), 2, "no rule is ready to paste: {}", notes[0]);
     let by_nftables = lost_to_containers(&by_default(), &ports, Proxied::OwnNetwork).unwrap();
     assert!(by_nftables.starts_with("containers of the same network can't reach"), "{by_nftables}");
 }
@@ -359,9 +366,10 @@ fn published_ports_that_containers_lose_are_named_with_a_rule() {
 fn the_rule_that_is_advised_gives_the_ports_back() {
     let ports = [published("5432/tcp", "db"), published("5432/tcp", "other"), published("53/udp", "dns")];
     let note = lost_to_containers(&by_default(), &ports, Proxied::All).unwrap();
-    assert_parts(&note, &["5432/tcp (db), 5432/tcp (other)", "ports = [\"5432/tcp\", \"53/udp\"]"]);
-    let (_, rule) = note.split_once("[[allow]]").unwrap();
-    assert_eq!(lost_to_containers(&policy(&format!("[[allow]]{rule}")), &ports, Proxied::All), None);
+    assert_parts(&note, &["5432/tcp (db), 5432/tcp (other), 53/udp (dns)\n", OPENS_ONE]);
+    let rule = "name = \"a\"\nfrom = [\"containers\"]\nports = [\"5432/tcp\"]\nto = \"docker\"";
+    let rest = lost_to_containers(&policy(&format!("[[allow]]\n{rule}")), &ports, Proxied::All).unwrap();
+    assert!(!rest.contains("5432") && rest.contains("53/udp (dns)"), "{rest}");
 }
 
 #[test]

@@ -22,7 +22,13 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ),
     ("wrong-policy-diff", "dockfw apply; echo '[' >dockfw.toml", "here dockfw diff"),
     ("everyone-shut-out", "echo 'trusted = []' >dockfw.toml", "dockfw apply"),
-    ("checked", "echo 'trusted = []' >dockfw.toml", "dockfw check"),
+    ("checked", "echo 'trusted = []' >dockfw.toml", "here dockfw check"),
+    (
+        "checked-in-order",
+        "ip link add virbr0 up type bridge
+         printf '[[allow]]\nname = \"again\"\nports = [\"80/tcp\"]\n' >>dockfw.toml",
+        "here dockfw check",
+    ),
     ("forced", "echo 'trusted = []' >dockfw.toml", "dockfw apply --force"),
     ("false-bridge", "ip link add br-x type veth peer name other", "dockfw apply"),
     (

@@ -1,6 +1,5 @@
 //! Applies policies in random order, kills some of the applies, and says at every instant what may be in force.
 
-use dockfw_lab::Engine;
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -9,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Dice, WORK, patience, wait_until};
+use dockfw_lab::{Dice, Engine, WORK, patience, wait_until};
 
 use crate::epochs::{Epoch, Mask, WITHOUT, only};
 use crate::field::Field;

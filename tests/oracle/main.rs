@@ -39,10 +39,9 @@ mod sources;
 mod streams;
 mod verdicts;
 
-use dockfw_lab::Engine;
 use std::process::ExitCode;
 
-use dockfw_lab::{Programs, Variant, contain};
+use dockfw_lab::{Engine, Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use settings::{FixtureKind, Settings};

@@ -10,13 +10,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use dockfw_lab::Dice;
+use dockfw_lab::{Dice, Engine};
 use dockfw_policy::compile::compile;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::{FilesInMemory, Strictness, load};
 
 use crate::lists::{List, Region, joined};
-use dockfw_lab::Engine;
 
 /// Trusted under every policy, one of each family: the source of beacons.
 pub(crate) const TRUSTED: [&str; 2] = ["10.112.0.5", "2001:db8:2000::5"];

@@ -1,13 +1,12 @@
 //! One run with one engine.
 
-use dockfw_lab::Engine;
 use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Dice, WORK};
+use dockfw_lab::{Dice, Engine, WORK};
 use libtest_mimic::Completion;
 use nix::poll::PollTimeout;
 

@@ -1,6 +1,5 @@
 //! What the environment asks for.
 
-use dockfw_lab::Engine;
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use dockfw_lab::seed;
+use dockfw_lab::{Engine, seed};
 
 use crate::lists::MOST;
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::Result;
+use dockfw_lab::Engine;
 use dockfw_policy::address::Family;
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
@@ -12,7 +13,6 @@ use dockfw_policy::walk::{
 
 use crate::fixture::{DOCKER, ELSEWHERE, OracleFixture};
 use crate::policies::{DIRECT_PORTS, HOST_PORTS, PUBLISHED};
-use dockfw_lab::Engine;
 
 /// Ports outside, of which rules speak and do not.
 const OUTSIDE_PORTS: [u16; 3] = [443, 7000, 8080];

@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use dockfw_lab::Dice;
+use dockfw_lab::{Dice, Engine};
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_policy::walk::{Decision, Verdict, explain_path, verdict};
 
 use crate::epochs::{Mask, WITHOUT, only};
 use crate::policies;
 use crate::streams::Stream;
-use dockfw_lab::Engine;
 
 /// A bit for each list of addresses of each policy.
 type Lists = u128;

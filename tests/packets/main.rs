@@ -12,12 +12,11 @@ mod fixture;
 mod need;
 mod shared;
 
-use dockfw_lab::Engine;
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dockfw_lab::{Choice, LabOptions, Variant, contain};
+use dockfw_lab::{Choice, Engine, LabOptions, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::{CASES, Case};

@@ -7,11 +7,10 @@ mod fixture;
 
 use std::process::ExitCode;
 
-use dockfw_lab::contain;
+use dockfw_lab::{Engine, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::CASES;
-use dockfw_lab::Engine;
 use fixture::SshFixture;
 
 fn main() -> ExitCode {

@@ -1,11 +1,10 @@
 //! The cases.
 
-use dockfw_lab::Engine;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use dockfw_lab::{Capture, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
+use dockfw_lab::{Capture, Engine, Netns, Outcome, PROTOS, Probe, probe_all, wait_until};
 
 use crate::fixture::{Node, SwarmFixture, create_service};
 use crate::forged;

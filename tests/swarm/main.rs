@@ -13,13 +13,12 @@ mod kernel;
 mod requests;
 mod wire;
 
-use dockfw_lab::Engine;
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dockfw_lab::{Programs, Variant, contain};
+use dockfw_lab::{Engine, Programs, Variant, contain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use cases::CASES;

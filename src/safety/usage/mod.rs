@@ -16,7 +16,7 @@ use dockfw_policy::walk::{
     Connection, Interface, Packet, Path, Payload, Sender, USUAL_HOP_LIMIT, Verdict, explain,
 };
 
-use super::{listed, open_to_containers, opens_host, rule};
+use super::{listed, open_one, open_to_containers, opens_host, rule};
 use crate::host::docker::Network;
 use crate::host::links::Link;
 use crate::message::Message;
@@ -59,17 +59,9 @@ pub(crate) fn notes(policy: &Policy, usage: &Usage) -> Vec<Message> {
 
 fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<Message> {
     let lost = usage.by_containers.iter().filter(|(service, _)| !open_to_containers(policy, **service));
-    let (names, services) = listed(lost.map(with_process))?;
-    let message =
-        Message::new(format!("containers use ports of this host that the policy closes to them: {names}"))
-            .help(rule(
-                "to open them to containers",
-                "this host for containers",
-                "\"containers\"",
-                &services,
-                "host",
-            ));
-    Some(message)
+    let (names, _) = listed(lost.map(with_process))?;
+    let what = format!("containers use ports of this host that the policy closes to them: {names}");
+    Some(Message::new(what).help(open_one("host")))
 }
 
 /// Returns a message about what neighbours would lose. Their networks are trusted, but these addresses are in none of
@@ -240,7 +232,7 @@ mod tests {
     const TRUSTED: &str = "trusted = [\"192.0.2.10\"]\n";
 
     #[test]
-    fn what_containers_use_of_the_host_is_named_with_the_rule() {
+    fn what_containers_use_of_the_host_is_named() {
         let flows = [
             flow(Transport::Tcp, "172.17.0.2:40000", "172.17.0.1:8123"),
             flow(Transport::Udp, "172.17.0.2:40000", "192.0.2.1:53"),
@@ -262,11 +254,11 @@ mod tests {
         let said = notes(&policy(TRUSTED), &usage);
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].contains("5432/tcp (own), 8123/tcp (own), 53/udp\n"), "{}", said[0]);
-        let rule = said[0].split_once("[[allow]]").unwrap().1;
-        assert_eq!(notes(&policy(&format!("{TRUSTED}[[allow]]{rule}")), &usage), [""; 0]);
-        for elsewhere in ["container", "forward"] {
-            let rule = rule.replace("\"host\"", &format!("\"{elsewhere}\""));
-            assert_eq!(notes(&policy(&format!("{TRUSTED}[[allow]]{rule}")), &usage).len(), 1, "{elsewhere}");
+        assert!(said[0].ends_with("from = [\"containers\"], its port, and to = \"host\""), "{}", said[0]);
+        let ports = "ports = [\"5432/tcp\", \"8123/tcp\", \"53/udp\"]";
+        for (to, lost) in [("host", 0), ("container", 1), ("forward", 1)] {
+            let rule = format!("[[allow]]\nname = \"a\"\nfrom = [\"containers\"]\n{ports}\nto = \"{to}\"\n");
+            assert_eq!(notes(&policy(&format!("{TRUSTED}{rule}")), &usage).len(), lost, "{to}");
         }
     }
 

@@ -1,10 +1,9 @@
 //! `dockfw check` names what on this host bears on the policy: each is really there, and nothing is named that is not.
 
-use dockfw_lab::Engine;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Packet, wait_until};
+use dockfw_lab::{Engine, Packet, wait_until};
 
 use super::SOURCES;
 use super::forged::link_local_of;

@@ -1,12 +1,11 @@
 //! Connections that are up while policies change, and outsiders that knock meanwhile.
 
-use dockfw_lab::Engine;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{
-    Conversation, Knocker, Netns, Outcome, PROTOS, Proto, Service, Transfer, probe_all, wait_until,
+    Conversation, Engine, Knocker, Netns, Outcome, PROTOS, Proto, Service, Transfer, probe_all, wait_until,
 };
 
 use super::opening;

@@ -21,8 +21,7 @@ mod translated;
 mod trials;
 
 use anyhow::Result;
-use dockfw_lab::Engine;
-use dockfw_lab::{LabOptions, Layout, Variant};
+use dockfw_lab::{Engine, LabOptions, Layout, Variant};
 
 use crate::fixture::{Daemon, PacketFixture, Setting};
 use crate::need::Need;

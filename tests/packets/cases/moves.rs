@@ -1,9 +1,9 @@
 //! From one engine to the other, and back.
 
-use dockfw_lab::Engine;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use dockfw_lab::Engine;
 
 use super::live::{Moments, Traffic, apply_for, knock, nobody_answered};
 use super::opening;

@@ -1,10 +1,9 @@
 //! Other networks behind the host, and bridges that frames only cross.
 
-use dockfw_lab::Engine;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use anyhow::{Context, Result};
-use dockfw_lab::{Machine, Packet, Service};
+use dockfw_lab::{Engine, Machine, Packet, Service};
 
 use super::forged::{Described, are_dropped, believe_anything, both, link_local_of};
 use super::interfaces::{is_refused, send_through_hooks};

@@ -1,11 +1,10 @@
 //! `dockfw status` tells the truth: what it says of the host is held against real packets and real changes.
 
-use dockfw_lab::Engine;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Machine, PROTOS, Probe, Variant, probe_all, wait_until};
+use dockfw_lab::{Engine, Machine, PROTOS, Probe, Variant, probe_all, wait_until};
 use serde_json::Value;
 
 use super::{SOURCES, opening};

@@ -1,8 +1,8 @@
 //! What a machine's steps mean: which engines its kernel takes, what came of each, and what is wrong.
 
-use dockfw_lab::Engine;
 use std::time::Duration;
 
+use dockfw_lab::Engine;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,6 +1,5 @@
 //! What a machine boots with, in memory: programs with their libraries, the same for all kernels, and the kernel's modules.
 
-use dockfw_lab::Engine;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{busybox, run};
+use dockfw_lab::{Engine, busybox, run};
 
 use super::kernel::Kernel;
 use super::oracle::Floors;

@@ -13,7 +13,6 @@ mod report;
 mod rows;
 mod steps;
 
-use dockfw_lab::Engine;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +20,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use dockfw_lab::Engine;
 
 use self::findings::Findings;
 use self::initramfs::Base;

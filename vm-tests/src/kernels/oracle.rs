@@ -1,7 +1,8 @@
 //! The figures of the test program that holds packets against policies while these change (`tests/oracle`).
 
-use dockfw_lab::Engine;
 use std::fmt;
+
+use dockfw_lab::Engine;
 
 use super::rows::Row;
 

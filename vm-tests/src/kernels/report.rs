@@ -1,9 +1,9 @@
 //! What came of the kernels: as lines for people, as JSON for programs, and as the page `docs/kernels.md`.
 
-use dockfw_lab::Engine;
 use std::fmt::Write;
 use std::time::Duration;
 
+use dockfw_lab::Engine;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, Found};

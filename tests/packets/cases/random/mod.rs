@@ -8,11 +8,10 @@ mod packets;
 mod policies;
 mod route;
 
-use dockfw_lab::Engine;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use dockfw_lab::{Dice, Observer, SEED, Silence, Witness, seed};
+use dockfw_lab::{Dice, Engine, Observer, SEED, Silence, Witness, seed};
 use dockfw_policy::compile::compile;
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{Hook, Ruleset};

@@ -1,11 +1,10 @@
 //! The interfaces that packets come in by, and what the host's interfaces are.
 
-use dockfw_lab::Engine;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use dockfw_lab::{Body, Container, Machine, Observed, Sender};
+use dockfw_lab::{Body, Container, Engine, Machine, Observed, Sender};
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{self, Connection, Interface, Payload, Translation};
 
