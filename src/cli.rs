@@ -195,24 +195,34 @@ pub(crate) struct Diff {
 /// Options of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
-    /// The address of who connects.
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
-    pub(crate) from: IpAddr,
+    /// Who connects: an address, or the name of a list of the policy (a group, trusted, blocked) or of a container.
+    #[arg(long, value_name = "ADDRESS|NAME", value_parser = parse_party)]
+    pub(crate) from: Party,
     /// The port that is dialled, as in 8080/tcp, or a protocol without ports, as in esp.
     #[arg(long, value_name = "PORT", value_parser = parse_port)]
     pub(crate) port: Service,
     /// The incoming interface. By default, the one by which the host would answer.
     #[arg(long = "in", value_name = "INTERFACE")]
     pub(crate) incoming: Option<String>,
-    /// The address that is dialled. By default, the host's own address towards the sender.
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
-    pub(crate) to: Option<IpAddr>,
+    /// The address that is dialled, or the name of a container or a list. By default, the host's own address towards the
+    /// sender.
+    #[arg(long, value_name = "ADDRESS|NAME", value_parser = parse_party)]
+    pub(crate) to: Option<Party>,
     /// The engine. By default, the one that `apply` would use.
     #[arg(long, value_name = "ENGINE", value_parser = backend_parser())]
     pub(crate) backend: Option<Backend>,
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Somebody in a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Party {
+    /// By the address.
+    Address(IpAddr),
+    /// By a name.
+    Named(String),
 }
 
 /// Options of `rollback`.
@@ -356,6 +366,15 @@ fn parse_address(text: &str) -> Result<IpAddr, String> {
         return Err("no single machine has this address".into());
     }
     Ok(sender)
+}
+
+/// An address, or a name: what has letters and no sign that only addresses have.
+fn parse_party(text: &str) -> Result<Party, String> {
+    let is_name = text.chars().any(char::is_alphabetic) && !text.contains([':', '/']);
+    if is_name && text.parse::<AddressRange>().is_err() {
+        return Ok(Party::Named(text.into()));
+    }
+    parse_address(text).map(Party::Address)
 }
 
 /// One port, spelt and refused as in a policy file.

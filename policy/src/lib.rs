@@ -16,6 +16,7 @@ pub mod engine;
 mod engine_name;
 mod files;
 pub mod interface;
+mod lists;
 pub mod load;
 pub mod nft;
 pub mod policy;
@@ -30,5 +31,6 @@ mod text;
 pub mod walk;
 
 pub use files::{Files, FilesInMemory, Strictness};
-pub use load::{Loaded, Rejected, load};
+pub use lists::Lists;
+pub use load::{Loaded, Rejected, lists, load};
 pub use printable::printable;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{self, Config, Findings};
 use crate::diagnostic::{Diagnostic, Diagnostics, Report, Sources, Span};
 use crate::files::{Files, Strictness, Unread, read};
+use crate::lists::Lists;
 use crate::policy::Policy;
 use crate::resolve::Resolver;
 
@@ -37,10 +38,26 @@ pub struct Rejected {
 
 /// Reads and checks the policy whose main file is at `path`.
 pub fn load(path: &Path, files: &dyn Files, strictness: Strictness) -> Result<Loaded, Rejected> {
+    let (policy, warnings) = resolved(path, files, strictness, |resolver| resolver.policy())?;
+    Ok(Loaded { policy, warnings })
+}
+
+/// Reads the same policy, and returns its lists that have names.
+pub fn lists(path: &Path, files: &dyn Files, strictness: Strictness) -> Result<Lists, Rejected> {
+    resolved(path, files, strictness, |resolver| resolver.named_lists()).map(|(lists, _)| lists)
+}
+
+/// Returns what is resolved of a policy, and the warnings about it.
+fn resolved<T>(
+    path: &Path,
+    files: &dyn Files,
+    strictness: Strictness,
+    resolve: impl for<'a> FnOnce(&mut Resolver<'a>) -> T,
+) -> Result<(T, Report), Rejected> {
     let mut loader = Loader { files, findings: Findings::default() };
     let config = loader.config(path);
     let mut warnings = Diagnostics::default();
-    let policy = Resolver {
+    let resolved = resolve(&mut Resolver {
         config: &config,
         files,
         strictness,
@@ -49,11 +66,10 @@ pub fn load(path: &Path, files: &dyn Files, strictness: Strictness) -> Result<Lo
         warnings: &mut warnings,
         groups: BTreeMap::new(),
         lists: HashMap::new(),
-    }
-    .policy();
+    });
     let Findings { sources, errors } = loader.findings;
     if errors.is_empty() {
-        Ok(Loaded { policy, warnings: Report::warnings(sources, warnings) })
+        Ok((resolved, Report::warnings(sources, warnings)))
     } else {
         Err(Rejected { errors: Report::errors(sources, errors) })
     }

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub(crate) mod apply;
+mod before;
 pub(crate) mod boot;
 pub(crate) mod check;
 pub(crate) mod completions;

@@ -3,7 +3,10 @@
 //!
 //! Pure, except for questions about routes and sets that the caller answers.
 
+mod names;
 mod others;
+mod reason;
+mod senders;
 mod situation;
 mod target;
 mod ways;
@@ -11,6 +14,7 @@ mod words;
 
 use std::net::IpAddr;
 
+use dockfw_policy::Lists;
 use dockfw_policy::ruleset::{Hook, Match, Ruleset};
 use dockfw_policy::service::Service;
 use dockfw_policy::walk::{Decision, Packet, Verdict};
@@ -19,9 +23,12 @@ use serde::Serialize;
 use crate::exposure::{Facts, Rules};
 use crate::host::routes::Route;
 
+pub(crate) use names::{Inquiry, Meant, Party, meant};
 pub(crate) use others::Objection;
 use others::Surroundings;
-use situation::{Situation, Unclear, situation};
+pub(crate) use senders::{Exception, exceptions};
+pub(crate) use situation::Unclear;
+use situation::{Situation, situation};
 pub(crate) use target::{Kind, Target};
 use ways::Walked;
 pub(crate) use ways::Way;
@@ -37,6 +44,15 @@ pub(crate) struct Question {
     pub(crate) incoming: Option<String>,
     /// The address that is dialled, if it was named.
     pub(crate) to: Option<IpAddr>,
+}
+
+/// The policy that decides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Basis<'a> {
+    /// Its rules.
+    pub(crate) rules: Rules<'a>,
+    /// The lists that were written in it.
+    pub(crate) lists: &'a Lists,
 }
 
 /// The other questions about the host. Nothing means unknown.
@@ -55,6 +71,8 @@ pub(crate) struct Explanation {
     pub(crate) verdict: Verdict,
     /// Whether it decides the same on all of them, and all of them are known.
     pub(crate) is_certain: bool,
+    /// Why, in a sentence.
+    pub(crate) reason: String,
     /// The packet.
     pub(crate) packet: Asked,
     /// What is there.
@@ -112,11 +130,12 @@ pub(crate) struct Decider {
 
 /// Explains what becomes of a packet.
 pub(crate) fn explain(
-    rules: Rules<'_>,
+    basis: Basis<'_>,
     facts: &Facts,
     asks: &dyn Asks,
     question: &Question,
 ) -> Result<Explanation, Unclear> {
+    let rules = basis.rules;
     let situation = situation(question, facts, asks)?;
     let surroundings = Surroundings { asks, tables: &facts.others.tables, links: &facts.links };
     let arrival = surroundings.arrival(&situation, question);
@@ -144,6 +163,7 @@ pub(crate) fn explain(
     Ok(Explanation {
         verdict,
         is_certain: is_same && is_known,
+        reason: reason::reason(basis, first, question.service),
         hooks: first.decisions.iter().map(|one| in_words(rules.ruleset, one, &first.packet)).collect(),
         packet: Asked::new(question, &situation, &first.target),
         target: first.target.clone(),

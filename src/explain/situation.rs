@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use dockfw_policy::address::Family;
+use dockfw_policy::printable;
+
 use super::{Asks, Question};
 use crate::exposure::Facts;
 use crate::host::docker::Driver;
@@ -62,6 +65,29 @@ pub(crate) enum Unclear {
         /// The network.
         network: String,
     },
+    /// A name that nothing has.
+    UnknownName {
+        /// The name.
+        name: String,
+        /// The names of all lists.
+        lists: Vec<String>,
+        /// The names of all containers.
+        containers: Vec<String>,
+    },
+    /// A list or container without an address of the family that is asked about.
+    NoAddressOf {
+        /// Its name.
+        name: String,
+        /// Whether it is a container.
+        is_container: bool,
+        /// The family; nothing: any.
+        family: Option<Family>,
+    },
+    /// A container whose packets are the host's own.
+    OnHostNetwork {
+        /// The container.
+        container: String,
+    },
     /// Addresses of both families.
     Families {
         /// The sender.
@@ -100,11 +126,36 @@ impl Unclear {
                 "{container} has the address {address} on the {driver} network {network}"
             ))
             .meaning("packets to it bypass the host, and so all of its rules"),
+            Self::UnknownName { name, lists, containers } => unknown_name(name, lists, containers),
+            Self::NoAddressOf { name, is_container, family } => {
+                let what = if *is_container { "container" } else { "list" };
+                let of = family.map(|family| format!("{family} ")).unwrap_or_default();
+                Message::new(format!("{what} {} has no {of}address", printable(name)))
+            }
+            Self::OnHostNetwork { container } => {
+                Message::new(format!("container {container} is on the host's network"))
+                    .meaning("its packets come from the host itself")
+                    .help("name an address of the host: --from ADDRESS")
+            }
             Self::Families { from, to } => Message::new(format!(
                 "no packet goes from {from} to {to}: one is an IPv4 address, the other an IPv6 address"
             )),
         }
     }
+}
+
+/// Returns the answer to a name that nothing has, with the names that there are.
+fn unknown_name(name: &str, lists: &[String], containers: &[String]) -> Message {
+    let named = |names: &[String]| {
+        let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
+        if names.is_empty() { "none".into() } else { names.join(", ") }
+    };
+    Message::new(format!(
+        "`{}` is not an address, and no list of the policy and no container has this name",
+        printable(name)
+    ))
+    .meaning(format!("lists: {}\ncontainers: {}", named(lists), named(containers)))
+    .help("name one of these, or an address, as in: 203.0.113.7")
 }
 
 /// Fills in what was not named: the interface by which the host would answer, and its own address there.

@@ -13,6 +13,9 @@ use crate::host::links::Link;
 use crate::host::listeners::Listener;
 use crate::host::routes::AddressType;
 
+mod names;
+mod reason;
+
 const OUTSIDE: u32 = 2;
 const DOCKER0: u32 = 3;
 const OTHER: u32 = 4;
@@ -45,6 +48,12 @@ fn policy() -> Policy {
 /// Returns a policy with these rules.
 fn rules(rules: &str) -> Policy {
     crate::fixtures::policy(&format!("trusted = [\"192.0.2.10\"]\n{rules}"))
+}
+
+/// Returns these rules as those of a policy without lists.
+fn under(rules: Rules<'_>) -> Basis<'_> {
+    static NONE: std::sync::LazyLock<Lists> = std::sync::LazyLock::new(Lists::default);
+    Basis { rules, lists: &NONE }
 }
 
 fn link(index: u32, name: &str, kind: &str) -> Link {
@@ -129,7 +138,7 @@ fn explained(facts: &Facts, to: [u8; 4], port: &str, incoming: &str) -> Explanat
         incoming: Some(incoming.into()),
         to: Some(to.into()),
     };
-    explain(rules, facts, &Looks, &question).unwrap()
+    explain(under(rules), facts, &Looks, &question).unwrap()
 }
 
 /// Returns what others have against a packet that dockfw lets through.
@@ -253,7 +262,7 @@ fn where_it_is_not_known_whether_a_packet_is_led_the_verdict_is_not_certain() {
             incoming: Some("eth0".into()),
             to: Some([192, 0, 2, 1].into()),
         };
-        explain(rules_of, &facts, &Looks, &question).unwrap()
+        explain(under(rules_of), &facts, &Looks, &question).unwrap()
     };
     let trusted = ask([192, 0, 2, 10]);
     assert_eq!((trusted.ways.len(), trusted.is_certain), (2, true), "dockfw decides the same on both");
@@ -276,7 +285,7 @@ fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
             to: Some([192, 0, 2, 1].into()),
         };
         let of = Rules { ruleset: &ruleset, by_name_alone: false };
-        explain(of, &with_rules(facts(), &raw), &Looks, &question).unwrap()
+        explain(under(of), &with_rules(facts(), &raw), &Looks, &question).unwrap()
     };
     let none = explained("-j ACCEPT");
     assert_eq!((none.verdict, none.is_certain, none.ways[0].is_tracked), (Verdict::Pass, true, true));
@@ -340,7 +349,7 @@ fn what_is_dropped_by_dockfw_has_no_other_objections() {
     };
     let ruleset = compile(&policy());
     let rules = Rules { ruleset: &ruleset, by_name_alone: false };
-    let explained = explain(rules, &with_rules(facts(), DOCKERS), &Looks, &question).unwrap();
+    let explained = explain(under(rules), &with_rules(facts(), DOCKERS), &Looks, &question).unwrap();
     assert_eq!((explained.verdict, explained.packet.incoming.as_str()), (Verdict::Drop, "eth0"));
     assert_eq!(explained.others, []);
 }

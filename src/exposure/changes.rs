@@ -163,7 +163,7 @@ fn of_family(set: &AddressSet, family: Family) -> AddressSet {
 }
 
 /// Returns the addresses that are not in another set.
-fn without(set: &AddressSet, others: &AddressSet) -> AddressSet {
+pub(crate) fn without(set: &AddressSet, others: &AddressSet) -> AddressSet {
     let v4 = outside(set.v4(), others.v4()).into_iter().map(AddressRange::V4);
     v4.chain(outside(set.v6(), others.v6()).into_iter().map(AddressRange::V6)).collect()
 }
@@ -194,6 +194,11 @@ fn neighbour<A: Address>(address: A, is_next: bool) -> Option<A> {
     let neighbour = A::from_number(number);
     // A number above the family's width wraps around.
     (is_next == (neighbour > address)).then_some(neighbour)
+}
+
+/// Returns the first addresses and networks of a set, and how many more there are.
+pub(crate) fn shortened(addresses: &AddressSet) -> String {
+    listed(addresses, std::iter::empty())
 }
 
 fn listed<'a>(addresses: &AddressSet, unlisted: impl Iterator<Item = &'a String>) -> String {

@@ -25,7 +25,7 @@ use crate::host::docker::{Behaviour, Container, Network, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 
-pub(crate) use changes::{Change, Side, Turn, changes};
+pub(crate) use changes::{Change, Side, Turn, changes, shortened, without};
 pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};
 pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered, unfiltered};

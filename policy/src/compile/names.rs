@@ -5,28 +5,44 @@ use std::collections::BTreeSet;
 use crate::policy::AllowRule;
 use crate::ruleset::SetName;
 
-pub(super) const BLOCKED: SetName = SetName::fixed("blocked");
+/// The set of the blocked.
+pub const BLOCKED: SetName = SetName::fixed("blocked");
 /// The set of the trusted.
 pub const TRUSTED: SetName = SetName::fixed("trusted");
 /// The set of the other nodes of the Swarm.
 pub const PEERS: SetName = SetName::fixed("swarm_peers");
-pub(super) const DOCKER: SetName = SetName::fixed("docker_bridges");
-pub(super) const EXEMPT: SetName = SetName::fixed("exempt");
-pub(super) const INSIDE: SetName = SetName::fixed("inside");
+/// The set of Docker's bridges.
+pub const DOCKER: SetName = SetName::fixed("docker_bridges");
+/// The set of exempt interfaces.
+pub const EXEMPT: SetName = SetName::fixed("exempt");
+/// The set of inside interfaces.
+pub const INSIDE: SetName = SetName::fixed("inside");
 pub(super) const CROSSING: SetName = SetName::fixed("crossing");
-pub(super) const FILTERED: SetName = SetName::fixed("filtered");
+/// The set of filtered interfaces.
+pub const FILTERED: SetName = SetName::fixed("filtered");
 
-pub(super) const ECHO: SetName = SetName::fixed("ping");
-pub(super) const DROP_IMPOSSIBLE: SetName = SetName::fixed("drop_impossible");
-pub(super) const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
-pub(super) const DROP_FORGED: SetName = SetName::fixed("drop_forged");
-pub(super) const DROP_EARLY: SetName = SetName::fixed("drop_early");
-pub(super) const DROP_CONTAINERS: SetName = SetName::fixed("drop_containers");
-pub(super) const DROP_INSIDE: SetName = SetName::fixed("drop_inside");
-pub(super) const DROP_INPUT: SetName = SetName::fixed("drop_input");
-pub(super) const DROP_VXLAN: SetName = SetName::fixed("drop_vxlan");
-pub(super) const DROP_SWARM: SetName = SetName::fixed("drop_swarm");
-pub(super) const DROP_FORWARD: SetName = SetName::fixed("drop_forward");
+/// The counter of pings.
+pub const ECHO: SetName = SetName::fixed("ping");
+/// The counter of packets with addresses that only the host itself could use.
+pub const DROP_IMPOSSIBLE: SetName = SetName::fixed("drop_impossible");
+/// The counter of packets from blocked sources.
+pub const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
+/// The counter of packets with a source outside of the network behind their interface.
+pub const DROP_FORGED: SetName = SetName::fixed("drop_forged");
+/// The counter of TCP SYNs that no rule could let through.
+pub const DROP_EARLY: SetName = SetName::fixed("drop_early");
+/// The counter of packets from containers to the host.
+pub const DROP_CONTAINERS: SetName = SetName::fixed("drop_containers");
+/// The counter of packets from inside networks to the host.
+pub const DROP_INSIDE: SetName = SetName::fixed("drop_inside");
+/// The counter of all other packets that the host does not take.
+pub const DROP_INPUT: SetName = SetName::fixed("drop_input");
+/// The counter of VXLAN of others than the nodes of the Swarm.
+pub const DROP_VXLAN: SetName = SetName::fixed("drop_vxlan");
+/// The counter of packets to the Swarm's ports of its other nodes.
+pub const DROP_SWARM: SetName = SetName::fixed("drop_swarm");
+/// The counter of all other packets that are not forwarded.
+pub const DROP_FORWARD: SetName = SetName::fixed("drop_forward");
 
 /// All names above: no rule may take one of them.
 const FIXED: [SetName; 19] = [

@@ -39,6 +39,13 @@ impl Use<'_> {
     }
 }
 
+impl<'u> Use<'u> {
+    /// Returns the place of a group's list.
+    pub(super) fn of_group(name: &'u str) -> Self {
+        Use { key: "groups", takes_interfaces: false, group: Some(name) }
+    }
+}
+
 /// The members of a list. Of groups it has only the names: their addresses are collected where they are used.
 #[derive(Default)]
 pub(crate) struct Members<'a> {
@@ -61,7 +68,7 @@ impl<'a> Resolver<'a> {
         members
     }
 
-    fn member(&mut self, entry: &'a Spanned<String>, place: Use<'_>, members: &mut Members<'a>) {
+    pub(super) fn member(&mut self, entry: &'a Spanned<String>, place: Use<'_>, members: &mut Members<'a>) {
         let text = entry.value.as_str();
         if let Some((bad_lines, path)) = BadLines::of(text) {
             match self

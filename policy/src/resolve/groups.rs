@@ -32,8 +32,7 @@ impl<'a> Resolver<'a> {
                 Some((fault, _)) => self.errors.push(fault.at(group.span)),
                 None => {}
             }
-            let place = Use { key: "groups", takes_interfaces: false, group: Some(name) };
-            let members = group.entries.as_ref().map(|list| self.members(list, place));
+            let members = group.entries.as_ref().map(|list| self.members(list, Use::of_group(name)));
             let unreadable = Members { is_broken: true, ..Members::default() };
             self.groups.insert(name, members.unwrap_or(unreadable));
         }

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 
 use crate::address::AddressSet;
 use crate::config::{Config, List};
-use crate::diagnostic::{Diagnostic, Diagnostics, Sources, is_printable, quoted};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, Sources, Span, Spanned, is_printable, quoted};
 use crate::files::{Files, Strictness};
-use crate::policy::Policy;
+use crate::lists::{Entry, Lists};
+use crate::policy::{Place, Policy};
 use addresses::{Members, Use};
 
 /// What to do instead of trusting everyone.
@@ -58,6 +59,38 @@ impl<'a> Resolver<'a> {
         self.warn_of_blocked_trust(&policy);
         self.warn_of_idle_rules(&policy);
         policy
+    }
+
+    /// Returns the lists that have names, each entry by itself.
+    pub(crate) fn named_lists(&mut self) -> Lists {
+        let config = self.config;
+        self.resolve_groups();
+        let mut lists = BTreeMap::new();
+        for (name, group) in &config.groups {
+            lists.insert(name.clone(), self.entries(group.entries.as_ref(), Use::of_group(name)));
+        }
+        // A group of the same name is not meant: who asks for the trusted wants to know about all of them.
+        for (key, list) in [("trusted", &config.trusted), ("blocked", &config.blocked)] {
+            lists.insert(key.to_owned(), self.entries(list.as_ref(), Use::of_key(key)));
+        }
+        Lists(lists)
+    }
+
+    fn entries(&mut self, list: Option<&'a List>, place: Use<'_>) -> Vec<Entry> {
+        let entries = list.into_iter().flat_map(|list| &list.entries);
+        entries.map(|entry| self.entry(entry, place)).collect()
+    }
+
+    fn entry(&mut self, entry: &'a Spanned<String>, place: Use<'_>) -> Entry {
+        let mut members = Members::default();
+        self.member(entry, place, &mut members);
+        Entry { place: self.place(entry.span), addresses: self.gather(&members) }
+    }
+
+    /// Returns the line of a place.
+    fn place(&self, span: Span) -> Place {
+        let Location { file, line, .. } = self.sources.locate(span);
+        Place { file, line }
     }
 
     /// Returns the addresses of a list that is not a rule's.

@@ -7,7 +7,7 @@ use super::scalars::choice;
 use super::{Resolver, advice, name_fault};
 use crate::config::{Allow, List};
 use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
-use crate::policy::{AllowRule, Place, Source, Target};
+use crate::policy::{AllowRule, Source, Target};
 use crate::service::Services;
 
 impl<'a> Resolver<'a> {
@@ -24,8 +24,7 @@ impl<'a> Resolver<'a> {
         let services = allow.ports.as_ref().map(|ports| self.services(ports)).unwrap_or_default();
         let to = self.target(allow.to.as_ref());
         let from = self.source(allow)?;
-        let location = self.sources.locate(allow.span);
-        let place = Place { file: location.file, line: location.line };
+        let place = self.place(allow.span);
         Some(AllowRule { name: allow.name.as_ref()?.value.clone(), from, services, to, place })
     }
 

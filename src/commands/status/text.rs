@@ -1,5 +1,6 @@
 //! `dockfw status` as a string.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use dockfw_policy::address::Family;
@@ -148,13 +149,14 @@ fn set(set: &SetState) -> String {
     format!("{:<24} {elements:>12} elements", set.name)
 }
 
-/// Returns a line for each port, in the order of ports; if both families are alike, they share one line.
+/// Returns a line for each port, in the order of ports. What differs only in its family or its interfaces shares a line.
 fn exposed(all: &[Exposed], view: View) -> Vec<String> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for one in all {
-        match rows.iter_mut().find(|row| row.takes(one)) {
-            Some(row) => row.families.push(one.family),
-            None => rows.push(Row { one, families: vec![one.family] }),
+        let row = Row::of(one);
+        match rows.iter_mut().find(|other| other.is_like(&row)) {
+            Some(other) => other.families.extend(row.families),
+            None => rows.push(row),
         }
     }
     if rows.is_empty() {
@@ -173,20 +175,24 @@ fn exposed(all: &[Exposed], view: View) -> Vec<String> {
 /// A line of the table.
 struct Row<'a> {
     one: &'a Exposed,
-    families: Vec<Family>,
+    families: BTreeSet<Family>,
+    address: String,
+    who: String,
+    what: String,
+}
+
+impl<'a> Row<'a> {
+    fn of(one: &'a Exposed) -> Self {
+        let address = if one.address.is_unspecified() { "all".into() } else { one.address.to_string() };
+        Self { one, families: [one.family].into(), address, who: who(one), what: what(one) }
+    }
 }
 
 impl Row<'_> {
-    /// Returns whether the port is the same except for its family.
-    fn takes(&self, other: &Exposed) -> bool {
-        let own = self.one;
-        own.port == other.port
-            && own.kind == other.kind
-            && own.answers == other.answers
-            && own.reach == other.reach
-            && own.containers == other.containers
-            && (own.address == other.address
-                || own.address.is_unspecified() && other.address.is_unspecified())
+    /// Returns whether the lines are the same except for the family.
+    fn is_like(&self, other: &Self) -> bool {
+        let key = |row: &Self| (row.one.port, row.address.clone(), row.who.clone(), row.what.clone());
+        key(self) == key(other)
     }
 
     /// Returns the colour of what everyone may reach.
@@ -196,19 +202,24 @@ impl Row<'_> {
 
     fn cells(&self) -> [String; 5] {
         let names: Vec<_> = self.families.iter().map(|family| family.name()).collect();
-        let address =
-            if self.one.address.is_unspecified() { "all".into() } else { self.one.address.to_string() };
-        [self.one.port.to_string(), names.join("+"), address, who(self.one), what(self.one)]
+        let [address, who, what] = [&self.address, &self.who, &self.what].map(Clone::clone);
+        [self.one.port.to_string(), names.join("+"), address, who, what]
     }
 }
 
+/// Returns who may reach a port. Interfaces are named if they differ; those by which the same may reach it, together.
 fn who(one: &Exposed) -> String {
-    let mut who: Vec<_> = match one.reach.as_slice() {
-        [only] => vec![admitted(only)],
-        several => several
-            .iter()
-            .map(|reach| format!("by {}: {}", reach.interfaces.join(", "), admitted(reach)))
-            .collect(),
+    let mut parts: Vec<(String, Vec<&str>)> = Vec::new();
+    for reach in &one.reach {
+        let (who, interfaces) = (admitted(reach), reach.interfaces.iter().map(String::as_str));
+        match parts.iter_mut().find(|(same, _)| *same == who) {
+            Some((_, all)) => all.extend(interfaces),
+            None => parts.push((who, interfaces.collect())),
+        }
+    }
+    let mut who: Vec<_> = match parts.as_slice() {
+        [(only, _)] => vec![only.clone()],
+        several => several.iter().map(|(who, by)| format!("by {}: {who}", by.join(", "))).collect(),
     };
     if one.containers {
         who.push("containers".into());
@@ -294,6 +305,31 @@ mod tests {
         assert_eq!(painted[0], format!("\u{1b}[1m{}\u{1b}[0m", plain[0]));
         assert_eq!(painted[2], format!("\u{1b}[33m{}\u{1b}[0m", plain[2]));
         assert_eq!([&painted[1], &painted[3]], [&plain[1], &plain[3]]);
+    }
+
+    /// Returns a port that is reached by these interfaces.
+    fn open_by(number: u16, by: &[(&str, Option<Who>)]) -> Exposed {
+        let reach = by.iter().map(|(name, who)| {
+            let [mut reach] = <[Reach; 1]>::try_from(open(number, *who).reach).unwrap();
+            reach.interfaces = vec![(*name).into()];
+            reach
+        });
+        Exposed { reach: reach.collect(), ..open(number, None) }
+    }
+
+    #[test]
+    fn interfaces_by_which_the_same_may_reach_a_port_are_joined() {
+        let everyone = Some(Who::Everyone);
+        let all = open_by(22, &[("eth0", everyone), ("virbr0", everyone)]);
+        assert_eq!(who(&all), "everyone (allow 'x')");
+        let some = open_by(22, &[("eth0", everyone), ("wg0", None), ("virbr0", everyone)]);
+        assert_eq!(who(&some), "by eth0, virbr0: everyone (allow 'x'); by wg0: nobody");
+        let by_each = ["virbr0", "docker0"].map(|name| open_by(67, &[(name, everyone)]));
+        let v6 = Exposed { family: Family::Ipv6, address: [0; 16].into(), ..by_each[0].clone() };
+        let [one, two] = by_each;
+        let lines = exposed(&[v6, one, two], View::default());
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[1].contains("IPv4+IPv6"), "{lines:?}");
     }
 
     #[test]

@@ -1,123 +1,72 @@
-//! `dockfw explain`
+//! `dockfw explain` as a string.
 
-use std::net::IpAddr;
-use std::path::Path;
-
-use anyhow::Context;
-use dockfw_policy::Strictness;
-use dockfw_policy::engine::EngineName;
-use dockfw_policy::policy::{Backend, Policy};
-use dockfw_policy::ruleset::{Hook, Ruleset};
+use dockfw_policy::ruleset::Hook;
 use dockfw_policy::walk::Verdict;
-use serde::Serialize;
 
-use super::facts::{Gathered, gather};
-use super::load;
-use crate::cli::Explain;
-use crate::engines::{self, Chosen, goes_by_names_alone};
-use crate::exit::{Exit, Stop};
-use crate::explain::{
-    Asked, Asks, Explanation, HookVerdict, Kind, Objection, Question, Target, Way, explain,
-};
-use crate::exposure::Rules;
-use crate::filters::live;
-use crate::host::capabilities;
-use crate::host::routes::{self, Route};
-use crate::message::Message;
-use crate::output::{note, result};
+use super::{Answer, Report};
+use crate::explain::{Asked, Explanation, HookVerdict, Kind, Objection, Target, Way};
+use crate::output::result;
 
-/// What `--json` writes.
-#[derive(Serialize)]
-struct Report {
-    /// The engine whose rules are walked.
-    engine: EngineName,
-    /// Whether the policy is in force; nothing if that can't be read.
-    in_force: Option<bool>,
-    /// What could not be read.
-    unknown: Vec<String>,
-    #[serde(flatten)]
-    explanation: Explanation,
-}
-
-/// Prints what becomes of a connection.
-pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
-    // A policy that is only explained shuts nobody out.
-    let policy = load(config, Strictness::Confirmed)?;
-    let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
-    let rules = Rules { ruleset: &ruleset, by_name_alone: goes_by_names_alone(engine) };
-    let question = Question {
-        from: options.from,
-        service: options.port,
-        incoming: options.incoming.clone(),
-        to: options.to,
-    };
-    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
-    let explanation = explain(rules, &facts, &Live, &question)
-        .map_err(|unclear| Stop::new(Exit::Usage, unclear.message()))?;
-    let report = Report { engine, in_force, unknown, explanation };
-    report_limits(&report);
-    if options.json {
-        result(serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
+/// Prints the verdicts with their reasons, and then the rules that they took.
+pub(super) fn print(report: &Report) {
+    report.names.iter().for_each(result);
+    let sides = sides(report);
+    let width = sides.iter().map(|(when, _)| when.len()).max().unwrap_or(0);
+    for (when, answer) in &sides {
+        let when = if when.is_empty() { String::new() } else { format!("{when:<width$}  ") };
+        print_verdict(&when, answer);
     }
-    Ok(Exit::Done)
-}
-
-/// Returns the policy as its engine has it, and whether it is in force. Without rights, the engine is the requested
-/// one, or else the native one.
-fn compiled(asked: Option<Backend>, policy: &Policy) -> anyhow::Result<(EngineName, Ruleset, Option<bool>)> {
-    let backend = asked.unwrap_or(policy.engine.backend);
-    if !capabilities::has_net_admin() {
-        let engine = match backend {
-            Backend::Named(engine) => engine,
-            Backend::Auto => EngineName::Nftables,
-        };
-        return Ok((engine, engines::compile_for(engine, policy), None));
-    }
-    let chosen = Chosen::by(backend, false)?;
-    let engine = chosen.engine.name();
-    let ruleset = engines::compile_for(engine, policy);
-    let in_force = chosen.compare(&ruleset)?.is_same();
-    Ok((engine, ruleset, Some(in_force)))
-}
-
-/// This host.
-struct Live;
-
-impl Asks for Live {
-    fn route(&self, to: IpAddr, by: Option<u32>) -> Option<Route> {
-        let route = by.map_or_else(|| routes::towards(to, None), |by| routes::out_by(to, by));
-        route.inspect_err(|error| log::warn!("no way to {to} can be asked for: {error}")).ok()?
-    }
-
-    fn set_has(&self, set: &str, address: IpAddr) -> Option<bool> {
-        live::set_has(set, address)
+    result("");
+    print_packet(&report.answer.explanation);
+    for (when, answer) in sides.iter().filter(|(_, answer)| !answer.explanation.hooks.is_empty()) {
+        result("");
+        if sides.len() > 1 {
+            result(format_args!("{when}:"));
+        }
+        print_walk(&answer.explanation);
     }
 }
 
-/// Reports what the explanation could not include.
-fn report_limits(report: &Report) {
-    match report.in_force {
-        Some(true) => {}
-        Some(false) => note(
-            Message::new("this explains the policy of the file, which is not what is in force")
-                .help("to see the differences: dockfw diff"),
-        ),
-        None => note("unknown whether this policy is in force: that needs root's rights"),
+/// Returns the answers that differ, with when they hold.
+fn sides(report: &Report) -> Vec<(&'static str, &Answer)> {
+    match &report.now {
+        None => vec![("", &report.answer)],
+        Some(now) if now.answer.agrees(&report.answer) => vec![("now and after an apply", &report.answer)],
+        Some(now) => vec![("now", &now.answer), ("after an apply", &report.answer)],
     }
-    report.unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
 }
 
-fn print(report: &Report) {
-    let Explanation { packet, target, hooks, ways, others, verdict, is_certain } = &report.explanation;
+fn print_verdict(when: &str, answer: &Answer) {
+    let Explanation { verdict, is_certain, reason, others, .. } = &answer.explanation;
+    let doubt = if *is_certain { "" } else { " (uncertain)" };
+    result(format_args!("{when}{}{doubt}: {reason}", name(*verdict)));
+    let indent = " ".repeat(when.len());
+    for Objection { why, source, is_certain } in others {
+        let drops = if *is_certain { "drops" } else { "may drop" };
+        result(format_args!("{indent}but {source} {drops} it: {why}"));
+    }
+    for exception in &answer.except {
+        result(format_args!(
+            "{indent}but from {}, {}: {}",
+            exception.from,
+            name(exception.verdict),
+            exception.reason
+        ));
+    }
+}
+
+fn print_packet(explanation: &Explanation) {
+    let Explanation { packet, target, ways, .. } = explanation;
     let Asked { from, to, port, incoming, outgoing, .. } = packet;
     result(format_args!("{port} at {to} from {from}, in {incoming}{}", way_out(outgoing.as_deref())));
     result(format_args!("target: {}", there(target)));
     if let [only] = ways.as_slice() {
         report_way(only);
     }
-    result("");
+}
+
+fn print_walk(explanation: &Explanation) {
+    let Explanation { hooks, ways, others, verdict, is_certain, .. } = explanation;
     hooks.iter().for_each(print_hook);
     others.iter().for_each(print_objection);
     result(format_args!("verdict    {}{}", name(*verdict), if *is_certain { "" } else { "?" }));

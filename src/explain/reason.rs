@@ -1,0 +1,139 @@
+//! The reason of a verdict as one sentence, before the rules that it took.
+
+use std::net::IpAddr;
+
+use dockfw_policy::Lists;
+use dockfw_policy::compile::names;
+use dockfw_policy::policy::Place;
+use dockfw_policy::ruleset::{Action, Hook, Match, Rule, Ruleset, SetName};
+use dockfw_policy::service::Service;
+use dockfw_policy::walk::Decision;
+
+use super::Basis;
+use super::ways::Walked;
+
+/// Returns why a packet that is walked so gets through, or does not.
+pub(super) fn reason(basis: Basis<'_>, walked: &Walked<'_>, service: Service) -> String {
+    let told = Told { ruleset: basis.rules.ruleset, lists: basis.lists, walked, service };
+    match walked.decisions.last() {
+        Some(Decision { by: Some(by), hook, .. }) => told.by_rule(by.rule, *hook),
+        _ if told.ruleset.hooks.is_empty() => "nothing of dockfw is in force".into(),
+        _ => "no rule of the policy is about this packet".into(),
+    }
+}
+
+/// What a sentence may name.
+struct Told<'a> {
+    ruleset: &'a Ruleset,
+    lists: &'a Lists,
+    walked: &'a Walked<'a>,
+    service: Service,
+}
+
+impl Told<'_> {
+    fn by_rule(&self, rule: &Rule, hook: Hook) -> String {
+        match (&rule.action, &rule.origin.place) {
+            (Action::Drop, _) => self.dropped(rule, hook),
+            (_, Some(place)) => self.opened(rule, place),
+            (_, None) => self.passed(rule),
+        }
+    }
+
+    /// Returns the sentence about a rule of the policy that lets a packet through.
+    fn opened(&self, rule: &Rule, place: &Place) -> String {
+        let name = rule.origin.what.strip_prefix("allow ").unwrap_or(&rule.origin.what);
+        let whom = rule.matches.iter().find_map(|condition| match condition {
+            Match::Source(_) => Some(self.from().to_string()),
+            Match::In(list) if *list == names::DOCKER => Some("containers".into()),
+            Match::In(list) if *list == names::INSIDE => Some("inside networks".into()),
+            _ => None,
+        });
+        format!("rule {name} opens {} to {} ({place})", self.service, whom.unwrap_or("everyone".into()))
+    }
+
+    /// Returns the sentence about a rule of every policy that lets a packet through.
+    fn passed(&self, rule: &Rule) -> String {
+        let (from, incoming) = (self.from(), &self.walked.packet.path.incoming.name);
+        if rule.counter == Some(names::ECHO) {
+            return "everyone may ping this host".into();
+        }
+        match rule.matches.last() {
+            Some(Match::Loopback) => "dockfw does not filter what this host sends to itself".into(),
+            Some(Match::Source(list)) if *list == names::TRUSTED => {
+                format!("{from} is trusted{}", self.place(list))
+            }
+            Some(Match::Source(list)) if *list == names::PEERS => {
+                format!("{from} is another node of the Swarm")
+            }
+            Some(Match::In(list)) if *list == names::EXEMPT => format!("interface {incoming} is exempt"),
+            Some(Match::NotIn(_)) => format!("interface {incoming} is not filtered"),
+            Some(Match::In(list)) if *list == names::DOCKER => {
+                "containers may connect to everyone but their host".into()
+            }
+            Some(Match::In(list)) if *list == names::INSIDE => "inside networks may connect outwards".into(),
+            Some(Match::Crosses(pattern)) => format!("it only crosses {pattern}"),
+            _ => format!("every policy lets {} through", rule.origin.what),
+        }
+    }
+
+    fn dropped(&self, rule: &Rule, hook: Hook) -> String {
+        let (from, incoming) = (self.from(), &self.walked.packet.path.incoming.name);
+        let counter = rule.counter.as_ref();
+        let is = |name: SetName| counter == Some(&name);
+        if is(names::DROP_IMPOSSIBLE) {
+            return self.impossible(rule);
+        }
+        if is(names::DROP_BLOCKED) {
+            return format!("{from} is blocked{}", self.place(&names::BLOCKED));
+        }
+        if is(names::DROP_FORGED) {
+            return format!("this host has no route to {from} by {incoming}, so the source is forged");
+        }
+        if is(names::DROP_VXLAN) {
+            return "only the other nodes of the Swarm may send VXLAN to this host".into();
+        }
+        if is(names::DROP_SWARM) {
+            return "containers and inside networks may not reach the Swarm's ports of its other nodes"
+                .into();
+        }
+        if !self.walked.way.is_tracked {
+            return "a rule of others excludes it from connection tracking, so no rule about ports lets it in"
+                .into();
+        }
+        let whom = self.closed_to(counter);
+        match (hook, self.walked.target.container.as_ref().filter(|_| self.walked.way.translated.is_none())) {
+            (Hook::Forward, Some(container)) => {
+                format!("no rule opens {} of container {container} to {whom}", self.service)
+            }
+            _ => format!("no rule opens {} to {whom}", self.service),
+        }
+    }
+
+    /// Returns for whom there is no rule.
+    fn closed_to(&self, counter: Option<&SetName>) -> String {
+        let from = self.from();
+        match counter {
+            Some(name) if *name == names::DROP_CONTAINERS => format!("containers, or to {from}"),
+            Some(name) if *name == names::DROP_INSIDE => format!("inside networks, or to {from}"),
+            _ => from.to_string(),
+        }
+    }
+
+    fn impossible(&self, rule: &Rule) -> String {
+        let (from, to) = (self.from(), self.walked.packet.path.destination);
+        let address =
+            if rule.matches.contains(&Match::SourceIsOwn) || from.is_loopback() { from } else { to };
+        let incoming = &self.walked.packet.path.incoming.name;
+        format!("{address} is an address of this host itself, which no packet on {incoming} can have")
+    }
+
+    fn from(&self) -> IpAddr {
+        self.walked.packet.sender.address
+    }
+
+    /// Returns where the sender was written down, in brackets.
+    fn place(&self, list: &SetName) -> String {
+        let place = self.lists.place(list.as_str(), self.from());
+        place.map(|place| format!(" ({place})")).unwrap_or_default()
+    }
+}
