@@ -48,6 +48,10 @@ const VERBS: &[(&str, &[Example])] = &[
                 "dockfw explain --from 172.17.0.2 --in docker0 --port 53/udp",
                 "Does this container reach the host's DNS?",
             ),
+            (
+                "dockfw explain --from office --to web --port 8080/tcp",
+                "The same with names: a group, and a container.",
+            ),
         ],
     ),
     (

@@ -94,6 +94,34 @@ fn each_verdict_is_told_in_json_as_described() {
 
 #[test]
 #[ignore = "needs root"]
+fn before_an_apply_both_verdicts_are_told_in_json() {
+    let fixture = CliFixture::new("explain-now");
+    let asked = "--from 192.0.2.20 --port 5432/tcp";
+    let first = json(&fixture, "", asked);
+    assert_eq!((&first["verdict"], &first["now"]["verdict"]), (&"drop".into(), &"pass".into()));
+    assert_eq!(first["now"]["reason"], "nothing of dockfw is in force");
+    assert_eq!(first["now"]["engine"], Value::Null);
+    assert_eq!(first["reason"], "no rule opens 5432/tcp to 192.0.2.20");
+    assert_eq!(json(&fixture, "dockfw apply >/dev/null", asked)["now"], Value::Null);
+    for engine in ["nftables", "iptables"] {
+        let other = format!(
+            "sed -i s/192.0.2.30/192.0.2.20/ dockfw.toml; dockfw apply --backend {engine} >/dev/null
+             sed -i s/192.0.2.20/192.0.2.30/ dockfw.toml"
+        );
+        let over = json(&fixture, &other, asked);
+        assert_eq!((&over["verdict"], &over["now"]["verdict"]), (&"drop".into(), &"pass".into()), "{over:#}");
+        assert_eq!(over["now"]["engine"], engine);
+        assert_eq!(over["now"]["reason"], "rule 'db' opens 5432/tcp to 192.0.2.20 (dockfw.toml:9)");
+    }
+    let changed =
+        format!("dockfw apply --backend nftables >/dev/null; nft add rule inet dockfw input accept");
+    let unknown = explain(&fixture, &changed, &format!("{asked} --json"));
+    unknown.exits(0).says("unknown what happens now: another program changed the rules in force");
+    assert_eq!(unknown.json()["now"], Value::Null);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn what_listens_is_told_and_whether_the_policy_is_in_force() {
     let fixture = CliFixture::new("explain-target");
     let nothing = json(&fixture, "", "--from 192.0.2.20 --port 80/tcp");
@@ -178,7 +206,10 @@ fn what_can_not_be_is_refused_with_advice() {
         ("--from 192.0.2.7/24 --port 80/tcp", "host bits"),
         ("--from ::ffff:192.0.2.7 --port 80/tcp", "write \"192.0.2.7\""),
         ("--from 0.0.0.0 --port 80/tcp", "no single machine"),
-        ("--from nobody --port 80/tcp", "not an address"),
+        (
+            "--from nobody --port 80/tcp",
+            "`nobody` is not an address, and no list of the policy and no container has this name",
+        ),
         ("--from 192.0.2.20 --to 2001:db8:1::1 --port 80/tcp", "the other an IPv6 address"),
         ("--from 192.0.2.20 --in eth7 --port 80/tcp", "no interface `eth7`"),
         ("--from 203.0.113.9 --port 80/tcp", "--in INTERFACE"),

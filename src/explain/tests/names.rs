@@ -131,7 +131,7 @@ fn those_of_a_list_with_another_verdict_are_named() {
     let (usual, found) = except("office", "5432/tcp");
     assert_eq!(usual, Verdict::Pass);
     let expected = [
-        ("192.0.2.36-192.0.2.39, 192.0.2.41-192.0.2.47", "no rule opens 5432/tcp to 192.0.2.36"),
+        ("192.0.2.36/30, 192.0.2.41-192.0.2.47", "no rule opens 5432/tcp to 192.0.2.36"),
         ("192.0.2.40", "192.0.2.40 is blocked (dockfw.toml:3)"),
     ];
     let expected = expected.map(|(from, why)| (from.to_owned(), Verdict::Drop, why.to_owned()));

@@ -6,7 +6,7 @@ const POLICY: &str = r#"trusted = [
     "192.0.2.10",
 ]
 blocked = ["192.0.2.40"]
-interfaces = { exempt = ["wg0"], inside = ["br-1"] }
+interfaces = { exempt = ["wg0"], inside = ["virbr0"] }
 
 [swarm]
 peers = ["192.0.2.50"]
@@ -34,7 +34,7 @@ fn reason(from: &str, incoming: &str, port: &str) -> String {
 fn reason_to(from: &str, incoming: &str, port: &str, to: &str, policy: &Policy) -> String {
     let mut facts = with_rules(facts(), DOCKERS);
     facts.links.push(link(7, "wg0", "wireguard"));
-    facts.links.push(link(1, "lo", ""));
+    facts.links.push(link(8, "virbr0", "bridge"));
     let question = Question {
         from: from.parse().unwrap(),
         service: port.parse().unwrap(),

@@ -55,12 +55,59 @@ pub(super) fn as_clients_find_it(fixture: &PacketFixture<'_>, setting: Setting) 
             wrong.push(format!("{probe}: {outcome}, but explained as {verdict} of {target}, {others}"));
         }
     }
+    by_name(fixture, setting)?;
     ensure!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), attempts.len(), wrong.join("\n"));
     ensure!(
         (10..attempts.len() - 10).contains(&answered),
         "{answered} answered: too one-sided to tell anything"
     );
     Ok(())
+}
+
+/// Holds what is asked by the names of containers and lists against what is asked by their addresses.
+fn by_name(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let outside = fixture.lab.trusted.addresses()[0];
+    let published = fixture.published_at(8082)[0];
+    let own = at(&fixture.quiet.addresses, 80)[0];
+    let bridge = fixture.docker.inspect_network("bridge")?.bridge;
+    let web = fixture.web.addresses[0];
+    for (name, by_name, from, to) in [
+        (
+            "v4only",
+            explain_named(fixture, setting, &outside.to_string(), "v4only", "8082/udp")?,
+            outside,
+            published,
+        ),
+        ("quiet", explain_named(fixture, setting, &outside.to_string(), "quiet", "80/udp")?, outside, own),
+    ] {
+        let by_address = explain(fixture, setting, from, "eth0", to, Proto::Udp)?;
+        for key in ["verdict", "target", "hooks", "reason"] {
+            ensure!(by_name[key] == by_address[key], "{name}: {key} differs:\n{by_name:#}\n{by_address:#}");
+        }
+    }
+    let outsider = fixture.lab.untrusted.addresses()[0];
+    let of_web = explain_named(fixture, setting, "web", &outsider.to_string(), "53/udp")?;
+    let packet = &of_web["packet"];
+    ensure!(packet["from"] == web.to_string() && packet["in"] == bridge, "{of_web:#}");
+    let first = explain_named(fixture, setting, "trusted", &published.ip().to_string(), "8082/udp")?;
+    ensure!(first["reason"].as_str().is_some_and(|reason| reason.contains("is trusted")), "{first:#}");
+    Ok(())
+}
+
+/// What `explain` says about a question with names.
+fn explain_named(
+    fixture: &PacketFixture<'_>,
+    setting: Setting,
+    from: &str,
+    to: &str,
+    port: &str,
+) -> Result<Value> {
+    let question = ["explain", "--from", from, "--to", to, "--port", port];
+    let engine = ["--backend", setting.engine.backend(), "--json"];
+    let output = fixture.lab.dockfw(&[question.as_slice(), &engine].concat())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "explain ended with {}: {said}", output.status);
+    serde_json::from_slice(&output.stdout).context("no JSON")
 }
 
 fn clients<'a>(fixture: &'a PacketFixture<'_>) -> Result<Vec<Client<'a>>> {
