@@ -88,24 +88,28 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
     ("explain-no-route-back", "", "dockfw explain --from 203.0.113.9 --port 80/tcp"),
     ("explain-no-route-on", "", "dockfw explain --from 198.51.100.2 --to 203.0.113.9 --port 80/tcp"),
     ("explain-families", "", "dockfw explain --from 198.51.100.2 --to 2001:db8::1 --port 80/tcp"),
-    ("explain-not-in-force", "", "here dockfw explain --from 192.0.2.66 --port 5432/tcp"),
-    ("explain-agreed", "", "here dockfw explain --from 192.0.2.66 --port 80/tcp"),
-    ("explain-in-force", "dockfw apply", "here dockfw explain --from 192.0.2.66 --port 5432/tcp"),
-    ("explain-opened", "dockfw apply", "here dockfw explain --from 192.0.2.66 --port 80/tcp"),
-    ("explain-trusted", "dockfw apply", "here dockfw explain --from trusted --port 22/tcp"),
+    ("explain-not-in-force", "", "here dockfw explain --from 198.51.100.66 --port 5432/tcp"),
+    ("explain-agreed", "", "here dockfw explain --from 198.51.100.66 --port 80/tcp"),
+    ("explain-in-force", "dockfw apply", "here dockfw explain --from 198.51.100.66 --port 5432/tcp"),
+    ("explain-opened", "dockfw apply", "here dockfw explain --from 198.51.100.66 --port 80/tcp"),
+    (
+        "explain-trusted",
+        "sed -i s/192.0.2.10/198.51.100.10/ dockfw.toml; dockfw apply",
+        "here dockfw explain --from trusted --port 22/tcp",
+    ),
     (
         "explain-over-another",
         "dockfw apply; sed -i s/443/8443/ dockfw.toml",
-        "here dockfw explain --from 192.0.2.66 --port 443/tcp",
+        "here dockfw explain --from 198.51.100.66 --port 443/tcp",
     ),
     (
         "explain-over-changed-rules",
         "dockfw apply --backend nftables; nft add rule inet dockfw input accept",
-        "here dockfw explain --from 192.0.2.66 --port 5432/tcp",
+        "here dockfw explain --from 198.51.100.66 --port 5432/tcp",
     ),
     (
         "explain-group",
-        "printf 'blocked = [\"192.0.2.40\"]\\n[groups]\\noffice = [\"192.0.2.32/28\"]\\n[[allow]]\\nname = \"db\"\\n\
+        "printf 'blocked = [\"198.51.100.40\"]\\n[groups]\\noffice = [\"198.51.100.32/28\"]\\n[[allow]]\\nname = \"db\"\\n\
          from = [\"office\"]\\nports = [\"5432/tcp\"]\\n' >dockfw.toml; dockfw apply --force",
         "here dockfw explain --from office --port 5432/tcp",
     ),

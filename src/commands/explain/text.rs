@@ -18,12 +18,15 @@ pub(super) fn print(report: &Report) {
     }
     result("");
     print_packet(&report.answer.explanation);
-    for (when, answer) in sides.iter().filter(|(_, answer)| !answer.explanation.hooks.is_empty()) {
-        result("");
-        if sides.len() > 1 {
-            result(format_args!("{when}:"));
+    for (when, answer) in &sides {
+        let hooks = &answer.explanation.hooks;
+        if sides.len() == 1 {
+            result("");
+            print_walk(&answer.explanation);
+        } else if hooks.iter().any(|hook| hook.rule.is_some()) {
+            result(format_args!("\n{when}:"));
+            print_walk(&answer.explanation);
         }
-        print_walk(&answer.explanation);
     }
 }
 
