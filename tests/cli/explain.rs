@@ -111,11 +111,12 @@ fn before_an_apply_both_verdicts_are_told_in_json() {
         let over = json(&fixture, &other, asked);
         assert_eq!((&over["verdict"], &over["now"]["verdict"]), (&"drop".into(), &"pass".into()), "{over:#}");
         assert_eq!(over["now"]["engine"], engine);
-        assert_eq!(over["now"]["reason"], "rule 'db' opens 5432/tcp to 192.0.2.20 (dockfw.toml:9)");
+        let reason = over["now"]["reason"].as_str().unwrap();
+        assert!(reason.starts_with("rule 'db' opens 5432/tcp to 192.0.2.20 ("), "{reason}");
+        assert!(reason.ends_with("dockfw.toml:9)"), "{reason}");
     }
-    let changed =
-        format!("dockfw apply --backend nftables >/dev/null; nft add rule inet dockfw input accept");
-    let unknown = explain(&fixture, &changed, &format!("{asked} --json"));
+    let changed = "dockfw apply --backend nftables >/dev/null; nft add rule inet dockfw input accept";
+    let unknown = explain(&fixture, changed, &format!("{asked} --json"));
     unknown.exits(0).says("unknown what happens now: another program changed the rules in force");
     assert_eq!(unknown.json()["now"], Value::Null);
 }
