@@ -33,7 +33,7 @@ impl Resolver<'_> {
     }
 
     fn warn_of_no_host(&mut self, rule: &AllowRule) {
-        let Some(span) = self.from_of(rule) else { return };
+        let Some(span) = self.sources_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!("the rule {} opens nothing: nobody has this address", quoted(&rule.name));
             let help = "for everyone, remove the line; for all IPv4 addresses, write from = [\"0.0.0.0/0\"]; for all of IPv6, write from = [\"::/0\"]";
@@ -42,7 +42,7 @@ impl Resolver<'_> {
     }
 
     fn warn_of_trusted(&mut self, rule: &AllowRule) {
-        let Some(span) = self.from_of(rule) else { return };
+        let Some(span) = self.sources_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!(
                 "the rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
@@ -70,7 +70,7 @@ impl Resolver<'_> {
         self.config.allow.iter().find(is_its)
     }
 
-    fn from_of(&self, rule: &AllowRule) -> Option<Span> {
+    fn sources_of(&self, rule: &AllowRule) -> Option<Span> {
         self.typed(rule).and_then(|allow| Some(allow.from.as_ref()?.span))
     }
 
