@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::policy::Policy;
 
+use super::targets::misdirected;
 use crate::exposure::{Facts, beside_the_host};
 use crate::foreign::{Closing, Hook};
 use crate::host::docker::Driver;
@@ -33,6 +34,7 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
         .chain(split_brain(host.docker_chains))
         .chain(untracked(host.facts))
         .chain(unchecked_sources(policy, host))
+        .chain(misdirected(policy, host.facts))
         .collect()
 }
 

@@ -4,12 +4,12 @@
 
 pub(crate) mod host;
 pub(crate) mod interfaces;
+pub(crate) mod lockout;
+mod targets;
+pub(crate) mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-
-pub(crate) mod lockout;
-pub(crate) mod usage;
 
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::policy::{Policy, Source, Target};

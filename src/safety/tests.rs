@@ -54,7 +54,7 @@ fn host_with(more: impl IntoIterator<Item = Link>) -> Vec<Link> {
     docker_host().into_iter().chain(more).collect()
 }
 
-fn published(service: &str, container: &str) -> Published {
+pub(super) fn published(service: &str, container: &str) -> Published {
     let (port, transport) = service.split_once('/').unwrap();
     let transport = Transport::ALL.into_iter().find(|known| known.name() == transport).unwrap();
     Published {

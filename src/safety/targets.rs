@@ -1,0 +1,147 @@
+//! Rules whose `to` fits nothing that answers at their ports on this host.
+
+use std::collections::BTreeSet;
+
+use dockfw_policy::policy::{AllowRule, Policy, Source, Target};
+use dockfw_policy::service::{PortRange, Service};
+
+use super::offers;
+use crate::exposure::Facts;
+use crate::host::listeners::Listener;
+use crate::message::Message;
+
+/// The processes that hold published ports: of Docker, and of its routing mesh.
+const DOCKERS: [&str; 2] = ["docker-proxy", "dockerd"];
+
+/// Returns notes about rules for processes of the host if containers alone publish their ports, and about rules for
+/// published ports if processes alone hold them. Ports that nothing uses yet are no reason for a note.
+pub(super) fn misdirected(policy: &Policy, facts: &Facts) -> Vec<Message> {
+    policy.allow.iter().filter_map(|rule| misdirected_rule(rule, facts)).collect()
+}
+
+fn misdirected_rule(rule: &AllowRule, facts: &Facts) -> Option<Message> {
+    let published = published(rule, facts);
+    let held = held(rule, facts, &published);
+    let name = &rule.name;
+    match rule.to {
+        // Docker's proxy, which containers reach, is a process of the host.
+        Target::Host if held.is_empty() && !lets_containers(rule) => listed(&published).map(|ports| {
+            Message::new(format!(
+                "the rule '{name}' is for processes of this host, but containers publish its ports: {ports}"
+            ))
+            .meaning("the rule does not open published ports")
+            .help("to open them, write to = \"docker\"; to open both, remove `to`")
+        }),
+        Target::Docker if published.is_empty() => listed(&held).map(|ports| {
+            Message::new(format!(
+                "the rule '{name}' is for published ports, but processes of this host have its ports: {ports}"
+            ))
+            .meaning("the rule does not open ports of processes")
+            .help("to open them, write to = \"host\"; to open both, remove `to`")
+        }),
+        Target::Any | Target::Host | Target::Docker | Target::Container | Target::Forward => None,
+    }
+}
+
+/// A port, and who has it.
+type Held<'a> = BTreeSet<(Service, &'a str)>;
+
+fn published<'a>(rule: &AllowRule, facts: &'a Facts) -> Held<'a> {
+    let ports = facts.published.iter().filter_map(|port| Some((port.service()?, port.container.as_str())));
+    ports.filter(|(service, _)| offers(&rule.services, *service)).collect()
+}
+
+/// Returns what processes of the host have of a rule's ports. Whose process that is must be known: it may be Docker's.
+fn held<'a>(rule: &AllowRule, facts: &'a Facts, published: &Held<'_>) -> Held<'a> {
+    let outside = facts.listeners.iter().filter(|listener| !listener.address.is_loopback());
+    let ports =
+        outside.filter_map(|listener| Some((service(listener)?, listener.holder.as_ref()?.name.as_str())));
+    let is_published = |service: Service| published.iter().any(|(port, _)| *port == service);
+    ports
+        .filter(|(service, name)| {
+            offers(&rule.services, *service) && !is_published(*service) && !DOCKERS.contains(name)
+        })
+        .collect()
+}
+
+fn service(listener: &Listener) -> Option<Service> {
+    Some(Service::Ports(listener.transport, PortRange::single(listener.port)?))
+}
+
+fn lets_containers(rule: &AllowRule) -> bool {
+    matches!(rule.from, Source::These { containers: true, .. })
+}
+
+fn listed(held: &Held<'_>) -> Option<String> {
+    let ports: Vec<_> = held.iter().map(|(service, name)| format!("{service} ({name})")).collect();
+    (!ports.is_empty()).then(|| ports.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use dockfw_policy::service::Transport;
+
+    use super::*;
+    use crate::fixtures::policy;
+    use crate::host::processes::Holder;
+    use crate::safety::tests::{published, texts};
+
+    fn listener(address: &str, port: u16, name: &str) -> Listener {
+        Listener {
+            transport: Transport::Tcp,
+            address: address.parse().unwrap(),
+            port,
+            takes_ipv4: false,
+            interface: None,
+            holder: Some(Holder { pid: 1, name: name.into(), container: None }),
+        }
+    }
+
+    /// The notes about a rule with these keys on a host with nginx at 80, a local cache at 6379, and a container at 8080.
+    fn notes(keys: &str) -> Vec<String> {
+        let facts = Facts {
+            published: vec![published("8080/tcp", "web")],
+            listeners: vec![
+                listener("0.0.0.0", 80, "nginx"),
+                listener("127.0.0.1", 6379, "redis"),
+                listener("0.0.0.0", 8080, "docker-proxy"),
+            ],
+            ..Facts::default()
+        };
+        texts(misdirected(&policy(&format!("[[allow]]\nname = \"a\"\n{keys}")), &facts))
+    }
+
+    #[test]
+    fn a_rule_for_the_host_does_not_open_what_a_container_publishes() {
+        let [note] = notes("ports = [\"8080/tcp\"]\nto = \"host\"").try_into().unwrap();
+        assert!(note.contains("containers publish its ports: 8080/tcp (web)\n"), "{note}");
+        assert!(note.contains("write to = \"docker\""), "{note}");
+    }
+
+    #[test]
+    fn a_rule_for_published_ports_does_not_open_what_a_process_has() {
+        let [note] = notes("ports = [\"1-1023/tcp\"]\nto = \"docker\"").try_into().unwrap();
+        assert!(
+            note.contains("have its ports: 80/tcp (nginx)\n") && note.contains("write to = \"host\""),
+            "{note}"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_fits_something_or_nothing_at_all_is_not_named() {
+        for keys in [
+            "ports = [\"8080/tcp\"]",
+            "ports = [\"8080/tcp\"]\nto = \"docker\"",
+            "ports = [\"8080/tcp\"]\nto = \"container\"",
+            "ports = [\"8080/tcp\"]\nto = \"host\"\nfrom = [\"containers\"]",
+            "ports = [\"80/tcp\"]\nto = \"host\"",
+            "ports = [\"80/tcp\", \"8080/tcp\"]\nto = \"host\"",
+            "ports = [\"80/tcp\", \"8080/tcp\"]\nto = \"docker\"",
+            "ports = [\"6379/tcp\"]\nto = \"docker\"",
+            "ports = [\"8080/udp\"]\nto = \"host\"",
+            "ports = [\"9000/tcp\"]\nto = \"host\"",
+        ] {
+            assert_eq!(notes(keys), [""; 0], "{keys}");
+        }
+    }
+}
