@@ -11,7 +11,7 @@ use crate::exposure::{Change, Exposed, Facts, Rules, Side, Turn, changes, expose
 use crate::message::Message;
 use crate::output::note;
 
-/// Returns who gains and who loses a port if these rules are put in force, as lines. `verify`: as [`engines::all`] has it.
+/// Returns who gains and who loses a port if these rules are put in force, as lines. `verify`: as [`all`](crate::engines::all()) has it.
 pub(super) fn lines(engine: EngineName, ruleset: &Ruleset, verify: bool) -> anyhow::Result<Vec<String>> {
     let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
     unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
