@@ -87,13 +87,7 @@ fn bench(numbers: &[&str]) -> Result<()> {
 fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
     for number in numbers {
         let mut contenders = contenders(directory, *number)?;
-        for _ in 0..RUNS {
-            for contender in &mut contenders {
-                contender.costs.push(run("--measure", &contender.command)?);
-            }
-            // Whatever one leaves behind for the next is not always found by the same one.
-            contenders.reverse();
-        }
+        take_turns(&mut contenders, "--measure")?;
         println!("{number} entries, medians of {RUNS} runs");
         report(&contenders);
     }
@@ -101,16 +95,23 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
     changed(directory)
 }
 
+/// Runs each of them, again and again, and measures it in this role.
+fn take_turns(contenders: &mut [Contender], role: &str) -> Result<()> {
+    for _ in 0..RUNS {
+        for contender in &mut *contenders {
+            contender.costs.push(run(role, &contender.command)?);
+        }
+        // Whatever one leaves behind for the next is not always found by the same one.
+        contenders.reverse();
+    }
+    Ok(())
+}
+
 /// Applies a small policy that is in force already, again and again.
 fn again(directory: &Path) -> Result<()> {
     let policy = write_policy(directory, &entries(20))?;
     let mut contenders: Vec<_> = ours_and_earlier(&policy).collect();
-    for _ in 0..RUNS {
-        for contender in &mut contenders {
-            contender.costs.push(run("--measure-again", &contender.command)?);
-        }
-        contenders.reverse();
-    }
+    take_turns(&mut contenders, "--measure-again")?;
     println!("a small policy that is in force already, medians of {RUNS} times {NO_OPS} runs");
     report(&contenders);
     Ok(())

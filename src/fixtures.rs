@@ -8,6 +8,7 @@ use dockfw_policy::address::AddressRange;
 use dockfw_policy::policy::Policy;
 use dockfw_policy::{FilesInMemory, Strictness, load};
 
+use crate::host::docker::{Driver, Network};
 use crate::host::links::Link;
 
 pub(crate) fn policy(text: &str) -> Policy {
@@ -61,4 +62,16 @@ pub(crate) fn docker_host() -> Vec<Link> {
         port(6, "veth5d6e7f8", "veth", 4),
         link(7, "docker_gwbridge", "bridge"),
     ]
+}
+
+/// Returns a network of Docker's on a bridge.
+pub(crate) fn network(name: &str, bridge: &str) -> Network {
+    Network {
+        name: name.into(),
+        driver: Driver::Bridge(bridge.into()),
+        is_internal: false,
+        subnets: vec![],
+        gateway_modes: [None, None],
+        trusted_interfaces: vec![],
+    }
 }

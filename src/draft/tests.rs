@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::exposure::exposed_unfiltered;
-use crate::fixtures::{docker_host, link, port, with_networks};
-use crate::host::docker::{Driver, Network, Published};
+use crate::fixtures::{docker_host, link, network, port, with_networks};
+use crate::host::docker::Published;
 use crate::host::listeners::Listener;
 use crate::host::processes::Holder;
 use crate::safety::interfaces::{false_bridges, routed_crossings, unnamed, wide_exemptions};
@@ -36,17 +36,6 @@ fn published(number: u16, container: &str) -> Published {
         container: container.into(),
         targets: vec![[172, 17, 0, 2].into()],
         is_meshed: false,
-    }
-}
-
-fn network(name: &str, bridge: &str) -> Network {
-    Network {
-        name: name.into(),
-        driver: Driver::Bridge(bridge.into()),
-        is_internal: false,
-        subnets: vec![],
-        gateway_modes: [None, None],
-        trusted_interfaces: vec![],
     }
 }
 

@@ -6,7 +6,7 @@ use dockfw_policy::policy::Policy;
 use super::*;
 use crate::engines::compile_for;
 use crate::filters::live::Others;
-use crate::fixtures::{docker_host, link, policy, with_networks};
+use crate::fixtures::{docker_host, link, network, policy, with_networks};
 use crate::foreign::{Tables, listing};
 use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Proxied, Published};
 use crate::host::listeners::Listener;
@@ -263,17 +263,9 @@ fn what_no_rule_covers_is_named() {
 
 /// Two of Docker's networks, and a port of the first one that is published.
 fn two_networks(rules: &str) -> Facts {
-    let bridge = |name: &str| Network {
-        name: name.into(),
-        driver: Driver::Bridge(name.into()),
-        is_internal: false,
-        subnets: vec![],
-        gateway_modes: [None, None],
-        trusted_interfaces: vec![],
-    };
     let mut facts = facts(vec![], vec![published(8080, "0.0.0.0", Some("172.17.0.2"))]);
     facts.links.push(link(9, "br-1", "bridge"));
-    facts.networks = vec![bridge("docker0"), bridge("br-1")];
+    facts.networks = vec![network("docker0", "docker0"), network("br-1", "br-1")];
     with_rules(facts, &format!("-A PREROUTING -j DOCKER\n:DOCKER - [0:0]\n{rules}"))
 }
 

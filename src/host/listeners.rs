@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dockfw_policy::address::Family;
-use dockfw_policy::service::Transport;
+use dockfw_policy::service::{PortRange, Service, Transport};
 
 use super::processes::{Holder, holders};
 use crate::netlink::sock_diag::{Socket, State, sockets};
@@ -31,6 +31,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Returns what it offers, as a policy names it; port 0 is no port.
+    pub(crate) fn service(&self) -> Option<Service> {
+        Some(Service::Ports(self.transport, PortRange::single(self.port)?))
+    }
+
     /// Returns whether the socket answers at this address of the host, as far as its own address goes.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
         match (self.address, address) {

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use dockfw_policy::policy::{AllowRule, Policy, Source, Target};
-use dockfw_policy::service::{PortRange, Service};
+use dockfw_policy::service::Service;
 
-use super::offers;
+use super::{listed, offers};
 use crate::exposure::Facts;
-use crate::host::listeners::Listener;
 use crate::message::Message;
 
 /// The processes that hold published ports: of Docker, and of its routing mesh.
@@ -25,14 +24,14 @@ fn misdirected_rule(rule: &AllowRule, facts: &Facts) -> Option<Message> {
     let name = &rule.name;
     match rule.to {
         // Docker's proxy, which containers reach, is a process of the host.
-        Target::Host if held.is_empty() && !lets_containers(rule) => listed(&published).map(|ports| {
+        Target::Host if held.is_empty() && !lets_containers(rule) => names(&published).map(|ports| {
             Message::new(format!(
                 "the rule '{name}' is for processes of this host, but containers publish its ports: {ports}"
             ))
             .meaning("the rule does not open published ports")
             .help("to open them, write to = \"docker\"; to open both, remove `to`")
         }),
-        Target::Docker if published.is_empty() => listed(&held).map(|ports| {
+        Target::Docker if published.is_empty() => names(&held).map(|ports| {
             Message::new(format!(
                 "the rule '{name}' is for published ports, but processes of this host have its ports: {ports}"
             ))
@@ -55,7 +54,7 @@ fn published<'a>(rule: &AllowRule, facts: &'a Facts) -> Held<'a> {
 fn held<'a>(rule: &AllowRule, facts: &'a Facts, published: &Held<'_>) -> Held<'a> {
     let outside = facts.listeners.iter().filter(|listener| !listener.address.is_loopback());
     let ports =
-        outside.filter_map(|listener| Some((service(listener)?, listener.holder.as_ref()?.name.as_str())));
+        outside.filter_map(|listener| Some((listener.service()?, listener.holder.as_ref()?.name.as_str())));
     let is_published = |service: Service| published.iter().any(|(port, _)| *port == service);
     ports
         .filter(|(service, name)| {
@@ -64,17 +63,12 @@ fn held<'a>(rule: &AllowRule, facts: &'a Facts, published: &Held<'_>) -> Held<'a
         .collect()
 }
 
-fn service(listener: &Listener) -> Option<Service> {
-    Some(Service::Ports(listener.transport, PortRange::single(listener.port)?))
-}
-
 fn lets_containers(rule: &AllowRule) -> bool {
     matches!(rule.from, Source::These { containers: true, .. })
 }
 
-fn listed(held: &Held<'_>) -> Option<String> {
-    let ports: Vec<_> = held.iter().map(|(service, name)| format!("{service} ({name})")).collect();
-    (!ports.is_empty()).then(|| ports.join(", "))
+fn names(held: &Held<'_>) -> Option<String> {
+    listed(held.iter().map(|(service, name)| (*service, Some(*name)))).map(|(names, _)| names)
 }
 
 #[cfg(test)]
@@ -83,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures::policy;
+    use crate::host::listeners::Listener;
     use crate::host::processes::Holder;
     use crate::safety::tests::{published, texts};
 

@@ -4,8 +4,7 @@ use dockfw_policy::service::Transport;
 
 use super::usage::Usage;
 use super::{interfaces as by_interfaces, *};
-use crate::fixtures::{docker_host, link, policy, port, with_networks};
-use crate::host::docker::{Driver, Network};
+use crate::fixtures::{docker_host, link, network, policy, port, with_networks};
 
 /// Returns messages as the operator reads them.
 pub(crate) fn texts(messages: impl IntoIterator<Item = Message>) -> Vec<String> {
@@ -214,16 +213,8 @@ fn the_rule_that_is_advised_for_guests_is_one() {
 
 #[test]
 fn a_bridge_of_dockers_by_another_name_is_called_that() {
-    let network = Network {
-        name: "hassio".into(),
-        driver: Driver::Bridge("hassio".into()),
-        is_internal: false,
-        subnets: vec![],
-        gateway_modes: [None, None],
-        trusted_interfaces: vec![],
-    };
     let links = host_with([link(8, "hassio", "bridge")]);
-    let usage = Usage { networks: vec![network], ..Usage::default() };
+    let usage = Usage { networks: vec![network("hassio", "hassio")], ..Usage::default() };
     let objection = unnamed(&by_default(), &links, &usage).unwrap();
     assert_parts(&objection, &["hassio is the bridge of Docker's network hassio", "\"br-*\", \"hassio\"]"]);
     assert!(!objection.contains("does not look like") && !objection.contains("exempt"), "{objection}");

@@ -159,19 +159,19 @@ fn report(subject: Option<&Subject>, verify: bool) -> anyhow::Result<Report> {
 
 fn report_on(policy: &Policy, verify: bool) -> anyhow::Result<Report> {
     let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
-    let mut report = read_live(policy, verify)?;
+    let (mut report, ruleset) = read_live(policy, verify)?;
     let false_bridges = safety::interfaces::false_bridges(policy, &facts.links);
     report.in_force &= false_bridges.is_empty();
     report.differences.extend(false_bridges.iter().map(|one| one.what().to_owned()));
-    let (exposed, open_questions) = exposed_by(report.engine, policy, &facts);
+    let (exposed, open_questions) = exposed_by(report.engine.zip(ruleset.as_ref()), &facts);
     report.exposed = exposed;
     report.uncovered = uncovered(policy, &facts);
     report.unknown.extend(unknown.into_iter().chain(open_questions));
     Ok(report)
 }
 
-/// Reads the report of the engines.
-fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
+/// Reads the report of the engines. Also returns the policy as the engine has it that is in force, if one is.
+fn read_live(policy: &Policy, verify: bool) -> Result<(Report, Option<Ruleset>), EngineError> {
     let mut present = Vec::new();
     let mut untold = Vec::new();
     for engine in engines::all(verify) {
@@ -185,7 +185,7 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let Some(engine) = present.first() else {
         // Then it is also unknown whether anything is in force.
         let error = untold.into_iter().next().map(|(_, error)| error);
-        return error.map_or_else(|| Ok(Report::default()), Err);
+        return error.map_or_else(|| Ok((Report::default(), None)), Err);
     };
     let ruleset = engines::compile_for(engine.name(), policy);
     let state = engine.read(Some(&ruleset))?;
@@ -195,7 +195,7 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
     let others = others.map(|other| format!("rules of the {} engine are there too", other.name()));
     let wrong = wrong_engine(engine.as_ref(), policy.engine.backend);
     let odd: Vec<_> = unfit.into_iter().chain(wrong).chain(others).collect();
-    Ok(Report {
+    let report = Report {
         engine: Some(engine.name()),
         in_force: is_in_force && odd.is_empty(),
         differences: differences.iter().map(ToString::to_string).chain(odd).collect(),
@@ -204,7 +204,8 @@ fn read_live(policy: &Policy, verify: bool) -> Result<Report, EngineError> {
         unknown,
         rules: rule_names(&ruleset),
         ..Report::default()
-    })
+    };
+    Ok((report, Some(ruleset)))
 }
 
 /// Returns the names of the rules that are written in the policy, by those of their counters.
@@ -242,8 +243,7 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
 }
 
 /// Returns what is exposed. If nothing of dockfw is there, no rule objects to anything.
-fn exposed_by(engine: Option<EngineName>, policy: &Policy, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
-    let Some(engine) = engine else { return exposed_unfiltered(facts) };
-    let ruleset = engines::compile_for(engine, policy);
-    exposed(Rules { ruleset: &ruleset, by_name_alone: goes_by_names_alone(engine) }, facts)
+fn exposed_by(in_force: Option<(EngineName, &Ruleset)>, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
+    let Some((engine, ruleset)) = in_force else { return exposed_unfiltered(facts) };
+    exposed(Rules { ruleset, by_name_alone: goes_by_names_alone(engine) }, facts)
 }

@@ -7,8 +7,9 @@ use dockfw_policy::address::Family;
 
 use super::*;
 use crate::filters::live::Others;
+use crate::fixtures::network;
 use crate::foreign::{Tables, listing};
-use crate::host::docker::{Backend, Behaviour, Container, Driver, Network, Published};
+use crate::host::docker::{Backend, Behaviour, Container, Published};
 use crate::host::links::Link;
 use crate::host::listeners::Listener;
 use crate::host::routes::AddressType;
@@ -67,17 +68,6 @@ fn link(index: u32, name: &str, kind: &str) -> Link {
         addresses: vec![],
         networks,
         has_default_route: false,
-    }
-}
-
-fn network(name: &str, bridge: &str) -> Network {
-    Network {
-        name: name.into(),
-        driver: Driver::Bridge(bridge.into()),
-        is_internal: false,
-        subnets: vec![],
-        gateway_modes: [None, None],
-        trusted_interfaces: vec![],
     }
 }
 
@@ -270,29 +260,30 @@ fn where_it_is_not_known_whether_a_packet_is_led_the_verdict_is_not_certain() {
     assert_eq!(trusted.target.kind, Kind::Translated);
 }
 
+/// Returns what becomes of a question to an open DNS server of the host, if a rule of others in table raw is for it.
+fn dns_behind(rule: &str) -> Explanation {
+    let raw =
+        format!("*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 53 {rule}\nCOMMIT\n");
+    let ruleset = compile(&rules("[[allow]]\nname = \"dns\"\nports = [\"53/udp\"]\n"));
+    let question = Question {
+        from: [192, 0, 2, 20].into(),
+        service: "53/udp".parse().unwrap(),
+        incoming: Some("eth0".into()),
+        to: Some([192, 0, 2, 1].into()),
+    };
+    let of = Rules { ruleset: &ruleset, by_name_alone: false };
+    explain(under(of), &with_rules(facts(), &raw), &Looks, &question).unwrap()
+}
+
 /// dockfw's own rules ask for the port that was dialled, which is unknown for a packet that connection tracking skips.
 #[test]
 fn what_is_not_tracked_is_let_in_by_no_rule_about_ports() {
-    let explained = |rule: &str| {
-        let raw = format!(
-            "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 53 {rule}\nCOMMIT\n"
-        );
-        let ruleset = compile(&rules("[[allow]]\nname = \"dns\"\nports = [\"53/udp\"]\n"));
-        let question = Question {
-            from: [192, 0, 2, 20].into(),
-            service: "53/udp".parse().unwrap(),
-            incoming: Some("eth0".into()),
-            to: Some([192, 0, 2, 1].into()),
-        };
-        let of = Rules { ruleset: &ruleset, by_name_alone: false };
-        explain(under(of), &with_rules(facts(), &raw), &Looks, &question).unwrap()
-    };
-    let none = explained("-j ACCEPT");
+    let none = dns_behind("-j ACCEPT");
     assert_eq!((none.verdict, none.is_certain, none.ways[0].is_tracked), (Verdict::Pass, true, true));
-    let all = explained("-j CT --notrack");
+    let all = dns_behind("-j CT --notrack");
     assert_eq!((all.verdict, all.is_certain, all.ways[0].is_tracked), (Verdict::Drop, true, false));
     assert!(all.ways[0].rule.as_ref().is_some_and(|rule| rule.ends_with("--notrack")), "{:?}", all.ways);
-    let some = explained("-m limit --limit 1/sec -j CT --notrack");
+    let some = dns_behind("-m limit --limit 1/sec -j CT --notrack");
     let verdicts: Vec<_> = some.ways.iter().map(|way| (way.is_tracked, way.verdict)).collect();
     assert_eq!(verdicts, [(true, Verdict::Pass), (false, Verdict::Drop)]);
     assert!(!some.is_certain);

@@ -124,19 +124,8 @@ fn without_rules_nothing_is_in_force() {
 
 #[test]
 fn what_is_not_tracked_has_that_as_its_reason() {
-    let raw =
-        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 53 -j CT --notrack\nCOMMIT\n";
-    let ruleset = compile(&rules("[[allow]]\nname = \"dns\"\nports = [\"53/udp\"]\n"));
-    let question = Question {
-        from: [192, 0, 2, 20].into(),
-        service: "53/udp".parse().unwrap(),
-        incoming: Some("eth0".into()),
-        to: Some([192, 0, 2, 1].into()),
-    };
-    let of = Rules { ruleset: &ruleset, by_name_alone: false };
-    let explained = explain(under(of), &with_rules(facts(), raw), &Looks, &question).unwrap();
     assert_eq!(
-        explained.reason,
+        dns_behind("-j CT --notrack").reason,
         "a rule of others excludes it from connection tracking, so no rule about ports lets it in"
     );
 }
