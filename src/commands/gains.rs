@@ -13,7 +13,7 @@ use crate::output::note;
 
 /// Returns who gains and who loses a port if these rules are put in force, as lines. `verify`: as [`all`](crate::engines::all()) has it.
 pub(super) fn lines(engine: EngineName, ruleset: &Ruleset, verify: bool) -> anyhow::Result<Vec<String>> {
-    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let Gathered { facts, unknown, .. } = gather().context("can't read the host's interfaces")?;
     unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
     let after = under(engine, ruleset, &facts);
     let after = Side { ruleset, exposed: &after };

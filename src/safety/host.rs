@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::policy::Policy;
 
+use super::NAMED;
 use super::targets::misdirected;
 use crate::exposure::{Facts, beside_the_host};
 use crate::foreign::{Closing, Hook};
 use crate::host::docker::Driver;
 use crate::host::links::Link;
-use crate::message::Message;
+use crate::message::{Message, shortened};
 
 /// What is known of the host.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Host<'a> {
     pub(crate) docker_uses_nftables: bool,
     /// The variants of iptables that have chains of Docker's.
     pub(crate) docker_chains: &'a [&'static str],
+    /// Whether `facts` has all ports at which processes listen, and which containers publish.
+    pub(crate) knows_ports: bool,
     /// How interfaces check sources (`rp_filter`), by the interfaces' names.
     pub(crate) reverse_path: &'a BTreeMap<String, u8>,
 }
@@ -34,7 +37,7 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
         .chain(split_brain(host.docker_chains))
         .chain(untracked(host.facts))
         .chain(unchecked_sources(policy, host))
-        .chain(misdirected(policy, host.facts))
+        .chain(if host.knows_ports { misdirected(policy, host.facts) } else { Vec::new() })
         .collect()
 }
 
@@ -52,7 +55,7 @@ fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = Message> {
             Message::new(format!(
                 "container {} is on the host's network and listens on {}",
                 container.name,
-                ports.join(", ")
+                shortened(ports.into_iter(), NAMED)
             ))
             .meaning("it counts as a process of the host, and its ports as ports of the host")
             .help("to open them, use a rule with `to = \"host\"`")
@@ -177,8 +180,13 @@ mod tests {
             (link.name.clone(), value)
         });
         let reverse_path = reverse_path.collect();
-        let host =
-            Host { facts, docker_uses_nftables: nftables, docker_chains: &[], reverse_path: &reverse_path };
+        let host = Host {
+            facts,
+            docker_uses_nftables: nftables,
+            docker_chains: &[],
+            knows_ports: true,
+            reverse_path: &reverse_path,
+        };
         texts(notes(&policy("trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg*\"]"), host))
     }
 

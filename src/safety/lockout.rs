@@ -88,7 +88,9 @@ fn with_help(message: Message, drop: &Decision<'_>, arrival: &Arrival) -> Messag
         )),
         _ => message
             .help(format!("add a rule for this port:\n{}", allow(&client.to_string())))
-            .help(format!("or trust the address, for all ports:\ntrusted = [\"{client}\"]")),
+            .help(format!(
+                "or trust the address, for all ports; add it to `trusted`, or write this above the first [..]:\ntrusted = [\"{client}\"]"
+            )),
     }
 }
 

@@ -12,11 +12,11 @@ pub(crate) fn texts(messages: impl IntoIterator<Item = Message>) -> Vec<String> 
 }
 
 fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<String> {
-    texts(by_interfaces::false_bridges(policy, links))
+    texts(by_interfaces::false_bridges(policy, links, &[]))
 }
 
 fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<String> {
-    texts(by_interfaces::wide_exemptions(policy, links))
+    texts(by_interfaces::wide_exemptions(policy, links, &[]))
 }
 
 fn routed_crossings(policy: &Policy, links: &[Link]) -> Vec<String> {
