@@ -37,13 +37,15 @@ enum Verdict {
 
 /// Validates the policy, and compares it with this host.
 pub(crate) fn run(config: &Path, options: &Check) -> anyhow::Result<Exit> {
-    let Loaded { policy, warnings } = load_silently(config, Strictness::forced(options.force))?;
+    let verdict_is = |text: &str| result(format_args!("{}: {text}", config.display()));
+    let loaded = load_silently(config, Strictness::forced(options.force));
+    let Loaded { policy, warnings } = loaded.inspect_err(|_| verdict_is("not valid"))?;
     let mut judgement = judge(&policy, Novelty::New, || Ok(!engines::is_any_in_force()))?;
     let unsupported = judge_engine(&policy, &mut judgement);
     judgement.notes.extend(notes(&policy)?);
     let refused = if options.force { Vec::new() } else { mem::take(&mut judgement.objections) };
     let verdict = Verdict::of(unsupported.is_some(), !refused.is_empty());
-    result(format_args!("{}: {}", config.display(), verdict.text()));
+    verdict_is(verdict.text());
     unsupported.into_iter().chain(refused).for_each(output::error);
     show_warnings(&warnings);
     judgement.warn();

@@ -232,9 +232,8 @@ pub(crate) enum Prospect {
 pub(crate) fn prospect(backend: Backend) -> Result<Prospect, EngineError> {
     match backend {
         Backend::Named(name) => {
-            let missing = decide::missing(&requirements(by_name(name, false).as_ref())?);
-            let why = not_for_this_host(name, &missing.join("; "));
-            Ok(if missing.is_empty() { Prospect::Works } else { Prospect::NoneWorks(why) })
+            let why = why_unusable(by_name(name, false).as_ref())?;
+            Ok(why.map_or(Prospect::Works, |why| Prospect::NoneWorks(not_for_this_host(name, &why))))
         }
         Backend::Auto => prospect_by_facts(),
     }
@@ -255,6 +254,16 @@ fn prospect_by_facts() -> Result<Prospect, EngineError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Returns why an engine can't put a policy in force on this host, if so.
+fn why_unusable(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
+    let unfit = why_unfit(engine)?;
+    if unfit.is_some() {
+        return Ok(unfit);
+    }
+    let missing = decide::missing(&requirements(engine)?);
+    Ok((!missing.is_empty()).then(|| missing.join("; ")))
 }
 
 fn not_for_this_host(name: EngineName, reason: &str) -> String {

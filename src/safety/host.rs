@@ -162,7 +162,7 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::texts;
+    use super::super::tests::{published, texts};
     use super::*;
     use crate::filters::live::Others;
     use crate::fixtures::{docker_host, link, policy};
@@ -222,6 +222,24 @@ mod tests {
         for nftables in [false, true] {
             assert_eq!(said(&usual(), nftables, &["lo", "docker0"]), [""; 0]);
         }
+    }
+
+    #[test]
+    fn rules_that_fit_nothing_are_named_only_if_all_ports_are_known() {
+        let policy = policy("[[allow]]\nname = \"a\"\nports = [\"8080/tcp\"]\nto = \"host\"");
+        let facts = Facts { published: vec![published("8080/tcp", "web")], ..usual() };
+        let none = BTreeMap::new();
+        let said = |knows_ports| {
+            let host = Host {
+                facts: &facts,
+                docker_uses_nftables: false,
+                docker_chains: &[],
+                knows_ports,
+                reverse_path: &none,
+            };
+            notes(&policy, host).len()
+        };
+        assert_eq!([said(true), said(false)], [1, 0]);
     }
 
     #[test]

@@ -71,31 +71,36 @@ fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
     told.collect()
 }
 
+/// What it means that nodes are in no list.
+const UNREACHABLE: &str =
+    "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";
+
 /// Returns a message about missing peers. A Swarm fails if its nodes can't reach each other. `nodes`: those that are
-/// known.
+/// known, which are all of them on a manager.
 pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Message> {
-    let consequence =
-        "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";
     let managers = swarm.managers.iter().map(|address| ("a manager", *address));
-    let nodes = nodes.iter().filter_map(|node| Some((node.name.as_str(), node.address?)));
+    let named = nodes.iter().filter_map(|node| Some((node.name.as_str(), node.address?)));
     let mut known: BTreeMap<IpAddr, &str> = managers.map(|(name, address)| (address, name)).collect();
-    known.extend(nodes.map(|(name, address)| (address, name)));
-    let is_let_in =
-        |address: IpAddr| policy.swarm.peers.contains(address) || policy.trusted.contains(address);
-    let others = known.into_iter().filter(|(address, _)| swarm.address != Some(*address));
-    let missing: Vec<_> = others.filter(|(address, _)| !is_let_in(*address)).collect();
-    if missing.is_empty() {
-        let message = Message::new("this host is a node of a Swarm, but `peers` in [swarm] is empty")
-            .meaning(consequence)
-            .help("list the addresses of the other nodes in `peers`");
-        return policy.swarm.peers.is_empty().then_some(message);
+    known.extend(named.map(|(name, address)| (address, name)));
+    let peers = &policy.swarm.peers;
+    let is_let_in = |address: IpAddr| peers.contains(address) || policy.trusted.contains(address);
+    known.retain(|address, _| swarm.address != Some(*address) && !is_let_in(*address));
+    if known.is_empty() {
+        let is_unknown = peers.is_empty() && nodes.is_empty();
+        return is_unknown.then(no_peers);
     }
-    let names = missing.iter().map(|(address, name)| format!("{name} ({address})"));
+    let names = known.iter().map(|(address, name)| format!("{name} ({address})"));
     let what = format!("`peers` in [swarm] does not list these nodes: {}", shortened(names, NAMED));
-    let listed = policy.swarm.peers.ranges().map(|range| range.to_string());
-    let peers = quoted(listed.chain(missing.iter().map(|(address, _)| address.to_string())));
-    let help = in_table("swarm", "peers", &format!("peers = [{peers}]"));
-    Some(Message::new(what).meaning(consequence).help(help))
+    let addresses = peers.ranges().map(|range| range.to_string());
+    let all = quoted(addresses.chain(known.keys().map(ToString::to_string)));
+    let help = in_table("swarm", "peers", &format!("peers = [{all}]"));
+    Some(Message::new(what).meaning(UNREACHABLE).help(help))
+}
+
+fn no_peers() -> Message {
+    Message::new("this host is a node of a Swarm, but `peers` in [swarm] is empty")
+        .meaning(UNREACHABLE)
+        .help("list the addresses of the other nodes in `peers`")
 }
 
 /// Returns how to set a key of a table, which may be there already.
