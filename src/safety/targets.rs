@@ -1,4 +1,4 @@
-//! Rules whose `to` fits nothing that answers at their ports on this host.
+//! Rules whose `to` does not fit what answers at their ports on this host.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::message::Message;
 /// The processes that hold published ports: of Docker, and of its routing mesh.
 const DOCKERS: [&str; 2] = ["docker-proxy", "dockerd"];
 
-/// Returns notes about rules for processes of the host if containers alone publish their ports, and about rules for
-/// published ports if processes alone hold them. Ports that nothing uses yet are no reason for a note.
+/// Returns notes about rules for processes of the host if containers alone publish their ports, which the rules do not
+/// open; and about rules for published ports if processes alone hold them, which the rules do open. Ports that nothing uses yet are no reason for a note.
 pub(super) fn misdirected(policy: &Policy, facts: &Facts) -> Vec<Message> {
     policy.allow.iter().filter_map(|rule| misdirected_rule(rule, facts)).collect()
 }
@@ -35,8 +35,8 @@ fn misdirected_rule(rule: &AllowRule, facts: &Facts) -> Option<Message> {
             Message::new(format!(
                 "the rule '{name}' is for published ports, but processes of this host have its ports: {ports}"
             ))
-            .meaning("the rule does not open ports of processes")
-            .help("to open them, write to = \"host\"; to open both, remove `to`")
+            .meaning("the rule opens them all the same: dockfw can't tell docker-proxy, which answers for published ports, from other processes")
+            .help("if they are to be open, write to = \"host\"; otherwise take them out of `ports`")
         }),
         Target::Any | Target::Host | Target::Docker | Target::Container | Target::Forward => None,
     }
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_published_ports_does_not_open_what_a_process_has() {
+    fn a_rule_for_published_ports_opens_what_a_process_has() {
         let [note] = notes("ports = [\"1-1023/tcp\"]\nto = \"docker\"").try_into().unwrap();
         assert!(
-            note.contains("have its ports: 80/tcp (nginx)\n") && note.contains("write to = \"host\""),
+            note.contains("have its ports: 80/tcp (nginx)\n") && note.contains("opens them all the same"),
             "{note}"
         );
     }
