@@ -102,6 +102,12 @@ fn tables() {
         ("[log]", "log]", 23, "a bracket of a table is missing"),
         ("[log]", "[[log]]", 23, "must be a table"),
         ("[icmp]\necho", "[icmp]\n[icmp]\necho", 21, "duplicate key"),
+        ("[interfaces]", "[iterfaces]", 17, "has no table `iterfaces`"),
+        ("[log]", "[logging]", 23, "has no table `logging`"),
+        ("[groups]", "[group]", 4, "has no table `group`"),
+        ("[[allow]]\nname = \"web\"", "[[allows]]\nname = \"web\"", 7, "has no table `allows`"),
+        ("[[allow]]\nname = \"ssh\"", "[[rule]]\nname = \"ssh\"", 11, "has no table `rule`"),
+        ("[log]\ndrops = true\nrate = \"10/second\"\n", "[firewall]\n", 23, "has no table `firewall`"),
         (TRUSTED, "trusted = []\ntrusted = [\"203.0.113.7\"]", 2, "duplicate key"),
     ]);
 }
@@ -227,6 +233,15 @@ fn single_words_and_interfaces() {
         (EXEMPT, "exempt = [\"wg0\"]\ninside = [\"wg0\"]", 19, "in `inside` and in `exempt`"),
         (EXEMPT, "exempt = [\"wg0\"]\ninside = [\"wg*\"]", 19, "also matches"),
     ]);
+}
+
+/// The tables are named as they are written, and a table that stands for a key of another one with that one.
+#[test]
+fn unknown_tables_are_answered_with_those_there_are() {
+    let shown = answer("[firewall]\nenabled = true\n");
+    assert!(shown.contains("the tables of a policy: [groups], [[allow]], [interfaces],"), "{shown}");
+    let shown = answer("[docker]\nbridges = []\n");
+    assert!(shown.contains("did you mean `interfaces.docker`?"), "{shown}");
 }
 
 #[test]
