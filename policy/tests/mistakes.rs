@@ -6,6 +6,7 @@
 mod common;
 
 use common::Memory;
+use dockfw_policy::Strictness;
 
 /// A policy without a mistake, of which the others differ in one line.
 const GOOD: &str = r#"trusted = ["203.0.113.7", "office"]
@@ -273,6 +274,14 @@ fn the_policys_own_lists_are_no_groups() {
         assert!(shown.contains("move it above the first [...]"), "{shown}");
         Memory::main(format!("{list}\n[groups]\noffice = []\n")).policy();
     }
+}
+
+/// Once it could be one, and what was confirmed then still loads.
+#[test]
+fn a_confirmed_group_of_such_a_name_is_warned_of() {
+    let memory = Memory::main("[groups]\ntrusted = [\"192.0.2.7\"]\n");
+    let loaded = memory.load_with(Strictness::Confirmed).unwrap();
+    assert!(loaded.warnings.render(false).contains("below [groups] is a group"));
 }
 
 #[test]
