@@ -153,10 +153,16 @@ fn untracked(facts: &Facts) -> Option<Message> {
 fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let unchecked = outside(policy, host.facts).filter(|link| host.reverse_path.get(&link.name) == Some(&0));
     let names: Vec<_> = unchecked.map(|link| link.name.as_str()).collect();
-    let first = names.first()?;
+    let settings: Vec<_> = names.iter().map(|name| format!("net.ipv4.conf.{name}.rp_filter=1")).collect();
+    if names.is_empty() {
+        return None;
+    }
     let message = Message::new(format!("rp_filter is off for {}", names.join(", ")))
         .meaning("the kernel does not check source addresses there: a packet with the forged address of a trusted source gets in")
-        .help(format!("sysctl -w net.ipv4.conf.{first}.rp_filter=1 (2 checks less: it accepts every source that has a route)"));
+        .help(format!(
+            "1 checks, and 2 checks less (it accepts every source that has a route): sysctl -w {}",
+            settings.join(" ")
+        ));
     Some(message)
 }
 

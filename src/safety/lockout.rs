@@ -107,6 +107,7 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
         Message::new("the policy trusts nobody and opens no port")
             .meaning("with it in force, nobody could connect to this host")
             .help("add your own address to `trusted`, or add an [[allow]] rule")
+            .help("to see a policy for what runs on this host: dockfw init --print")
     })
 }
 
