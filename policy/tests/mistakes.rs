@@ -239,8 +239,10 @@ fn single_words_and_interfaces() {
 /// The tables are named as they are written, and a table that stands for a key of another one with that one.
 #[test]
 fn unknown_tables_are_answered_with_those_there_are() {
-    let shown = answer("[firewall]\nenabled = true\n");
-    assert!(shown.contains("the tables of a policy: [groups], [[allow]], [interfaces],"), "{shown}");
+    for header in ["[firewall]", "[[firewall]]", "[ports]"] {
+        let shown = answer(&format!("{header}\nenabled = true\n"));
+        assert!(shown.contains("the tables of a policy: [groups], [[allow]], [interfaces],"), "{shown}");
+    }
     let shown = answer("[docker]\nbridges = []\n");
     assert!(shown.contains("did you mean `interfaces.docker`?"), "{shown}");
 }

@@ -160,7 +160,7 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let message = Message::new(format!("rp_filter is off for {}", names.join(", ")))
         .meaning("the kernel does not check source addresses there: a packet with the forged address of a trusted source gets in")
         .help(format!(
-            "1 checks, and 2 checks less (it accepts every source that has a route): sysctl -w {}",
+            "to check them (2 checks less than 1: it accepts every source that has a route): sysctl -w {}",
             settings.join(" ")
         ));
     Some(message)

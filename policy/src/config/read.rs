@@ -74,8 +74,9 @@ impl Reader<'_> {
     fn unknown_table(&mut self, name: &TypedKey<'_>, table: &'static Table) {
         let span = self.values.span(name.span());
         self.values.errors.push_with(|| {
-            let meant =
-                table.closest(name.get_ref()).or_else(|| keys::any(name.get_ref()).map(|key| key.path));
+            let of_another =
+                || keys::any(name.get_ref()).filter(|key| key.table().is_some()).map(|key| key.path);
+            let meant = table.closest(name.get_ref()).or_else(of_another);
             let help = meant.map_or_else(
                 || format!("remove it with its lines; the tables of a policy: {}", keys::headers()),
                 |meant| format!("did you mean `{meant}`?"),
