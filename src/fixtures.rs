@@ -1,4 +1,5 @@
-//! Policies read from strings, and hosts that are only described: for tests of pure code.
+//! Policies read from strings, and hosts that are only described. Only for tests of pure code: `main.rs` has this module
+//! in them alone.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::net::IpAddr;

@@ -13,8 +13,6 @@ mod exposure;
 mod ffi;
 mod files;
 mod filters;
-#[cfg(test)]
-mod fixtures;
 mod foreign;
 mod guesses;
 mod host;
@@ -29,6 +27,9 @@ mod safety;
 mod takeover;
 mod trial;
 mod unit;
+
+#[cfg(test)]
+mod fixtures;
 
 use std::io::Write;
 

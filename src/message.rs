@@ -55,9 +55,22 @@ impl fmt::Display for Message {
     }
 }
 
+/// Returns the first of several names, and how many more there are.
+pub(crate) fn shortened(names: impl ExactSizeIterator<Item = String>, shown: usize) -> String {
+    let more = names.len().saturating_sub(shown);
+    let first = names.take(shown).collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_names_the_first_are_shown() {
+        let shown = |count: u8| shortened((0..count).map(|number| number.to_string()), 2);
+        assert_eq!([shown(1), shown(2), shown(4)], ["0", "0, 1", "0, 1 and 2 more"]);
+    }
 
     #[test]
     fn each_part_has_its_line() {

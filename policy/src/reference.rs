@@ -106,7 +106,8 @@ get through none of them but those marked with a star. A crossing interface is l
     ]),
     Block::Text(
         "\
-A published port that docker-proxy answers, a process of the host, is the host to containers. `to = \"forward\"` covers what an operator or
+A published port that docker-proxy answers, a process of the host, is the host to containers. dockfw can't tell it from
+other processes: a rule `docker` opens its ports at those too. `to = \"forward\"` covers what an operator or
 another program translates (`DNAT` to a virtual machine, a port that Podman publishes) and what is only routed; the number is the one that was
 dialled.",
     ),

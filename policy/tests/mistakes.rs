@@ -6,6 +6,7 @@
 mod common;
 
 use common::Memory;
+use dockfw_policy::Strictness;
 
 /// A policy without a mistake, of which the others differ in one line.
 const GOOD: &str = r#"trusted = ["203.0.113.7", "office"]
@@ -102,6 +103,12 @@ fn tables() {
         ("[log]", "log]", 23, "a bracket of a table is missing"),
         ("[log]", "[[log]]", 23, "must be a table"),
         ("[icmp]\necho", "[icmp]\n[icmp]\necho", 21, "duplicate key"),
+        ("[interfaces]", "[iterfaces]", 17, "has no table `iterfaces`"),
+        ("[log]", "[logging]", 23, "has no table `logging`"),
+        ("[groups]", "[group]", 4, "has no table `group`"),
+        ("[[allow]]\nname = \"web\"", "[[allows]]\nname = \"web\"", 7, "has no table `allows`"),
+        ("[[allow]]\nname = \"ssh\"", "[[rule]]\nname = \"ssh\"", 11, "has no table `rule`"),
+        ("[log]\ndrops = true\nrate = \"10/second\"\n", "[firewall]\n", 23, "has no table `firewall`"),
         (TRUSTED, "trusted = []\ntrusted = [\"203.0.113.7\"]", 2, "duplicate key"),
     ]);
 }
@@ -229,6 +236,17 @@ fn single_words_and_interfaces() {
     ]);
 }
 
+/// The tables are named as they are written, and a table that stands for a key of another one with that one.
+#[test]
+fn unknown_tables_are_answered_with_those_there_are() {
+    for header in ["[firewall]", "[[firewall]]", "[ports]"] {
+        let shown = answer(&format!("{header}\nenabled = true\n"));
+        assert!(shown.contains("the tables of a policy: [groups], [[allow]], [interfaces],"), "{shown}");
+    }
+    let shown = answer("[docker]\nbridges = []\n");
+    assert!(shown.contains("did you mean `interfaces.docker`?"), "{shown}");
+}
+
 #[test]
 fn three_rules_in_single_brackets_get_one_answer() {
     let rules = "[allow]\nname = \"a\"\nports = [\"80/tcp\"]\n".repeat(3).replacen("\"a\"", "\"b\"", 1);
@@ -258,6 +276,14 @@ fn the_policys_own_lists_are_no_groups() {
         assert!(shown.contains("move it above the first [...]"), "{shown}");
         Memory::main(format!("{list}\n[groups]\noffice = []\n")).policy();
     }
+}
+
+/// Once it could be one, and what was confirmed then still loads.
+#[test]
+fn a_confirmed_group_of_such_a_name_is_warned_of() {
+    let memory = Memory::main("[groups]\ntrusted = [\"192.0.2.7\"]\n");
+    let loaded = memory.load_with(Strictness::Confirmed).unwrap();
+    assert!(loaded.warnings.render(false).contains("below [groups] is a group"));
 }
 
 #[test]

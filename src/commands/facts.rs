@@ -12,30 +12,32 @@ use crate::host::{links, listeners, processes};
 const LOST: &str = "which containers are on macvlan or ipvlan networks, and their names";
 
 /// Facts, and the words for what could not be read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) facts: Facts,
     pub(super) unknown: Vec<String>,
+    /// Whether all ports are known at which processes listen, and which containers publish.
+    pub(super) knows_ports: bool,
 }
 
 /// Reads all of it.
 pub(super) fn gather() -> io::Result<Gathered> {
-    let mut gathered = Gathered::default();
-    gathered.facts.links = links::read()?;
+    let facts = Facts { links: links::read()?, ..Facts::default() };
+    let mut gathered = Gathered { facts, unknown: Vec::new(), knows_ports: true };
     match listeners::read() {
         Ok(listeners) => gathered.facts.listeners = listeners,
-        Err(error) => gathered.unknown.push(format!("which processes listen: {error}")),
+        Err(error) => gathered.lacks_ports(format!("which processes listen: {error}")),
     }
     gathered.facts.others = live::read();
     gathered.unknown.extend(unknown_of(&gathered.facts.others));
     match docker::presence() {
         Presence::Answers => gathered.ask_docker(),
         Presence::Absent if processes::is_any_in_a_container() => {
-            gathered.unknown.push(format!("{LOST}: Docker is stopped, but containers are running"));
+            gathered.lacks_ports(format!("{LOST}: Docker is stopped, but containers are running"));
         }
         Presence::Absent => {}
         Presence::Unreadable(reason) => {
-            gathered.unknown.push(format!("{LOST}: Docker does not answer: {reason}"));
+            gathered.lacks_ports(format!("{LOST}: Docker does not answer: {reason}"));
         }
     }
     Ok(gathered)
@@ -51,14 +53,20 @@ fn unknown_of(others: &Others) -> Vec<String> {
 }
 
 impl Gathered {
+    fn lacks_ports(&mut self, what: String) {
+        self.knows_ports = false;
+        self.unknown.push(what);
+    }
+
     fn ask_docker(&mut self) {
-        let containers = docker::containers();
+        let (containers, meshed) = (docker::containers(), meshed());
+        self.knows_ports &= containers.is_some() && meshed.is_some();
         self.facts.containers = self.or_unknown(containers, "containers and their published ports");
         let networks = docker::networks();
         self.facts.networks = self.or_unknown(networks, "Docker's networks");
         self.facts.published = docker::published_by(&self.facts.containers);
         self.facts.docker = filters::docker::behaviour();
-        let meshed = self.or_unknown(meshed(), "published ports of Swarm services");
+        let meshed = self.or_unknown(meshed, "published ports of Swarm services");
         self.facts.published.extend(meshed);
     }
 

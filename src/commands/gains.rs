@@ -7,20 +7,21 @@ use dockfw_policy::ruleset::Ruleset;
 use super::before::{Before, before, no_rules};
 use super::facts::{Gathered, gather};
 use crate::engines::goes_by_names_alone;
-use crate::exposure::{Change, Exposed, Facts, Rules, Side, Turn, changes, exposed, exposed_unfiltered};
+use crate::exposure::{Change, Exposed, Facts, Rules, Side, Turn, changes, exposed};
 use crate::message::Message;
 use crate::output::note;
 
 /// Returns who gains and who loses a port if these rules are put in force, as lines. `verify`: as [`all`](crate::engines::all()) has it.
 pub(super) fn lines(engine: EngineName, ruleset: &Ruleset, verify: bool) -> anyhow::Result<Vec<String>> {
-    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let Gathered { facts, unknown, .. } = gather().context("can't read the host's interfaces")?;
     unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
     let after = under(engine, ruleset, &facts);
     let after = Side { ruleset, exposed: &after };
     Ok(match before(verify) {
         Before::Nothing => {
-            let none = no_rules();
-            let (before, _) = exposed_unfiltered(&facts);
+            // Docker's bridges are those of the new rules: what comes from there is of containers before and after.
+            let none = Ruleset { interfaces: ruleset.interfaces.clone(), ..no_rules() };
+            let before = under(engine, &none, &facts);
             text(&changes(&Side { ruleset: &none, exposed: &before }, &after))
         }
         Before::Recorded { engine, ruleset: old, .. } => {

@@ -93,7 +93,7 @@ fn put(config: &Path, text: &str, place: Place) -> io::Result<()> {
 
 /// Asks this host, and writes what it answers.
 fn text_for_this_host() -> anyhow::Result<String> {
-    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let Gathered { facts, unknown, .. } = gather().context("can't read the host's interfaces")?;
     unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
     let bare = draft::bare(&facts).map_err(unfit)?;
     let used = usage::survey(&bare, &facts.links, &facts.published);

@@ -114,11 +114,11 @@ fn judge(
     is_first: impl FnOnce() -> Result<bool, EngineError>,
 ) -> anyhow::Result<Judgement> {
     let links = links::read().context("can't read the host's interfaces")?;
-    let mut objections = interfaces::false_bridges(policy, &links);
-    objections.extend(interfaces::wide_exemptions(policy, &links));
-    objections.extend(interfaces::routed_crossings(policy, &links));
     let published = docker::published().unwrap_or_default();
     let networks = docker::networks().unwrap_or_default();
+    let mut objections = interfaces::false_bridges(policy, &links, &networks);
+    objections.extend(interfaces::wide_exemptions(policy, &links, &networks));
+    objections.extend(interfaces::routed_crossings(policy, &links));
     let usage = match novelty {
         Novelty::New => usage::survey(policy, &links, &published),
         Novelty::Known => Usage::default(),

@@ -97,7 +97,8 @@ fn file_warning(state: &State) -> Option<Message> {
 fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<RolledBack> {
     let Some(before) = state.one_before() else {
         let message = Message::new("nothing was rolled back: dockfw has no record of an earlier policy")
-            .help("to see what is in force: dockfw status");
+            .help("to see what is in force: dockfw status")
+            .help("to remove all rules of dockfw: dockfw remove");
         return Err(Stop::new(Exit::Failed, message).into());
     };
     let chosen = enact::restore(store, before, lock)?.chosen;

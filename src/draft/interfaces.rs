@@ -44,7 +44,8 @@ impl Classes {
     /// its name, only those bridges are listed that Docker reports.
     pub(super) fn of_docker(links: &[Link], networks: &[Network]) -> Self {
         let default = DOCKER.map(str::to_owned).to_vec();
-        let is_default = super::policy("").is_ok_and(|policy| false_bridges(&policy, links).is_empty());
+        let is_default =
+            super::policy("").is_ok_and(|policy| false_bridges(&policy, links, networks).is_empty());
         let bridges = networks.iter().filter_map(|network| match &network.driver {
             Driver::Bridge(name) if is_nameable(name) => Some(name.clone()),
             _ => None,

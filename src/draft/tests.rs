@@ -100,8 +100,8 @@ fn loaded(text: &str) -> Policy {
 /// Returns nothing that `apply` would refuse on this host.
 fn refused(policy: &Policy, facts: &Facts) -> Vec<String> {
     let (links, usage) = (&facts.links, usage_of(facts));
-    let mut refused = false_bridges(policy, links);
-    refused.extend(wide_exemptions(policy, links));
+    let mut refused = false_bridges(policy, links, &facts.networks);
+    refused.extend(wide_exemptions(policy, links, &facts.networks));
     refused.extend(routed_crossings(policy, links));
     refused.extend(unnamed(policy, links, &usage));
     refused.extend(cut_off_clients(policy, links, &usage));

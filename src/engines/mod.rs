@@ -218,15 +218,56 @@ fn decided() -> Result<EngineName, EngineError> {
     decision.map(|decision| decision.engine).map_err(|missing| EngineError::Unsupported(missing.join("; ")))
 }
 
-/// Returns why an engine is not for this host, if so: the one that a policy names, or else the one that is in force.
-pub(crate) fn why_not_for_this_host(backend: Backend) -> Result<Option<String>, EngineError> {
-    let name = match backend {
-        Backend::Auto => in_force(&all(false)).engine,
-        Backend::Named(name) => Some(name),
+/// What this host has for a policy.
+pub(crate) enum Prospect {
+    /// An engine that works.
+    Works,
+    /// An engine that works, but not the one whose rules are in force: that one does not work any more, for this reason.
+    Moves(String),
+    /// No engine that works, for this reason.
+    NoneWorks(String),
+}
+
+/// Returns what this host has for a policy with this backend.
+pub(crate) fn prospect(backend: Backend) -> Result<Prospect, EngineError> {
+    match backend {
+        Backend::Named(name) => {
+            let why = why_unusable(by_name(name, false).as_ref())?;
+            Ok(why.map_or(Prospect::Works, |why| Prospect::NoneWorks(not_for_this_host(name, &why))))
+        }
+        Backend::Auto => prospect_by_facts(),
+    }
+}
+
+fn prospect_by_facts() -> Result<Prospect, EngineError> {
+    let moves = match in_force(&all(false)).engine {
+        Some(name) => match why_unfit(by_name(name, false).as_ref())? {
+            None => return Ok(Prospect::Works),
+            Some(reason) => Prospect::Moves(not_for_this_host(name, &reason)),
+        },
+        None => Prospect::Works,
     };
-    let Some(name) = name else { return Ok(None) };
-    let reason = why_unfit(by_name(name, false).as_ref())?;
-    Ok(reason.map(|reason| format!("the {name} engine is not for this host: {reason}")))
+    match decided() {
+        Ok(_) => Ok(moves),
+        Err(EngineError::Unsupported(missing)) => {
+            Ok(Prospect::NoneWorks(format!("no engine works on this host: {missing}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns why an engine can't put a policy in force on this host, if so.
+fn why_unusable(engine: &dyn Engine) -> Result<Option<String>, EngineError> {
+    let unfit = why_unfit(engine)?;
+    if unfit.is_some() {
+        return Ok(unfit);
+    }
+    let missing = decide::missing(&requirements(engine)?);
+    Ok((!missing.is_empty()).then(|| missing.join("; ")))
+}
+
+fn not_for_this_host(name: EngineName, reason: &str) -> String {
+    format!("the {name} engine is not for this host: {reason}")
 }
 
 /// Returns why an engine can't work on this host, if so.

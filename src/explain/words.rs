@@ -7,6 +7,8 @@ use dockfw_policy::ruleset::{Match, PortField, Ruleset, SetName};
 use dockfw_policy::service::{PortRange, Service, Transport};
 use dockfw_policy::walk::{Interface, Packet};
 
+use crate::message::shortened;
+
 /// How many ports or interfaces of a condition are shown.
 const SHOWN: usize = 8;
 
@@ -68,7 +70,7 @@ fn interface(ruleset: &Ruleset, list: &SetName, found: Option<&Interface>) -> St
 
 fn patterns(ruleset: &Ruleset, list: &SetName) -> String {
     let patterns = ruleset.interface_list(list).map_or(&[][..], |list| &list.patterns);
-    shortened(patterns.iter().map(ToString::to_string))
+    shortened(patterns.iter().map(ToString::to_string), SHOWN)
 }
 
 /// Returns the list, and the entry of it that contains an address.
@@ -88,15 +90,5 @@ fn ports(transport: Transport, field: PortField, ranges: &[PortRange]) -> String
         PortField::Dialled => "the dialled port is",
     };
     let ranges = ranges.iter().map(|range| Service::Ports(transport, *range).to_string());
-    format!("{what} one of {}", shortened(ranges))
-}
-
-/// Returns the first of many.
-fn shortened(all: impl ExactSizeIterator<Item = String>) -> String {
-    let more = all.len().saturating_sub(SHOWN);
-    let mut text = all.take(SHOWN).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    text
+    format!("{what} one of {}", shortened(ranges, SHOWN))
 }

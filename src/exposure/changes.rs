@@ -221,9 +221,9 @@ fn in_words(found: Found, all: &BTreeSet<(Place, String)>) -> Vec<Change> {
             let families: BTreeSet<_> = others.clone().map(|((.., family), _)| *family).collect();
             let everywhere =
                 others.clone().filter(|((.., other), name)| other == family && name != CONTAINERS);
-            let has_other = families
-                .iter()
-                .any(|other| other != family && !places.contains_key(&(*port, holder.clone(), *other)));
+            let has_other = families.iter().any(|other| {
+                other != family && places.get(&(*port, holder.clone(), *other)) != Some(interfaces)
+            });
             let names_family = has_other && who.chars().next().is_some_and(|first| first.is_alphabetic());
             let over = if names_family { format!(" over {family}") } else { String::new() };
             let is_partial = who != CONTAINERS && everywhere.count() > interfaces.len();

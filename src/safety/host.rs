@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dockfw_policy::policy::Policy;
 
+use super::NAMED;
 use super::targets::misdirected;
 use crate::exposure::{Facts, beside_the_host};
 use crate::foreign::{Closing, Hook};
 use crate::host::docker::Driver;
 use crate::host::links::Link;
-use crate::message::Message;
+use crate::message::{Message, shortened};
 
 /// What is known of the host.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Host<'a> {
     pub(crate) docker_uses_nftables: bool,
     /// The variants of iptables that have chains of Docker's.
     pub(crate) docker_chains: &'a [&'static str],
+    /// Whether `facts` has all ports at which processes listen, and which containers publish.
+    pub(crate) knows_ports: bool,
     /// How interfaces check sources (`rp_filter`), by the interfaces' names.
     pub(crate) reverse_path: &'a BTreeMap<String, u8>,
 }
@@ -34,7 +37,7 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
         .chain(split_brain(host.docker_chains))
         .chain(untracked(host.facts))
         .chain(unchecked_sources(policy, host))
-        .chain(misdirected(policy, host.facts))
+        .chain(if host.knows_ports { misdirected(policy, host.facts) } else { Vec::new() })
         .collect()
 }
 
@@ -52,7 +55,7 @@ fn on_the_hosts_network(facts: &Facts) -> impl Iterator<Item = Message> {
             Message::new(format!(
                 "container {} is on the host's network and listens on {}",
                 container.name,
-                ports.join(", ")
+                shortened(ports.into_iter(), NAMED)
             ))
             .meaning("it counts as a process of the host, and its ports as ports of the host")
             .help("to open them, use a rule with `to = \"host\"`")
@@ -150,16 +153,22 @@ fn untracked(facts: &Facts) -> Option<Message> {
 fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let unchecked = outside(policy, host.facts).filter(|link| host.reverse_path.get(&link.name) == Some(&0));
     let names: Vec<_> = unchecked.map(|link| link.name.as_str()).collect();
-    let first = names.first()?;
+    let settings: Vec<_> = names.iter().map(|name| format!("net.ipv4.conf.{name}.rp_filter=1")).collect();
+    if names.is_empty() {
+        return None;
+    }
     let message = Message::new(format!("rp_filter is off for {}", names.join(", ")))
         .meaning("the kernel does not check source addresses there: a packet with the forged address of a trusted source gets in")
-        .help(format!("sysctl -w net.ipv4.conf.{first}.rp_filter=1 (2 checks less: it accepts every source that has a route)"));
+        .help(format!(
+            "to check them (2 checks less than 1: it accepts every source that has a route): sysctl -w {}",
+            settings.join(" ")
+        ));
     Some(message)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::texts;
+    use super::super::tests::{published, texts};
     use super::*;
     use crate::filters::live::Others;
     use crate::fixtures::{docker_host, link, policy};
@@ -177,8 +186,13 @@ mod tests {
             (link.name.clone(), value)
         });
         let reverse_path = reverse_path.collect();
-        let host =
-            Host { facts, docker_uses_nftables: nftables, docker_chains: &[], reverse_path: &reverse_path };
+        let host = Host {
+            facts,
+            docker_uses_nftables: nftables,
+            docker_chains: &[],
+            knows_ports: true,
+            reverse_path: &reverse_path,
+        };
         texts(notes(&policy("trusted = [\"192.0.2.10\"]\n[interfaces]\nexempt = [\"wg*\"]"), host))
     }
 
@@ -214,6 +228,24 @@ mod tests {
         for nftables in [false, true] {
             assert_eq!(said(&usual(), nftables, &["lo", "docker0"]), [""; 0]);
         }
+    }
+
+    #[test]
+    fn rules_that_fit_nothing_are_named_only_if_all_ports_are_known() {
+        let policy = policy("[[allow]]\nname = \"a\"\nports = [\"8080/tcp\"]\nto = \"host\"");
+        let facts = Facts { published: vec![published("8080/tcp", "web")], ..usual() };
+        let none = BTreeMap::new();
+        let said = |knows_ports| {
+            let host = Host {
+                facts: &facts,
+                docker_uses_nftables: false,
+                docker_chains: &[],
+                knows_ports,
+                reverse_path: &none,
+            };
+            notes(&policy, host).len()
+        };
+        assert_eq!([said(true), said(false)], [1, 0]);
     }
 
     #[test]

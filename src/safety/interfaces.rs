@@ -7,6 +7,7 @@ use dockfw_policy::interface::IfPattern;
 use dockfw_policy::policy::Policy;
 
 use super::usage::Usage;
+use super::{in_table, quoted};
 use crate::host::docker::{Driver, Network};
 use crate::host::links::Link;
 use crate::message::Message;
@@ -41,13 +42,19 @@ const GUEST_NAMES: [&str; 3] = ["ve-", "veth", "cali"];
 
 /// Returns objections to interfaces that the policy takes for Docker's bridges, and that are none: whoever is behind
 /// them would be inside.
-pub(crate) fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<Message> {
+pub(crate) fn false_bridges(policy: &Policy, links: &[Link], networks: &[Network]) -> Vec<Message> {
     let taken = links.iter().filter(|link| policy.interfaces.is_docker(&link.name));
     let false_ones = taken.filter_map(|link| {
         let why = why_not_dockers(link, links)?;
+        let help = match (network_of(link, networks), foreign_port(link, links)) {
+            (Some(network), Some(port)) => {
+                format!("it is the bridge of Docker's network {network}; {}", without_port(port))
+            }
+            _ => "list Docker's bridges in `docker` with narrower patterns, or rename the interface".into(),
+        };
         let message = Message::new(format!("{} matches `docker` in [interfaces], but {why}", link.name))
             .meaning("whoever is behind it would count as a container")
-            .help("list Docker's bridges in `docker` with narrower patterns, or rename the interface");
+            .help(help);
         Some(message)
     });
     false_ones.collect()
@@ -59,26 +66,48 @@ fn why_not_dockers(link: &Link, links: &[Link]) -> Option<String> {
         let kind = link.kind.as_deref().unwrap_or("hardware");
         return Some(format!("is not a bridge ({kind})"));
     }
-    let mut ports = links.iter().filter(|port| port.controller == Some(link.index));
-    let foreign = ports.find(|port| port.kind.as_deref() != Some("veth"))?;
+    let foreign = foreign_port(link, links)?;
     Some(format!("its port {} does not lead to a container", foreign.name))
+}
+
+/// Returns a port of a bridge that does not lead to a container, if there is one.
+fn foreign_port<'a>(bridge: &Link, links: &'a [Link]) -> Option<&'a Link> {
+    let mut ports = links.iter().filter(|port| port.controller == Some(bridge.index));
+    ports.find(|port| port.kind.as_deref() != Some("veth"))
+}
+
+/// Returns how to make a bridge Docker's alone.
+fn without_port(port: &Link) -> String {
+    format!("take {0} out of it: ip link set {0} nomaster", port.name)
+}
+
+/// Returns the network of Docker's whose bridge this is, if it is one.
+fn network_of<'a>(link: &Link, networks: &'a [Network]) -> Option<&'a str> {
+    let is_its = |network: &&Network| network.driver == Driver::Bridge(link.name.clone());
+    networks.iter().find(is_its).map(|network| network.name.as_str())
 }
 
 /// Returns objections to interfaces on which the policy lets everything through, and that lead to the rest of the
 /// world.
-pub(crate) fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<Message> {
+pub(crate) fn wide_exemptions(policy: &Policy, links: &[Link], networks: &[Network]) -> Vec<Message> {
     let exempt = links.iter().filter(|link| link.is_way_in());
     let exempt = exempt
         .filter(|link| policy.interfaces.is_exempt(&link.name) && !policy.interfaces.is_docker(&link.name));
     let wide = exempt.filter_map(|link| {
         let way_out = way_out(link, links)?;
+        let help = network_of(link, networks).map_or(NOT_EXEMPT.to_owned(), |network| {
+            format!("it is the bridge of Docker's network {network}; move it from `exempt` to `docker`")
+        });
         let message = Message::new(format!("{} matches `exempt` in [interfaces], but {way_out}", link.name))
             .meaning("everyone who sends to it would reach this host and all containers")
-            .help("add [[allow]] rules for what is to be open; or, if your own machines are behind it, list it in `inside` or `crossing`");
+            .help(help);
         Some(message)
     });
     wide.collect()
 }
+
+/// What to do about an interface that is not to be exempt.
+const NOT_EXEMPT: &str = "add [[allow]] rules for what is to be open; or, if your own machines are behind it, list it in `inside` or `crossing`";
 
 /// Returns why an interface leads further than to machines of this host's own, if it does.
 fn way_out(link: &Link, links: &[Link]) -> Option<String> {
@@ -137,16 +166,17 @@ pub(crate) fn unnamed(policy: &Policy, links: &[Link], usage: &Usage) -> Vec<Mes
         .partition(|(_, look)| matches!(look, Look::DockerNetwork(_)));
     let dockers = not_listed(&dockers).map(|message| {
         let names = quoted(dockers.iter().map(|(link, _)| link.name.clone()));
-        message.help(format!(
-            "add to the policy:\n[interfaces]\ndocker = [{}, {names}]",
-            dockers_bridges(policy)
-        ))
+        let line = format!("docker = [{}, {names}]", dockers_bridges(policy));
+        let ports = dockers.iter().filter_map(|(link, _)| foreign_port(link, links));
+        ports.fold(message.help(in_table("interfaces", "docker", &line)), |message, port| {
+            message.help(format!("before that, {}", without_port(port)))
+        })
     });
     let others_named = not_listed(&others).map(|message| {
         let others: Vec<_> = others.iter().map(|(link, _)| *link).collect();
         let choices = choices(policy, &others, links);
         let message =
-            message.help(format!("list each of them in one of these ways:\n[interfaces]\n{choices}"));
+            message.help(format!("list each of them in one of these ways; if the policy has [interfaces] already, put the lines there:\n[interfaces]\n{choices}"));
         if has_guests(&others, links) { message.help(SERVICES) } else { message }
     });
     dockers.into_iter().chain(others_named).collect()
@@ -240,14 +270,9 @@ from  = [\"inside\"]
 ports = [\"53/tcp\", \"53/udp\", \"67/udp\", \"547/udp\"]
 to    = \"host\"";
 
-fn quoted(names: impl Iterator<Item = String>) -> String {
-    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
-}
-
 fn look(link: &Link, usage: &Usage) -> Option<Look> {
-    let is_its = |network: &&Network| network.driver == Driver::Bridge(link.name.clone());
-    if let Some(network) = usage.networks.iter().find(is_its) {
-        return Some(Look::DockerNetwork(network.name.clone()));
+    if let Some(network) = network_of(link, &usage.networks) {
+        return Some(Look::DockerNetwork(network.to_owned()));
     }
     match link.kind.as_deref() {
         Some("bridge") => Some(Look::Bridge),

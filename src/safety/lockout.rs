@@ -88,7 +88,9 @@ fn with_help(message: Message, drop: &Decision<'_>, arrival: &Arrival) -> Messag
         )),
         _ => message
             .help(format!("add a rule for this port:\n{}", allow(&client.to_string())))
-            .help(format!("or trust the address, for all ports:\ntrusted = [\"{client}\"]")),
+            .help(format!(
+                "or trust the address, for all ports; add it to `trusted`, or write this above the first [..]:\ntrusted = [\"{client}\"]"
+            )),
     }
 }
 
@@ -105,6 +107,7 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
         Message::new("the policy trusts nobody and opens no port")
             .meaning("with it in force, nobody could connect to this host")
             .help("add your own address to `trusted`, or add an [[allow]] rule")
+            .help("to see a policy for what runs on this host: dockfw init --print")
     })
 }
 

@@ -18,7 +18,10 @@ use dockfw_policy::service::{PortRange, Service, Services};
 use crate::exposure::{Held, unfiltered};
 use crate::host::docker::{Node, Proxied, Published, Swarm};
 use crate::host::links::Link;
-use crate::message::Message;
+use crate::message::{Message, shortened};
+
+/// How many ports, networks or nodes a message names.
+const NAMED: usize = 12;
 
 /// Returns what an operator may not expect of the policy on this host.
 pub(crate) fn notes(policy: &Policy, links: &[Link], held: &[Held]) -> Vec<Message> {
@@ -50,44 +53,66 @@ fn trusts_containers(policy: &Policy, links: &[Link]) -> bool {
     networks.peek().is_some() && networks.all(|(_, network)| trusts(network))
 }
 
-/// Returns messages about trusted networks of Docker's: containers in them are trusted by address.
+/// Returns messages about what is trusted of Docker's networks, one for each entry of `trusted`: containers in them are
+/// trusted by address.
 fn trusted_docker_networks(policy: &Policy, links: &[Link]) -> Vec<Message> {
-    let overlaps = docker_networks(policy, links).filter_map(|(link, network)| {
-        let trusted = policy.trusted.first_overlap(network)?;
-        let message = Message::new(format!(
-            "{trusted} in `trusted` overlaps {network}, a network of Docker's ({})",
-            link.name
-        ));
-        Some(message.meaning("its containers reach the host as trusted sources"))
+    let mut overlaps: BTreeMap<AddressRange, Vec<String>> = BTreeMap::new();
+    for (link, network) in docker_networks(policy, links) {
+        if let Some(trusted) = policy.trusted.first_overlap(network) {
+            overlaps.entry(trusted).or_default().push(format!("{network} ({})", link.name));
+        }
+    }
+    let told = overlaps.into_iter().map(|(trusted, networks)| {
+        let what = if networks.len() == 1 { "a network" } else { "networks" };
+        let networks = shortened(networks.into_iter(), NAMED);
+        Message::new(format!("{trusted} in `trusted` overlaps {what} of Docker's: {networks}"))
+            .meaning("its containers reach the host as trusted sources")
     });
-    overlaps.collect()
+    told.collect()
 }
 
+/// What it means that nodes are in no list.
+const UNREACHABLE: &str =
+    "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";
+
 /// Returns a message about missing peers. A Swarm fails if its nodes can't reach each other. `nodes`: those that are
-/// known.
+/// known, which are all of them on a manager.
 pub(crate) fn missing_peers(policy: &Policy, swarm: &Swarm, nodes: &[Node]) -> Option<Message> {
-    let consequence =
-        "nodes that are not in `trusted` either can't reach this node, or its containers by overlay networks";
-    if policy.swarm.peers.is_empty() {
-        let message = Message::new("this host is a node of a Swarm, but `peers` in [swarm] is empty")
-            .meaning(consequence)
-            .help("list the addresses of the other nodes in `peers`");
-        return Some(message);
-    }
     let managers = swarm.managers.iter().map(|address| ("a manager", *address));
-    let nodes = nodes.iter().filter_map(|node| Some((node.name.as_str(), node.address?)));
+    let named = nodes.iter().filter_map(|node| Some((node.name.as_str(), node.address?)));
     let mut known: BTreeMap<IpAddr, &str> = managers.map(|(name, address)| (address, name)).collect();
-    known.extend(nodes.map(|(name, address)| (address, name)));
-    let is_let_in =
-        |address: IpAddr| policy.swarm.peers.contains(address) || policy.trusted.contains(address);
-    let others = known.into_iter().filter(|(address, _)| swarm.address != Some(*address));
-    let missing: Vec<_> = others.filter(|(address, _)| !is_let_in(*address)).collect();
-    let names: Vec<_> = missing.iter().map(|(address, name)| format!("{name} ({address})")).collect();
-    (!missing.is_empty()).then(|| {
-        Message::new(format!("`peers` in [swarm] does not list these nodes: {}", names.join(", ")))
-            .meaning(consequence)
-            .help("add their addresses to `peers`")
-    })
+    known.extend(named.map(|(name, address)| (address, name)));
+    let peers = &policy.swarm.peers;
+    let is_let_in = |address: IpAddr| peers.contains(address) || policy.trusted.contains(address);
+    known.retain(|address, _| swarm.address != Some(*address) && !is_let_in(*address));
+    if known.is_empty() {
+        let is_unknown = peers.is_empty() && nodes.is_empty();
+        return is_unknown.then(no_peers);
+    }
+    let names = known.iter().map(|(address, name)| format!("{name} ({address})"));
+    let what = format!("`peers` in [swarm] does not list these nodes: {}", shortened(names, NAMED));
+    let addresses = peers.ranges().map(|range| range.to_string());
+    let all = quoted(addresses.chain(known.keys().map(ToString::to_string)));
+    let help = in_table("swarm", "peers", &format!("peers = [{all}]"));
+    Some(Message::new(what).meaning(UNREACHABLE).help(help))
+}
+
+fn no_peers() -> Message {
+    Message::new("this host is a node of a Swarm, but `peers` in [swarm] is empty")
+        .meaning(UNREACHABLE)
+        .help("list the addresses of the other nodes in `peers`")
+}
+
+/// Returns how to set a key of a table, which may be there already.
+fn in_table(table: &str, key: &str, line: &str) -> String {
+    format!(
+        "add this; if the policy has [{table}] already, put the line there, in place of its `{key}`:\n[{table}]\n{line}"
+    )
+}
+
+/// Returns strings as a list of a policy has them.
+fn quoted(texts: impl Iterator<Item = String>) -> String {
+    texts.map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a message about published ports, held by docker-proxy, that containers can't reach by an address of their
@@ -112,8 +137,8 @@ fn open_one(to: &str) -> String {
     )
 }
 
-/// Returns services as people name them, with who offers each if that is known, and as a policy has them. Nothing if there
-/// are none.
+/// Returns the first of these services as people name them, with who offers each if that is known, and all of them as a
+/// policy has them. Nothing if there are none.
 fn listed<'a>(services: impl Iterator<Item = (Service, Option<&'a str>)>) -> Option<(String, String)> {
     let (names, mut texts): (Vec<_>, Vec<_>) = services
         .map(|(service, by)| {
@@ -122,7 +147,7 @@ fn listed<'a>(services: impl Iterator<Item = (Service, Option<&'a str>)>) -> Opt
         })
         .unzip();
     texts.dedup();
-    (!names.is_empty()).then(|| (names.join(", "), texts.join(", ")))
+    (!names.is_empty()).then(|| (shortened(names.into_iter(), NAMED), texts.join(", ")))
 }
 
 /// Returns a rule to add, after words that name its purpose.

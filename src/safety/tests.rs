@@ -12,11 +12,11 @@ pub(crate) fn texts(messages: impl IntoIterator<Item = Message>) -> Vec<String> 
 }
 
 fn false_bridges(policy: &Policy, links: &[Link]) -> Vec<String> {
-    texts(by_interfaces::false_bridges(policy, links))
+    texts(by_interfaces::false_bridges(policy, links, &[]))
 }
 
 fn wide_exemptions(policy: &Policy, links: &[Link]) -> Vec<String> {
-    texts(by_interfaces::wide_exemptions(policy, links))
+    texts(by_interfaces::wide_exemptions(policy, links, &[]))
 }
 
 fn routed_crossings(policy: &Policy, links: &[Link]) -> Vec<String> {
@@ -218,11 +218,30 @@ fn a_bridge_of_dockers_by_another_name_is_called_that() {
     let objection = unnamed(&by_default(), &links, &usage).unwrap();
     assert_parts(&objection, &["hassio is the bridge of Docker's network hassio", "\"br-*\", \"hassio\"]"]);
     assert!(!objection.contains("does not look like") && !objection.contains("exempt"), "{objection}");
-    let (_, lines) = objection.split_once("add to the policy:\n").unwrap();
+    let (_, lines) = objection.split_once("in place of its `docker`:\n").unwrap();
     assert_eq!(unnamed(&policy(lines), &links, &usage), None);
     let links = host_with([link(8, "hassio", "bridge"), link(9, "virbr0", "bridge")]);
     let both = texts(by_interfaces::unnamed(&by_default(), &links, &usage));
     assert!(both.len() == 2 && !both[1].contains("hassio"), "{both:?}");
+}
+
+/// Whatever class it is in, the advice is the same.
+#[test]
+fn a_bridge_of_dockers_with_a_network_card_in_it_is_to_be_dockers_alone() {
+    let links = host_with([link(8, "shop0", "bridge"), port(9, "eth1", "", 8)]);
+    let networks = [network("shop", "shop0")];
+    let usage = Usage { networks: networks.to_vec(), ..Usage::default() };
+    let take_out = "take eth1 out of it: ip link set eth1 nomaster";
+    let objection = unnamed(&by_default(), &links, &usage).unwrap();
+    assert_parts(&objection, &["docker = [\"docker0\", \"docker_gwbridge\", \"br-*\", \"shop0\"]", take_out]);
+    let dockers = interfaces("docker = [\"docker0\", \"shop0\"]");
+    let refused = texts(by_interfaces::false_bridges(&dockers, &links, &networks));
+    assert_parts(&refused[0], &["Docker's network shop", take_out]);
+    assert!(!refused[0].contains("narrower"), "{refused:?}");
+    let exempt =
+        texts(by_interfaces::wide_exemptions(&interfaces("exempt = [\"shop0\"]"), &links, &networks));
+    assert_parts(&exempt[0], &["Docker's network shop; move it from `exempt` to `docker`"]);
+    assert!(![objection, refused.concat()].concat().contains("exempt"));
 }
 
 /// Returns a bridge with the uplink in it, as Proxmox has it.
@@ -298,20 +317,18 @@ fn a_trusted_network_over_dockers_is_named_for_each_family() {
     let links = docker_host();
     let wide = policy("trusted = [\"172.16.0.0/12\", \"fd00::/8\"]");
     let notes = notes(&wide, &links, &[]);
-    assert_eq!(notes.len(), 3, "{notes:?}");
-    assert_parts(
-        &notes[0],
-        &["172.16.0.0/12 in `trusted` overlaps 172.17.0.0/16", "(docker0)", "as trusted sources"],
-    );
-    assert_parts(&notes[1], &["fd00::/8 in `trusted` overlaps fd00:d0c::/64", "(docker0)"]);
-    assert_parts(&notes[2], &["overlaps 172.18.0.0/16", "(br-4f5e6d7c8b9a)"]);
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    let both = "networks of Docker's: 172.17.0.0/16 (docker0), 172.18.0.0/16 (br-4f5e6d7c8b9a)\n";
+    assert_parts(&notes[0], &["172.16.0.0/12 in `trusted` overlaps ", both, "as trusted sources"]);
+    let one = "fd00::/8 in `trusted` overlaps a network of Docker's: fd00:d0c::/64 (docker0)\n";
+    assert_parts(&notes[1], &[one]);
 }
 
 #[test]
 fn even_one_trusted_address_in_a_docker_network_is_named() {
     let notes = notes(&policy("trusted = [\"172.18.0.9\"]"), &docker_host(), &[]);
     assert_eq!(notes.len(), 1, "{notes:?}");
-    assert_parts(&notes[0], &["172.18.0.9 in `trusted` overlaps 172.18.0.0/16"]);
+    assert_parts(&notes[0], &["172.18.0.9 in `trusted` overlaps a network of Docker's: 172.18.0.0/16"]);
 }
 
 #[test]
@@ -361,6 +378,14 @@ fn the_rule_that_is_advised_gives_the_ports_back() {
     let rule = "name = \"a\"\nfrom = [\"containers\"]\nports = [\"5432/tcp\"]\nto = \"docker\"";
     let rest = lost_to_containers(&policy(&format!("[[allow]]\n{rule}")), &ports, Proxied::All).unwrap();
     assert!(!rest.contains("5432") && rest.contains("53/udp (dns)"), "{rest}");
+}
+
+#[test]
+fn of_many_ports_the_first_are_named() {
+    let ports: Vec<_> = (8001..=8020).map(|port| published(&format!("{port}/tcp"), "web")).collect();
+    let note = lost_to_containers(&by_default(), &ports, Proxied::All).unwrap();
+    assert_parts(&note, &["8001/tcp (web), 8002/tcp", "8012/tcp (web) and 8 more\n"]);
+    assert!(!note.contains("8013"), "{note}");
 }
 
 #[test]
@@ -435,6 +460,28 @@ fn node(name: &str, address: &str) -> Node {
 fn a_swarm_node_without_peers_is_told() {
     let note = missing_peers(&by_default(), &swarm(&[]), &[]).unwrap();
     assert_parts(&note, &["`peers` in [swarm] is empty"]);
+    let trusting = missing_peers(&by_default(), &swarm(&["192.0.2.10"]), &[]).unwrap();
+    assert_parts(&trusting, &["`peers` in [swarm] is empty"]);
+    assert_eq!(missing_peers(&by_default(), &swarm(&[]), &[node("self", "192.0.2.1")]), None, "it is alone");
+}
+
+#[test]
+fn the_peers_that_are_advised_are_all_nodes() {
+    let peers = "trusted = [\"192.0.2.10\"]\n[swarm]\npeers = [\"192.0.2.11\", \"2001:db8::/64\"]";
+    let managers = swarm(&["192.0.2.11", "192.0.2.12", "2001:db8:1::1"]);
+    for text in ["trusted = [\"192.0.2.10\"]", peers] {
+        let note = missing_peers(&policy(text), &managers, &[]).unwrap();
+        let (_, lines) = note.split_once("in place of its `peers`:\n").unwrap();
+        let advised = policy(lines);
+        assert_eq!(missing_peers(&advised, &managers, &[]), None, "{note}");
+        assert!(
+            policy(text).swarm.peers.ranges().all(|range| advised
+                .swarm
+                .peers
+                .first_overlap(&range)
+                .is_some())
+        );
+    }
 }
 
 #[test]

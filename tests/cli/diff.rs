@@ -382,6 +382,22 @@ fn a_first_apply_takes_ports_from_everyone() {
     gains("first", ":", GOOD, &format!("{HEADING}\n  - everyone but trusted: 9000/tcp (busybox)"));
 }
 
+/// Nothing filters before, so that containers have what everyone has.
+#[test]
+#[ignore = "needs root"]
+fn a_first_apply_tells_families_and_containers_apart() {
+    let bridge = "ip link add docker0 up type bridge; ip address add 172.17.0.1/16 dev docker0";
+    let lines = format!(
+        "{HEADING}
+  - containers: 9000/tcp (busybox)
+  - everyone but trusted over IPv4: 9000/tcp (busybox)
+  - everyone over IPv6: 9000/tcp (busybox)"
+    );
+    gains("families", bridge, "trusted = [\"192.0.2.10\"]\n", &lines);
+    let rule = "[[allow]]\nname = \"metrics\"\nports = [\"9000/tcp\"]\n";
+    gains("kept", bridge, rule, "nobody gains or loses a port");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_rule_gives_its_port_to_those_whom_it_names() {

@@ -37,10 +37,15 @@ fn explain(fixture: &CliFixture, before: &str, arguments: &str) -> Done {
 }
 
 fn json(fixture: &CliFixture, before: &str, arguments: &str) -> Value {
-    let explained = explain(fixture, before, &format!("{arguments} --json")).exits(0).json();
+    described(explain(fixture, before, &format!("{arguments} --json")).exits(0))
+}
+
+/// What was written as JSON, of which every key is in the schema.
+fn described(done: &Done) -> Value {
+    let explained = done.json();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/explain.json"));
-    let described: Value = serde_json::from_str(&text.unwrap()).unwrap();
-    assert_eq!(schema::faults(&described, &explained), [""; 0], "{explained:#}");
+    let schema: Value = serde_json::from_str(&text.unwrap()).unwrap();
+    assert_eq!(schema::faults(&schema, &explained), [""; 0], "{explained:#}");
     explained
 }
 
@@ -119,6 +124,24 @@ fn before_an_apply_both_verdicts_are_told_in_json() {
     let unknown = explain(&fixture, changed, &format!("{asked} --json"));
     unknown.exits(0).says("unknown what happens now: another program changed the rules in force");
     assert_eq!(unknown.json()["now"], Value::Null);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn with_a_mistake_in_the_file_the_policy_in_force_answers() {
+    let fixture = CliFixture::new("explain-mistake");
+    for engine in ["nftables", "iptables"] {
+        let wrong = format!("dockfw apply --backend {engine} >/dev/null; echo '[' >dockfw.toml");
+        for (asked, verdict) in [("443/tcp", "pass"), ("22/tcp", "drop")] {
+            let done = explain(&fixture, &wrong, &format!("--from 192.0.2.20 --port {asked} --json"));
+            let explained = described(done.exits(2).says("dockfw.toml:1:1").says("the policy is not valid"));
+            assert_eq!((&explained["valid"], &explained["in_force"]), (&false.into(), &true.into()));
+            assert_eq!((&explained["verdict"], &explained["engine"]), (&verdict.into(), &engine.into()));
+        }
+        let unclear = explain(&fixture, &wrong, "--from nobody --port 22/tcp");
+        unclear.exits(2).is_silent().says("`nobody` is not an address").says("the policy is not valid");
+    }
+    assert_eq!(json(&fixture, "", "--from 192.0.2.20 --port 443/tcp")["valid"], true);
 }
 
 #[test]

@@ -29,6 +29,30 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
          printf '[[allow]]\nname = \"again\"\nports = [\"80/tcp\"]\n' >>dockfw.toml",
         "here dockfw check",
     ),
+    ("checked-forced", "echo 'trusted = []' >dockfw.toml", "here dockfw check --force"),
+    (
+        "checked-wrong-policy",
+        "dockfw apply; echo 'trustd = [\"192.0.2.300\"]' >dockfw.toml",
+        "here dockfw check",
+    ),
+    ("checked-with-ufw-on", "systemd enabled; ufw yes", "again; here dockfw check"),
+    ("checked-with-ufw-off", "systemd enabled; ufw no", "again; here dockfw check"),
+    (
+        "checked-without-an-engine",
+        "systemd enabled; mount --bind /dev/null /usr/sbin/ipset
+         printf '#!/bin/sh\necho iptables v1.6.1\n' >/run/bin/iptables; chmod +x /run/bin/iptables",
+        "again; here dockfw check",
+    ),
+    (
+        "checked-without-its-engine",
+        "mount --bind /dev/null /usr/sbin/ipset; printf '[engine]\nbackend = \"iptables\"\n' >>dockfw.toml",
+        "here dockfw check",
+    ),
+    (
+        "checked-without-rights",
+        "",
+        "here setpriv --bounding-set=-all --inh-caps=-all \"$DOCKFW\" --config dockfw.toml check",
+    ),
     ("forced", "echo 'trusted = []' >dockfw.toml", "dockfw apply --force"),
     ("false-bridge", "ip link add br-x type veth peer name other", "dockfw apply"),
     (
@@ -119,6 +143,16 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
          from = [\"office\"]\\nports = [\"5432/tcp\"]\\n' >dockfw.toml; dockfw apply --force",
         "here dockfw explain --from office --port 5432/tcp",
     ),
+    (
+        "explain-wrong-policy",
+        "dockfw apply; echo '[' >dockfw.toml",
+        "here dockfw explain --from 198.51.100.66 --port 5432/tcp",
+    ),
+    (
+        "explain-wrong-policy-without-another",
+        "echo '[' >dockfw.toml",
+        "here dockfw explain --from 198.51.100.66 --port 5432/tcp",
+    ),
     ("explain-unknown-name", "", "here dockfw explain --from \"$(printf 'offi\\033[31mce')\" --port 80/tcp"),
     ("unknown-option", "", "dockfw apply --fource"),
     ("init", "rm dockfw.toml", "dockfw init"),
@@ -158,9 +192,17 @@ const SITUATIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// `edit` makes the policy another one.
+/// `ufw` installs a ufw whose unit is active, and which is on (`yes`) or off.
 /// `here` runs a command whose stdout is meant too, and takes the test's directory out of what it says.
 const PREPARED: &str = "edit() { echo '# changed' >>dockfw.toml; }
-    here() { code=0; \"$@\" >said 2>&1 || code=$?; sed \"s|$PWD/||g; s/ *[0-9]* packets .*/ N packets/\" said >&2; return $code; }
+    here() { code=0; \"$@\" >said 2>&1 || code=$?; sed \"s|$PWD/||g; s/ *[0-9][0-9]* packets .*/ N packets/\" said >&2; return $code; }
+    ufw() {
+        mkdir /run/upper /run/work
+        mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
+        mkdir -p /etc/ufw
+        echo ENABLED=$1 >/etc/ufw/ufw.conf
+        touch /run/ufw
+    }
     sysctl -qw net.ipv4.conf.eth0.rp_filter=1";
 
 #[test]

@@ -14,6 +14,7 @@ case $* in
 'is-active dockfw.service') cat /run/state; grep -qx active /run/state ;;
 'start dockfw.service') echo "$*" >>/run/told; "$DOCKFW" boot && echo active >/run/state ;;
 'enable dockfw.service') echo "$*" >>/run/told; grep -qx disabled /run/unit && echo enabled >/run/unit ;;
+'is-active ufw') test -e /run/ufw ;;
 *) exit 1 ;;
 esac
 FAKE

@@ -76,6 +76,11 @@ impl Table {
         self.keys.iter().find(|key| key.name() == name)
     }
 
+    /// Whether its keys are outside of any table.
+    pub(super) fn is_top(&self) -> bool {
+        std::ptr::eq(self, &raw const TOP)
+    }
+
     /// The names of its keys.
     pub(super) fn names(&self) -> Vec<&'static str> {
         self.keys.iter().map(Key::name).collect()
@@ -89,9 +94,10 @@ impl Table {
 }
 
 /// Words of other firewalls, and dockfw's keys that mean the same.
-const SYNONYMS: [(&[&str], &str); 6] = [
+const SYNONYMS: [(&[&str], &str); 7] = [
     (&["allowlist", "whitelist", "allowed", "allow_from", "trust"], "trusted"),
     (&["blocklist", "blacklist", "denylist", "deny", "drop", "block", "banned"], "blocked"),
+    (&["rule", "rules", "accept", "permit", "open"], "allow"),
     (&["source", "sources", "src", "saddr", "who"], "from"),
     (&["service", "services", "dport", "dports"], "ports"),
     (&["target", "dest", "destination", "chain"], "to"),

@@ -39,6 +39,10 @@ impl Reader<'_> {
             self.config.is_typed |= !value.get_ref().is_table();
             match table.find(name.get_ref()) {
                 Some(key) => read(self, key, value),
+                None if is_table(value) && table.is_top() => {
+                    self.unknown_table(name, table);
+                    unknown.push(None);
+                }
                 None => unknown.push(self.unknown_key(name, typed, table)),
             }
         }
@@ -65,6 +69,21 @@ impl Reader<'_> {
             Diagnostic::new(message).at(span).label("unknown key").help(help)
         });
         meant
+    }
+
+    fn unknown_table(&mut self, name: &TypedKey<'_>, table: &'static Table) {
+        let span = self.values.span(name.span());
+        self.values.errors.push_with(|| {
+            let of_another =
+                || keys::any(name.get_ref()).filter(|key| key.table().is_some()).map(|key| key.path);
+            let meant = table.closest(name.get_ref()).or_else(of_another);
+            let help = meant.map_or_else(
+                || format!("remove it with its lines; the tables of a policy: {}", keys::headers()),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            let message = format!("{} has no table {}", table.what, quoted(name.get_ref()));
+            Diagnostic::new(message).at(span).label("unknown table").help(help)
+        });
     }
 
     fn top(&mut self, key: &'static Key, value: &Value<'_>) {
@@ -233,10 +252,19 @@ impl Reader<'_> {
     }
 }
 
+/// Returns whether a value is what a header begins, with brackets of either kind.
+fn is_table(value: &Value<'_>) -> bool {
+    match value.get_ref() {
+        DeValue::Table(_) => true,
+        DeValue::Array(array) => array.iter().next().is_some_and(|first| first.get_ref().is_table()),
+        _ => false,
+    }
+}
+
 /// Returns where a key belongs that `table` does not have, if another one has it. Below the header of a table, keys are that
 /// table's, up to the next header: so are lines that somebody adds at the end of a file.
 fn misplaced(name: &str, typed: &DeTable<'_>, table: &Table) -> Option<String> {
-    let is_top = table.names() == keys::TOP.names();
+    let is_top = table.is_top();
     let key = if is_top { keys::any(name) } else { keys::top(name).or_else(|| keys::any(name)) }?;
     match key.table() {
         Some(owner) if is_top && !typed.contains_key(owner) => Some(format!("did you mean `{}`?", key.path)),

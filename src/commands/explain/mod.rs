@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::before::{Before, before, no_rules};
 use super::facts::{Gathered, gather};
-use super::last::Last;
+use super::last::{self, Last};
 use super::load_recorded;
 use crate::cli::{self, Explain};
 use crate::engines::{self, Chosen, goes_by_names_alone};
@@ -27,7 +27,7 @@ use crate::filters::live;
 use crate::host::capabilities;
 use crate::host::routes::{self, Route};
 use crate::message::Message;
-use crate::output::{note, result};
+use crate::output::{failure, note, result};
 use crate::records::Sources;
 
 /// What `--json` writes.
@@ -35,6 +35,8 @@ use crate::records::Sources;
 struct Report {
     /// The engine whose rules are walked.
     engine: EngineName,
+    /// Whether the policy file is valid; if not, all is about the policy that is in force.
+    valid: bool,
     /// Whether the policy is in force; nothing if that can't be read.
     in_force: Option<bool>,
     /// What could not be read.
@@ -81,27 +83,71 @@ struct Case<'a> {
     meant: &'a Meant,
 }
 
-/// Prints what becomes of a connection.
+/// The policy that is explained.
+struct Subject {
+    engine: EngineName,
+    ruleset: Ruleset,
+    lists: Lists,
+    /// Whether it is that of the file.
+    is_of_file: bool,
+    /// Whether it is in force; nothing if that can't be read.
+    in_force: Option<bool>,
+}
+
+/// Prints what becomes of a connection. If there is a mistake in the file, that is so under the policy in force, and the
+/// mistake is reported after it.
 pub(crate) fn run(config: &Path, options: &Explain) -> anyhow::Result<Exit> {
     // A policy that is only explained shuts nobody out.
-    let (policy, sources) = load_recorded(config, Strictness::Confirmed)?;
-    let (engine, ruleset, in_force) = compiled(options.backend, &policy)?;
-    let lists = lists(config, &sources)?;
-    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let (policy, sources) =
+        load_recorded(config, Strictness::Confirmed).inspect_err(|_| show_in_force(options))?;
+    show(&Subject::of_file(config, options, &policy, &sources)?, options)?;
+    Ok(Exit::Done)
+}
+
+/// Does the same for the policy in force, if there is one. A failure is only reported: the program ends with the mistake
+/// in the file.
+fn show_in_force(options: &Explain) {
+    if !capabilities::has_net_admin() {
+        return;
+    }
+    last::report();
+    let shown = Subject::in_force().and_then(|subject| subject.map_or(Ok(()), |one| show(&one, options)));
+    shown.unwrap_or_else(|error| failure(&error));
+}
+
+fn show(subject: &Subject, options: &Explain) -> anyhow::Result<()> {
+    let Subject { engine, lists, is_of_file, in_force, .. } = subject;
+    let Gathered { facts, unknown, .. } = gather().context("can't read the host's interfaces")?;
     unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
     let unclear = |unclear: Unclear| Stop::new(Exit::Usage, unclear.message());
-    let meant = meant(&inquiry(options), &facts, &lists).map_err(unclear)?;
+    let meant = meant(&inquiry(options), &facts, lists).map_err(unclear)?;
     let case = Case { facts: &facts, meant: &meant };
-    let answer = case.answer(engine, &ruleset, &lists).map_err(unclear)?;
-    let now = if in_force == Some(false) { case.now(before(false))? } else { None };
-    report_limits(in_force);
-    let report = Report { engine, in_force, unknown, names: meant.words.clone(), answer, now };
+    let answer = case.answer(*engine, &subject.ruleset, lists).map_err(unclear)?;
+    let now = if *in_force == Some(false) { case.now(before(false))? } else { None };
+    report_limits(*in_force);
+    let names = meant.words.clone();
+    let report =
+        Report { engine: *engine, valid: *is_of_file, in_force: *in_force, unknown, names, answer, now };
     if options.json {
         result(serde_json::to_string_pretty(&report)?);
     } else {
         text::print(&report);
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+impl Subject {
+    fn of_file(config: &Path, options: &Explain, policy: &Policy, sources: &Sources) -> anyhow::Result<Self> {
+        let (engine, ruleset, in_force) = compiled(options.backend, policy)?;
+        Ok(Self { engine, ruleset, lists: lists(config, sources)?, is_of_file: true, in_force })
+    }
+
+    /// Returns the policy that is in force, if there is one and its record can be read.
+    fn in_force() -> anyhow::Result<Option<Self>> {
+        let Before::Recorded { engine, ruleset, last } = before(false) else { return Ok(None) };
+        let lists = lists(&last.record.config, &last.sources)?;
+        Ok(Some(Self { engine, ruleset, lists, is_of_file: false, in_force: Some(true) }))
+    }
 }
 
 fn inquiry(options: &Explain) -> Inquiry {

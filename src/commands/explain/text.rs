@@ -33,6 +33,7 @@ pub(super) fn print(report: &Report) {
 /// Returns the answers that differ, with when they hold.
 fn sides(report: &Report) -> Vec<(&'static str, &Answer)> {
     match &report.now {
+        None if !report.valid => vec![("now", &report.answer)],
         None => vec![("", &report.answer)],
         Some(now) if now.answer.agrees(&report.answer) => vec![("now and after an apply", &report.answer)],
         Some(now) => vec![("now", &now.answer), ("after an apply", &report.answer)],

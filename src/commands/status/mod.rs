@@ -158,9 +158,9 @@ fn report(subject: Option<&Subject>, verify: bool) -> anyhow::Result<Report> {
 }
 
 fn report_on(policy: &Policy, verify: bool) -> anyhow::Result<Report> {
-    let Gathered { facts, unknown } = gather().context("can't read the host's interfaces")?;
+    let Gathered { facts, unknown, .. } = gather().context("can't read the host's interfaces")?;
     let (mut report, ruleset) = read_live(policy, verify)?;
-    let false_bridges = safety::interfaces::false_bridges(policy, &facts.links);
+    let false_bridges = safety::interfaces::false_bridges(policy, &facts.links, &facts.networks);
     report.in_force &= false_bridges.is_empty();
     report.differences.extend(false_bridges.iter().map(|one| one.what().to_owned()));
     let (exposed, open_questions) = exposed_by(report.engine.zip(ruleset.as_ref()), &facts);

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Engine, Packet, wait_until};
 
-use super::SOURCES;
 use super::forged::link_local_of;
 use super::interfaces::is_refused;
 use super::networks::segments;
+use super::{SOURCES, opening};
 use crate::expect::Expectations;
 use crate::fixture::{PacketFixture, Setting};
 use crate::need::Need;
@@ -16,11 +16,17 @@ use crate::need::Need;
 /// What is put on the host, what takes it away again, and what must be said of it.
 type Oddity = (&'static str, &'static str, &'static str);
 
-const ODDITIES: [Oddity; 10] = [
+const ODDITIES: [Oddity; 11] = [
     (
         "docker network create --opt com.docker.network.bridge.name=shop0 shop",
         "docker network rm shop",
         "shop0 is the bridge of Docker's network shop, but does not match `docker`",
+    ),
+    (
+        "docker network create --opt com.docker.network.bridge.name=shop0 shop
+         ip tuntap add tap9 mode tap; ip link set tap9 master shop0",
+        "ip link delete tap9; docker network rm shop",
+        "before that, take tap9 out of it: ip link set tap9 nomaster",
     ),
     (
         "docker network create --driver macvlan --subnet 192.0.2.0/24 --opt parent=eth0 beside
@@ -130,6 +136,39 @@ pub(super) fn names_what_is_in_use(fixture: &PacketFixture<'_>, setting: Setting
     let outcome = told();
     fixture.lab.host.ip(&["link delete lan1"])?;
     outcome
+}
+
+/// A rule whose `to` is not what answers at its ports is named, and does what the note says: for the host, it opens nothing
+/// of a container's; for published ports, it opens those of processes too. The one that is advised opens what it is for.
+pub(super) fn names_misdirected_rules(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
+    let untrusted = &fixture.lab.untrusted;
+    for (port, name, [wrong, right], words) in [
+        (
+            8080,
+            "web",
+            ["host", "docker"],
+            ["8080/tcp (web), 8080/udp (web)\n", "does not open published ports"],
+        ),
+        (9000, "private", ["docker", "host"], ["9000/tcp (", "opens them all the same"]),
+    ] {
+        let rule = |to: &str| opening(&[&port.to_string()], to);
+        let named = || -> Result<Option<String>> {
+            Ok(notes(fixture)?.into_iter().find(|note| note.starts_with("the rule 'open' is for ")))
+        };
+        let answers = || Expectations::default().answers(untrusted, fixture.at(port), name).verify();
+        fixture.apply(setting, &rule(wrong))?;
+        let note = named()?.context("it is not named")?;
+        ensure!(words.iter().all(|part| note.contains(part)), "{note}");
+        ensure!(note.contains(&format!("write to = \"{right}\"")), "{note}");
+        match wrong {
+            "host" => Expectations::default().silent(untrusted, fixture.at(port)).verify()?,
+            _ => answers()?,
+        }
+        fixture.apply(setting, &rule(right))?;
+        ensure!(named()?.is_none(), "{:?}", named());
+        answers()?;
+    }
+    Ok(())
 }
 
 /// A neighbour on a trusted network may well use an address that is in no list.

@@ -19,6 +19,7 @@ mod random;
 mod status;
 mod translated;
 mod trials;
+mod words;
 
 use anyhow::Result;
 use dockfw_lab::{Engine, LabOptions, Layout, Variant};
@@ -356,6 +357,7 @@ pub(crate) const CASES: &[Case] = &[
     case("check", "check names what bears on the policy, and nothing else", checks::names_what_is_there),
     case("check S7", "what is in use is named before it is lost", checks::names_what_is_in_use),
     case("check", "what neighbours use is named before it is lost", checks::names_neighbours),
+    case("check", "rules whose `to` does not fit are named", checks::names_misdirected_rules),
     case("check", "check names chains of nftables that bear on the policy", checks::names_chains)
         .needs(Need::NfTables),
     case("S1 S2 status", "status says who reaches what", status::says_who_reaches_what),
@@ -377,6 +379,8 @@ pub(crate) const CASES: &[Case] = &[
         random::explained,
     )
     .needs(Need::NfTables),
+    case("init", "what containers publish is named, and opened by a line", words::drafted),
+    case("diff", "who gains and who loses a port of a container", words::who_gains_and_loses),
     // Each raises a fixture of its own: the last.
     case(
         "explain",
