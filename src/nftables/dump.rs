@@ -1,6 +1,6 @@
 //! What is in the kernel, read back: our table with everything in it, whoever added it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::{TABLE, title};
@@ -26,9 +26,9 @@ impl Name {
         self.0 == text.as_bytes()
     }
 
-    /// Returns whether it is a set's name with this title.
-    pub(crate) fn is_titled(&self, text: &str) -> bool {
-        str::from_utf8(&self.0).is_ok_and(|name| title(name) == text)
+    /// Returns the title that it begins with, as a set's name does.
+    pub(crate) fn title(&self) -> Option<&str> {
+        str::from_utf8(&self.0).ok().map(title)
     }
 }
 
@@ -51,6 +51,17 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Returns the sets by their names.
+    pub(crate) fn sets_by_name(&self) -> HashMap<&[u8], &Set> {
+        self.sets.iter().map(|set| (set.name.0.as_slice(), set)).collect()
+    }
+
+    /// Returns the names of the counters.
+    pub(crate) fn counter_names(&self) -> HashSet<&[u8]> {
+        let counters = self.objects.iter().filter(|object| object.kind == object::COUNTER);
+        counters.map(|counter| counter.name.0.as_slice()).collect()
+    }
+
     /// Returns the names of the sets that rules ask.
     pub(crate) fn referenced_sets(&self) -> BTreeSet<&[u8]> {
         let rules = self.chains.iter().flat_map(|chain| &chain.rules);

@@ -34,7 +34,7 @@ use change::Change;
 use dump::Live;
 use plan::{Limits, Operation, plan};
 use transaction::{Failure, Generation, Transaction};
-use wanted::Wanted;
+use wanted::{Sought, Wanted};
 
 /// How often reading or writing is tried again after others changed the ruleset in between.
 const MAX_RACES: usize = 10;
@@ -134,8 +134,10 @@ impl Nftables {
     ) -> Result<Compared, Failure> {
         let to_verify = if self.verify { u64::MAX } else { MAX_READ_BACK };
         let limits = Limits { to_verify, to_name: max_named.min(to_verify) };
-        let worth =
-            |set: &dump::Set| wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, limits));
+        let sought = wanted.map(Sought::of);
+        let worth = |set: &dump::Set| {
+            sought.as_ref().is_some_and(|sought| plan::is_worth_reading(set, sought, limits))
+        };
         match dump::read(socket, worth) {
             Ok((generation, live)) => Ok(Compared { generation, live }),
             Err(RequestError::Interrupted) => Err(Failure::Raced),
