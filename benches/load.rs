@@ -10,6 +10,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,6 +31,20 @@ const NO_OPS: usize = 7;
 
 /// So many rules change at once, as when a policy is written anew by a program.
 const CHANGED_RULES: u32 = 3000;
+
+/// The hosts of a group, and the rules that name it: all of these are to cost what one does.
+const SHARED: (u32, u32) = (1_000_000, 20);
+/// The numbers of rules that the verbs are run with: ten times the rules are to take ten times the time.
+const RULES: [u32; 2] = [1_000, 10_000];
+/// The verbs, each with its arguments.
+const VERBS: [&[&str]; 6] = [
+    &["check"],
+    &["show", "--format", "nft"],
+    &["show", "--format", "iptables"],
+    &["status"],
+    &["diff"],
+    &["explain", "--from", "192.0.2.1", "--port", "20000/tcp"],
+];
 
 /// What one run took.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -54,6 +69,7 @@ fn main() -> Result<()> {
         ["--measure-changed", before, after, backend] => {
             measure_changed(Path::new(before), Path::new(after), backend)
         }
+        ["--measure-verb", policy, verb @ ..] => measure_verb(Path::new(policy), verb),
         // `cargo test --benches` runs it too.
         ["--test"] => Ok(()),
         numbers => bench(numbers),
@@ -92,7 +108,61 @@ fn bench_in(directory: &Path, numbers: &[u32]) -> Result<()> {
         report(&contenders);
     }
     again(directory)?;
-    changed(directory)
+    changed(directory)?;
+    shared(directory)?;
+    verbs(directory)
+}
+
+/// Applies policies in which one rule, and several, name the same group.
+fn shared(directory: &Path) -> Result<()> {
+    let (hosts, rules) = SHARED;
+    let addresses: Vec<_> =
+        (0..hosts).map(|n| Ipv4Addr::from_bits(0x0100_0000 + 3 * n).to_string()).collect();
+    write(directory, "group", &addresses.join("\n"))?;
+    let mut contenders = Vec::new();
+    for number in [1, rules] {
+        let group = "[groups]\ngroup = [\"file:group\"]\n".to_owned();
+        let policy = group + &(1..=number).map(|port| rule(port, "from = [\"group\"]\n")).collect::<String>();
+        let policy = write(directory, &format!("group-{number}.toml"), &policy)?;
+        let name = format!("{number} rules");
+        contenders.push(contender(&name, number > 1, dockfw(OWN, &policy, "nftables")));
+    }
+    take_turns(&mut contenders, "--measure")?;
+    println!("rules that name a group of {hosts} hosts, medians of {RUNS} runs");
+    report(&contenders);
+    Ok(())
+}
+
+/// Runs each verb with few and with many rules in force.
+fn verbs(directory: &Path) -> Result<()> {
+    for verb in VERBS {
+        let mut costs = Vec::new();
+        for number in RULES {
+            let policy = (1..=number)
+                .map(|n| rule(n, &format!("from = [\"{}\"]\n", Ipv4Addr::from_bits(0x0a00_0000 + n))));
+            let policy = write(directory, &format!("{number}.toml"), &policy.collect::<String>())?;
+            let command = [vec![path(&policy)], verb.iter().map(ToString::to_string).collect()].concat();
+            costs.push((0..RUNS).map(|_| run("--measure-verb", &command)).collect::<Result<Vec<_>>>()?);
+        }
+        let costs: Vec<_> = costs.iter().map(|costs| medians(costs)).collect();
+        report_verb(verb, &costs);
+    }
+    Ok(())
+}
+
+fn report_verb(verb: &[&str], costs: &[Cost]) {
+    if let [few, many] = costs {
+        let (name, ratio) = (verb.join(" "), many.seconds / few.seconds);
+        let Cost { seconds, mebibytes } = many;
+        println!(
+            "  {name:48} {seconds:8.4} s {mebibytes:8.1} MiB, {ratio:.1} times as long as a tenth of the rules"
+        );
+    }
+}
+
+/// Returns a rule for a port of its own.
+fn rule(port: u32, from: &str) -> String {
+    format!("[[allow]]\nname = \"{port}\"\n{from}ports = [\"{port}/tcp\"]\n")
 }
 
 /// Runs each of them, again and again, and measures it in this role.
@@ -132,8 +202,8 @@ fn changed(directory: &Path) -> Result<()> {
 
 /// Writes a policy of many rules, each with a port of its own from this one on.
 fn write_rules(directory: &Path, first: u32) -> Result<PathBuf> {
-    let rule = |port| format!("[[allow]]\nname = \"{port}\"\nports = [\"{port}/tcp\"]\n");
-    write(directory, &format!("{first}.toml"), &(first..first + CHANGED_RULES).map(rule).collect::<String>())
+    let rules = (first..first + CHANGED_RULES).map(|port| rule(port, ""));
+    write(directory, &format!("from-{first}.toml"), &rules.collect::<String>())
 }
 
 /// The contenders, with their files written.
@@ -168,7 +238,7 @@ fn entries(number: u32) -> Vec<String> {
     const FIRST: u32 = 0x0100_0000;
     let slot = ((0xdfff_ffff - FIRST) / number) & !0xff;
     let entry = |index: u32| {
-        let start = std::net::Ipv4Addr::from_bits(FIRST + index * slot);
+        let start = Ipv4Addr::from_bits(FIRST + index * slot);
         if index.is_multiple_of(2) { start.to_string() } else { format!("{start}/{}", 24 + index / 2 % 8) }
     };
     (0..number).map(entry).collect()
@@ -226,6 +296,20 @@ fn measure_again(command: &[&str]) -> Result<()> {
     time(command)?;
     let again = (0..NO_OPS).map(|_| time(command)).collect::<Result<Vec<_>>>()?;
     print_cost(median(&again))
+}
+
+/// Puts a policy in force, and measures a verb; the memory is that of either. Some verbs report by their exit code what they
+/// found.
+fn measure_verb(policy: &Path, verb: &[&str]) -> Result<()> {
+    let silent = |command: &[&str]| {
+        let mut process = Command::new(OWN);
+        process.args(command).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    };
+    let policy = path(policy);
+    silent(&["--config", &policy, "apply", "--backend", "nftables", "--force"])?;
+    let start = Instant::now();
+    silent(&[["--config", &policy].as_slice(), verb].concat())?;
+    print_cost(start.elapsed().as_secs_f64())
 }
 
 fn print_cost(seconds: f64) -> Result<()> {

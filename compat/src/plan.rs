@@ -4,6 +4,7 @@
 //! The sets that no rule names any more are destroyed last, after both families.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
@@ -211,17 +212,13 @@ impl Comparison<'_> {
             let part = Part::Chain { chain: chain.name.clone(), rules: chain.rules.len() };
             return vec![Difference::new(DifferenceKind::Missing, part)];
         };
-        let live: Vec<_> = live.rules.iter().map(|rule| (self.normal(&rule.words), rule)).collect();
-        let wanted: Vec<_> = chain.rules.iter().map(|rule| (self.normal(&rule.words), rule)).collect();
+        // The normal form takes many times the memory of the words, so it is never there of all rules.
         compare::rules(
             ChainOf { hook: hook_of(&chain.name), chain: &chain.name },
-            (&live, &wanted),
-            (|(own, _)| own, |(other, _)| other),
-            |(own, _), (other, _)| own == other,
-            (
-                |(_, rule)| rule_text(&rule.words, None),
-                |(_, rule)| rule_text(&rule.words, rule.origin.clone()),
-            ),
+            (&live.rules, &chain.rules),
+            (|own| digest(&self.normal(&own.words)), |other| digest(&self.normal(&other.words))),
+            |own, other| own.words == other.words || self.normal(&own.words) == self.normal(&other.words),
+            (|rule| rule_text(&rule.words, None), |rule| rule_text(&rule.words, rule.origin.clone())),
         )
     }
 
@@ -262,6 +259,13 @@ impl Comparison<'_> {
         lines.push(Line::plain("COMMIT"));
         lines
     }
+}
+
+/// Returns a number that is the same for rules that are the same.
+fn digest(clauses: &[Clause]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    clauses.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn rule_line(chain: &Chain, rule: &Rule) -> Line {

@@ -27,8 +27,7 @@ impl Lists {
 
     /// Returns the addresses of a list, if there is one of this name.
     pub fn addresses(&self, name: &str) -> Option<AddressSet> {
-        let entries = self.0.get(name)?;
-        Some(entries.iter().flat_map(|entry| entry.addresses.ranges()).collect())
+        Some(AddressSet::joined(self.0.get(name)?.iter().map(|entry| &entry.addresses)))
     }
 
     /// Returns where the first entry of a list that holds an address was written.

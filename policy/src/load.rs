@@ -65,6 +65,7 @@ fn resolved<T>(
         errors: &mut loader.findings.errors,
         warnings: &mut warnings,
         groups: BTreeMap::new(),
+        gathered: HashMap::new(),
         lists: HashMap::new(),
     });
     let Findings { sources, errors } = loader.findings;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::address::AddressSet;
+use crate::address::{AddressRange, AddressSet};
 use crate::engine_name::EngineName;
 use crate::interface::IfPattern;
 use crate::service::Services;
@@ -57,9 +57,33 @@ pub enum Source {
         containers: bool,
         /// Whether `"inside"` is among them: packets that arrive on inside interfaces.
         inside: bool,
-        /// The addresses.
-        addresses: AddressSet,
+        /// The lists of addresses, none of them empty. A source is on any of them.
+        lists: Vec<SourceList>,
     },
+}
+
+/// A list of addresses that a rule names. Lists are not merged, because rules share those of groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceList {
+    /// The group that it is; nothing for what the rule itself lists.
+    pub group: Option<String>,
+    /// The addresses; never empty.
+    pub addresses: AddressSet,
+}
+
+impl Source {
+    /// Returns the lists of addresses.
+    pub fn lists(&self) -> &[SourceList] {
+        match self {
+            Self::Everyone => &[],
+            Self::These { lists, .. } => lists,
+        }
+    }
+
+    /// Returns all addresses, list by list.
+    pub fn ranges(&self) -> impl Iterator<Item = AddressRange> + '_ {
+        self.lists().iter().flat_map(|list| list.addresses.ranges())
+    }
 }
 
 /// The `to` of a rule.

@@ -66,7 +66,8 @@ to    = "host""#,
             "\
 `trusted`, `blocked`, groups, `from` and `peers` are lists of: single addresses, networks (`198.51.100.0/24`,
 `198.51.100.0/255.255.255.0`), ranges (`192.0.2.1-192.0.2.9`, `192.0.2.1-9`), names of groups, and `file:PATH`. Duplicates and overlaps
-are merged. A network with host bits set is an error, and so are addresses with leading zeros, which some programs read as octal numbers.",
+are merged. A network with host bits set is an error, and so are addresses with leading zeros, which some programs read as octal numbers.
+A group or file is loaded once, however many rules name it.",
         ), Block::Text(
             "\
 A list file has one address, network or range a line; its path is relative to the file that names it. What is behind a `#` or a `;` is a

@@ -9,21 +9,22 @@
 //! out.
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::{Deref, RangeInclusive};
 
 use ipnetwork::IpNetwork;
 use serde::{Serialize, Serializer};
 
-use crate::address::{AddressSet, Family};
+use crate::address::{AddressRange, AddressSet, Family};
 use crate::interface::IfPattern;
 use crate::policy::{Place, Rate};
 use crate::service::{PortRange, Transport};
 
-/// A compiled policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A compiled policy; by default, one under which nothing of dockfw objects to anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ruleset {
     /// The sets of addresses that rules name.
-    pub addresses: Vec<AddressList>,
+    pub addresses: AddressLists,
     /// The sets of interfaces that rules name.
     pub interfaces: Vec<InterfaceList>,
     /// The rules of each hook, in the order in which packets meet the hooks.
@@ -39,6 +40,42 @@ pub struct AddressList {
     pub comment: String,
     /// The addresses; never empty.
     pub addresses: AddressSet,
+}
+
+/// Sets of addresses, found by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressLists {
+    lists: Vec<AddressList>,
+    places: HashMap<SetName, usize>,
+}
+
+impl AddressLists {
+    /// Returns the set of this name.
+    pub fn named(&self, name: &SetName) -> Option<&AddressList> {
+        self.places.get(name).and_then(|place| self.lists.get(*place))
+    }
+}
+
+impl FromIterator<AddressList> for AddressLists {
+    fn from_iter<I: IntoIterator<Item = AddressList>>(lists: I) -> Self {
+        let lists: Vec<_> = lists.into_iter().collect();
+        let places = lists.iter().enumerate().map(|(place, list)| (list.name.clone(), place)).collect();
+        Self { lists, places }
+    }
+}
+
+impl Deref for AddressLists {
+    type Target = [AddressList];
+
+    fn deref(&self) -> &[AddressList] {
+        &self.lists
+    }
+}
+
+impl Serialize for AddressLists {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.lists.serialize(serializer)
+    }
 }
 
 /// A named set of interfaces.
@@ -177,7 +214,7 @@ pub enum Action {
 }
 
 /// One condition on a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Match {
     /// It arrived on `lo`.
@@ -247,7 +284,7 @@ pub enum Match {
 }
 
 /// Which port of a packet is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PortField {
     /// The source port in its header.
@@ -268,7 +305,22 @@ impl Ruleset {
 
     /// Returns the set of addresses of this name.
     pub fn address_list(&self, name: &SetName) -> Option<&AddressList> {
-        self.addresses.iter().find(|list| list.name == *name)
+        self.addresses.named(name)
+    }
+
+    /// Returns all sets of addresses that rules ask for a source in. Sources in the same of them are the same to all rules.
+    pub fn source_sets(&self) -> impl Iterator<Item = AddressSet> + '_ {
+        let matches = self.hooks.iter().flat_map(|hook| &hook.rules).flat_map(|rule| &rule.matches);
+        let networks: BTreeSet<_> = matches
+            .filter_map(|condition| match condition {
+                Match::SourceNetwork(network) => {
+                    Some(AddressRange::network_of(network.ip(), network.prefix()))
+                }
+                _ => None,
+            })
+            .collect();
+        let networks = networks.into_iter().map(|network| [network].into_iter().collect());
+        self.addresses.iter().map(|list| list.addresses.clone()).chain(networks)
     }
 
     /// Returns the set of interfaces of this name.
@@ -278,13 +330,8 @@ impl Ruleset {
 
     /// Returns the names of all counters, each once, in the order of first use.
     pub fn counters(&self) -> Vec<&SetName> {
-        let mut names = Vec::new();
-        for counter in self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.counter.as_ref())
-        {
-            if !names.contains(&counter) {
-                names.push(counter);
-            }
-        }
-        names
+        let all = self.hooks.iter().flat_map(|hook| &hook.rules).filter_map(|rule| rule.counter.as_ref());
+        let mut seen = HashSet::new();
+        all.filter(|name| seen.insert(*name)).collect()
     }
 }

@@ -32,7 +32,9 @@ fn rule<'a>(policy: &'a Policy, name: &str) -> &'a AllowRule {
 fn sources(rule: &AllowRule) -> (bool, Vec<String>) {
     match &rule.from {
         Source::Everyone => (true, vec!["everyone".into()]),
-        Source::These { containers, addresses, .. } => (*containers, shown(addresses)),
+        Source::These { containers, .. } => {
+            (*containers, rule.from.ranges().map(|range| range.to_string()).collect())
+        }
     }
 }
 
@@ -127,7 +129,7 @@ fn rules_keep_their_order_and_their_place() {
     assert_eq!(rule(&policy, "ssh").from, Source::Everyone);
     assert_eq!(services(&rule(&policy, "web").services), "80/tcp 443/tcp 443/udp ip/50");
     let postgres = sources(rule(&policy, "postgres for the office"));
-    assert_eq!(postgres, (true, vec!["10.1.0.0/16".into(), "192.0.2.77".into()]));
+    assert_eq!(postgres, (true, vec!["192.0.2.77".into(), "10.1.0.0/16".into()]));
     assert_eq!(sources(rule(&policy, "metrics")), (true, vec![]));
 }
 
@@ -214,8 +216,8 @@ fn what_was_confirmed_means_what_it_meant_then() {
     assert!(files.load().is_err());
     let loaded = files.load_with(Strictness::Confirmed).unwrap();
     assert_eq!(loaded.warnings.diagnostics().iter().count(), 2);
-    let Source::These { inside: false, addresses, .. } = &loaded.policy.allow[0].from else { panic!() };
-    assert_eq!(shown(addresses), ["192.0.2.0/24"]);
+    let Source::These { inside: false, lists, .. } = &loaded.policy.allow[0].from else { panic!() };
+    assert_eq!(shown(&lists[0].addresses), ["192.0.2.0/24"]);
 }
 
 #[test]

@@ -71,6 +71,34 @@ fn a_rule_that_another_one_covers_opens_nothing() {
     assert!(later.contains("the rule `one` opens nothing: the rule `two`"), "{later}");
 }
 
+/// Of many rules, only those about the same port or the same source are asked.
+#[test]
+fn among_many_rules_the_one_that_covers_another_is_found() {
+    const MANY: u8 = 200;
+    let (of_port, of_source) = ("ports = [\"443/tcp\"]", "from = [\"192.0.2.1\"]\nports = ");
+    let many = |keys: &dyn Fn(u8) -> String| -> String {
+        (0..MANY).map(|n| rule(&format!("rule {n}"), &keys(n))).collect()
+    };
+    let own_sources = many(&|n| format!("from = [\"198.51.100.{n}\"]\n{of_port}"));
+    let own_ports = many(&|n| format!("{of_source}[\"{n}0/tcp\"]").replace("[\"00/tcp\"]", "[\"1/tcp\"]"));
+    let both = many(&|n| format!("from = [\"192.0.2.1\", \"198.51.100.{n}\"]\n{of_port}"));
+    for (others, wide, narrow) in [
+        (&own_sources, "from = [\"203.0.113.0/24\"]\nports = [\"400-500/tcp\"]", "from = [\"203.0.113.7\"]"),
+        (
+            &own_sources,
+            "from = [\"203.0.113.1\", \"203.0.113.7\"]\nports = [\"443/tcp\"]",
+            "from = [\"203.0.113.7\"]",
+        ),
+        (&own_ports, "ports = [\"443/tcp\"]", "from = [\"192.0.2.1\"]"),
+        (&both, "from = [\"192.0.2.0/24\"]\nports = [\"443/tcp\"]", "from = [\"192.0.2.1\"]"),
+    ] {
+        let policy = rule("wide", wide) + others + &rule("narrow", &format!("{narrow}\n{of_port}"));
+        let warnings = Memory::main(policy).warnings();
+        assert!(warnings.contains("the rule `narrow` opens nothing: the rule `wide`"), "{wide}: {warnings}");
+        assert_eq!(warnings.matches("opens nothing").count(), 1, "{wide}: {warnings}");
+    }
+}
+
 #[test]
 fn a_rule_that_opens_more_is_not_named() {
     for (one, other) in [

@@ -163,6 +163,20 @@ fn an_audience_is_named_by_the_rules_that_let_it_through() {
 }
 
 /// The prefilter is in the way too, and changes nothing.
+/// Each is let in by one rule of either hook: not by each of one with each of the other, which would be ten million.
+#[test]
+fn thousands_of_rules_about_one_port_let_in_as_many() {
+    let rule = |n: u16| {
+        let [high, low] = n.to_be_bytes();
+        let from = format!("\"10.0.{high}.{low}\", \"10.1.{high}.{low}\"");
+        format!("[[allow]]\nname = \"{n}\"\nfrom = [{from}]\nports = [\"443/tcp\"]\n")
+    };
+    let ruleset = ruleset(&(0..3000).map(rule).collect::<String>());
+    for path in [to_host(443), to_container(443, 8443, true)] {
+        assert_eq!(audience(&ruleset, &path).admitted.len(), 3000);
+    }
+}
+
 #[test]
 fn an_audience_is_the_same_with_and_without_the_prefilter() {
     let policy = POLICY.replace("to    = \"container\"", "");

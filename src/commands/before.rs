@@ -48,5 +48,5 @@ fn recorded(engine: &dyn Engine) -> anyhow::Result<Before> {
 
 /// Returns the rules of a host without dockfw.
 pub(super) fn no_rules() -> Ruleset {
-    Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] }
+    Ruleset::default()
 }

@@ -223,7 +223,7 @@ fn machines_that_this_host_serves_keep_dhcp_and_dns() {
     let rule = policy.allow.iter().find(|rule| rule.name.starts_with("DHCP")).unwrap();
     let ports = ports_of(rule);
     assert!(ports.contains(&"67/udp".to_owned()) && ports.contains(&"53/udp".to_owned()), "{ports:?}");
-    assert!(matches!(&rule.from, Source::These { addresses, inside: true, .. } if addresses.is_empty()));
+    assert!(matches!(&rule.from, Source::These { lists, inside: true, .. } if lists.is_empty()));
 }
 
 #[test]

@@ -264,8 +264,7 @@ fn own_address<'c>(
 }
 
 fn of_family(addresses: &AddressSet, family: Option<Family>) -> AddressSet {
-    let is_meant = |range: &AddressRange| family.is_none_or(|family| family_of(first(*range)) == family);
-    addresses.ranges().filter(is_meant).collect()
+    family.map_or_else(|| addresses.clone(), |family| addresses.of_family(family))
 }
 
 /// Returns the first address of a range.

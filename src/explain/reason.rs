@@ -43,7 +43,7 @@ impl Told<'_> {
     fn opened(&self, rule: &Rule, place: &Place) -> String {
         let name = rule.origin.what.strip_prefix("allow ").unwrap_or(&rule.origin.what);
         let whom = rule.matches.iter().find_map(|condition| match condition {
-            Match::Source(_) => Some(self.from().to_string()),
+            Match::Source(_) | Match::SourceNetwork(_) => Some(self.from().to_string()),
             Match::In(list) if *list == names::DOCKER => Some("containers".into()),
             Match::In(list) if *list == names::INSIDE => Some("inside networks".into()),
             _ => None,

@@ -23,8 +23,8 @@ pub(crate) struct Exception {
     pub(crate) reason: String,
 }
 
-/// Returns the exceptions among the senders of a list. Rules distinguish sources by lists alone, so one address stands for
-/// all that are on the same lists. What can't be asked about (an address without a route) is no exception.
+/// Returns the exceptions among the senders of a list. Rules distinguish sources by sets alone, so one address stands for
+/// all that are in the same ones. What can't be asked about (an address without a route) is no exception.
 pub(crate) fn exceptions(
     basis: Basis<'_>,
     facts: &Facts,
@@ -42,14 +42,14 @@ pub(crate) fn exceptions(
     parts(senders, basis.rules.ruleset).into_iter().filter_map(of_part).collect()
 }
 
-/// Returns the parts of a set whose addresses are on the same lists.
+/// Returns the parts of a set whose addresses are in the same sets of the rules.
 fn parts(senders: &AddressSet, ruleset: &Ruleset) -> Vec<AddressSet> {
     let mut parts = vec![senders.clone()];
-    for list in &ruleset.addresses {
+    for set in ruleset.source_sets().filter(|set| set.overlaps(senders)) {
         if parts.len() > MOST_PARTS {
             break;
         }
-        parts = parts.iter().flat_map(|part| split(part, &list.addresses)).collect();
+        parts = parts.iter().flat_map(|part| split(part, &set)).collect();
     }
     parts
 }

@@ -37,7 +37,11 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
         Match::Destination(list) => {
             format!("the destination is in {}", entry(ruleset, list, path.destination))
         }
-        Match::SourceNetwork(network) => format!("the source is in {network}"),
+        Match::SourceNetwork(network) => {
+            let network = AddressRange::network_of(network.ip(), network.prefix());
+            let is_one = network == AddressRange::single(packet.sender.address);
+            format!("the source is {}{network}", if is_one { "" } else { "in " })
+        }
         Match::DestinationNetwork(network) => format!("the destination is in {network}"),
         Match::DialledNetwork(network) => format!("the dialled address is in {network}"),
         Match::SourceIsOwn => "the source is an address of this host".into(),

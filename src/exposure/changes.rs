@@ -1,10 +1,11 @@
 //! Who gains and who loses a port, from one ruleset to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use dockfw_policy::address::{Address, AddressRange, AddressSet, Family, Range};
 use dockfw_policy::compile::names;
-use dockfw_policy::ruleset::{Match, Ruleset};
+use dockfw_policy::ruleset::{Match, Ruleset, SetName};
+use ipnetwork::IpNetwork;
 
 use super::{Admitted, Exposed, Port, Who};
 
@@ -43,12 +44,34 @@ pub(crate) struct Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Audience {
     is_everyone: bool,
-    /// The lists of addresses that are let in, by their names in the ruleset.
-    lists: BTreeSet<String>,
+    /// The addresses that are let in.
+    sources: Sources,
     /// What they are called.
     names: BTreeSet<String>,
-    /// Those of them who are on no list.
+    /// Those of them whose addresses are unknown.
     unlisted: BTreeSet<String>,
+}
+
+/// Addresses in a ruleset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Sources {
+    lists: BTreeSet<SetName>,
+    networks: BTreeSet<IpNetwork>,
+}
+
+impl Sources {
+    fn add(&mut self, condition: &Match) {
+        match condition {
+            Match::Source(list) => _ = self.lists.insert(list.clone()),
+            Match::SourceNetwork(network) => _ = self.networks.insert(*network),
+            _ => {}
+        }
+    }
+
+    fn add_all(&mut self, other: Self) {
+        self.lists.extend(other.lists);
+        self.networks.extend(other.networks);
+    }
 }
 
 /// A port, as it is listed: the same on both sides.
@@ -80,16 +103,20 @@ pub(crate) fn changes(before: &Side<'_>, after: &Side<'_>) -> Vec<Change> {
     in_words(found, &all)
 }
 
+/// The addresses that each part of the policy lets in.
+type SourcesOfRules<'a> = HashMap<&'a str, Sources>;
+
 impl Side<'_> {
     /// Returns who may reach each port, by each interface.
     fn audiences(&self) -> BTreeMap<(Place, String), Audience> {
+        let sources = self.sources_of_rules();
         let mut audiences: BTreeMap<(Place, String), Audience> = BTreeMap::new();
         for one in self.exposed {
             let place = (one.port, one.holder(), one.family);
             for reach in &one.reach {
                 for interface in &reach.interfaces {
                     let audience = audiences.entry((place.clone(), interface.clone())).or_default();
-                    reach.admitted.iter().for_each(|admitted| self.admit(audience, admitted));
+                    reach.admitted.iter().for_each(|admitted| audience.admit(admitted, &sources));
                 }
             }
             audiences.entry((place, CONTAINERS.to_owned())).or_default().is_everyone |= one.containers;
@@ -97,40 +124,43 @@ impl Side<'_> {
         audiences
     }
 
-    fn admit(&self, audience: &mut Audience, admitted: &Admitted) {
+    fn sources_of_rules(&self) -> SourcesOfRules<'_> {
+        let mut sources = SourcesOfRules::new();
+        for rule in self.ruleset.hooks.iter().flat_map(|hook| &hook.rules) {
+            let own = sources.entry(rule.origin.what.as_str()).or_default();
+            rule.matches.iter().for_each(|condition| own.add(condition));
+        }
+        sources
+    }
+
+    /// Returns the addresses of an audience, list by list.
+    fn addresses(&self, audience: &Audience) -> HashSet<AddressSet> {
+        let Sources { lists, networks } = &audience.sources;
+        let lists = lists.iter().filter_map(|name| self.ruleset.address_list(name));
+        let networks =
+            networks.iter().map(|network| AddressRange::network_of(network.ip(), network.prefix()));
+        lists.map(|list| list.addresses.clone()).chain([networks.collect()]).collect()
+    }
+}
+
+impl Audience {
+    fn admit(&mut self, admitted: &Admitted, sources: &SourcesOfRules<'_>) {
         let rule = admitted.rule.as_deref().unwrap_or_default();
-        let (name, lists) = match admitted.who {
+        let list = |name| Sources { lists: [name].into(), ..Sources::default() };
+        let (name, sources) = match admitted.who {
             Who::Everyone => {
-                audience.is_everyone = true;
+                self.is_everyone = true;
                 return;
             }
-            Who::Trusted => ("trusted".to_owned(), [names::TRUSTED.to_string()].into()),
-            Who::SwarmPeers => ("Swarm peers".to_owned(), [names::PEERS.to_string()].into()),
-            Who::Listed => (format!("sources of {rule}"), self.lists_of(rule)),
+            Who::Trusted => ("trusted".to_owned(), list(names::TRUSTED)),
+            Who::SwarmPeers => ("Swarm peers".to_owned(), list(names::PEERS)),
+            Who::Listed => (format!("sources of {rule}"), sources.get(rule).cloned().unwrap_or_default()),
         };
-        if lists.is_empty() {
-            audience.unlisted.insert(name.clone());
+        if sources == Sources::default() {
+            self.unlisted.insert(name.clone());
         }
-        audience.names.insert(name);
-        audience.lists.extend(lists);
-    }
-
-    /// Returns the names of the lists that a part of the policy lets in.
-    fn lists_of(&self, rule: &str) -> BTreeSet<String> {
-        let rules = self.ruleset.hooks.iter().flat_map(|hook| &hook.rules);
-        let matches = rules.filter(|one| one.origin.what == rule).flat_map(|one| &one.matches);
-        let lists = matches.filter_map(|condition| match condition {
-            Match::Source(list) => Some(list.to_string()),
-            _ => None,
-        });
-        lists.collect()
-    }
-
-    /// Returns the addresses on the lists of an audience.
-    fn addresses(&self, audience: &Audience) -> AddressSet {
-        let lists = self.ruleset.addresses.iter();
-        let lists = lists.filter(|list| audience.lists.contains(&list.name.to_string()));
-        lists.flat_map(|list| list.addresses.ranges()).collect()
+        self.names.insert(name);
+        self.sources.add_all(sources);
     }
 }
 
@@ -140,26 +170,22 @@ fn turns(
     (after, new): (&Side<'_>, &Audience),
     family: Family,
 ) -> Vec<(Turn, String)> {
-    let [held, holds] = [before.addresses(old), after.addresses(new)].map(|set| of_family(&set, family));
+    let (held, holds) = (before.addresses(old), after.addresses(new));
     let rest = new.names.iter().cloned().collect::<Vec<_>>().join(", ");
     match (old.is_everyone, new.is_everyone) {
         (true, true) => vec![],
         (false, true) => vec![(Turn::Gains, "everyone".to_owned())],
         (true, false) if rest.is_empty() => vec![(Turn::Loses, "everyone".to_owned())],
         (true, false) => vec![(Turn::Loses, format!("everyone but {rest}"))],
+        (false, false) if held == holds && old.unlisted == new.unlisted => vec![],
         (false, false) => {
+            let [held, holds] = [held, holds].map(|lists| AddressSet::joined(&lists).of_family(family));
             let gains = listed(&without(&holds, &held), new.unlisted.difference(&old.unlisted));
             let loses = listed(&without(&held, &holds), old.unlisted.difference(&new.unlisted));
             let sides = [(Turn::Gains, gains), (Turn::Loses, loses)];
             sides.into_iter().filter(|(_, who)| !who.is_empty()).collect()
         }
     }
-}
-
-/// Returns the ranges of one family.
-fn of_family(set: &AddressSet, family: Family) -> AddressSet {
-    let is_meant = |range: &AddressRange| matches!(range, AddressRange::V4(_)) == (family == Family::Ipv4);
-    set.ranges().filter(is_meant).collect()
 }
 
 /// Returns the addresses that are not in another set.

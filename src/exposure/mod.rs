@@ -166,7 +166,7 @@ pub(crate) fn exposed(rules: Rules<'_>, facts: &Facts) -> (Vec<Exposed>, Vec<Str
 
 /// Returns the same for a host on which no rule of dockfw objects to anything.
 pub(crate) fn exposed_unfiltered(facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
-    let ruleset = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] };
+    let ruleset = Ruleset::default();
     exposed(Rules { ruleset: &ruleset, by_name_alone: false }, facts)
 }
 

@@ -206,7 +206,7 @@ fn interfaces_are_not_told_apart_by_where_a_redirect_leads() {
 #[test]
 fn without_any_rules_everyone_gets_in() {
     let ssh = facts(vec![listener(22, "0.0.0.0", "sshd")], vec![]);
-    let none = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] };
+    let none = Ruleset::default();
     let (found, _) = exposed(Rules { ruleset: &none, by_name_alone: false }, &ssh);
     assert!(found[0].reach.iter().all(|reach| reach.admitted[0].who == Who::Everyone));
     assert!(found[0].reach.iter().all(|reach| reach.admitted[0].rule.is_none()));

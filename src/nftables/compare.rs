@@ -1,6 +1,6 @@
 //! How the table in the kernel differs from the wanted one. Pure code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
@@ -9,7 +9,7 @@ use dockfw_policy::nft::{TABLE, title};
 use super::dump::{self, Elements, Live};
 use super::expressions::same_expressions;
 use super::userdata::{rule_comment, set_entries};
-use super::wanted::{self, BASE_POLICY, BASE_TYPE, Wanted};
+use super::wanted::{self, BASE_POLICY, BASE_TYPE, Sought, Wanted};
 use super::words;
 use crate::netlink::uapi::{self, object};
 
@@ -51,10 +51,6 @@ fn same_rule(live: &dump::Rule, wanted: &wanted::Rule) -> bool {
         && same_expressions(wanted.expressions(), &live.expressions)
 }
 
-pub(crate) fn is_counter(live: &dump::Object, wanted: &wanted::Counter) -> bool {
-    live.kind == object::COUNTER && live.name.is(&wanted.name)
-}
-
 /// Returns whether dockfw loaded it.
 pub(crate) fn is_own(set: &dump::Set) -> bool {
     set_entries(&set.userdata).is_some()
@@ -65,8 +61,21 @@ pub(crate) fn is_anonymous(set: &dump::Set) -> bool {
     set.flags & uapi::set::FLAG_ANONYMOUS != 0
 }
 
-pub(crate) fn is_stale_object(live: &dump::Object, wanted: &Wanted) -> bool {
-    !wanted.counters.iter().any(|counter| is_counter(live, counter))
+/// Returns the objects that are no wanted counters.
+pub(crate) fn stale_objects<'a>(live: &'a Live, wanted: &Wanted) -> impl Iterator<Item = &'a dump::Object> {
+    let names = wanted.counter_names();
+    let is_wanted =
+        move |own: &dump::Object| own.kind == object::COUNTER && names.contains(own.name.0.as_slice());
+    live.objects.iter().filter(move |own| !is_wanted(own))
+}
+
+/// Returns the counters that are not there.
+pub(crate) fn missing_counters<'a>(
+    live: Option<&'a Live>,
+    wanted: &'a Wanted,
+) -> impl Iterator<Item = &'a wanted::Counter> {
+    let names = live.map(Live::counter_names).unwrap_or_default();
+    wanted.counters.iter().filter(move |counter| !names.contains(counter.name.as_bytes()))
 }
 
 /// Returns the difference of the table as a whole, if it is missing or unusual in itself.
@@ -98,22 +107,21 @@ type Pair<'a> = (&'a wanted::Set, Option<&'a dump::Set>);
 /// that held the same list before its elements changed; then one of its name that no rule asks.
 fn pairs<'a>(live: &'a Live, wanted: &'a Wanted, asked: &BTreeSet<&[u8]>) -> Vec<Pair<'a>> {
     let in_use = |own: &&dump::Set| asked.contains(own.name.0.as_slice());
-    let of_name = |set: &wanted::Set| live.sets.iter().find(|own| own.name.is(&set.name));
-    let is_free = |own: &&dump::Set| is_own(own) && in_use(own) && !is_named_as_wanted(own, wanted);
-    let mut free: Vec<_> = live.sets.iter().filter(is_free).collect();
-    let mut older = |set: &wanted::Set| {
-        let place =
-            free.iter().position(|own| own.name.is_titled(set.title()) && is_of_same_type(own, set))?;
-        Some(free.remove(place))
+    let (by_name, sought) = (live.sets_by_name(), Sought::of(wanted));
+    let of_name = |set: &wanted::Set| by_name.get(set.name.as_bytes()).copied();
+    let is_free = |own: &&dump::Set| is_own(own) && in_use(own) && sought.named(&own.name).is_none();
+    let mut free: HashMap<_, Vec<_>> = HashMap::new();
+    for own in live.sets.iter().filter(is_free) {
+        free.entry(own.name.title()).or_default().push(own);
+    }
+    let mut older = |set: &'a wanted::Set| {
+        let titled = free.get_mut(&Some(set.title()))?;
+        let place = titled.iter().position(|own| is_of_same_type(own, set))?;
+        Some(titled.remove(place))
     };
     let mut before =
         |set: &'a wanted::Set| of_name(set).filter(in_use).or_else(|| older(set)).or_else(|| of_name(set));
     wanted.sets.iter().map(|set| (set, before(set))).collect()
-}
-
-/// Returns whether a set has the name of one that is wanted, whatever is in it.
-pub(crate) fn is_named_as_wanted(live: &dump::Set, wanted: &Wanted) -> bool {
-    wanted.sets.iter().any(|set| live.name.is(&set.name))
 }
 
 fn renaming<'a>((wanted, live): &Pair<'a>) -> Option<(&'a str, &'a str)> {
@@ -125,11 +133,10 @@ fn foreign_object(kind: &str, name: &dump::Name) -> Difference {
 }
 
 fn counters(live: &Live, wanted: &Wanted) -> Vec<Difference> {
-    let is_there = |counter: &wanted::Counter| live.objects.iter().any(|object| is_counter(object, counter));
-    let missing = wanted.counters.iter().filter(|counter| !is_there(counter)).map(|counter| {
+    let missing = missing_counters(Some(live), wanted).map(|counter| {
         Difference::new(DifferenceKind::Missing, Part::Counter { name: counter.name.clone() })
     });
-    let foreign = live.objects.iter().filter(|object| is_stale_object(object, wanted)).map(|own| {
+    let foreign = stale_objects(live, wanted).map(|own| {
         if own.kind != object::COUNTER {
             return foreign_object("object", &own.name);
         }
@@ -143,11 +150,10 @@ fn sets(live: &Live, pairs: &[Pair<'_>], asked: &BTreeSet<&[u8]>) -> Vec<Differe
         |wanted: &wanted::Set, own: &dump::Set| own.name.is(&wanted.name) && same_set(own, wanted);
     let differ = pairs.iter().filter(|(set, own)| !own.is_some_and(|own| is_as_wanted(set, own)));
     let compared = differ.map(|(set, own)| set_difference(*own, set));
-    let is_known = |own: &dump::Set| {
-        pairs
-            .iter()
-            .any(|(set, other)| own.name.is(&set.name) || other.is_some_and(|other| std::ptr::eq(own, other)))
-    };
+    let names = pairs.iter().map(|(set, _)| set.name.as_bytes());
+    let paired = pairs.iter().filter_map(|(_, own)| Some(own.as_ref()?.name.0.as_slice()));
+    let known: HashSet<_> = names.chain(paired).collect();
+    let is_known = |own: &dump::Set| known.contains(own.name.0.as_slice());
     let useless = live.sets.iter().filter(|own| !is_anonymous(own) && !is_known(own)).map(|own| {
         let is_leftover = is_own(own) && !asked.contains(own.name.0.as_slice());
         let kind = if is_leftover { DifferenceKind::Leftover } else { DifferenceKind::Foreign };

@@ -1,6 +1,6 @@
 //! What is in the kernel, read back: our table with everything in it, whoever added it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::nft::{TABLE, title};
@@ -26,9 +26,9 @@ impl Name {
         self.0 == text.as_bytes()
     }
 
-    /// Returns whether it is a set's name with this title.
-    pub(crate) fn is_titled(&self, text: &str) -> bool {
-        str::from_utf8(&self.0).is_ok_and(|name| title(name) == text)
+    /// Returns the title that it begins with, as a set's name does.
+    pub(crate) fn title(&self) -> Option<&str> {
+        str::from_utf8(&self.0).ok().map(title)
     }
 }
 
@@ -51,6 +51,17 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Returns the sets by their names.
+    pub(crate) fn sets_by_name(&self) -> HashMap<&[u8], &Set> {
+        self.sets.iter().map(|set| (set.name.0.as_slice(), set)).collect()
+    }
+
+    /// Returns the names of the counters.
+    pub(crate) fn counter_names(&self) -> HashSet<&[u8]> {
+        let counters = self.objects.iter().filter(|object| object.kind == object::COUNTER);
+        counters.map(|counter| counter.name.0.as_slice()).collect()
+    }
+
     /// Returns the names of the sets that rules ask.
     pub(crate) fn referenced_sets(&self) -> BTreeSet<&[u8]> {
         let rules = self.chains.iter().flat_map(|chain| &chain.rules);
@@ -139,37 +150,42 @@ pub(crate) struct Object {
     pub(crate) bytes: u64,
 }
 
-/// Reads our table as it was at one moment. Nothing: there is none. It reads the elements of those sets for which
-/// `wants_elements` holds.
+/// What is to be read of our table, beside the declarations of all that is in it.
+pub(crate) struct Wants<E> {
+    /// Whether the rules are.
+    pub(crate) rules: bool,
+    /// Whether the elements of a set are.
+    pub(crate) elements: E,
+}
+
+/// Reads our table as it was at one moment. Nothing: there is none.
 pub(crate) fn read(
     socket: &mut Socket,
-    wants_elements: impl Fn(&Set) -> bool,
+    wants: &Wants<impl Fn(&Set) -> bool>,
 ) -> Result<(Generation, Option<Live>), RequestError> {
     let before = generation(socket)?;
-    let live = read_table(socket, wants_elements)?;
+    let live = read_table(socket, wants)?;
     if generation(socket)? == before { Ok((before, live)) } else { Err(RequestError::Interrupted) }
 }
 
 fn read_table(
     socket: &mut Socket,
-    wants_elements: impl Fn(&Set) -> bool,
+    wants: &Wants<impl Fn(&Set) -> bool>,
 ) -> Result<Option<Live>, RequestError> {
-    let tables = dump(socket, msg::GETTABLE, b"", |attributes| {
+    let tables = dump(socket, msg::GETTABLE, None, |attributes| {
         (attributes.find(table::NAME)?.text() == TABLE.as_bytes())
             .then(|| Table { flags: attributes.number(table::FLAGS).unwrap_or(0) })
     })?;
     let Some(table) = tables.into_iter().next() else { return Ok(None) };
-    let mut chains = dump(socket, msg::GETCHAIN, b"", parse_chain)?;
-    for (chain, rule) in dump(socket, msg::GETRULE, b"", parse_rule)? {
-        if let Some(chain) = chains.iter_mut().find(|candidate| candidate.name == chain) {
-            chain.rules.push(rule);
-        }
+    let mut chains = dump(socket, msg::GETCHAIN, None, parse_chain)?;
+    for chain in chains.iter_mut().filter(|_| wants.rules) {
+        chain.rules = read_rules(socket, &chain.name)?;
     }
-    let mut sets = dump(socket, msg::GETSET, b"", parse_set)?;
-    for set in sets.iter_mut().filter(|set| wants_elements(set)) {
+    let mut sets = dump(socket, msg::GETSET, None, parse_set)?;
+    for set in sets.iter_mut().filter(|set| (wants.elements)(set)) {
         set.elements = read_elements(socket, set)?;
     }
-    let objects = dump(socket, msg::GETOBJ, b"", parse_object)?;
+    let objects = dump(socket, msg::GETOBJ, None, parse_object)?;
     let flowtables = read_flowtables(socket)?;
     Ok(Some(Live { table, chains, sets, objects, flowtables }))
 }
@@ -177,17 +193,17 @@ fn read_table(
 /// Kernels before 4.16 have no flowtables, and none to list.
 fn read_flowtables(socket: &mut Socket) -> Result<Vec<Name>, RequestError> {
     let name = |attributes: Attributes<'_>| Some(Name(attributes.find(NFTA_FLOWTABLE_NAME)?.text().to_vec()));
-    match dump(socket, msg::GETFLOWTABLE, b"", name) {
+    match dump(socket, msg::GETFLOWTABLE, None, name) {
         Err(RequestError::Refused(reply)) if reply.errno == Errno::EINVAL as i32 => Ok(Vec::new()),
         result => result,
     }
 }
 
-/// Lists what is in our table. Not every kernel honours the table's name in the question.
+/// Lists what is in our table, or in a part of it. Not every kernel honours the names in the question.
 fn dump<T>(
     socket: &mut Socket,
     kind: u16,
-    set: &[u8],
+    part: Option<(u16, &Name)>,
     parse: impl Fn(Attributes<'_>) -> Option<T>,
 ) -> Result<Vec<T>, RequestError> {
     let mut objects = Vec::new();
@@ -195,8 +211,8 @@ fn dump<T>(
         if kind != msg::GETTABLE {
             put_text(buffer, NFTA_OBJECT_TABLE, TABLE.as_bytes());
         }
-        if !set.is_empty() {
-            put_text(buffer, element::SET, set);
+        if let Some((attribute, name)) = part {
+            put_text(buffer, attribute, &name.0);
         }
     };
     socket.request(kind, DUMP, fill, |message: Message<'_>| {
@@ -224,6 +240,14 @@ fn parse_chain(attributes: Attributes<'_>) -> Option<Chain> {
         userdata: attributes.value(chain::USERDATA).to_vec(),
         rules: Vec::new(),
     })
+}
+
+/// Reads the rules of a chain. For a list, the kernel goes through the rules again for each datagram: with thousands of
+/// them, one chain at a time takes a part of the time.
+fn read_rules(socket: &mut Socket, chain: &Name) -> Result<Vec<Rule>, RequestError> {
+    let of_chain = |attributes: Attributes<'_>| parse_rule(attributes).filter(|(own, _)| own == chain);
+    let rules = dump(socket, msg::GETRULE, Some((rule::CHAIN, chain)), of_chain)?;
+    Ok(rules.into_iter().map(|(_, rule)| rule).collect())
 }
 
 fn parse_rule(attributes: Attributes<'_>) -> Option<(Name, Rule)> {
@@ -265,7 +289,7 @@ fn parse_object(attributes: Attributes<'_>) -> Option<Object> {
 /// Reads the elements of a set, in order.
 fn read_elements(socket: &mut Socket, set: &Set) -> Result<Elements, RequestError> {
     let mut keys = Keys::new(set.key_length as usize);
-    let lists = dump(socket, msg::GETSETELEM, &set.name.0, |attributes| {
+    let lists = dump(socket, msg::GETSETELEM, Some((element::SET, &set.name)), |attributes| {
         Some(attributes.value(element::ELEMENTS).to_vec())
     })?;
     let all_ours = lists.iter().all(|list| keys.add_list(list));

@@ -31,10 +31,10 @@ use dockfw_policy::ruleset::Ruleset;
 use crate::netlink::netfilter::{RequestError, Socket};
 use crate::netlink::uapi;
 use change::Change;
-use dump::Live;
+use dump::{Live, Wants};
 use plan::{Limits, Operation, plan};
 use transaction::{Failure, Generation, Transaction};
-use wanted::Wanted;
+use wanted::{Sought, Wanted};
 
 /// How often reading or writing is tried again after others changed the ruleset in between.
 const MAX_RACES: usize = 10;
@@ -134,14 +134,11 @@ impl Nftables {
     ) -> Result<Compared, Failure> {
         let to_verify = if self.verify { u64::MAX } else { MAX_READ_BACK };
         let limits = Limits { to_verify, to_name: max_named.min(to_verify) };
-        let worth =
-            |set: &dump::Set| wanted.is_some_and(|wanted| plan::is_worth_reading(set, wanted, limits));
-        match dump::read(socket, worth) {
-            Ok((generation, live)) => Ok(Compared { generation, live }),
-            Err(RequestError::Interrupted) => Err(Failure::Raced),
-            Err(RequestError::Refused(reply)) => Err(dump::refused(&reply).into()),
-            Err(RequestError::Engine(error)) => Err(error.into()),
-        }
+        let sought = wanted.map(Sought::of);
+        let worth = |set: &dump::Set| {
+            sought.as_ref().is_some_and(|sought| plan::is_worth_reading(set, sought, limits))
+        };
+        read(socket, &Wants { rules: true, elements: worth })
     }
 
     #[cfg(test)]
@@ -173,15 +170,15 @@ impl Engine for Nftables {
     }
 
     fn read(&self, ruleset: Option<&Ruleset>) -> Result<State, EngineError> {
-        let Some(ruleset) = ruleset else { return self.read_wanted(None) };
-        let state = self.read_wanted(Some(&encode(&lower(ruleset, Features::ALL))?))?;
+        let Some(ruleset) = ruleset else { return read_outline() };
+        let state = self.read_wanted(&encode(&lower(ruleset, Features::ALL))?)?;
         if state.presence == Presence::Nothing
             || state.differences.is_empty()
             || self.features()? == Features::ALL
         {
             return Ok(state);
         }
-        self.read_wanted(Some(&encode(&lower(ruleset, self.features()?))?))
+        self.read_wanted(&encode(&lower(ruleset, self.features()?))?)
     }
 
     fn remove(&self) -> Result<bool, EngineError> {
@@ -198,13 +195,27 @@ impl Engine for Nftables {
 }
 
 impl Nftables {
-    fn read_wanted(&self, wanted: Option<&Wanted>) -> Result<State, EngineError> {
+    fn read_wanted(&self, wanted: &Wanted) -> Result<State, EngineError> {
         let mut socket = Socket::open()?;
-        let live = retry(|_| self.read_live(&mut socket, wanted, u64::MAX))?.live;
-        let differences = wanted
-            .map(|wanted| plan(live.as_ref(), wanted, &BTreeSet::new()).differences)
-            .unwrap_or_default();
+        let live = retry(|_| self.read_live(&mut socket, Some(wanted), u64::MAX))?.live;
+        let differences = plan(live.as_ref(), wanted, &BTreeSet::new()).differences;
         Ok(State { differences, ..live.as_ref().map(state).unwrap_or_default() })
+    }
+}
+
+/// Reads what is there without any rule: there may be thousands.
+fn read_outline() -> Result<State, EngineError> {
+    let mut socket = Socket::open()?;
+    let live = retry(|_| read(&mut socket, &Wants { rules: false, elements: |_: &dump::Set| false }))?.live;
+    Ok(live.as_ref().map(state).unwrap_or_default())
+}
+
+fn read(socket: &mut Socket, wants: &Wants<impl Fn(&dump::Set) -> bool>) -> Result<Compared, Failure> {
+    match dump::read(socket, wants) {
+        Ok((generation, live)) => Ok(Compared { generation, live }),
+        Err(RequestError::Interrupted) => Err(Failure::Raced),
+        Err(RequestError::Refused(reply)) => Err(dump::refused(&reply).into()),
+        Err(RequestError::Engine(error)) => Err(error.into()),
     }
 }
 

@@ -12,17 +12,17 @@
 //! Whatever differs, the second transaction flushes all rules and adds them again, so that the same few lines serve every
 //! case. Sets and counters that did not change stay, counters with their values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use dockfw_policy::difference::{Difference, DifferenceKind};
 
 use super::compare::{
-    differences, is_anonymous, is_counter, is_named_as_wanted, is_of_same_type, is_own, is_stale_object,
-    same_base, same_definition, same_set, whole_table,
+    differences, is_anonymous, is_of_same_type, is_own, missing_counters, same_base, same_definition,
+    same_set, stale_objects, whole_table,
 };
 use super::dump::{self, Elements, Live, Name};
 use super::userdata::set_entries;
-use super::wanted::{self, Wanted};
+use super::wanted::{self, Sought, Wanted};
 
 /// What differs, and what has to be done about it. All of it is empty if everything is as wanted.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
     } else {
         differences(live, wanted)
     };
-    let sets = Sets { live, wanted, filled, asked: live.referenced_sets() };
+    let sets = Sets { live, wanted, filled, asked: live.referenced_sets(), by_name: live.sets_by_name() };
     let mut plan = Plan::default();
     let mut unused = Vec::new();
     if differences.iter().any(|difference| !difference.is_harmless()) {
@@ -144,6 +144,7 @@ struct Sets<'a, 'f> {
     filled: &'f BTreeSet<String>,
     /// The names of those that rules ask.
     asked: BTreeSet<&'a [u8]>,
+    by_name: HashMap<&'a [u8], &'a dump::Set>,
 }
 
 /// What happens to a wanted set.
@@ -162,9 +163,7 @@ enum Fate<'a> {
 
 impl<'a> Sets<'a, '_> {
     fn fate(&self, wanted: &wanted::Set) -> Fate<'a> {
-        let Some(own) = self.live.sets.iter().find(|own| own.name.is(&wanted.name)) else {
-            return Fate::Comes;
-        };
+        let Some(own) = self.by_name.get(wanted.name.as_bytes()) else { return Fate::Comes };
         let is_asked = self.asked.contains(own.name.0.as_slice());
         let is_known = is_asked || self.filled.contains(&wanted.name) || own.elements != Elements::Unread;
         match same_set(own, wanted) {
@@ -192,7 +191,8 @@ impl<'a> Sets<'a, '_> {
 
     /// Deletes the sets of names that are not wanted.
     fn clear(&self) -> Vec<Operation<'a>> {
-        let is_stale = |own: &&dump::Set| !is_anonymous(own) && !is_named_as_wanted(own, self.wanted);
+        let sought = Sought::of(self.wanted);
+        let is_stale = |own: &&dump::Set| !is_anonymous(own) && sought.named(&own.name).is_none();
         let stale = self.live.sets.iter().filter(is_stale);
         stale.map(|own| Operation::DeleteSet(&own.name)).collect()
     }
@@ -200,20 +200,15 @@ impl<'a> Sets<'a, '_> {
 
 /// Returns whether the elements of a set in the kernel are worth reading. If a set is declared as wanted, its elements
 /// may still be others. If it has the place of a wanted one, they are compared for people to see.
-pub(crate) fn is_worth_reading(live: &dump::Set, wanted: &Wanted, limits: Limits) -> bool {
+pub(crate) fn is_worth_reading(live: &dump::Set, wanted: &Sought<'_>, limits: Limits) -> bool {
     let loaded = set_entries(&live.userdata).unwrap_or(u64::MAX);
-    let of_name = wanted.sets.iter().find(|set| live.name.is(&set.name));
+    let of_name = wanted.named(&live.name);
     if let Some(wanted) = of_name.filter(|wanted| same_definition(live, wanted)) {
         return wanted.entries <= limits.to_verify;
     }
-    let named = |wanted: &&wanted::Set| loaded.max(wanted.entries) <= limits.to_name;
-    let mut same_list =
-        wanted.sets.iter().filter(|set| is_of_same_type(live, set) && live.name.is_titled(set.title()));
-    of_name
-        .filter(|wanted| is_of_same_type(live, wanted))
-        .or_else(|| same_list.next())
-        .as_ref()
-        .is_some_and(named)
+    let named = |wanted: &wanted::Set| loaded.max(wanted.entries) <= limits.to_name;
+    let mut same_list = wanted.titled(&live.name).filter(|set| is_of_same_type(live, set));
+    of_name.filter(|wanted| is_of_same_type(live, wanted)).or_else(|| same_list.next()).is_some_and(named)
 }
 
 /// The largest sets whose elements are read back.
@@ -229,18 +224,16 @@ pub(crate) struct Limits {
 /// otherwise makes room for the one of its name.
 fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> {
     let chains = live.map_or(&[][..], |live| &live.chains);
-    let objects = live.map_or(&[][..], |live| &live.objects);
     let is_there =
         |chain: &wanted::Chain| chains.iter().any(|own| own.name.is(chain.name) && same_base(own, chain));
     let is_odd = |own: &&dump::Chain| {
         wanted.chains.iter().any(|chain| own.name.is(chain.name) && !same_base(own, chain))
     };
-    let is_missing = |counter: &&wanted::Counter| !objects.iter().any(|object| is_counter(object, counter));
     let rules = wanted.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
     let odd = chains.iter().filter(is_odd).map(|chain| Operation::DeleteChain(&chain.name));
     let wake = live.is_some_and(|live| live.table.is_dormant()).then_some(Operation::WakeTable);
     odd.chain(wake)
-        .chain(wanted.counters.iter().filter(is_missing).map(Operation::AddCounter))
+        .chain(missing_counters(live, wanted).map(Operation::AddCounter))
         .chain(wanted.chains.iter().filter(|chain| !is_there(chain)).map(Operation::AddChain))
         .chain(rules.map(|(chain, rule)| Operation::AddRule(chain, rule)))
         .collect()
@@ -250,9 +243,8 @@ fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> 
 fn clear<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
     let is_stale = |own: &&dump::Chain| !wanted.chains.iter().any(|chain| own.name.is(chain.name));
     let chains = live.chains.iter().filter(is_stale).map(|chain| Operation::DeleteChain(&chain.name));
-    let objects = live.objects.iter().filter(|object| is_stale_object(object, wanted));
     chains
-        .chain(objects.map(Operation::DeleteObject))
+        .chain(stale_objects(live, wanted).map(Operation::DeleteObject))
         .chain(live.flowtables.iter().map(Operation::DeleteFlowtable))
         .collect()
 }
@@ -469,8 +461,10 @@ mod tests {
     #[test]
     fn elements_are_read_up_to_the_limit_and_of_sets_that_look_right() {
         let mut set = live_set("hosts");
+        let wanted = wanted();
+        let sought = Sought::of(&wanted);
         let is_read = |set: &dump::Set, to_verify, to_name| {
-            is_worth_reading(set, &wanted(), Limits { to_verify, to_name })
+            is_worth_reading(set, &sought, Limits { to_verify, to_name })
         };
         assert!(is_read(&set, 2, 0) && !is_read(&set, 1, 9));
         set.userdata = userdata(5);

@@ -15,6 +15,9 @@ const FULL_PAGE: usize = 192 * 1024;
 /// The buffer of a page.
 const PAGE: usize = 256 * 1024;
 
+/// The most bytes of a transaction that may as well be several. The kernel has a copy of each while it judges it.
+const MOST_OF_MANY: usize = 16 * 1024 * 1024;
+
 /// The kernel's count of transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(pub(crate) u32);
@@ -130,9 +133,9 @@ impl Transaction {
         self.write(Head { message, family: netfilter::INET, resource: 0 }, fill);
     }
 
-    /// Returns whether there is room for one more message in what the kernel accepts at once.
+    /// Returns whether there is room for one more message in what is sent at once, if it need not be.
     pub(crate) fn has_room(&self, socket: &Socket) -> bool {
-        self.bytes() + PAGE - FULL_PAGE < socket.max_datagram()
+        self.bytes() + PAGE - FULL_PAGE < socket.max_datagram().min(MOST_OF_MANY)
     }
 
     /// Returns whether the kernel accepts it at once.

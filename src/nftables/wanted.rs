@@ -1,5 +1,6 @@
 //! The wanted table, in the kernel's terms and still in the order of the policy.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use dockfw_policy::address::{Address, Range};
@@ -7,6 +8,7 @@ use dockfw_policy::nft::{self, Elements, TABLE};
 use dockfw_policy::ruleset::{Hook, Origin};
 use nix::libc;
 
+use super::dump::Name;
 use super::elements::{Keys, NotSingle, key_length};
 use super::encode::expressions;
 use super::userdata::{self, ByteOrder};
@@ -155,7 +157,37 @@ impl Rule {
     }
 }
 
+/// The wanted sets, found by their names, and by their titles in the order of the policy.
+pub(crate) struct Sought<'a> {
+    by_name: HashMap<&'a [u8], &'a Set>,
+    by_title: HashMap<&'a str, Vec<&'a Set>>,
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn of(wanted: &'a Wanted) -> Self {
+        let mut by_title: HashMap<_, Vec<_>> = HashMap::new();
+        wanted.sets.iter().for_each(|set| by_title.entry(set.title()).or_default().push(set));
+        let by_name = wanted.sets.iter().map(|set| (set.name.as_bytes(), set)).collect();
+        Self { by_name, by_title }
+    }
+
+    /// Returns the set of this name.
+    pub(crate) fn named(&self, name: &Name) -> Option<&'a Set> {
+        self.by_name.get(name.0.as_slice()).copied()
+    }
+
+    /// Returns the sets whose names have the same title.
+    pub(crate) fn titled(&self, name: &Name) -> impl Iterator<Item = &'a Set> {
+        name.title().and_then(|title| self.by_title.get(title)).into_iter().flatten().copied()
+    }
+}
+
 impl Wanted {
+    /// Returns the names of the counters.
+    pub(crate) fn counter_names(&self) -> HashSet<&[u8]> {
+        self.counters.iter().map(|counter| counter.name.as_bytes()).collect()
+    }
+
     /// Translates a table into the kernel's terms.
     pub(crate) fn new(table: &nft::Table) -> Result<Self, EncodeError> {
         // Numbers of sets are unique in a transaction; 0 means no number.

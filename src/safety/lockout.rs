@@ -99,7 +99,7 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
     let has_inside = !policy.interfaces.inside.is_empty();
     let is_open = policy.allow.iter().any(|rule| match &rule.from {
         Source::Everyone => true,
-        Source::These { addresses, inside, .. } => !addresses.is_empty() || *inside && has_inside,
+        Source::These { lists, inside, .. } => !lists.is_empty() || *inside && has_inside,
     });
     let filters_all = policy.interfaces.filtered.iter().any(|pattern| pattern.is_any());
     let has_way_in = is_open || !policy.trusted.is_empty() || !policy.interfaces.exempt.is_empty();

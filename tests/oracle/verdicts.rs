@@ -13,14 +13,14 @@ use crate::epochs::{Mask, WITHOUT, only};
 use crate::policies;
 use crate::streams::Stream;
 
-/// A bit for each list of addresses of each policy.
+/// A bit for each set of addresses that each policy asks for.
 type Lists = u128;
 
 /// Any port that no rule speaks of, where it is of no matter which one it is.
 pub(crate) const ANY_PORT: u16 = 40_000;
 
 /// All that a verdict of a policy may depend on: the policy, the stream's number, the port, and of the source nothing but which of the
-/// policy's lists have it. (What rules ask beside that is about addresses that no packet here has: loopback's, and IPv6's of one link.)
+/// policy's sets have it. (What rules ask beside that is about addresses that no packet here has: loopback's, and IPv6's of one link.)
 pub(crate) type Key = (usize, usize, u16, Lists);
 
 /// A source of packets.
@@ -41,7 +41,7 @@ pub(crate) struct Policies {
 
 impl Policies {
     pub(crate) fn new(names: Vec<String>, rulesets: Vec<Ruleset>) -> Result<Self> {
-        let lengths: Vec<_> = rulesets.iter().map(|ruleset| ruleset.addresses.len()).collect();
+        let lengths: Vec<_> = rulesets.iter().map(|ruleset| ruleset.source_sets().count()).collect();
         ensure!(lengths.iter().sum::<usize>() < 128 && lengths.len() < 31, "too many policies, or lists");
         let starts = lengths.iter().scan(0, |next, length| {
             *next += length;
@@ -53,8 +53,8 @@ impl Policies {
 
     /// A source, and which lists have it.
     pub(crate) fn source(&self, address: IpAddr) -> Source {
-        let all = self.rulesets.iter().flat_map(|ruleset| &ruleset.addresses);
-        let bits = all.enumerate().map(|(bit, list)| Lists::from(list.addresses.contains(address)) << bit);
+        let all = self.rulesets.iter().flat_map(Ruleset::source_sets);
+        let bits = all.enumerate().map(|(bit, list)| Lists::from(list.contains(address)) << bit);
         Source { address, lists: bits.fold(0, |lists, bit| lists | bit) }
     }
 

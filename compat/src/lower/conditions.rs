@@ -71,8 +71,8 @@ impl Lowering<'_> {
     }
 
     fn addresses(&self, name: &SetName, end: &str) -> Vec<Vec<Part>> {
-        let own = self.sets.iter().filter(|set| set.family == self.family && set.title == name.as_str());
-        own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, end])]).collect()
+        let own = self.sets.get(&(self.family, name.as_str()));
+        own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, end])]).into_iter().collect()
     }
 
     fn network(&self, network: &IpNetwork, parts: impl Fn(&str) -> Vec<Part>) -> Vec<Vec<Part>> {

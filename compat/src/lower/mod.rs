@@ -6,6 +6,8 @@
 mod conditions;
 mod row;
 
+use std::collections::HashMap;
+
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
 use dockfw_policy::interface::{IfPattern, reduced};
@@ -45,7 +47,8 @@ impl From<Inexpressible> for EngineError {
 /// Writes a ruleset as sets and chains.
 pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
     let sets: Vec<Set> = ruleset.addresses.iter().flat_map(sets::of_list).collect();
-    let chains = |family| Lowering { ruleset, family, sets: &sets }.chains();
+    let by_list = sets.iter().map(|set| ((set.family, set.title.as_str()), set)).collect();
+    let chains = |family| Lowering { ruleset, family, sets: &by_list }.chains();
     let families = [chains(Family::Ipv4)?, chains(Family::Ipv6)?];
     Ok(Wanted { sets, families })
 }
@@ -54,7 +57,8 @@ pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
 pub(crate) struct Lowering<'a> {
     ruleset: &'a Ruleset,
     family: Family,
-    sets: &'a [Set],
+    /// The set of each list of the ruleset.
+    sets: &'a HashMap<(Family, &'a str), &'a Set>,
 }
 
 impl Lowering<'_> {

@@ -29,7 +29,7 @@ fn ruleset(hook: Hook, rules: Vec<ruleset::Rule>) -> Ruleset {
     let some =
         AddressList { name: name("some"), comment: String::new(), addresses: [some].into_iter().collect() };
     Ruleset {
-        addresses: vec![some],
+        addresses: [some].into_iter().collect(),
         interfaces: vec![
             list("one", &["eth0"]),
             list("two", &["br-*", "eth0", "br-x"]),

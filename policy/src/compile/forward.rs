@@ -1,11 +1,12 @@
 //! Packets that the host forwards.
 
+use super::lists::Allowed;
 use super::names::{self, BLOCKED, DOCKER, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
 use super::{Compiler, always, services};
 use crate::interface::IfPattern;
-use crate::policy::{AllowRule, Target};
-use crate::ruleset::{Match, PortField, Rule, SetName};
+use crate::policy::Target;
+use crate::ruleset::{Match, PortField, Rule};
 
 impl Compiler<'_> {
     pub(super) fn forward(&self) -> Vec<Rule> {
@@ -34,8 +35,8 @@ impl Compiler<'_> {
         self.pass_unfiltered(&mut rules);
         self.pass_trusted(&mut rules, Some(TRUSTED));
         if self.has_docker() {
-            for (rule, name) in &self.allow {
-                self.pass_to_containers(&mut rules, rule, name);
+            for allowed in &self.allow {
+                self.pass_to_containers(&mut rules, allowed);
             }
         }
         self.decide_about_others(&mut rules);
@@ -70,29 +71,30 @@ impl Compiler<'_> {
     }
 
     /// Adds the rules for one `[[allow]]` that may be for containers.
-    fn pass_to_containers(&self, rules: &mut Rules<'_>, rule: &AllowRule, name: &SetName) {
-        let (field, path) = match rule.to {
+    fn pass_to_containers(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
+        let (field, path) = match allowed.rule.to {
             Target::Host | Target::Forward => return,
             Target::Any | Target::Docker => (PortField::Dialled, vec![Match::Out(DOCKER), Match::Translated]),
             Target::Container => (PortField::Destination, vec![Match::Out(DOCKER)]),
         };
-        for service in services(&rule.services, field) {
-            for source in self.sources_but_containers(rule, name) {
-                rules.allow(rule, name, [path.clone(), vec![service.clone()], source].concat());
+        for service in services(&allowed.rule.services, field) {
+            for source in self.sources_but_containers(allowed) {
+                rules.allow(allowed, [path.clone(), vec![service.clone()], source].concat());
             }
         }
     }
 
     /// Decides about what goes to no container: by the rules for it, and outwards from inside.
     fn decide_about_others(&self, rules: &mut Rules<'_>) {
-        let forwarding: Vec<_> = self.allow.iter().filter(|(rule, _)| rule.to == Target::Forward).collect();
+        let forwarding: Vec<_> =
+            self.allow.iter().filter(|allowed| allowed.rule.to == Target::Forward).collect();
         if self.has_docker() && (self.has_inside() || !forwarding.is_empty()) {
             rules.drop(vec![Match::Out(DOCKER)], names::DROP_FORWARD, "the rest to containers");
         }
-        for (rule, name) in forwarding {
-            for service in services(&rule.services, PortField::Dialled) {
-                for source in self.sources_but_containers(rule, name) {
-                    rules.allow(rule, name, [vec![service.clone()], source].concat());
+        for allowed in forwarding {
+            for service in services(&allowed.rule.services, PortField::Dialled) {
+                for source in self.sources_but_containers(allowed) {
+                    rules.allow(allowed, [vec![service.clone()], source].concat());
                 }
             }
         }

@@ -68,10 +68,10 @@ impl Compiler<'_> {
 
     fn allow_to_host(&self, rules: &mut Rules<'_>) {
         let answered_here = |to| !matches!(to, Target::Container | Target::Forward);
-        for (rule, name) in self.allow.iter().filter(|(rule, _)| answered_here(rule.to)) {
-            for service in services(&rule.services, PortField::Dialled) {
-                for source in self.sources(rule, name) {
-                    rules.allow(rule, name, [vec![service.clone()], source].concat());
+        for allowed in self.allow.iter().filter(|allowed| answered_here(allowed.rule.to)) {
+            for service in services(&allowed.rule.services, PortField::Dialled) {
+                for source in self.sources(allowed) {
+                    rules.allow(allowed, [vec![service.clone()], source].concat());
                 }
             }
         }

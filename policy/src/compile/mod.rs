@@ -4,27 +4,32 @@
 //! reason is given beside it. The later hooks drop all new connections that the first hook drops
 //! ([`ruleset`](crate::ruleset) explains why).
 
+use crate::address::AddressSet;
 use crate::interface::IfPattern;
 use crate::policy::{AllowRule, Policy, Source, Target};
-use crate::ruleset::{AddressList, Hook, HookRules, InterfaceList, Match, PortField, Ruleset, SetName};
+use crate::ruleset::{
+    AddressList, AddressLists, Hook, HookRules, InterfaceList, Match, PortField, Ruleset, SetName,
+};
 use crate::service::{PortRange, Services, Transport};
 
 mod always;
 mod forward;
 mod input;
+mod lists;
 pub mod names;
 mod prerouting;
 mod rules;
 
+use lists::Allowed;
 use names::{BLOCKED, CROSSING, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use rules::Rules;
 
 /// Compiles a policy. The same policy always gives the same ruleset, byte for byte.
 pub fn compile(policy: &Policy) -> Ruleset {
-    let names = names::of_rules(&policy.allow);
-    let compiler = Compiler { policy, allow: policy.allow.iter().zip(names).collect() };
+    let (allow, lists) = lists::of_rules(&policy.allow);
+    let compiler = Compiler { policy, allow };
     Ruleset {
-        addresses: compiler.address_lists(),
+        addresses: compiler.address_lists(lists),
         interfaces: compiler.interface_lists(),
         hooks: vec![
             HookRules { hook: Hook::Prerouting, rules: compiler.prerouting() },
@@ -40,32 +45,27 @@ pub fn prefilter_is_sure(policy: &Policy) -> bool {
     policy.allow.iter().all(|rule| rule.to != Target::Container)
 }
 
-/// A policy, and the name of each of its rules' sets and counters.
+/// A policy, with the names of all that becomes of its rules.
 struct Compiler<'a> {
     policy: &'a Policy,
-    allow: Vec<(&'a AllowRule, SetName)>,
+    allow: Vec<Allowed<'a>>,
 }
 
 impl Compiler<'_> {
-    fn address_lists(&self) -> Vec<AddressList> {
-        let list = |name: &SetName, comment: String, addresses: &_| AddressList {
-            name: name.clone(),
-            comment,
-            addresses: Clone::clone(addresses),
+    /// Returns all lists. Those that every rule about them knows by name are never shared with others.
+    fn address_lists(&self, of_rules: Vec<AddressList>) -> AddressLists {
+        let list = |name, comment: &str, addresses: &AddressSet| AddressList {
+            name,
+            comment: comment.into(),
+            addresses: addresses.clone(),
         };
-        let mut lists = vec![
-            list(&BLOCKED, "blocked".into(), &self.policy.blocked),
-            list(&TRUSTED, "trusted".into(), &self.policy.trusted),
-            list(&PEERS, "the other nodes of the Swarm".into(), &self.policy.swarm.peers),
+        let of_all = [
+            list(BLOCKED, "blocked", &self.policy.blocked),
+            list(TRUSTED, "trusted", &self.policy.trusted),
+            list(PEERS, "the other nodes of the Swarm", &self.policy.swarm.peers),
         ];
-        lists.extend(self.allow.iter().filter_map(|(rule, name)| match &rule.from {
-            Source::Everyone => None,
-            Source::These { addresses, .. } => {
-                Some(list(name, format!("sources of {}", title(rule)), addresses))
-            }
-        }));
-        lists.retain(|list| !list.addresses.is_empty());
-        lists
+        let of_all = of_all.into_iter().filter(|list| !list.addresses.is_empty());
+        of_all.chain(of_rules).collect()
     }
 
     fn interface_lists(&self) -> Vec<InterfaceList> {
@@ -170,30 +170,21 @@ impl Compiler<'_> {
     }
 
     /// Returns the alternatives in the `from` of a rule: for each, what else must hold.
-    fn sources(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
-        let mut sources = self.sources_but_containers(rule, name);
-        if matches!(rule.from, Source::These { containers: true, .. }) && self.has_docker() {
+    fn sources(&self, allowed: &Allowed<'_>) -> Vec<Vec<Match>> {
+        let mut sources = self.sources_but_containers(allowed);
+        if matches!(allowed.rule.from, Source::These { containers: true, .. }) && self.has_docker() {
             sources.push(vec![Match::In(DOCKER)]);
         }
         sources
     }
 
     /// Returns the same if packets from Docker's bridges have passed already.
-    fn sources_but_containers(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
-        let mut sources = self.addresses(rule, name);
-        if matches!(rule.from, Source::These { inside: true, .. }) && self.has_inside() {
+    fn sources_but_containers(&self, allowed: &Allowed<'_>) -> Vec<Vec<Match>> {
+        let mut sources = allowed.addresses();
+        if matches!(allowed.rule.from, Source::These { inside: true, .. }) && self.has_inside() {
             sources.push(vec![Match::In(INSIDE)]);
         }
         sources
-    }
-
-    /// Returns the same if packets from inside interfaces have passed as well.
-    fn addresses(&self, rule: &AllowRule, name: &SetName) -> Vec<Vec<Match>> {
-        match &rule.from {
-            Source::Everyone => vec![vec![]],
-            Source::These { addresses, .. } if addresses.is_empty() => vec![],
-            Source::These { .. } => vec![vec![Match::Source(name.clone())]],
-        }
     }
 
     fn rules(&self) -> Rules<'_> {

@@ -1,6 +1,6 @@
-//! Names of sets and counters. Those of rules' own sets are made from the rules' names.
+//! Names of sets and counters. Those of rules and groups are made from their own names.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::policy::AllowRule;
 use crate::ruleset::SetName;
@@ -67,28 +67,56 @@ const FIXED: [SetName; 19] = [
     DROP_FORWARD,
 ];
 
-/// Returns a name for each rule's set and counter, made from the rule's own name and unique among all.
-pub(super) fn of_rules(rules: &[AllowRule]) -> Vec<SetName> {
-    let mut taken: BTreeSet<SetName> = FIXED.into();
-    rules.iter().map(|rule| unique(&slug(&rule.name), &mut taken)).collect()
+/// Gives out names that are unique among all. Their prefixes avoid nftables' own words.
+pub(super) struct Names {
+    taken: HashSet<SetName>,
+    /// For each name that was asked for, the number of its next namesake.
+    next: HashMap<String, usize>,
 }
 
-/// Returns the rule's name in the characters of a set's name, after a prefix that avoids nftables' own words.
-fn slug(name: &str) -> String {
+impl Default for Names {
+    fn default() -> Self {
+        Self { taken: FIXED.into(), next: HashMap::new() }
+    }
+}
+
+impl Names {
+    /// Returns a name for a rule's counter, or for a list that only the rule has.
+    pub(super) fn of_rule(&mut self, rule: &AllowRule) -> SetName {
+        self.unique(&slug("allow_", &rule.name))
+    }
+
+    /// Returns a name for the list of a group.
+    pub(super) fn of_group(&mut self, group: &str) -> SetName {
+        self.unique(&slug("group_", group))
+    }
+
+    /// Returns the first of `slug`, `slug_2`, `slug_3`… that is free.
+    fn unique(&mut self, slug: &str) -> SetName {
+        let next = self.next.entry(slug.into()).or_insert(1);
+        loop {
+            let name = numbered(slug, *next);
+            *next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}
+
+/// Returns a name in the characters of a set's name.
+fn slug(prefix: &str, name: &str) -> String {
     let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
-    let slug: String = "allow_".chars().chain(plain).take(SetName::MAX).collect();
+    let slug: String = prefix.chars().chain(plain).take(SetName::MAX).collect();
     slug.trim_end_matches('_').into()
 }
 
-/// Returns the first of `slug`, `slug_2`, `slug_3`… that is free.
-fn unique(slug: &str, taken: &mut BTreeSet<SetName>) -> SetName {
-    let candidates = (1..).map(|n| if n == 1 { String::new() } else { format!("_{n}") });
-    let mut names = candidates.filter_map(|suffix: String| {
-        let room = SetName::MAX.saturating_sub(suffix.len());
-        let kept = slug.get(..room).unwrap_or(slug).trim_end_matches('_');
-        SetName::new(format!("{kept}{suffix}"))
-    });
-    names.find(|name| taken.insert(name.clone())).unwrap_or(SetName::fixed("allow"))
+/// Returns the namesake of this number, from 1.
+fn numbered(slug: &str, number: usize) -> SetName {
+    let suffix = if number == 1 { String::new() } else { format!("_{number}") };
+    let room = SetName::MAX.saturating_sub(suffix.len());
+    let kept = slug.get(..room).unwrap_or(slug).trim_end_matches('_');
+    SetName::new(format!("{kept}{suffix}")).unwrap_or(SetName::fixed("allow"))
 }
 
 #[cfg(test)]
@@ -96,8 +124,8 @@ mod tests {
     use super::*;
 
     fn names(rules: &[&str]) -> Vec<String> {
-        let mut taken: BTreeSet<SetName> = FIXED.into();
-        rules.iter().map(|name| unique(&slug(name), &mut taken).to_string()).collect()
+        let mut names = Names::default();
+        rules.iter().map(|name| names.unique(&slug("allow_", name)).to_string()).collect()
     }
 
     #[test]

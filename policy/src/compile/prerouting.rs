@@ -55,10 +55,10 @@ impl Compiler<'_> {
                 "Swarm peers",
             );
         }
-        for (rule, name) in &self.allow {
-            for service in services(&rule.services, PortField::Destination).filter(is_tcp) {
-                for source in self.addresses(rule, name) {
-                    rules.pass_for(rule, [vec![service.clone()], source].concat(), None);
+        for allowed in &self.allow {
+            for service in services(&allowed.rule.services, PortField::Destination).filter(is_tcp) {
+                for source in allowed.addresses() {
+                    rules.pass_for(allowed.rule, [vec![service.clone()], source].concat(), None);
                 }
             }
         }

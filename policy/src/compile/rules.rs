@@ -1,5 +1,6 @@
 //! The rules of one hook, in the making.
 
+use super::lists::Allowed;
 use super::{names, title};
 use crate::policy::{AllowRule, Place, Policy};
 use crate::ruleset::{Action, Match, Origin, Rule, SetName};
@@ -19,8 +20,8 @@ impl Rules<'_> {
         self.push(matches, Action::Pass, counter, title(rule), Some(rule.place.clone()));
     }
 
-    pub(super) fn allow(&mut self, rule: &AllowRule, name: &SetName, matches: Vec<Match>) {
-        self.pass_for(rule, matches, Some(name.clone()));
+    pub(super) fn allow(&mut self, allowed: &Allowed<'_>, matches: Vec<Match>) {
+        self.pass_for(allowed.rule, matches, Some(allowed.counter.clone()));
     }
 
     pub(super) fn drop_impossible(&mut self, conditions: Vec<Vec<Match>>) {

@@ -4,7 +4,7 @@
 //! family, because look-ups in a hash set are faster than in an interval set. Each set is matched by a rule of its own.
 //! These rules share the rule's counter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
 use crate::address::{Address, Family, Range};
@@ -42,7 +42,7 @@ pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
     let sets = ruleset.interfaces.iter().map(interface_set);
     let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets(ruleset));
     let mut sets: Vec<_> = sets.collect();
-    let lowering = Lowering { ruleset, features, sets: &sets };
+    let lowering = Lowering::of(ruleset, features, &sets);
     let mut chains: Vec<_> = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
     chains.extend(lowering.source_checks());
     let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
@@ -55,10 +55,26 @@ pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
 struct Lowering<'a> {
     ruleset: &'a Ruleset,
     features: Features,
-    sets: &'a [Set],
+    /// The sets that each list of the ruleset became.
+    of_lists: HashMap<&'a SetName, Vec<&'a Set>>,
+    of_ports: HashMap<&'a [PortRange], &'a Set>,
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
+    fn of(ruleset: &'a Ruleset, features: Features, sets: &'a [Set]) -> Self {
+        let mut of_lists: HashMap<_, Vec<_>> = HashMap::new();
+        let mut of_ports = HashMap::new();
+        for set in sets {
+            if let Some(list) = &set.list {
+                of_lists.entry(list).or_default().push(set);
+            }
+            if let Elements::Ports(ranges) = &set.elements {
+                of_ports.insert(ranges.as_slice(), set);
+            }
+        }
+        Self { ruleset, features, of_lists, of_ports }
+    }
+
     /// Returns the chains of a hook. Rules that are for none of Docker's bridges are in a chain of their own, from which
     /// packets that arrive on such a bridge return at once. No single rule can ask whether an interface is none of these
     /// bridges, because some interfaces have no kind at all.
@@ -171,8 +187,8 @@ impl Lowering<'_> {
     }
 
     /// Returns the sets that a list of the ruleset became.
-    fn sets_of<'s>(&'s self, name: &'s SetName) -> impl Iterator<Item = &'s Set> {
-        self.sets.iter().filter(|set| set.list.as_ref() == Some(name))
+    fn sets_of(&self, name: &SetName) -> impl Iterator<Item = &'a Set> {
+        self.of_lists.get(name).into_iter().flatten().copied()
     }
 
     fn addresses(&self, end: End, name: &SetName) -> Vec<Vec<Statement>> {
@@ -194,10 +210,9 @@ impl Lowering<'_> {
     }
 
     fn ports(&self, ranges: &[PortRange]) -> Ports {
-        let set = self.sets.iter().find(|set| matches!(&set.elements, Elements::Ports(own) if own == ranges));
-        match (ranges, set) {
-            (_, Some(set)) => Ports::Set(set.name.clone()),
-            (ranges, None) => Ports::Range(*ranges.first().unwrap_or(&PortRange::ALL)),
+        match self.of_ports.get(ranges) {
+            Some(set) => Ports::Set(set.name.clone()),
+            None => Ports::Range(*ranges.first().unwrap_or(&PortRange::ALL)),
         }
     }
 }
@@ -297,16 +312,18 @@ fn interface_set(list: &InterfaceList) -> Set {
 
 /// Returns a set for each list of ports that is more than one range, each list once.
 fn port_sets(ruleset: &Ruleset) -> Vec<Set> {
-    let mut sets: Vec<Set> = Vec::new();
-    for condition in ruleset.hooks.iter().flat_map(|hook| &hook.rules).flat_map(|rule| &rule.matches) {
-        let Match::Ports { ranges, .. } = condition else { continue };
+    let rules = ruleset.hooks.iter().flat_map(|hook| &hook.rules);
+    let lists = rules.flat_map(|rule| &rule.matches).filter_map(|condition| match condition {
+        Match::Ports { ranges, .. } if ranges.len() > 1 => Some(ranges),
+        _ => None,
+    });
+    let mut seen = HashSet::new();
+    let set = |ranges: &Vec<PortRange>| {
+        let interval = !ranges.iter().all(|range| range.is_single());
         let elements = Elements::Ports(ranges.clone());
-        if ranges.len() > 1 && sets.iter().all(|set| set.elements != elements) {
-            let interval = !ranges.iter().all(|range| range.is_single());
-            sets.push(Set::new(&ports_title(ranges), None, elements, interval, "ports".into()));
-        }
-    }
-    sets
+        Set::new(&ports_title(ranges), None, elements, interval, "ports".into())
+    };
+    lists.filter(|ranges| seen.insert(*ranges)).map(set).collect()
 }
 
 /// Returns a title that lists the ports of a set, as far as there is room.

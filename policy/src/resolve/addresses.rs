@@ -1,7 +1,6 @@
 //! Lists of addresses: single ones, networks, ranges, groups, files and `"containers"`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::rc::Rc;
 
 use super::list::BadLines;
 use super::notation::{is_host_name, means_everyone};
@@ -50,7 +49,7 @@ impl<'u> Use<'u> {
 #[derive(Default)]
 pub(crate) struct Members<'a> {
     pub(super) ranges: Vec<AddressRange>,
-    pub(super) files: Vec<Rc<AddressSet>>,
+    pub(super) files: Vec<AddressSet>,
     pub(super) groups: Vec<(&'a str, Span)>,
     pub(super) containers: bool,
     pub(super) inside: bool,
@@ -183,14 +182,31 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the addresses of all members, groups included.
-    pub(super) fn gather(&self, members: &Members<'a>) -> AddressSet {
+    pub(super) fn gather(&mut self, members: &Members<'a>) -> AddressSet {
+        match (members.groups.as_slice(), members.ranges.as_slice(), members.files.as_slice()) {
+            ([(only, _)], [], []) => self.group(only),
+            _ => self.merged(members),
+        }
+    }
+
+    /// Returns the addresses of a group, which whatever names it shares.
+    pub(super) fn group(&mut self, name: &'a str) -> AddressSet {
+        if let Some(known) = self.gathered.get(name) {
+            return known.clone();
+        }
+        let addresses = self.groups.get(name).map(|members| self.merged(members)).unwrap_or_default();
+        self.gathered.insert(name, addresses.clone());
+        addresses
+    }
+
+    fn merged(&self, members: &Members<'a>) -> AddressSet {
         let reached = self.reachable(members);
         let all: Vec<&Members<'a>> = std::iter::once(members).chain(reached).collect();
         if let Some(only) = only_file(&all) {
             return only.clone();
         }
         let typed = all.iter().flat_map(|members| members.ranges.iter().copied());
-        let read = all.iter().flat_map(|members| &members.files).flat_map(|file| file.ranges());
+        let read = all.iter().flat_map(|members| &members.files).flat_map(AddressSet::ranges);
         typed.chain(read).collect()
     }
 
@@ -203,13 +219,14 @@ impl<'a> Resolver<'a> {
         addresses: &AddressSet,
     ) {
         let Some(everyone) = everyone(addresses) else { return };
-        let alone = list.entries.iter().find(|entry| self.everyone_of(entry).as_ref() == Some(&everyone));
+        let mut entries = list.entries.iter();
+        let alone = entries.find(|entry| self.everyone_of(entry).as_ref() == Some(&everyone));
         let span = alone.map_or(list.span, |entry| entry.span);
         self.refuse(|| Diagnostic::new(format!("`{key}` holds {everyone}")).at(span).help(advice));
     }
 
     /// Returns which addresses an entry, whose errors have been reported, holds by itself, if they are everyone.
-    fn everyone_of(&self, entry: &'a Spanned<String>) -> Option<String> {
+    fn everyone_of(&mut self, entry: &'a Spanned<String>) -> Option<String> {
         let mut members = Members::default();
         if let Some((bad_lines, path)) = BadLines::of(&entry.value) {
             let path = self.sources.directory(entry.span.file).join(path);

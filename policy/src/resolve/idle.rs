@@ -1,12 +1,14 @@
 //! Rules that open nothing which is not open without them.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cover::{Covers, holds};
 use super::{Resolver, Strictness};
 use crate::address::{AddressRange, AddressSet};
-use crate::config::Allow;
+use crate::config::{Allow, Config};
 use crate::diagnostic::{Diagnostic, Span, quoted};
-use crate::policy::{AllowRule, Policy, Source, Target};
+use crate::policy::{AllowRule, Policy, Source};
 use crate::service::{PortRange, Service, Services, Transport};
 
 /// The addresses that stand for no host.
@@ -21,19 +23,21 @@ impl Resolver<'_> {
         if self.strictness == Strictness::Confirmed {
             return;
         }
+        let typed = Typed::of(self.config);
+        let covers = Covers::of(&policy.allow);
         for (index, rule) in policy.allow.iter().enumerate() {
             if is_nobody(rule) {
-                self.warn_of_no_host(rule);
+                self.warn_of_no_host(rule, &typed);
             } else if is_trusted(&rule.from, &policy.trusted) {
-                self.warn_of_trusted(rule);
-            } else if let Some(wider) = wider(&policy.allow, index) {
-                self.warn_of_covered(rule, wider);
+                self.warn_of_trusted(rule, &typed);
+            } else if let Some(wider) = covers.wider(index) {
+                self.warn_of_covered(rule, wider, &typed);
             }
         }
     }
 
-    fn warn_of_no_host(&mut self, rule: &AllowRule) {
-        let Some(span) = self.sources_of(rule) else { return };
+    fn warn_of_no_host(&mut self, rule: &AllowRule, typed: &Typed<'_>) {
+        let Some(span) = typed.sources_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!("the rule {} opens nothing: nobody has this address", quoted(&rule.name));
             let help = "for everyone, remove the line; for all IPv4 addresses, write from = [\"0.0.0.0/0\"]; for all of IPv6, write from = [\"::/0\"]";
@@ -41,8 +45,8 @@ impl Resolver<'_> {
         });
     }
 
-    fn warn_of_trusted(&mut self, rule: &AllowRule) {
-        let Some(span) = self.sources_of(rule) else { return };
+    fn warn_of_trusted(&mut self, rule: &AllowRule, typed: &Typed<'_>) {
+        let Some(span) = typed.sources_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!(
                 "the rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
@@ -52,8 +56,8 @@ impl Resolver<'_> {
         });
     }
 
-    fn warn_of_covered(&mut self, rule: &AllowRule, wider: &AllowRule) {
-        let (Some(span), Some(other)) = (self.name_of(rule), self.name_of(wider)) else { return };
+    fn warn_of_covered(&mut self, rule: &AllowRule, wider: &AllowRule, typed: &Typed<'_>) {
+        let (Some(span), Some(other)) = (typed.name_of(rule), typed.name_of(wider)) else { return };
         self.warnings.push_with(|| {
             let message = format!(
                 "the rule {} opens nothing: the rule {} opens the same to the same sources, or more",
@@ -64,18 +68,23 @@ impl Resolver<'_> {
             Diagnostic::new(message).at(span).help(help).note("this is the other", other)
         });
     }
+}
 
-    fn typed(&self, rule: &AllowRule) -> Option<&Allow> {
-        let is_its = |allow: &&Allow| allow.name.as_ref().is_some_and(|name| name.value == rule.name);
-        self.config.allow.iter().find(is_its)
+/// The rules as they were typed, by their names.
+struct Typed<'a>(HashMap<&'a str, &'a Allow>);
+
+impl<'a> Typed<'a> {
+    fn of(config: &'a Config) -> Self {
+        let name = |allow: &'a Allow| Some((allow.name.as_ref()?.value.as_str(), allow));
+        Self(config.allow.iter().rev().filter_map(name).collect())
     }
 
     fn sources_of(&self, rule: &AllowRule) -> Option<Span> {
-        self.typed(rule).and_then(|allow| Some(allow.from.as_ref()?.span))
+        Some(self.0.get(rule.name.as_str())?.from.as_ref()?.span)
     }
 
     fn name_of(&self, rule: &AllowRule) -> Option<Span> {
-        self.typed(rule).and_then(|allow| Some(allow.name.as_ref()?.span))
+        Some(self.0.get(rule.name.as_str())?.name.as_ref()?.span)
     }
 }
 
@@ -108,8 +117,8 @@ fn complement(services: &Services) -> Vec<Service> {
 
 /// Returns whether all sources of a rule are addresses that stand for none. Clients of DHCP ask from such a one.
 fn is_nobody(rule: &AllowRule) -> bool {
-    let Source::These { containers: false, inside: false, addresses } = &rule.from else { return false };
-    let mut ranges = addresses.ranges().peekable();
+    let Source::These { containers: false, inside: false, .. } = &rule.from else { return false };
+    let mut ranges = rule.from.ranges().peekable();
     ranges.peek().is_some()
         && ranges.all(|range| NONE.map(AddressRange::single).contains(&range))
         && !serves(&rule.services, Transport::Udp, DHCP)
@@ -121,58 +130,9 @@ fn serves(services: &Services, transport: Transport, port: u16) -> bool {
 
 fn is_trusted(from: &Source, trusted: &AddressSet) -> bool {
     match from {
-        Source::These { containers: false, inside: false, addresses } => {
-            !addresses.is_empty() && holds(trusted, addresses)
+        Source::These { containers: false, inside: false, lists } => {
+            !lists.is_empty() && lists.iter().all(|list| holds(&[trusted], &list.addresses))
         }
         Source::These { .. } | Source::Everyone => false,
     }
-}
-
-/// Returns a rule that covers the one at `index`. Of two that open the same, it is the first.
-fn wider(rules: &[AllowRule], index: usize) -> Option<&AllowRule> {
-    let rule = rules.get(index)?;
-    let is_wider = |(place, other): &(usize, &AllowRule)| {
-        *place != index && covers(other, rule) && (*place < index || !covers(rule, other))
-    };
-    rules.iter().enumerate().find(is_wider).map(|(_, other)| other)
-}
-
-fn covers(wide: &AllowRule, narrow: &AllowRule) -> bool {
-    let has_target =
-        wide.to == narrow.to || wide.to == Target::Any && matches!(narrow.to, Target::Host | Target::Docker);
-    has_target && has_services(&wide.services, &narrow.services) && has_sources(&wide.from, &narrow.from)
-}
-
-fn has_sources(wide: &Source, narrow: &Source) -> bool {
-    match (wide, narrow) {
-        (Source::Everyone, _) => true,
-        (Source::These { .. }, Source::Everyone) => false,
-        (
-            Source::These { containers, inside, addresses },
-            Source::These {
-                containers: narrow_containers,
-                inside: narrow_inside,
-                addresses: narrow_addresses,
-            },
-        ) => {
-            (*containers || !narrow_containers)
-                && (*inside || !narrow_inside)
-                && holds(addresses, narrow_addresses)
-        }
-    }
-}
-
-fn has_services(wide: &Services, narrow: &Services) -> bool {
-    let has_range = |transport: Transport, range: &PortRange| {
-        let ranges = wide.ports().find(|(own, _)| *own == transport).map_or(&[][..], |(_, ranges)| ranges);
-        ranges.iter().any(|own| own.contains(range.first()) && own.contains(range.last()))
-    };
-    narrow.ports().all(|(transport, ranges)| ranges.iter().all(|range| has_range(transport, range)))
-        && narrow.protocols().iter().all(|protocol| wide.protocols().contains(protocol))
-}
-
-/// Returns whether a set has all addresses of another one. Ranges that adjoin are not joined in a set: what only two of
-/// them together cover is not found.
-fn holds(set: &AddressSet, other: &AddressSet) -> bool {
-    other.ranges().all(|range| set.first_overlap(&range).is_some_and(|own| own.covers(&range)))
 }

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use super::Resolver;
 use super::lines::{self, BadLine};
@@ -43,11 +42,11 @@ impl BadLines {
 }
 
 /// The files read so far, by the handling of their bad lines; nothing for those that could not be read.
-pub(crate) type Lists = HashMap<(PathBuf, BadLines), Option<Rc<AddressSet>>>;
+pub(crate) type Lists = HashMap<(PathBuf, BadLines), Option<AddressSet>>;
 
 impl Resolver<'_> {
     /// Returns the addresses of a file that the entry at `span` names, unless it can't be read. Each file is read once.
-    pub(super) fn list_file(&mut self, typed: &str, bad: BadLines, span: Span) -> Option<Rc<AddressSet>> {
+    pub(super) fn list_file(&mut self, typed: &str, bad: BadLines, span: Span) -> Option<AddressSet> {
         if typed.is_empty() {
             let prefix = bad.prefix();
             let error = Diagnostic::new(format!("`{prefix}` without a file")).at(span);
@@ -60,7 +59,7 @@ impl Resolver<'_> {
             return known.clone();
         }
         let list = match read(self.files, &key.0, MAX_SIZE) {
-            Ok(bytes) => Some(Rc::new(self.list(&key.0, &bytes, bad, span))),
+            Ok(bytes) => Some(self.list(&key.0, &bytes, bad, span)),
             Err(unread) => {
                 self.errors.push_with(|| unreadable(&key.0, typed, &unread).at(span));
                 None

@@ -4,16 +4,18 @@
 
 mod addresses;
 pub mod advice;
+mod cover;
 mod groups;
 mod idle;
 mod interfaces;
+mod intervals;
 mod lines;
 mod list;
 mod notation;
 mod rules;
 mod scalars;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::address::AddressSet;
 use crate::config::{Config, List};
@@ -37,6 +39,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) warnings: &'a mut Diagnostics,
     /// The groups, each with the members of its own list.
     pub(crate) groups: BTreeMap<&'a str, Members<'a>>,
+    /// The addresses of groups that were asked for so far.
+    pub(crate) gathered: HashMap<&'a str, AddressSet>,
     /// The list files read so far.
     pub(crate) lists: list::Lists,
 }

@@ -7,7 +7,7 @@ use super::scalars::choice;
 use super::{Resolver, advice, name_fault};
 use crate::config::{Allow, List};
 use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
-use crate::policy::{AllowRule, Source, Target};
+use crate::policy::{AllowRule, Source, SourceList, Target};
 use crate::service::Services;
 
 impl<'a> Resolver<'a> {
@@ -89,15 +89,27 @@ impl<'a> Resolver<'a> {
         }
         let members = self.members(list, Use { key: "from", takes_interfaces: true, group: None });
         let Members { containers, inside, is_broken, .. } = members;
-        let addresses = self.gather(&members);
+        let lists = self.source_lists(members);
         if inside && self.config.interfaces.inside.as_ref().is_none_or(|list| list.is_blank) {
             self.warn_of_no_inside(list);
         }
-        if addresses.is_empty() && !containers && !inside {
+        if lists.is_empty() && !containers && !inside {
             self.warn_of_nobody(list, is_broken);
             return None;
         }
-        Some(Source::These { containers, inside, addresses })
+        Some(Source::These { containers, inside, lists })
+    }
+
+    /// Returns the lists of a `from`: what is typed in it, and each file and group by itself.
+    fn source_lists(&mut self, members: Members<'a>) -> Vec<SourceList> {
+        let typed = members.ranges.into_iter().collect();
+        let own = std::iter::once(typed).chain(members.files);
+        let mut lists: Vec<_> = own.map(|addresses| SourceList { group: None, addresses }).collect();
+        for (name, _) in members.groups {
+            lists.push(SourceList { group: Some(name.to_owned()), addresses: self.group(name) });
+        }
+        lists.retain(|list| !list.addresses.is_empty());
+        lists
     }
 
     fn warn_of_no_inside(&mut self, list: &List) {

@@ -1,5 +1,7 @@
 //! Who can reach a destination.
 
+use std::collections::HashMap;
+
 use super::matching::{SourceCondition, View};
 use super::packet::{Path, Sender};
 use super::{Decider, rules};
@@ -40,18 +42,18 @@ impl Audience<'_> {
     }
 }
 
-impl Admission<'_> {
+impl<'a> Admission<'a> {
     /// Returns whether a sender gets through by this rule.
     pub fn admits(&self, ruleset: &Ruleset, sender: Sender) -> bool {
         let all = |conditions: &[SourceCondition]| conditions.iter().all(|one| one.holds(ruleset, sender));
         all(&self.sources) && !self.except.iter().any(|conditions| all(conditions))
     }
 
-    /// Returns those for whom further conditions hold as well.
-    fn narrowed(&self, conditions: Vec<SourceCondition>) -> Self {
-        let mut narrowed = self.clone();
-        narrowed.sources.extend(conditions);
-        narrowed
+    /// Returns those of them for whom a rule's conditions hold as well.
+    fn narrowed(&self, taken: &Taken<'a>) -> Self {
+        let further = taken.conditions.iter().filter(|condition| !self.sources.contains(condition));
+        let sources = self.sources.iter().chain(further).cloned().collect();
+        Self { sources, except: self.except.clone(), by: Some(taken.by) }
     }
 
     /// Returns whether none is left: an exception excludes all of them.
@@ -68,40 +70,94 @@ impl Admission<'_> {
 /// Returns who may open a connection on a path. The question is about the path's first packet.
 ///
 /// Containers are not a source but an interface: the path's `incoming` shows which of them are meant.
+///
+/// The last hook comes first. Whom it lets through, the first hook rarely distinguishes further: the other way around, each
+/// of thousands whom the first hook lets through would meet each of those of the last one.
 pub fn audience<'a>(ruleset: &'a Ruleset, path: &Path) -> Audience<'a> {
-    let mut admitted = vec![Admission { sources: vec![], except: vec![], by: None }];
-    for hook in path.hooks() {
-        let walk = |admission| admitted_by(ruleset, hook, path, admission);
-        admitted = without_covered(admitted.into_iter().flat_map(walk).collect());
-    }
-    Audience { admitted }
+    let [first, last] = path.hooks().map(|hook| Stages::of(ruleset, hook, path));
+    let everyone = Admission { sources: vec![], except: vec![], by: None };
+    let by_last = without_covered(last.admitted(everyone));
+    let by_both = by_last.into_iter().flat_map(|admission| {
+        let by = admission.by;
+        first.admitted(admission).into_iter().map(move |admitted| Admission { by, ..admitted })
+    });
+    Audience { admitted: without_covered(by_both.collect()) }
 }
 
-/// Returns which of the sources that arrive at a hook it lets through.
-fn admitted_by<'a>(
-    ruleset: &'a Ruleset,
-    hook: Hook,
-    path: &Path,
-    mut rest: Admission<'a>,
-) -> Vec<Admission<'a>> {
-    let view = View { ruleset, hook, path };
-    let mut admitted: Vec<Admission<'a>> = Vec::new();
-    for (index, rule) in rules(ruleset, hook) {
-        let Some(conditions) = view.conditions(rule) else { continue };
-        let is_open = |condition: &SourceCondition| !rest.sources.contains(condition);
-        let open: Vec<_> = conditions.iter().filter(|one| is_open(one)).cloned().collect();
-        let by = Some(Decider { index, rule });
-        match (&rule.action, open.is_empty()) {
-            (Action::Log { .. }, _) => {}
-            (Action::Pass, false) => admitted.push(Admission { by, ..rest.narrowed(open) }),
-            (Action::Pass, true) => return with_rest(admitted, Admission { by, ..rest }),
-            // A later hook drops for the same reasons again.
-            (Action::Drop, false) if rest.except.contains(&conditions) => {}
-            (Action::Drop, false) => rest.except.push(conditions),
-            (Action::Drop, true) => return admitted,
+/// A rule that may be taken on a path, and what must hold of the source then.
+struct Taken<'a> {
+    by: Decider<'a>,
+    conditions: Vec<SourceCondition>,
+}
+
+/// Rules in a row that pass, in any order, and the one behind them that drops.
+#[derive(Default)]
+struct Stage<'a> {
+    passes: Vec<Taken<'a>>,
+    /// For each condition that is enough to pass, the first rule that asks for it.
+    enough: HashMap<SourceCondition, usize>,
+    /// The first rule that passes everyone.
+    everyone: Option<usize>,
+    drop: Option<Taken<'a>>,
+}
+
+impl<'a> Stage<'a> {
+    fn pass(&mut self, taken: Taken<'a>) {
+        let place = self.passes.len();
+        match taken.conditions.as_slice() {
+            [] => _ = self.everyone.get_or_insert(place),
+            [only] => _ = self.enough.entry(only.clone()).or_insert(place),
+            _ => {}
         }
+        self.passes.push(taken);
     }
-    with_rest(admitted, Admission { by: None, ..rest })
+
+    /// Returns the first rule that passes all of these sources, as far as one condition decides.
+    fn passing(&self, sources: &[SourceCondition]) -> Option<&Taken<'a>> {
+        let first = sources.iter().filter_map(|condition| self.enough.get(condition));
+        self.passes.get(first.chain(&self.everyone).copied().min()?)
+    }
+}
+
+/// The rules of a hook that may be taken on a path.
+struct Stages<'a>(Vec<Stage<'a>>);
+
+impl<'a> Stages<'a> {
+    fn of(ruleset: &'a Ruleset, hook: Hook, path: &Path) -> Self {
+        let view = View { ruleset, hook, path };
+        let (mut done, mut stage) = (Vec::new(), Stage::default());
+        for (index, rule) in rules(ruleset, hook) {
+            let Some(conditions) = view.conditions(rule) else { continue };
+            let taken = Taken { by: Decider { index, rule }, conditions };
+            match rule.action {
+                Action::Log { .. } => {}
+                Action::Pass => stage.pass(taken),
+                Action::Drop => done.push(Stage { drop: Some(taken), ..std::mem::take(&mut stage) }),
+            }
+        }
+        done.push(stage);
+        Self(done)
+    }
+
+    /// Returns which of the sources that arrive at the hook it lets through.
+    fn admitted(&self, mut rest: Admission<'a>) -> Vec<Admission<'a>> {
+        let mut admitted: Vec<Admission<'a>> = Vec::new();
+        for stage in &self.0 {
+            if let Some(all) = stage.passing(&rest.sources) {
+                return with_rest(admitted, Admission { by: Some(all.by), ..rest });
+            }
+            admitted.extend(stage.passes.iter().map(|taken| rest.narrowed(taken)));
+            let Some(drop) = &stage.drop else { break };
+            if drop.conditions.iter().all(|condition| rest.sources.contains(condition)) {
+                return admitted;
+            }
+            // The other hook drops for the same reasons again.
+            if !rest.except.contains(&drop.conditions) {
+                rest.except.push(drop.conditions.clone());
+            }
+        }
+        with_rest(admitted, Admission { by: None, ..rest })
+    }
 }
 
 /// Returns the admissions with that of all others; if nobody was dropped in between, an earlier one is part of it.
@@ -113,14 +169,21 @@ fn with_rest<'a>(mut admitted: Vec<Admission<'a>>, rest: Admission<'a>) -> Vec<A
 
 /// Returns each admission that lets someone through whom no other does; of equals, the first.
 fn without_covered(admitted: Vec<Admission<'_>>) -> Vec<Admission<'_>> {
-    let mut kept: Vec<Admission<'_>> = Vec::new();
-    for admission in admitted {
-        if !admission.is_empty() && !kept.iter().any(|other| other.covers(&admission)) {
-            kept.retain(|other| !admission.covers(other));
-            kept.push(admission);
+    let mut rest: Vec<_> = admitted.into_iter().enumerate().filter(|(_, one)| !one.is_empty()).collect();
+    // What covers another one has no more conditions.
+    rest.sort_by_key(|(_, admission)| (admission.sources.len(), admission.except.len()));
+    // By their first condition, which all that they cover have too.
+    let mut kept: HashMap<Option<SourceCondition>, Vec<(usize, Admission<'_>)>> = HashMap::new();
+    for (place, admission) in rest {
+        let firsts = std::iter::once(None).chain(admission.sources.iter().cloned().map(Some));
+        let mut others = firsts.filter_map(|first| kept.get(&first)).flatten();
+        if !others.any(|(_, other)| other.covers(&admission)) {
+            kept.entry(admission.sources.first().cloned()).or_default().push((place, admission));
         }
     }
-    kept
+    let mut kept: Vec<_> = kept.into_values().flatten().collect();
+    kept.sort_by_key(|(place, _)| *place);
+    kept.into_iter().map(|(_, admission)| admission).collect()
 }
 
 /// Returns whether all of `part` is in `whole`.

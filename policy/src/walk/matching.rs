@@ -9,7 +9,7 @@ use crate::ruleset::{Hook, Match, PortField, Rule, Ruleset, SetName};
 use crate::service::{PortRange, Transport};
 
 /// A condition on nothing but the source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SourceCondition {
     /// It is in this set of the ruleset.
     Set(SetName),

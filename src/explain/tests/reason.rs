@@ -109,7 +109,7 @@ fn forwarded_packets_have_reasons_too() {
 
 #[test]
 fn without_rules_nothing_is_in_force() {
-    let none = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] };
+    let none = Ruleset::default();
     let rules = Rules { ruleset: &none, by_name_alone: false };
     let question = Question {
         from: [192, 0, 2, 10].into(),

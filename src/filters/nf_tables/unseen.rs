@@ -28,13 +28,19 @@ pub(crate) fn unseen() -> Result<BTreeSet<String>, EngineError> {
         let name = message.attributes().find(table::NAME)?.text().to_vec();
         (flags & table::FLAG_DORMANT != 0).then_some((message.family()?, name))
     })?;
-    let ruled = list(&mut socket, msg::GETRULE, |message| key(message, rule::CHAIN))?;
-    list(&mut socket, msg::GETCHAIN, |message| {
+    let chains = list(&mut socket, msg::GETCHAIN, |message| {
         let key = key(message, chain::NAME)
             .filter(|(family, table, _)| !asleep.contains(&(*family, table.clone())))?;
         let drops = message.attributes().number(chain::POLICY) == Some(libc::NF_DROP as u32);
-        (is_unseen(message) && (drops || ruled.contains(&key))).then(|| in_words(message, &key)).flatten()
-    })
+        is_unseen(message).then(|| Some((in_words(message, &key)?, drops, key))).flatten()
+    })?;
+    if chains.is_empty() {
+        // The kernel takes time to list rules that grows with the square of their number.
+        return Ok(BTreeSet::new());
+    }
+    let ruled = list(&mut socket, msg::GETRULE, |message| key(message, rule::CHAIN))?;
+    let acting = chains.into_iter().filter(|(_, drops, key)| *drops || ruled.contains(key));
+    Ok(acting.map(|(words, ..)| words).collect())
 }
 
 fn key(message: &Message<'_>, chain: u16) -> Option<Key> {

@@ -34,7 +34,7 @@ fn counters_keep_their_values() {
         Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"counted", "127.0.0.1:9").unwrap();
         let count = |table: &Table| {
-            let state = Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap();
+            let state = Nftables::default().read_wanted(&encode(table).unwrap()).unwrap();
             state.counters.iter().find(|counter| counter.name == "trusted").unwrap().clone()
         };
         let before = count(&table);
@@ -183,7 +183,7 @@ fn another_rule_with_the_same_comment_is_noticed() {
         let mut other = small();
         other.chains[0].rules[1].statements[0] = source_in(Family::Ipv4, "nets4");
         apply(&other);
-        let found = Nftables::default().read_wanted(Some(&encode(&small()).unwrap())).unwrap().differences;
+        let found = Nftables::default().read_wanted(&encode(&small()).unwrap()).unwrap().differences;
         let shown: Vec<_> = found.iter().map(|rule| (rule.live.as_slice(), rule.wanted.as_slice())).collect();
         let text = |set: &str| {
             vec![format!("ip saddr @{set} counter name \"trusted\" accept comment \"trusted hosts\"")]

@@ -60,7 +60,7 @@ fn apply(table: &Table) -> Vec<String> {
 
 /// Returns how a table differs from `table`, in words.
 fn differences(table: &Table) -> Vec<String> {
-    texts(&Nftables::default().read_wanted(Some(&encode(table).unwrap())).unwrap().differences)
+    texts(&Nftables::default().read_wanted(&encode(table).unwrap()).unwrap().differences)
 }
 
 /// Returns how many transactions there were.

@@ -71,7 +71,7 @@ fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
     let lets = |from: &Source| match from {
         Source::Everyone => true,
-        Source::These { addresses, .. } => holds(addresses),
+        Source::These { lists, .. } => lists.iter().any(|list| holds(&list.addresses)),
     };
     let is_lost = |service: Service| !holds(&policy.trusted) && !opens_host(policy, service, lets);
     let (names, services) =

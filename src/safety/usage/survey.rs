@@ -78,8 +78,7 @@ impl<'a> Survey<'a> {
     /// Returns whether the address is let in as such, wherever it is.
     fn lets_in(&self, from: IpAddr, transport: Transport, port: u16) -> bool {
         let service = Service::Ports(transport, single(port));
-        let names =
-            |source: &Source| matches!(source, Source::These { addresses, .. } if addresses.contains(from));
+        let names = |source: &Source| source.lists().iter().any(|list| list.addresses.contains(from));
         let policy = self.policy;
         !policy.blocked.contains(from)
             && (policy.trusted.contains(from) || opens_host(policy, service, names))
