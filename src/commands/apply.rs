@@ -6,7 +6,9 @@ use anyhow::Context;
 use dockfw_policy::Strictness;
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::EngineError;
+use dockfw_policy::policy::Policy;
 use dockfw_policy::ruleset::Ruleset;
+use dockfw_system::programs::both;
 
 use super::{Judgement, Novelty, differences, gains, judge, last, load_recorded, new_connection};
 use crate::cli::Apply;
@@ -17,7 +19,7 @@ use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::message::Message;
 use crate::output::{self, note, result, warning};
-use crate::records::{Now, Record, RecordError, RolledBack, State, Store};
+use crate::records::{Now, Record, RecordError, RolledBack, Sources, State, Store};
 use crate::takeover::{self, Takeover};
 use crate::trial::{self, Length, Terms};
 use crate::unit::{self, Wish};
@@ -40,11 +42,10 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
     }
     let (policy, sources) = loaded.context("not applied")?;
     let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
-    let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
-    let ruleset = engines::compile_for(chosen.engine.name(), &policy);
-    let candidate = Candidate { chosen, ruleset, sources: &sources, config, force: options.force };
     let store = Store::of_host();
-    let judgement = judge(&policy, novelty(&store, &candidate), || Ok(!candidate.chosen.is_any_there()?))?;
+    // Both only look, and each waits for programs.
+    let (judged, takeover) = both(|| judged(&policy, &sources, config, options, &store), Takeover::find);
+    let (candidate, judgement) = judged?;
     if options.force {
         overridden(&judgement);
     } else {
@@ -53,7 +54,6 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
     if options.enable {
         unit::must_be_there()?;
     }
-    let takeover = Takeover::find();
     if options.dry_run {
         let found = planned(&candidate.chosen, &candidate.ruleset, &takeover)?;
         // The reader of the output may take a while, as a pager does, and nobody else is to wait for that.
@@ -69,6 +69,21 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
         Some((state, length)) => enactment.on_trial(state, length, lock),
         None => enactment.for_good(lock),
     }
+}
+
+/// Returns what is to be put in force, and what speaks against it.
+fn judged<'a>(
+    policy: &Policy,
+    sources: &'a Sources,
+    config: &'a Path,
+    options: &Apply,
+    store: &Store,
+) -> anyhow::Result<(Candidate<'a>, Judgement)> {
+    let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
+    let ruleset = engines::compile_for(chosen.engine.name(), policy);
+    let candidate = Candidate { chosen, ruleset, sources, config, force: options.force };
+    let judgement = judge(policy, novelty(store, &candidate), || Ok(!candidate.chosen.is_any_there()?))?;
+    Ok((candidate, judgement))
 }
 
 /// A policy against which nothing speaks, with all that putting it in force takes.
