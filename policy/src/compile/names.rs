@@ -91,6 +91,11 @@ impl Names {
         self.unique(&slug("group_", group))
     }
 
+    /// Returns a name for the list of a rule's interfaces.
+    pub(super) fn of_arrival(&mut self, rule: &AllowRule) -> SetName {
+        self.unique(&slug("in_", &rule.name))
+    }
+
     /// Returns the first of `slug`, `slug_2`, `slug_3`… that is free.
     fn unique(&mut self, slug: &str) -> SetName {
         let next = self.next.entry(slug.into()).or_insert(1);
