@@ -5,7 +5,7 @@ use super::names::{self, BLOCKED, DOCKER, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
 use super::{Compiler, always, services};
 use crate::interface::IfPattern;
-use crate::policy::Target;
+use crate::policy::{AllowRule, Target};
 use crate::ruleset::{Match, PortField, Rule};
 
 impl Compiler<'_> {

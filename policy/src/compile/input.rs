@@ -1,6 +1,7 @@
 //! Packets for the host itself.
 
-use super::names::{self, DOCKER, INSIDE, PEERS, TRUSTED};
+use super::lists::Allowed;
+use super::names::{self, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
 use super::{Compiler, always, services};
 use crate::policy::{Echo, Target};

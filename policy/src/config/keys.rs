@@ -151,7 +151,7 @@ pub(crate) static ALLOW: Table = Table {
         Key::new("in", LIST, r#"in = ["wg0", "tailscale*"]"#).means("By which interfaces they come, a VPN's for example. Without it: any. One of Docker's bridges narrows `from = [\"containers\"]` to its network. An interface may come later."),
         Key::new("ports", LIST, r#"ports = ["80/tcp", "443/tcp"]"#).means("In Docker's notation: `80/tcp`, `8000-8010/udp`, `5060/sctp`; also `esp`, `gre`, `vrrp`, `ip/N`. Required."),
         Key::new("to", TEXT, r#"to = "host""#).means(r#"`"host"`: a process of the host. `"docker"`: a published port. Both by the number that clients dial. `"container"`: a container's own port, after translation or by direct routing. `"forward"`: what the host passes on to anything that is not Docker's, translated or routed, by the number that clients dial. Without it: host and docker."#),
-        Key::new("only", BOOLEAN, "only = true").by_default("false").means("Whether these ports are for nobody else, trusted or not. Beats `trusted`, the peers of a Swarm, and every rule without `only`; `blocked` beats it. Rules with `only` for the same port add up. Needs `from` or `in`."),
+        Key::new("only", BOOLEAN, "only = true").means("Whether these ports are for nobody else, trusted or not. Beats `trusted`, the peers of a Swarm, and every rule without `only`; `blocked` beats it. Rules with `only` for the same port add up. Needs `from` or `in`."),
     ],
 };
 

@@ -209,7 +209,8 @@ impl Reader<'_> {
     }
 
     fn allow(&mut self, typed: &DeTable<'_>, span: Span) {
-        let mut allow = Allow { span, name: None, from: None, incoming: None, ports: None, to: None, only: None };
+        let mut allow =
+            Allow { span, name: None, from: None, incoming: None, ports: None, to: None, only: None };
         let unknown = self.each(typed, &ALLOW, |reader, key, value| match key.name() {
             "name" => allow.name = reader.values.text(key, value),
             "from" => allow.from = reader.values.list(key, value),

@@ -39,8 +39,15 @@ impl<'a> Covers<'a> {
                 sources.extend(rule.from.ranges().map(ends).map(|(first, last)| (first, last, index)));
             }
         }
-        let keeping = rules.iter().enumerate().filter(|(_, rule)| rule.only).map(|(index, _)| index).collect();
-        Self { rules, by_service: Intervals::of(services), by_source: Intervals::of(sources), of_many, keeping }
+        let keeping =
+            rules.iter().enumerate().filter(|(_, rule)| rule.only).map(|(index, _)| index).collect();
+        Self {
+            rules,
+            by_service: Intervals::of(services),
+            by_source: Intervals::of(sources),
+            of_many,
+            keeping,
+        }
     }
 
     /// Returns a rule that covers the one at `index`. Of two that open the same, it is the first.

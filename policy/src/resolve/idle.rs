@@ -9,7 +9,7 @@ use crate::address::{AddressRange, AddressSet};
 use crate::config::{Allow, Config};
 use crate::diagnostic::{Diagnostic, Span, quoted};
 use crate::policy::{AllowRule, Policy, Source};
-use crate::service::{PortRange, Services, Transport};
+use crate::service::{Services, Transport};
 
 /// The addresses that stand for no host.
 const NONE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];

@@ -28,7 +28,15 @@ impl<'a> Resolver<'a> {
         let only = self.only(allow);
         let from = self.source(allow)?;
         let place = self.place(allow.span);
-        Some(AllowRule { name: allow.name.as_ref()?.value.clone(), from, incoming, services, to, only, place })
+        Some(AllowRule {
+            name: allow.name.as_ref()?.value.clone(),
+            from,
+            incoming,
+            services,
+            to,
+            only,
+            place,
+        })
     }
 
     /// Returns the `in` of a rule; nothing for any interface.
