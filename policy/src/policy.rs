@@ -38,10 +38,14 @@ pub struct AllowRule {
     pub name: String,
     /// Who may reach them.
     pub from: Source,
+    /// The interfaces by which they come; empty: any.
+    pub incoming: Vec<IfPattern>,
     /// What they may reach.
     pub services: Services,
     /// Where the service may be.
     pub to: Target,
+    /// Whether nobody else may, trusted or not.
+    pub only: bool,
     /// Where the rule was written.
     pub place: Place,
 }

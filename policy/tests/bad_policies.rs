@@ -287,3 +287,19 @@ fn errors_beyond_the_first_hundred_are_counted() {
     assert_eq!(shown.matches("error: ").count(), 100);
     assert!(shown.ends_with("and 150 more errors"), "{shown}");
 }
+
+#[test]
+fn interfaces_and_exclusiveness_of_rules() {
+    for (keys, place, message, help) in [
+        ("in = []", "4:6", "`in` is empty", "in = [\"wg0\"]"),
+        ("in = [\"lo\"]", "4:7", "`in` has `lo`", "always passes"),
+        ("in = [\"wg 0\"]", "4:7", "no interface has this character", "wg"),
+        ("in = \"wg0\"", "4:6", "`in` must be a list of texts", "in = [\"wg0\"]"),
+        ("iif = [\"wg0\"]", "4:1", "no key `iif`", "did you mean `in`?"),
+        ("only = true", "4:8", "`only` needs `from` or `in`", "from = [\"203.0.113.7\"]"),
+        ("only = \"yes\"", "4:8", "`only` must be `true` or `false`", "only = true"),
+        ("exclusive = true", "4:1", "no key `exclusive`", "did you mean `only`?"),
+    ] {
+        check(&format!("{RULE}{keys}\n"), &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
+    }
+}

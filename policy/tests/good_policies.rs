@@ -49,8 +49,10 @@ branch = ["10.1.0.0/16"]
 
 [[allow]]
 name = "ssh"
+in = ["wg*", "eth1"]
 ports = ["22/tcp"]
 to = "host"
+only = true
 
 [[allow]]
 name = "web"
@@ -120,13 +122,16 @@ fn rules_keep_their_order_and_their_place() {
     let rules = policy.allow.iter().map(|rule| (rule.name.as_str(), rule.to, rule.place.line));
     let expected = [
         ("ssh", Target::Host, 9),
-        ("web", Target::Any, 14),
-        ("postgres for the office", Target::Docker, 18),
-        ("metrics", Target::Container, 24),
+        ("web", Target::Any, 16),
+        ("postgres for the office", Target::Docker, 20),
+        ("metrics", Target::Container, 26),
     ];
     assert_eq!(rules.collect::<Vec<_>>(), expected);
     assert_eq!(rule(&policy, "ssh").place.to_string(), "/etc/dockfw/dockfw.toml:9");
     assert_eq!(rule(&policy, "ssh").from, Source::Everyone);
+    assert_eq!(format!("{:?}", rule(&policy, "ssh").incoming), r#"[Prefix("wg"), Name("eth1")]"#);
+    assert_eq!(policy.allow.iter().map(|rule| rule.only).collect::<Vec<_>>(), [true, false, false, false]);
+    assert!(rule(&policy, "web").incoming.is_empty());
     assert_eq!(services(&rule(&policy, "web").services), "80/tcp 443/tcp 443/udp ip/50");
     let postgres = sources(rule(&policy, "postgres for the office"));
     assert_eq!(postgres, (true, vec!["192.0.2.77".into(), "10.1.0.0/16".into()]));

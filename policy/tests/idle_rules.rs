@@ -28,8 +28,7 @@ fn a_rule_for_trusted_sources_opens_nothing() {
             "{warnings}"
         );
         assert!(warnings.contains("dockfw.toml:6:8"), "{warnings}");
-        let rest = "ports = [\"1-21/tcp\", \"23-65535/tcp\", \"1-52/udp\", \"54-65535/udp\"]";
-        assert!(warnings.contains(rest), "{warnings}");
+        assert!(warnings.contains("add a line to the rule: only = true"), "{warnings}");
     }
     for from in
         ["\"192.0.3.7\"", "\"office\", \"198.51.100.1\"", "\"office\", \"containers\"", "\"192.0.0.0/16\""]
@@ -40,12 +39,41 @@ fn a_rule_for_trusted_sources_opens_nothing() {
 
 #[test]
 fn what_the_recipe_says_is_a_policy() {
-    let admin = rule("ssh", "from = [\"192.0.2.7\"]\nports = [\"22/tcp\"]");
-    let others = rule(
-        "others",
-        "from = [\"192.0.2.0/24\"]\nports = [\"1-21/tcp\", \"23-65535/tcp\", \"1-65535/udp\"]",
-    );
-    assert_eq!(Memory::main(admin + &others).warnings(), "");
+    let ssh = rule("ssh", "from = [\"192.0.2.7\"]\nports = [\"22/tcp\"]\nonly = true");
+    assert_eq!(Memory::main("trusted = [\"192.0.2.0/24\"]\n".to_owned() + &ssh).warnings(), "");
+}
+
+#[test]
+fn a_rule_for_ports_that_another_one_keeps_for_itself_opens_nothing() {
+    let ssh = "from = [\"192.0.2.7\"]\nports = [\"22/tcp\"]\nonly = true";
+    for beaten in [
+        "ports = [\"22/tcp\"]",
+        "from = [\"192.0.2.8\"]\nports = [\"22/tcp\"]",
+        "in = [\"wg0\"]\nports = [\"22/tcp\"]\nto = \"host\"",
+    ] {
+        for warnings in [of_two(ssh, beaten), of_two(beaten, ssh)] {
+            assert!(warnings.contains("opens nothing: with `only`, the rule"), "{beaten}\n{warnings}");
+        }
+    }
+    for other in [
+        "ports = [\"22-23/tcp\"]",
+        "ports = [\"22/udp\"]",
+        "from = [\"192.0.2.8\"]\nports = [\"22/tcp\"]\nonly = true",
+        "from = [\"192.0.2.8\"]\nports = [\"22/tcp\"]\nto = \"container\"",
+    ] {
+        assert_eq!(of_two(ssh, other), "", "{other}");
+    }
+}
+
+#[test]
+fn a_rule_for_some_interfaces_covers_no_rule_for_others() {
+    let by = |patterns: &str| format!("in = [{patterns}]\nports = [\"22/tcp\"]");
+    for (wide, narrow) in [("\"wg*\"", "\"wg0\", \"wg1\""), ("\"*\"", "\"wg0\""), ("\"wg0\"", "\"wg0\"")] {
+        assert!(of_two(&by(wide), &by(narrow)).contains("opens nothing"), "{wide} {narrow}");
+    }
+    for (one, other) in [("\"wg0\"", "\"wg1\""), ("\"wg0\", \"eth0\"", "\"wg*\"")] {
+        assert_eq!(of_two(&by(one), &by(other)), "", "{one} {other}");
+    }
 }
 
 #[test]

@@ -247,9 +247,13 @@ fn allow() -> impl Strategy<Value = String> {
         Just(vec!["inside", "10.0.2.1"]),
         Just(vec!["containers", "10.0.0.9"])
     ];
-    (to, from, subsequence(SERVICES, 1..4)).prop_map(|(to, from, ports)| {
+    let arrivals = ["", "in = [\"eth0\"]", "in = [\"wg*\", \"br-1\"]", "in = [\"docker0\"]"];
+    let more = (select(arrivals.to_vec()), any::<bool>());
+    (to, from, subsequence(SERVICES, 1..4), more).prop_map(|(to, from, ports, (by, only))| {
+        let is_for_everyone = from.is_empty() && by.is_empty();
         let from = if from.is_empty() { String::new() } else { format!("from = [{}]\n", list(&from)) };
-        format!("{from}ports = [{}]\n{to}\n", list(&ports))
+        let only = if only && !is_for_everyone { "only = true\n" } else { "" };
+        format!("{from}{by}\nports = [{}]\n{to}\n{only}", list(&ports))
     })
 }
 

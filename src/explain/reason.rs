@@ -48,12 +48,13 @@ impl Told<'_> {
             Match::In(list) if *list == names::INSIDE => Some("inside networks".into()),
             _ => None,
         });
-        format!("rule {name} opens {} to {} ({place})", self.service, whom.unwrap_or("everyone".into()))
+        let by = if names_interfaces(rule) { format!(" by {}", self.incoming()) } else { String::new() };
+        format!("rule {name} opens {} to {}{by} ({place})", self.service, whom.unwrap_or("everyone".into()))
     }
 
     /// Returns the sentence about a rule of every policy that lets a packet through.
     fn passed(&self, rule: &Rule) -> String {
-        let (from, incoming) = (self.from(), &self.walked.packet.path.incoming.name);
+        let (from, incoming) = (self.from(), self.incoming());
         if rule.counter == Some(names::ECHO) {
             return "everyone may ping this host".into();
         }
@@ -77,7 +78,7 @@ impl Told<'_> {
     }
 
     fn dropped(&self, rule: &Rule, hook: Hook) -> String {
-        let (from, incoming) = (self.from(), &self.walked.packet.path.incoming.name);
+        let (from, incoming) = (self.from(), self.incoming());
         let counter = rule.counter.as_ref();
         let is = |name: SetName| counter == Some(&name);
         if is(names::DROP_IMPOSSIBLE) {
@@ -91,6 +92,10 @@ impl Told<'_> {
         }
         if is(names::DROP_VXLAN) {
             return "only the other nodes of the Swarm may send VXLAN to this host".into();
+        }
+        if is(names::DROP_ONLY) {
+            let kept = rule.origin.what.strip_prefix("others than allow ").unwrap_or(&rule.origin.what);
+            return format!("rule {kept} keeps {} for its own sources", self.service);
         }
         if is(names::DROP_SWARM) {
             return "containers and inside networks may not reach the Swarm's ports of its other nodes"
@@ -123,8 +128,12 @@ impl Told<'_> {
         let (from, to) = (self.from(), self.walked.packet.path.destination);
         let address =
             if rule.matches.contains(&Match::SourceIsOwn) || from.is_loopback() { from } else { to };
-        let incoming = &self.walked.packet.path.incoming.name;
+        let incoming = self.incoming();
         format!("{address} is an address of this host itself, which no packet on {incoming} can have")
+    }
+
+    fn incoming(&self) -> &str {
+        &self.walked.packet.path.incoming.name
     }
 
     fn from(&self) -> IpAddr {
@@ -136,4 +145,10 @@ impl Told<'_> {
         let place = self.lists.place(list.as_str(), self.from());
         place.map(|place| format!(" ({place})")).unwrap_or_default()
     }
+}
+
+/// Returns whether a rule is for the interfaces of its `in` alone.
+fn names_interfaces(rule: &Rule) -> bool {
+    let classes = [names::DOCKER, names::INSIDE];
+    rule.matches.iter().any(|condition| matches!(condition, Match::In(list) if !classes.contains(list)))
 }

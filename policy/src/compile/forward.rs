@@ -5,7 +5,7 @@ use super::names::{self, BLOCKED, DOCKER, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
 use super::{Compiler, always, services};
 use crate::interface::IfPattern;
-use crate::policy::Target;
+use crate::policy::{AllowRule, Target};
 use crate::ruleset::{Match, PortField, Rule};
 
 impl Compiler<'_> {
@@ -33,11 +33,14 @@ impl Compiler<'_> {
             rules.pass(matches, None, what);
         }
         self.pass_unfiltered(&mut rules);
-        self.pass_trusted(&mut rules, Some(TRUSTED));
-        if self.has_docker() {
-            for allowed in &self.allow {
-                self.pass_to_containers(&mut rules, allowed);
-            }
+        self.keep_ports_of_containers(&mut rules);
+        if self.keeps_forwarded_ports() {
+            self.pass_trusted_to_containers(&mut rules);
+        } else {
+            self.pass_trusted(&mut rules, Some(TRUSTED));
+        }
+        for allowed in self.allow.iter().filter(|allowed| !allowed.rule.only) {
+            self.pass_to_containers(&mut rules, allowed);
         }
         self.decide_about_others(&mut rules);
         rules.drop(vec![], names::DROP_FORWARD, "the rest");
@@ -70,16 +73,72 @@ impl Compiler<'_> {
         }
     }
 
+    /// Lets nobody but their own sources to containers' ports of rules with `only`.
+    fn keep_ports_of_containers(&self, rules: &mut Rules<'_>) {
+        let keeping = || self.allow.iter().filter(|allowed| allowed.rule.only);
+        keeping().for_each(|allowed| self.pass_to_containers(rules, allowed));
+        for allowed in keeping() {
+            for to in self.ways_to_containers(allowed.rule) {
+                rules.drop_others(allowed.rule, to);
+            }
+        }
+    }
+
     /// Adds the rules for one `[[allow]]` that may be for containers.
     fn pass_to_containers(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
-        let (field, path) = match allowed.rule.to {
-            Target::Host | Target::Forward => return,
+        for to in self.ways_to_containers(allowed.rule) {
+            for source in self.sources_but_containers(allowed) {
+                rules.allow(allowed, [to.clone(), source].concat());
+            }
+        }
+    }
+
+    /// Returns the conditions under each of which a packet is for what a rule opens of containers.
+    fn ways_to_containers(&self, rule: &AllowRule) -> Vec<Vec<Match>> {
+        let (field, path) = match rule.to {
+            _ if !self.has_docker() => return vec![],
+            Target::Host | Target::Forward => return vec![],
             Target::Any | Target::Docker => (PortField::Dialled, vec![Match::Out(DOCKER), Match::Translated]),
             Target::Container => (PortField::Destination, vec![Match::Out(DOCKER)]),
         };
-        for service in services(&allowed.rule.services, field) {
+        services(&rule.services, field).map(|service| [path.clone(), vec![service]].concat()).collect()
+    }
+
+    fn keeps_forwarded_ports(&self) -> bool {
+        self.allow.iter().any(|allowed| allowed.rule.only && allowed.rule.to == Target::Forward)
+    }
+
+    /// Passes the trusted only as far as no rule keeps ports from them that are forwarded to others.
+    fn pass_trusted_to_containers(&self, rules: &mut Rules<'_>) {
+        if self.has_docker() && !self.policy.trusted.is_empty() {
+            rules.pass(vec![Match::Out(DOCKER), Match::Source(TRUSTED)], Some(TRUSTED), "trusted");
+        }
+    }
+
+    /// Lets nobody but their own sources to ports of rules with `only` that are forwarded to others than containers. What
+    /// inside networks send outwards is left out.
+    fn keep_forwarded_ports(&self, rules: &mut Rules<'_>, forwarding: &[&Allowed<'_>]) {
+        let keeping = || forwarding.iter().filter(|allowed| allowed.rule.only);
+        keeping().for_each(|allowed| self.pass_forwarded(rules, allowed));
+        let ways = if self.has_inside() {
+            vec![vec![Match::NotIn(INSIDE)], vec![Match::In(INSIDE), Match::Out(INSIDE)]]
+        } else {
+            vec![vec![]]
+        };
+        for allowed in keeping() {
+            for service in services(&allowed.rule.services, PortField::Dialled) {
+                for way in &ways {
+                    rules.drop_others(allowed.rule, [way.clone(), vec![service.clone()]].concat());
+                }
+            }
+        }
+        self.pass_trusted(rules, Some(TRUSTED));
+    }
+
+    fn pass_forwarded(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
+        for service in services(&allowed.rule.services, PortField::Dialled) {
             for source in self.sources_but_containers(allowed) {
-                rules.allow(allowed, [path.clone(), vec![service.clone()], source].concat());
+                rules.allow(allowed, [vec![service.clone()], source].concat());
             }
         }
     }
@@ -91,12 +150,11 @@ impl Compiler<'_> {
         if self.has_docker() && (self.has_inside() || !forwarding.is_empty()) {
             rules.drop(vec![Match::Out(DOCKER)], names::DROP_FORWARD, "the rest to containers");
         }
-        for allowed in forwarding {
-            for service in services(&allowed.rule.services, PortField::Dialled) {
-                for source in self.sources_but_containers(allowed) {
-                    rules.allow(allowed, [vec![service.clone()], source].concat());
-                }
-            }
+        if self.keeps_forwarded_ports() {
+            self.keep_forwarded_ports(rules, &forwarding);
+        }
+        for allowed in forwarding.iter().filter(|allowed| !allowed.rule.only) {
+            self.pass_forwarded(rules, allowed);
         }
         if self.has_inside() {
             rules.drop(vec![Match::Out(INSIDE)], names::DROP_FORWARD, "the rest to inside networks");

@@ -1,6 +1,7 @@
 //! Packets for the host itself.
 
-use super::names::{self, DOCKER, INSIDE, PEERS, TRUSTED};
+use super::lists::Allowed;
+use super::names::{self, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
 use super::{Compiler, always, services};
 use crate::policy::{Echo, Target};
@@ -20,10 +21,13 @@ impl Compiler<'_> {
         }
         // This comes before everything that asks for the source: machines behind these interfaces may send with any.
         self.drop_forged(&mut rules);
+        self.keep_ports_of_host(&mut rules);
         self.pass_echo(&mut rules);
         self.pass_trusted(&mut rules, Some(TRUSTED));
         self.pass_peers(&mut rules, Some(PEERS));
-        self.allow_to_host(&mut rules);
+        for allowed in self.answered_here().filter(|allowed| !allowed.rule.only) {
+            self.allow_to_host(&mut rules, allowed);
+        }
         // This comes after everything that these may reach, and before the exceptions for interfaces of the outside.
         if self.has_docker() {
             rules.drop(vec![Match::In(DOCKER)], names::DROP_CONTAINERS, "containers to the host");
@@ -66,13 +70,36 @@ impl Compiler<'_> {
         }
     }
 
-    fn allow_to_host(&self, rules: &mut Rules<'_>) {
-        let answered_here = |to| !matches!(to, Target::Container | Target::Forward);
-        for allowed in self.allow.iter().filter(|allowed| answered_here(allowed.rule.to)) {
+    /// Lets nobody but their own sources to the ports of rules with `only`. Interfaces that are not filtered are left out.
+    fn keep_ports_of_host(&self, rules: &mut Rules<'_>) {
+        let keeping: Vec<_> = self.answered_here().filter(|allowed| allowed.rule.only).collect();
+        keeping.iter().for_each(|allowed| self.allow_to_host(rules, allowed));
+        for allowed in keeping {
             for service in services(&allowed.rule.services, PortField::Dialled) {
-                for source in self.sources(allowed) {
-                    rules.allow(allowed, [vec![service.clone()], source].concat());
+                for way in self.filtered_ways() {
+                    rules.drop_others(allowed.rule, [way, vec![service.clone()]].concat());
                 }
+            }
+        }
+    }
+
+    /// Returns the conditions under each of which a packet arrives on an interface that is filtered.
+    fn filtered_ways(&self) -> Vec<Vec<Match>> {
+        let exempt = (!self.policy.interfaces.exempt.is_empty()).then_some(Match::NotIn(EXEMPT));
+        let filtered = (!self.filters_all()).then_some(Match::In(FILTERED));
+        let ways: Vec<_> = filtered.into_iter().chain(exempt).collect();
+        let docker = (self.has_docker() && !ways.is_empty()).then_some(vec![Match::In(DOCKER)]);
+        [ways].into_iter().chain(docker).collect()
+    }
+
+    fn answered_here(&self) -> impl Iterator<Item = &Allowed<'_>> {
+        self.allow.iter().filter(|allowed| !matches!(allowed.rule.to, Target::Container | Target::Forward))
+    }
+
+    fn allow_to_host(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
+        for service in services(&allowed.rule.services, PortField::Dialled) {
+            for source in self.sources(allowed) {
+                rules.allow(allowed, [vec![service.clone()], source].concat());
             }
         }
     }

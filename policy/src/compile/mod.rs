@@ -20,17 +20,17 @@ pub mod names;
 mod prerouting;
 mod rules;
 
-use lists::Allowed;
+use lists::{Allowed, Lists};
 use names::{BLOCKED, CROSSING, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use rules::Rules;
 
 /// Compiles a policy. The same policy always gives the same ruleset, byte for byte.
 pub fn compile(policy: &Policy) -> Ruleset {
-    let (allow, lists) = lists::of_rules(&policy.allow);
-    let compiler = Compiler { policy, allow };
+    let Lists { allowed, addresses, interfaces } = lists::of_rules(&policy.allow);
+    let compiler = Compiler { policy, allow: allowed };
     Ruleset {
-        addresses: compiler.address_lists(lists),
-        interfaces: compiler.interface_lists(),
+        addresses: compiler.address_lists(addresses),
+        interfaces: compiler.interface_lists(interfaces),
         hooks: vec![
             HookRules { hook: Hook::Prerouting, rules: compiler.prerouting() },
             HookRules { hook: Hook::Input, rules: compiler.input() },
@@ -68,7 +68,7 @@ impl Compiler<'_> {
         of_all.chain(of_rules).collect()
     }
 
-    fn interface_lists(&self) -> Vec<InterfaceList> {
+    fn interface_lists(&self, of_rules: Vec<InterfaceList>) -> Vec<InterfaceList> {
         let interfaces = &self.policy.interfaces;
         let list = |name: &SetName, patterns: &[IfPattern], bridges_only| InterfaceList {
             name: name.clone(),
@@ -86,6 +86,7 @@ impl Compiler<'_> {
             lists.push(list(&FILTERED, &filtered.map(Vec::as_slice).concat(), false));
         }
         lists.retain(|list| !list.patterns.is_empty());
+        lists.extend(of_rules);
         lists
     }
 
@@ -173,7 +174,7 @@ impl Compiler<'_> {
     fn sources(&self, allowed: &Allowed<'_>) -> Vec<Vec<Match>> {
         let mut sources = self.sources_but_containers(allowed);
         if matches!(allowed.rule.from, Source::These { containers: true, .. }) && self.has_docker() {
-            sources.push(vec![Match::In(DOCKER)]);
+            sources.push(allowed.arriving(Match::In(DOCKER)));
         }
         sources
     }
@@ -182,7 +183,7 @@ impl Compiler<'_> {
     fn sources_but_containers(&self, allowed: &Allowed<'_>) -> Vec<Vec<Match>> {
         let mut sources = allowed.addresses();
         if matches!(allowed.rule.from, Source::These { inside: true, .. }) && self.has_inside() {
-            sources.push(vec![Match::In(INSIDE)]);
+            sources.push(allowed.arriving(Match::In(INSIDE)));
         }
         sources
     }

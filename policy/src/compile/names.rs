@@ -31,6 +31,8 @@ pub const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
 pub const DROP_FORGED: SetName = SetName::fixed("drop_forged");
 /// The counter of TCP SYNs that no rule could let through.
 pub const DROP_EARLY: SetName = SetName::fixed("drop_early");
+/// The counter of packets to ports that rules keep for their own sources.
+pub const DROP_ONLY: SetName = SetName::fixed("drop_only");
 /// The counter of packets from containers to the host.
 pub const DROP_CONTAINERS: SetName = SetName::fixed("drop_containers");
 /// The counter of packets from inside networks to the host.
@@ -45,7 +47,7 @@ pub const DROP_SWARM: SetName = SetName::fixed("drop_swarm");
 pub const DROP_FORWARD: SetName = SetName::fixed("drop_forward");
 
 /// All names above: no rule may take one of them.
-const FIXED: [SetName; 19] = [
+const FIXED: [SetName; 20] = [
     BLOCKED,
     TRUSTED,
     PEERS,
@@ -59,6 +61,7 @@ const FIXED: [SetName; 19] = [
     DROP_BLOCKED,
     DROP_FORGED,
     DROP_EARLY,
+    DROP_ONLY,
     DROP_CONTAINERS,
     DROP_INSIDE,
     DROP_INPUT,
@@ -89,6 +92,11 @@ impl Names {
     /// Returns a name for the list of a group.
     pub(super) fn of_group(&mut self, group: &str) -> SetName {
         self.unique(&slug("group_", group))
+    }
+
+    /// Returns a name for the list of a rule's interfaces.
+    pub(super) fn of_arrival(&mut self, rule: &AllowRule) -> SetName {
+        self.unique(&slug("in_", &rule.name))
     }
 
     /// Returns the first of `slug`, `slug_2`, `slug_3`… that is free.

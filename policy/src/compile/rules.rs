@@ -36,6 +36,11 @@ impl Rules<'_> {
         }
     }
 
+    /// Drops what others than the rule's own sources send to its ports.
+    pub(super) fn drop_others(&mut self, rule: &AllowRule, matches: Vec<Match>) {
+        self.drop(matches, names::DROP_ONLY, &format!("others than {}", title(rule)));
+    }
+
     pub(super) fn drop(&mut self, matches: Vec<Match>, counter: SetName, what: &str) {
         if self.policy.log.drops {
             let log = Action::Log { prefix: format!("dockfw {counter}: "), rate: self.policy.log.rate };

@@ -94,11 +94,13 @@ impl Table {
 }
 
 /// Words of other firewalls, and dockfw's keys that mean the same.
-const SYNONYMS: [(&[&str], &str); 7] = [
+const SYNONYMS: [(&[&str], &str); 9] = [
     (&["allowlist", "whitelist", "allowed", "allow_from", "trust"], "trusted"),
     (&["blocklist", "blacklist", "denylist", "deny", "drop", "block", "banned"], "blocked"),
     (&["rule", "rules", "accept", "permit", "open"], "allow"),
     (&["source", "sources", "src", "saddr", "who"], "from"),
+    (&["interface", "iface", "iif", "iifname", "device", "via"], "in"),
+    (&["exclusive", "exclusively", "strict"], "only"),
     (&["service", "services", "dport", "dports"], "ports"),
     (&["target", "dest", "destination", "chain"], "to"),
     (&["comment", "description", "title", "id"], "name"),
@@ -152,8 +154,10 @@ pub(crate) static ALLOW: Table = Table {
     keys: &[
         Key::new("name", TEXT, r#"name = "web""#).means("How messages, counters and listings name the rule. Required, unique."),
         Key::new("from", LIST, r#"from = ["office", "203.0.113.7"]"#).means(r#"Who may. Without it: everyone. `"containers"`: what comes in by Docker's bridges. `"inside"`: what comes in by `[interfaces] inside`."#),
+        Key::new("in", LIST, r#"in = ["wg0", "tailscale*"]"#).means("By which interfaces they come, a VPN's for example. Without it: any. One of Docker's bridges narrows `from = [\"containers\"]` to its network. An interface may come later."),
         Key::new("ports", LIST, r#"ports = ["80/tcp", "443/tcp"]"#).means("In Docker's notation: `80/tcp`, `8000-8010/udp`, `5060/sctp`; also `esp`, `gre`, `vrrp`, `ip/N`. Required."),
         Key::new("to", TEXT, r#"to = "host""#).means(r#"`"host"`: a process of the host. `"docker"`: a published port. Both by the number that clients dial. `"container"`: a container's own port, after translation or by direct routing. `"forward"`: what the host passes on to anything that is not Docker's, translated or routed, by the number that clients dial. Without it: host and docker."#),
+        Key::new("only", BOOLEAN, "only = true").means("Whether these ports are for nobody else, trusted or not. Beats `trusted`, the peers of a Swarm, and every rule without `only`; `blocked` beats it. Rules with `only` for the same port add up. Needs `from` or `in`."),
     ],
 };
 

@@ -71,10 +71,14 @@ pub struct Allow {
     pub name: Option<Spanned<String>>,
     /// `from`.
     pub from: Option<List>,
+    /// `in`.
+    pub incoming: Option<List>,
     /// `ports`.
     pub ports: Option<List>,
     /// `to`.
     pub to: Option<Spanned<String>>,
+    /// `only`.
+    pub only: Option<Spanned<bool>>,
 }
 
 /// `[interfaces]`.

@@ -228,12 +228,15 @@ impl Reader<'_> {
     }
 
     fn allow(&mut self, typed: &DeTable<'_>, span: Span) {
-        let mut allow = Allow { span, name: None, from: None, ports: None, to: None };
+        let mut allow =
+            Allow { span, name: None, from: None, incoming: None, ports: None, to: None, only: None };
         let unknown = self.each(typed, &ALLOW, |reader, key, value| match key.name() {
             "name" => allow.name = reader.values.text(key, value),
             "from" => allow.from = reader.values.list(key, value),
+            "in" => allow.incoming = reader.values.list(key, value),
             "ports" => allow.ports = reader.values.list(key, value),
             "to" => allow.to = reader.values.text(key, value),
+            "only" => allow.only = reader.values.boolean(key, value),
             _ => reader.forgotten(key, value),
         });
         let name = format!("name = \"rule-{}\"", self.config.allow.len() + 1);

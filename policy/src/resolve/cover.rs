@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::intervals::Intervals;
 use crate::address::{AddressRange, AddressSet};
+use crate::interface::IfPattern;
 use crate::policy::{AllowRule, Source, Target};
 use crate::service::{PortRange, Services, Transport};
 
@@ -22,6 +23,8 @@ pub(super) struct Covers<'a> {
     by_source: Intervals<IpAddr>,
     /// Rules that may be about any source: for everyone, or with long lists.
     of_many: Vec<usize>,
+    /// Rules with `only`.
+    keeping: Vec<usize>,
 }
 
 impl<'a> Covers<'a> {
@@ -36,7 +39,15 @@ impl<'a> Covers<'a> {
                 sources.extend(rule.from.ranges().map(ends).map(|(first, last)| (first, last, index)));
             }
         }
-        Self { rules, by_service: Intervals::of(services), by_source: Intervals::of(sources), of_many }
+        let keeping =
+            rules.iter().enumerate().filter(|(_, rule)| rule.only).map(|(index, _)| index).collect();
+        Self {
+            rules,
+            by_service: Intervals::of(services),
+            by_source: Intervals::of(sources),
+            of_many,
+            keeping,
+        }
     }
 
     /// Returns a rule that covers the one at `index`. Of two that open the same, it is the first.
@@ -56,16 +67,26 @@ impl<'a> Covers<'a> {
         found.and_then(|place| self.rules.get(place))
     }
 
+    /// Returns a rule with `only` that keeps all ports of another one, which has no `only`, for itself.
+    pub(super) fn beaten_by(&self, rule: &AllowRule) -> Option<&'a AllowRule> {
+        let few = self.around(rule).unwrap_or_else(|| self.keeping.clone());
+        let mut others = few.into_iter().filter_map(|place| self.rules.get(place));
+        others.find(|other| other.only && !rule.only && is_about(other, rule))
+    }
+
+    /// Returns the rules about a port of this one, unless there are too many of them.
+    fn around(&self, rule: &AllowRule) -> Option<Vec<usize>> {
+        points(&rule.services).next().and_then(|(first, _)| self.by_service.around(first, FEW))
+    }
+
     /// Returns the only rules, in order, that may cover another, unless there are too many of them.
     fn candidates(&self, rule: &AllowRule) -> Option<Vec<usize>> {
-        let of_service =
-            || points(&rule.services).next().and_then(|(first, _)| self.by_service.around(first, FEW));
         let of_source = || {
             let (first, _) = rule.from.ranges().next().map(ends)?;
             let rest = FEW.checked_sub(self.of_many.len())?;
             Some([self.by_source.around(first, rest)?, self.of_many.clone()].concat())
         };
-        let mut candidates = of_service().or_else(of_source)?;
+        let mut candidates = self.around(rule).or_else(of_source)?;
         candidates.sort_unstable();
         Some(candidates)
     }
@@ -89,10 +110,26 @@ fn ends(range: AddressRange) -> (IpAddr, IpAddr) {
     }
 }
 
+/// Returns whether a rule lets everyone in whom the other one lets in. A rule with `only` keeps others out as well, which
+/// no rule without it does.
 fn covers(wide: &AllowRule, narrow: &AllowRule) -> bool {
+    (wide.only || !narrow.only)
+        && is_about(wide, narrow)
+        && has_interfaces(&wide.incoming, &narrow.incoming)
+        && has_sources(&wide.from, &narrow.from)
+}
+
+/// Returns whether a rule is about all that the other one opens.
+fn is_about(wide: &AllowRule, narrow: &AllowRule) -> bool {
     let has_target =
         wide.to == narrow.to || wide.to == Target::Any && matches!(narrow.to, Target::Host | Target::Docker);
-    has_target && has_services(&wide.services, &narrow.services) && has_sources(&wide.from, &narrow.from)
+    has_target && has_services(&wide.services, &narrow.services)
+}
+
+/// Returns whether the first `in` takes in all interfaces of the second one.
+fn has_interfaces(wide: &[IfPattern], narrow: &[IfPattern]) -> bool {
+    let has = |pattern| wide.iter().any(|own| own.covers(pattern));
+    wide.is_empty() || !narrow.is_empty() && narrow.iter().all(has)
 }
 
 fn has_sources(wide: &Source, narrow: &Source) -> bool {

@@ -9,7 +9,7 @@ use crate::address::{AddressRange, AddressSet};
 use crate::config::{Allow, Config};
 use crate::diagnostic::{Diagnostic, Span, quoted};
 use crate::policy::{AllowRule, Policy, Source};
-use crate::service::{PortRange, Service, Services, Transport};
+use crate::service::{Services, Transport};
 
 /// The addresses that stand for no host.
 const NONE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
@@ -28,10 +28,12 @@ impl Resolver<'_> {
         for (index, rule) in policy.allow.iter().enumerate() {
             if is_nobody(rule) {
                 self.warn_of_no_host(rule, &typed);
-            } else if is_trusted(&rule.from, &policy.trusted) {
+            } else if !rule.only && is_trusted(&rule.from, &policy.trusted) {
                 self.warn_of_trusted(rule, &typed);
             } else if let Some(wider) = covers.wider(index) {
                 self.warn_of_covered(rule, wider, &typed);
+            } else if let Some(only) = covers.beaten_by(rule) {
+                self.warn_of_beaten(rule, only, &typed);
             }
         }
     }
@@ -52,7 +54,8 @@ impl Resolver<'_> {
                 "the rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
                 quoted(&rule.name)
             );
-            Diagnostic::new(message).at(span).help(trusted_help(&rule.services))
+            let help = "remove the rule, or take its sources out of `trusted`; to keep all others from these ports, the other trusted sources too, add a line to the rule: only = true";
+            Diagnostic::new(message).at(span).help(help)
         });
     }
 
@@ -65,6 +68,19 @@ impl Resolver<'_> {
                 quoted(&wider.name)
             );
             let help = "remove it, or narrow the other one";
+            Diagnostic::new(message).at(span).help(help).note("this is the other", other)
+        });
+    }
+
+    fn warn_of_beaten(&mut self, rule: &AllowRule, only: &AllowRule, typed: &Typed<'_>) {
+        let (Some(span), Some(other)) = (typed.name_of(rule), typed.name_of(only)) else { return };
+        self.warnings.push_with(|| {
+            let message = format!(
+                "the rule {} opens nothing: with `only`, the rule {} keeps these ports for its own sources",
+                quoted(&rule.name),
+                quoted(&only.name)
+            );
+            let help = "remove it, or add a line to it: only = true; such rules for one port add up";
             Diagnostic::new(message).at(span).help(help).note("this is the other", other)
         });
     }
@@ -86,33 +102,6 @@ impl<'a> Typed<'a> {
     fn name_of(&self, rule: &AllowRule) -> Option<Span> {
         Some(self.0.get(rule.name.as_str())?.name.as_ref()?.span)
     }
-}
-
-/// Returns what to do about a rule for trusted sources. It may be meant to keep other trusted sources out of its ports,
-/// which no rule can do.
-fn trusted_help(services: &Services) -> String {
-    let other: Vec<_> = complement(services).iter().map(|service| format!("\"{service}\"")).collect();
-    format!(
-        "remove the rule, or take its sources out of `trusted`\n\
-         to keep other trusted sources from these ports, move them from `trusted` into a rule with:\n\
-         ports = [{}]",
-        other.join(", ")
-    )
-}
-
-/// Returns all ports of TCP and UDP but those of `services`.
-fn complement(services: &Services) -> Vec<Service> {
-    let of = |transport: Transport| {
-        let taken = services.ports().find(|(own, _)| *own == transport).map_or(&[][..], |(_, ranges)| ranges);
-        let starts = std::iter::once(1).chain(taken.iter().map(|range| u32::from(range.last()) + 1));
-        let ends = taken.iter().map(|range| u32::from(range.first()) - 1).chain([u32::from(u16::MAX)]);
-        let ranges: Vec<_> = starts.zip(ends).collect();
-        ranges.into_iter().filter_map(move |(first, last)| {
-            let range = PortRange::new(u16::try_from(first).ok()?, u16::try_from(last).ok()?)?;
-            Some(Service::Ports(transport, range))
-        })
-    };
-    [Transport::Tcp, Transport::Udp].into_iter().flat_map(of).collect()
 }
 
 /// Returns whether all sources of a rule are addresses that stand for none. Clients of DHCP ask from such a one.

@@ -67,18 +67,25 @@ impl Resolver<'_> {
             let patterns = default.iter().filter_map(|pattern| pattern.parse().ok());
             return Class { key, patterns: patterns.map(|value| Pattern { value, span: None }).collect() };
         };
-        let mut patterns: Vec<Pattern> = Vec::new();
+        let patterns = self.patterns(list).into_iter();
+        let patterns = patterns.map(|pattern| Pattern { value: pattern.value, span: Some(pattern.span) });
+        Class { key, patterns: patterns.collect() }
+    }
+
+    /// Returns the patterns of a list, each once.
+    pub(super) fn patterns(&mut self, list: &List) -> Vec<Spanned<IfPattern>> {
+        let mut patterns: Vec<Spanned<IfPattern>> = Vec::new();
         for entry in &list.entries {
             match entry.value.parse() {
                 Ok(value) if patterns.iter().any(|known| known.value == value) => {}
-                Ok(value) => patterns.push(Pattern { value, span: Some(entry.span) }),
+                Ok(value) => patterns.push(Spanned { value, span: entry.span }),
                 Err(error) => self.errors.push_with(|| {
                     let message = format!("{}: {error}", quoted(&entry.value));
                     Diagnostic::new(message).at(entry.span).help(advice::interface(&entry.value, error))
                 }),
             }
         }
-        Class { key, patterns }
+        patterns
     }
 
     /// Refuses `*` in all classes but `filtered`: the others come before it and would leave it none.

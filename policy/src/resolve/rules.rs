@@ -7,6 +7,7 @@ use super::scalars::choice;
 use super::{Resolver, advice, name_fault};
 use crate::config::{Allow, List};
 use crate::diagnostic::{Diagnostic, Span, Spanned, quoted};
+use crate::interface::IfPattern;
 use crate::policy::{AllowRule, Source, SourceList, Target};
 use crate::service::Services;
 
@@ -23,9 +24,56 @@ impl<'a> Resolver<'a> {
         }
         let services = allow.ports.as_ref().map(|ports| self.services(ports)).unwrap_or_default();
         let to = self.target(allow.to.as_ref());
+        let incoming = self.incoming(allow);
+        let only = self.only(allow);
         let from = self.source(allow)?;
         let place = self.place(allow.span);
-        Some(AllowRule { name: allow.name.as_ref()?.value.clone(), from, services, to, place })
+        Some(AllowRule {
+            name: allow.name.as_ref()?.value.clone(),
+            from,
+            incoming,
+            services,
+            to,
+            only,
+            place,
+        })
+    }
+
+    /// Returns the `in` of a rule; nothing for any interface.
+    fn incoming(&mut self, allow: &Allow) -> Vec<IfPattern> {
+        let Some(list) = &allow.incoming else { return Vec::new() };
+        if list.is_blank {
+            self.errors.push_with(|| {
+                Diagnostic::new("`in` is empty: nobody could come in by the rule")
+                    .at(list.span)
+                    .help("remove `in` for all interfaces, or list some: in = [\"wg0\"]")
+            });
+        }
+        let patterns = self.patterns(list);
+        let is_loopback = |pattern: &&Spanned<IfPattern>| pattern.value == IfPattern::Name("lo".into());
+        if let Some(lo) = patterns.iter().find(is_loopback) {
+            self.errors.push_with(|| {
+                Diagnostic::new("`in` has `lo`, which dockfw never filters")
+                    .at(lo.span)
+                    .help("remove it: what this host sends to itself always passes")
+            });
+        }
+        if patterns.iter().any(|pattern| pattern.value.is_any()) {
+            return Vec::new();
+        }
+        patterns.into_iter().map(|pattern| pattern.value).collect()
+    }
+
+    fn only(&mut self, allow: &Allow) -> bool {
+        let Some(only) = allow.only.as_ref().filter(|only| only.value) else { return false };
+        if allow.from.is_none() && allow.incoming.is_none() {
+            self.errors.push_with(|| {
+                Diagnostic::new("`only` needs `from` or `in`: the rule is for everyone")
+                    .at(only.span)
+                    .help("say for whom alone it is, as in from = [\"203.0.113.7\"], or remove `only`")
+            });
+        }
+        true
     }
 
     fn check_name(&mut self, name: &'a Spanned<String>, names: &mut HashMap<&'a str, Span>) {

@@ -57,6 +57,10 @@ const INTERFACES: [&str; 12] = [
     "docker = [\"docker0\"]\ninside = [\"br-*\"]",
 ];
 
+/// What a rule's `in` may be.
+const ARRIVALS: [&str; 6] =
+    ["\"vpn0\"", "\"eth0\"", "\"vpn*\", \"other0\"", "\"docker0\"", "\"br-*\", \"eth*\"", "\"nothing0\""];
+
 /// A policy, all but its `[engine]`.
 pub(super) fn random(dice: &mut Dice) -> String {
     let [trusted, blocked, peers] = [3, 2, 2].map(|most| list(&dice.some(&LISTED, most)));
@@ -83,7 +87,10 @@ fn allow(dice: &mut Dice, number: usize) -> String {
     ports.dedup();
     let to = dice.pick(&["", "host", "docker", "container", "forward"]);
     let to = if to.is_empty() { String::new() } else { format!("to = \"{to}\"\n") };
-    format!("[[allow]]\nname = \"{number}\"\n{from}ports = [{}]\n{to}", list(&ports))
+    let by = if dice.one_in(3) { format!("in = [{}]\n", dice.pick(&ARRIVALS)) } else { String::new() };
+    let is_for_everyone = from.is_empty() && by.is_empty();
+    let only = if !is_for_everyone && dice.one_in(3) { "only = true\n" } else { "" };
+    format!("[[allow]]\nname = \"{number}\"\n{from}{by}ports = [{}]\n{to}{only}", list(&ports))
 }
 
 fn list(entries: &[&str]) -> String {
