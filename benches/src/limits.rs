@@ -13,7 +13,7 @@ use crate::floods::{
 };
 use crate::grid::Grid;
 use crate::live::{CHANGES, FULL_LOAD, NO_OP, SMALL_NO_OP};
-use crate::load::{IPSET, MEMORY, NETWORKS, NFT, WALL, group_row, list_row, rules_row};
+use crate::load::{GROWTH, IPSET, MEMORY, NETWORKS, NFT, WALL, group_row, list_row, rules_row};
 use crate::policy::Spread;
 use crate::rates::{FEW_RULES, FLOODS_TITLE, rules_title, with_few_rules};
 use crate::statistics::number;
@@ -25,20 +25,20 @@ enum Bound {
     AtMost(f64),
 }
 
-/// A figure that was measured, and its limit.
+/// A figure, if it was measured, and its limit.
 #[derive(Clone, Debug, PartialEq)]
 struct Limit {
     figure: String,
-    value: f64,
+    value: Option<f64>,
     bound: Bound,
 }
 
 impl Limit {
     fn holds(&self) -> bool {
-        match self.bound {
-            Bound::AtLeast(least) => self.value >= least,
-            Bound::AtMost(most) => self.value <= most,
-        }
+        self.value.is_some_and(|value| match self.bound {
+            Bound::AtLeast(least) => value >= least,
+            Bound::AtMost(most) => value <= most,
+        })
     }
 
     fn row(&self) -> String {
@@ -46,8 +46,11 @@ impl Limit {
             Bound::AtLeast(least) => ("at least", least),
             Bound::AtMost(most) => ("at most", most),
         };
-        let holds = if self.holds() { "yes" } else { "**no**" };
-        format!("| {} | {} | {word} {} | {holds} |", self.figure, number(self.value), number(limit))
+        let (value, holds) = match self.value {
+            None => ("not measured".to_owned(), "-"),
+            Some(value) => (number(value), if self.holds() { "yes" } else { "**no**" }),
+        };
+        format!("| {} | {value} | {word} {} | {holds} |", self.figure, number(limit))
     }
 }
 
@@ -55,15 +58,31 @@ impl Limit {
 struct Measured<'a>(&'a [Grid]);
 
 impl Measured<'_> {
+    fn has(&self, title: &str) -> bool {
+        self.0.iter().any(|grid| grid.title == title)
+    }
+
     fn median(&self, title: &str, row: &str, column: &str) -> Option<f64> {
         self.0.iter().find(|grid| grid.title == title)?.median(row, column)
     }
 }
 
-/// The limits of what was measured, as a table of Markdown.
+/// The limits of the tables that there are, as a table of Markdown.
 pub(crate) fn markdown(grids: &[Grid], effort: &Effort) -> String {
     let measured = Measured(grids);
-    let limits = [floods(&measured), rules(&measured), loads(&measured, effort), changes(&measured)].concat();
+    let mut limits = Vec::new();
+    if measured.has(FLOODS_TITLE) {
+        limits.extend(floods(&measured));
+    }
+    if measured.has(rules_title(Engine::Native, Spread::Ports)) {
+        limits.extend(rules(&measured));
+    }
+    if measured.has(WALL) {
+        limits.extend(loads(&measured, effort));
+    }
+    if measured.has(CHANGES) {
+        limits.extend(changes(&measured));
+    }
     let mut text = "| figure | measured | limit | holds |\n|---|---|---|---|\n".to_owned();
     for limit in limits {
         // Writing to a string can't fail.
@@ -72,8 +91,8 @@ pub(crate) fn markdown(grids: &[Grid], effort: &Effort) -> String {
     text
 }
 
-fn limit(figure: String, value: Option<f64>, bound: Bound) -> Option<Limit> {
-    value.filter(|value| value.is_finite()).map(|value| Limit { figure, value, bound })
+fn limit(figure: String, value: Option<f64>, bound: Bound) -> Limit {
+    Limit { figure, value, bound }
 }
 
 /// Floods against the old role's, and against what the ingress hook drops.
@@ -99,7 +118,7 @@ fn floods(measured: &Measured<'_>) -> Vec<Limit> {
     for column in Engine::BOTH.into_iter().flat_map(both) {
         limits.push(against(SYN_OPEN, &column, ROLE, Bound::AtLeast(0.95)));
     }
-    limits.into_iter().flatten().collect()
+    limits
 }
 
 /// What a packet costs with many rules against what it costs with few: the rates the other way round.
@@ -118,7 +137,7 @@ fn rules(measured: &Measured<'_>) -> Vec<Limit> {
                 Bound::AtMost(most),
             )
         };
-        rows.iter().filter_map(limit).collect::<Vec<_>>()
+        rows.iter().map(limit).collect::<Vec<_>>()
     };
     limits.flat_map(of).collect()
 }
@@ -132,7 +151,7 @@ fn loads(measured: &Measured<'_>, effort: &Effort) -> Vec<Limit> {
             median(own).zip(median(peer)).map(|(own, peer)| own / peer)
         };
         let mut add =
-            |figure: String, value, bound| limits.extend(limit(format!("{engine}: {figure}"), value, bound));
+            |figure: String, value, bound| limits.push(limit(format!("{engine}: {figure}"), value, bound));
         for length in [65_536, 1_000_000] {
             let row = list_row(length, NETWORKS);
             let beside = |title, peer| ratio(title, [(&row, &engine), (&row, peer)]);
@@ -140,7 +159,7 @@ fn loads(measured: &Measured<'_>, effort: &Effort) -> Vec<Limit> {
             add(format!("{row}, times {IPSET}"), beside(WALL, IPSET), Bound::AtMost(1.0));
             add(format!("{row}, memory, times {NFT}"), beside(MEMORY, NFT), Bound::AtMost(0.5));
         }
-        let [large, small] = [1_000_000, 100_000].map(|length| list_row(length, NETWORKS));
+        let [large, small] = [1_000_000, GROWTH].map(|length| list_row(length, NETWORKS));
         let growth = ratio(WALL, [(&large, &engine), (&small, &engine)]);
         add(format!("{large}, times {small}"), growth, Bound::AtMost(12.0));
         let [many, one] = [20, 1].map(|rules| group_row(effort.group, rules));
@@ -164,7 +183,7 @@ fn changes(measured: &Measured<'_>) -> Vec<Limit> {
             limit(format!("{engine}: {NO_OP}, times {FULL_LOAD}"), share, Bound::AtMost(0.2)),
         ]
     };
-    Engine::BOTH.into_iter().flat_map(|engine| of(engine.to_string())).flatten().collect()
+    Engine::BOTH.into_iter().flat_map(|engine| of(engine.to_string())).collect()
 }
 
 #[cfg(test)]
@@ -174,18 +193,30 @@ mod tests {
     #[test]
     fn a_figure_at_its_limit_holds() {
         let limit = |value, bound| Limit { figure: "a".into(), value, bound };
-        assert!(limit(2.0, Bound::AtLeast(2.0)).holds() && limit(2.0, Bound::AtMost(2.0)).holds());
-        assert!(!limit(1.9, Bound::AtLeast(2.0)).holds() && !limit(2.1, Bound::AtMost(2.0)).holds());
+        assert!(
+            limit(Some(2.0), Bound::AtLeast(2.0)).holds() && limit(Some(2.0), Bound::AtMost(2.0)).holds()
+        );
+        assert!(
+            !limit(Some(1.9), Bound::AtLeast(2.0)).holds() && !limit(Some(2.1), Bound::AtMost(2.0)).holds()
+        );
+        assert!(!limit(None, Bound::AtMost(2.0)).holds(), "nothing says that it does");
     }
 
     #[test]
-    fn only_what_was_measured_has_limits() {
+    fn limits_are_those_of_the_tables_that_there_are() {
         let mut grid = Grid::new(FLOODS_TITLE, "", &[]);
         grid.add(SYN_PUBLISHED.name, "native", 900.0);
         grid.add(SYN_PUBLISHED.name, ROLE, 500.0);
         let text = markdown(&[grid], &Effort::QUICK);
-        let rows: Vec<_> = text.lines().skip(2).collect();
-        assert_eq!(rows, ["| SYN, published port: native, times old role | 1.80 | at least 2.00 | **no** |"]);
+        let rows: Vec<_> = text.lines().skip(2).take(2).collect();
+        assert_eq!(
+            rows,
+            [
+                "| SYN, published port: native, times old role | 1.80 | at least 2.00 | **no** |",
+                "| SYN, published port: native, times ingress limit | not measured | at least 0.750 | - |",
+            ]
+        );
+        assert!(!text.contains(NFT), "{text}");
     }
 
     #[test]
@@ -193,10 +224,8 @@ mod tests {
         let mut grid = Grid::new(rules_title(Engine::Native, Spread::Ports), "", &[]);
         grid.add(NEW_HOST, FEW_RULES, 20.0);
         grid.add(NEW_HOST, "1,000 rules", 10.0);
-        let limits = rules(&Measured(&[grid]));
-        assert_eq!(
-            limits.iter().map(|limit| (limit.value, limit.holds())).collect::<Vec<_>>(),
-            [(2.0, false)]
-        );
+        let grids = [grid];
+        let limits = rules(&Measured(&grids));
+        assert_eq!(limits.iter().find_map(|limit| limit.value), Some(2.0));
     }
 }

@@ -47,7 +47,7 @@ impl Loads<'_> {
         }
         for round in 0..self.effort.loads(trusted) {
             for (column, commands) in in_turn(&contenders, round) {
-                self.take(
+                self.change(
                     &mut grid,
                     column,
                     &[FULL_LOAD, NO_OP, "one address more", "one rule changed"],
@@ -58,13 +58,13 @@ impl Loads<'_> {
         for round in 0..self.effort.loads(0) {
             for (column, commands) in in_turn(&engines, round) {
                 let commands = commands.get(..2).unwrap_or_default();
-                self.take(&mut grid, column, &["full load, small policy", SMALL_NO_OP], commands)?;
+                self.change(&mut grid, column, &["full load, small policy", SMALL_NO_OP], commands)?;
             }
         }
         Ok(grid)
     }
 
-    fn take(&self, grid: &mut Grid, column: &str, rows: &[&str], commands: &[Vec<String>]) -> Result<()> {
+    fn change(&self, grid: &mut Grid, column: &str, rows: &[&str], commands: &[Vec<String>]) -> Result<()> {
         let steps: Vec<_> =
             commands.iter().map(|command| Step { command: command.clone(), is_measured: true }).collect();
         for (row, cost) in rows.iter().zip(apart(&self.path, &steps)?) {
