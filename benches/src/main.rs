@@ -52,7 +52,7 @@ struct Arguments {
     #[arg(long)]
     dockfw: PathBuf,
     /// That of an earlier version, to compare with.
-    #[arg(long, env = "DOCKFW_BENCH_EARLIER")]
+    #[arg(long)]
     earlier: Option<PathBuf>,
     /// Where a whole run writes its page, with pictures in `pictures`.
     #[arg(long)]

@@ -7,13 +7,16 @@ use plotters::prelude::*;
 
 use crate::grid::Grid;
 
-const SIZE: (u32, u32) = (900, 420);
+const WIDTH: u32 = 900;
+/// The height of a picture with axes.
+const HEIGHT: u32 = 420;
 const FONT: &str = "sans-serif";
 /// The height of a title with what the colours mean, and the width of rows' names.
 const TITLE: u32 = 56;
 const NAMES: u32 = 220;
-/// The share of a row's place that bars take.
-const FILLED: f64 = 0.8;
+/// How thick a bar is, and what is left free below those of a row.
+const BAR: u32 = 5;
+const GAP: u32 = 10;
 
 /// The colour of the series with this number (Okabe and Ito's, which the colour-blind tell apart).
 fn colour(number: usize) -> RGBColor {
@@ -36,12 +39,14 @@ pub(crate) fn lines(grid: &Grid, along: &str) -> Result<String> {
         grid.columns().iter().filter_map(point).collect()
     };
     let series: Vec<_> = grid.rows().iter().map(|row| (row.clone(), points(row))).collect();
-    draw(|area| draw_lines(area, grid, along, &series))
+    draw(HEIGHT, |area| draw_lines(area, grid, along, &series))
 }
 
 /// Bars for each row, one for each column.
 pub(crate) fn bars(grid: &Grid) -> Result<String> {
-    draw(|area| draw_bars(area, grid))
+    let [rows, columns] = [grid.rows(), grid.columns()].map(|names| u32::try_from(names.len()));
+    let height = TITLE + rows? * (columns? * BAR + GAP);
+    draw(height, |area| draw_bars(area, grid))
 }
 
 /// The number in the name of a column: 1,000 in `1,000 rules`.
@@ -52,9 +57,9 @@ fn figure(column: &str) -> Option<f64> {
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-fn draw(work: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
+fn draw(height: u32, work: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
     let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+    let area = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
     let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| work(&area));
     let drawn = drawn.and_then(|()| area.present().map_err(Into::into));
     drop(area);
@@ -77,7 +82,7 @@ fn draw_lines(area: &Area<'_>, grid: &Grid, along: &str, series: &[(String, Vec<
         .x_label_area_size(44)
         .y_label_area_size(72)
         .build_cartesian_2d(x.log_scale(), y.log_scale())?;
-    chart.configure_mesh().x_desc(along).y_desc(grid.unit).draw()?;
+    chart.configure_mesh().max_light_lines(0).x_desc(along).y_desc(grid.unit).draw()?;
     for (number, (name, points)) in series.iter().enumerate() {
         let style = colour(number).stroke_width(2);
         chart
@@ -85,7 +90,13 @@ fn draw_lines(area: &Area<'_>, grid: &Grid, along: &str, series: &[(String, Vec<
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    let labels = SeriesLabelPosition::LowerLeft;
+    chart
+        .configure_series_labels()
+        .position(labels)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .draw()?;
     Ok(())
 }
 
@@ -112,11 +123,10 @@ fn draw_row(area: &Area<'_>, row: &str, shares: &[f64]) -> Drawn {
     let (names, bars) = area.split_horizontally(NAMES);
     let (width, height) = bars.dim_in_pixel();
     names.draw(&Text::new(row.to_owned(), (12, i32::try_from(height)? / 2 - 7), (FONT, 12)))?;
-    let thickness = f64::from(height) * FILLED / shares.len().max(1) as f64;
     for (number, share) in shares.iter().enumerate() {
-        let top = (number as f64 * thickness) as i32;
+        let top = i32::try_from(number)? * i32::try_from(BAR)?;
         let right = (share * f64::from(width - 12)) as i32;
-        bars.draw(&bar([0, top, right, (top as f64 + thickness - 1.0) as i32], colour(number)))?;
+        bars.draw(&bar([0, top, right, top + i32::try_from(BAR)?], colour(number)))?;
     }
     Ok(())
 }
