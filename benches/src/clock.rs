@@ -4,14 +4,16 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Keeps this thread on a processor.
-pub fn stay_on(processor: usize) -> Result<()> {
+/// Keeps this thread on one processor, the first that it may have.
+pub fn stay_on_one_processor() -> Result<()> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let mut processors = (0..CpuSet::count()).filter(|number| allowed.is_set(*number).unwrap_or_default());
     let mut own = CpuSet::new();
-    own.set(processor)?;
-    sched_setaffinity(Pid::from_raw(0), &own).with_context(|| format!("no processor {processor}"))
+    own.set(processors.next().context("no processor")?)?;
+    sched_setaffinity(Pid::from_raw(0), &own).context("cannot stay on one processor")
 }
 
 /// Measures the time for which this thread has a processor, with all that the kernel does there meanwhile.

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dockfw_bench::clock::{Clock, stay_on};
+use dockfw_bench::clock::{Clock, stay_on_one_processor};
 use socket2::{Domain, Socket, Type};
 
 use crate::field::{Field, HOST_OF_CLIENT};
@@ -75,7 +75,7 @@ pub(crate) fn rate(field: &Field<'_>, measure: Measure, period: Duration) -> Res
     };
     let ends = Ends { listener, to: (HOST_OF_CLIENT, port).into() };
     field.client.run(|| {
-        stay_on(0)?;
+        stay_on_one_processor()?;
         ends.rate(measure.work, period)
     })
 }

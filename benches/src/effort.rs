@@ -64,3 +64,20 @@ impl Effort {
         self.rules.iter().copied().max().unwrap_or_default()
     }
 }
+
+/// In one order and then in the other: whatever one leaves behind for the next is not always found by the same one.
+pub(crate) fn in_turn<T>(contenders: &[T], round: usize) -> Vec<&T> {
+    let forwards = contenders.iter();
+    if round.is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_other_round_goes_backwards() {
+        assert_eq!(in_turn(&[1, 2, 3], 0), [&1, &2, &3]);
+        assert_eq!(in_turn(&[1, 2, 3], 1), [&3, &2, &1]);
+    }
+}

@@ -22,6 +22,8 @@ use crate::policy::{
 /// Who floods; its program sends in a namespace of this name only, and from an interface of this name.
 const FLOOD: &str = "flood";
 const FLOOD_INTERFACE: &str = "flood0";
+/// The host's end of that.
+pub(crate) const FLOODED: &str = "wan0";
 /// The hardware addresses of the pair that leads from there to the host.
 const FAR: &str = "02:00:00:00:00:02";
 pub(crate) const NEAR: &str = "02:00:00:00:00:01";
@@ -110,14 +112,14 @@ fn flooding_end(host: &Machine) -> Result<Netns> {
     let name = flood.name();
     host.ip(&[
         &format!(
-            "link add wan0 address {NEAR} type veth peer name {FLOOD_INTERFACE} netns {name} address {FAR}"
+            "link add {FLOODED} address {NEAR} type veth peer name {FLOOD_INTERFACE} netns {name} address {FAR}"
         ),
-        &format!("address add {HOST_ADDRESS}/24 dev wan0"),
-        "link set wan0 up",
-        &format!("neighbour add {FAR_ADDRESS} lladdr {FAR} dev wan0 nud permanent"),
+        &format!("address add {HOST_ADDRESS}/24 dev {FLOODED}"),
+        &format!("link set {FLOODED} up"),
+        &format!("neighbour add {FAR_ADDRESS} lladdr {FAR} dev {FLOODED} nud permanent"),
     ])?;
     flood.ip(&[&format!("link set {FLOOD_INTERFACE} up")])?;
-    host.ip(&[&format!("route add {UNTRUSTED_NETWORK} via {FAR_ADDRESS} dev wan0")])?;
+    host.ip(&[&format!("route add {UNTRUSTED_NETWORK} via {FAR_ADDRESS} dev {FLOODED}")])?;
     drop_at(&flood, FLOOD_INTERFACE)?;
     Ok(flood)
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use dockfw_lab::Engine;
+
+use crate::firewall::Dockfw;
 
 /// A policy in a directory of its own.
 #[derive(Clone, Debug)]
@@ -34,9 +35,9 @@ impl Files {
     }
 
     /// Puts the policy in force. `--force`, for in a namespace of its own dockfw finds itself on a host without Docker.
-    pub(crate) fn apply(&self, program: &Path, engine: Engine) -> Vec<String> {
-        let (program, policy) = (program.to_string_lossy(), self.path("dockfw.toml"));
-        [&*program, "--config", &policy, "apply", "--force", "--backend", engine.backend()]
+    pub(crate) fn apply(&self, dockfw: &Dockfw) -> Vec<String> {
+        let (program, policy) = (dockfw.program.to_string_lossy(), self.path("dockfw.toml"));
+        [&*program, "--config", &policy, "apply", "--force", "--backend", dockfw.engine.backend()]
             .map(String::from)
             .into()
     }

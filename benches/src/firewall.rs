@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use dockfw_lab::{Engine, run_with_input};
 
-use crate::field::{Field, drop_at};
+use crate::field::{FLOODED, Field, drop_at};
 use crate::policy::Size;
 
 /// The programs that are measured.
@@ -25,8 +25,16 @@ pub(crate) enum Firewall {
     Nothing,
     /// The rules of the Ansible role before dockfw.
     Role,
-    /// An engine of this program, or of an earlier one.
-    Dockfw(PathBuf, Engine),
+    Dockfw(Dockfw),
+}
+
+/// An engine of this program, or of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dockfw {
+    /// That of its column.
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    pub(crate) engine: Engine,
 }
 
 /// The names of columns.
@@ -36,29 +44,33 @@ pub(crate) const ROLE: &str = "old role";
 
 impl Programs {
     /// The engines of this program.
-    pub(crate) fn own(&self) -> [(Engine, Firewall); 2] {
-        Engine::BOTH.map(|engine| (engine, Firewall::Dockfw(self.dockfw.clone(), engine)))
+    pub(crate) fn own(&self) -> [Dockfw; 2] {
+        engines("", &self.dockfw)
     }
 
-    /// These, and those of the earlier one, with their names.
-    pub(crate) fn engines(&self) -> Vec<(String, Firewall)> {
-        let own = self.own().map(|(engine, firewall)| (engine.to_string(), firewall));
-        let earlier = self.earlier.iter().flat_map(|program| {
-            Engine::BOTH
-                .map(|engine| (format!("earlier {engine}"), Firewall::Dockfw(program.clone(), engine)))
-        });
-        own.into_iter().chain(earlier).collect()
+    /// These, and those of the earlier one.
+    pub(crate) fn engines(&self) -> Vec<Dockfw> {
+        let earlier = self.earlier.iter().flat_map(|program| engines("earlier ", program));
+        self.own().into_iter().chain(earlier).collect()
     }
+}
+
+fn engines(prefix: &str, program: &Path) -> [Dockfw; 2] {
+    Engine::BOTH.map(|engine| Dockfw {
+        name: format!("{prefix}{engine}"),
+        program: program.to_owned(),
+        engine,
+    })
 }
 
 impl Firewall {
     /// Puts a policy of this size in force.
     pub(crate) fn enter(&self, field: &Field<'_>, size: Size) -> Result<()> {
         match self {
-            Self::Limit => drop_at(&field.lab.host, "wan0"),
+            Self::Limit => drop_at(&field.lab.host, FLOODED),
             Self::Nothing => Ok(()),
             Self::Role => enter_role(field, size),
-            Self::Dockfw(program, engine) => apply(field, program, *engine, size),
+            Self::Dockfw(dockfw) => apply(field, dockfw, size),
         }
         .with_context(|| format!("cannot put {self:?} in force"))
     }
@@ -69,7 +81,7 @@ impl Firewall {
             Self::Limit => field.lab.host.nft("delete table netdev dropped"),
             Self::Nothing => Ok(()),
             Self::Role => leave_role(field),
-            Self::Dockfw(program, _) => {
+            Self::Dockfw(Dockfw { program, .. }) => {
                 dockfw_lab::run(field.lab.command(program).args(["--config", POLICY, "remove"])).map(drop)
             }
         }?;
@@ -80,10 +92,10 @@ impl Firewall {
 /// Where policies lie; `/etc` is the lab's own.
 pub(crate) const POLICY: &str = "/etc/dockfw/dockfw.toml";
 
-fn apply(field: &Field<'_>, program: &Path, engine: Engine, size: Size) -> Result<()> {
+fn apply(field: &Field<'_>, dockfw: &Dockfw, size: Size) -> Result<()> {
     write_policy(size)?;
-    let mut command = field.lab.command(program);
-    command.args(["--config", POLICY, "apply", "--force", "--backend", engine.backend()]);
+    let mut command = field.lab.command(&dockfw.program);
+    command.args(["--config", POLICY, "apply", "--force", "--backend", dockfw.engine.backend()]);
     dockfw_lab::run(&mut command).map(drop)
 }
 

@@ -1,18 +1,17 @@
 //! What changes cost on a host in use: with large sets in place, and with many ports and rules.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use dockfw_lab::Engine;
 
 use crate::cost::{Step, apart};
-use crate::effort::Effort;
+use crate::effort::{Effort, in_turn};
 use crate::field::Field;
 use crate::files::Files;
-use crate::firewall::{Firewall, POLICY, Programs};
+use crate::firewall::{Dockfw, Firewall, POLICY, Programs};
 use crate::grid::Grid;
-use crate::load::{IPSET, Loads, NFT, in_turn};
+use crate::load::{IPSET, Loads, NFT};
 use crate::policy::{Size, Spread, TRUSTED, ipset};
 use crate::say;
 use crate::statistics::count;
@@ -38,13 +37,10 @@ impl Loads<'_> {
         let mut grid = Grid::new(CHANGES, "Milliseconds", &[NFT, IPSET]);
         let mut contenders: Vec<(String, Vec<Vec<String>>)> =
             vec![(NFT.to_owned(), self.by_nft(&large)?), (IPSET.to_owned(), by_ipset(&large, trusted)?)];
-        let mut engines = Vec::new();
-        for (name, firewall) in self.programs.engines() {
-            if let Firewall::Dockfw(program, engine) = firewall {
-                contenders.push((name.clone(), large.applies(&program, engine)));
-                engines.push((name, small.applies(&program, engine)));
-            }
-        }
+        let engines = self.programs.engines();
+        contenders.extend(engines.iter().map(|dockfw| (dockfw.name.clone(), large.applies(dockfw))));
+        let engines: Vec<_> =
+            engines.iter().map(|dockfw| (dockfw.name.clone(), small.applies(dockfw))).collect();
         for round in 0..self.effort.loads(trusted) {
             for (column, commands) in in_turn(&contenders, round) {
                 self.change(
@@ -106,8 +102,8 @@ fn by_ipset(versions: &Versions, trusted: u32) -> Result<Vec<Vec<String>>> {
 }
 
 impl Versions {
-    fn applies(&self, program: &Path, engine: Engine) -> Vec<Vec<String>> {
-        [&self.first, &self.first, &self.address, &self.rule].map(|files| files.apply(program, engine)).into()
+    fn applies(&self, dockfw: &Dockfw) -> Vec<Vec<String>> {
+        [&self.first, &self.first, &self.address, &self.rule].map(|files| files.apply(dockfw)).into()
     }
 }
 
@@ -121,9 +117,10 @@ pub(crate) fn verbs(field: &Field<'_>, programs: &Programs, effort: Effort) -> R
     programs
         .own()
         .into_iter()
-        .map(|(engine, firewall)| {
+        .map(|dockfw| {
+            let firewall = Firewall::Dockfw(dockfw.clone());
             firewall.enter(field, size)?;
-            let grid = looks(field, &programs.dockfw, engine, effort.rounds)?;
+            let grid = looks(field, &dockfw, effort.rounds)?;
             firewall.leave(field)?;
             Ok(grid)
         })
@@ -133,7 +130,8 @@ pub(crate) fn verbs(field: &Field<'_>, programs: &Programs, effort: Effort) -> R
 /// The first of the ports of a container with many.
 const FIRST: u16 = 30_000;
 
-fn looks(field: &Field<'_>, program: &Path, engine: Engine, rounds: usize) -> Result<Grid> {
+fn looks(field: &Field<'_>, dockfw: &Dockfw, rounds: usize) -> Result<Grid> {
+    let engine = dockfw.engine;
     let lister: &[&str] = match engine {
         Engine::Native => &["nft", "list", "ruleset"],
         Engine::Compat => &["iptables-save"],
@@ -146,7 +144,7 @@ fn looks(field: &Field<'_>, program: &Path, engine: Engine, rounds: usize) -> Re
     for _ in 0..rounds {
         for verb in verbs {
             let row = verb.first().copied().unwrap_or_default();
-            let own = program.to_string_lossy();
+            let own = dockfw.program.to_string_lossy();
             let command = [&[&*own, "--config", POLICY], verb].concat();
             grid.add(row, &engine.to_string(), time(field, &command)?);
             grid.add(row, &peer, time(field, lister)?);

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::cost::{Cost, Step, apart};
-use crate::effort::Effort;
+use crate::effort::{Effort, in_turn};
 use crate::files::Files;
-use crate::firewall::{Firewall, Programs};
+use crate::firewall::Programs;
 use crate::grid::Grid;
 use crate::policy::{Shape, Size, Spread, entries, entries_v6, ipset};
 use crate::say;
@@ -79,18 +79,13 @@ impl Loads<'_> {
         apart(&self.path, &steps)?.first().copied().context("no cost")
     }
 
-    fn cases(&self) -> Vec<Case> {
-        let mut cases: Vec<_> = self.effort.entries.iter().flat_map(|length| lists(*length)).collect();
-        cases.extend([1, 20].map(|rules| group(self.effort.group, rules)));
-        let size = Size { trusted: 1000, rules: self.effort.most_rules(), spread: Spread::Ports };
-        cases.push(Case {
-            row: rules_row(size.rules),
-            weight: size.rules,
-            policy: size.policy(),
-            entries: size.trusted(),
-            family: None,
-        });
-        cases
+    /// One after the other: all lists together would take a machine's memory.
+    fn cases(&self) -> impl Iterator<Item = Case> {
+        let Effort { group: hosts, entries, .. } = self.effort;
+        let lists = entries.iter().flat_map(|length| lists(*length));
+        let groups = [1, 20].into_iter().map(move |rules| group(hosts, rules));
+        let rules = self.effort.most_rules();
+        lists.chain(groups).chain(std::iter::once_with(move || many_rules(rules)))
     }
 
     fn contenders(&self, case: &Case) -> Result<Vec<(String, Vec<String>)>> {
@@ -100,19 +95,10 @@ impl Loads<'_> {
             contenders
                 .push((IPSET.to_owned(), files.ipset("ipset", &ipset("trusted", &case.entries, family))?));
         }
-        for (name, firewall) in self.programs.engines() {
-            if let Firewall::Dockfw(program, engine) = firewall {
-                contenders.push((name, files.apply(&program, engine)));
-            }
-        }
+        let engines = self.programs.engines().into_iter();
+        contenders.extend(engines.map(|dockfw| (dockfw.name.clone(), files.apply(&dockfw))));
         Ok(contenders)
     }
-}
-
-/// In one order and then in the other: whatever one leaves behind for the next is not always found by the same one.
-pub(crate) fn in_turn<T>(contenders: &[T], round: usize) -> Vec<&T> {
-    let forwards = contenders.iter();
-    if round.is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }
 }
 
 /// A tenth of the longest list: of this length, networks are enough to see how time grows.
@@ -151,6 +137,13 @@ pub(crate) fn list_row(length: u32, shape: &str) -> String {
     format!("{} {shape}", count(length))
 }
 
+/// Rules, each for a port of its own.
+fn many_rules(rules: u32) -> Case {
+    let size = Size { trusted: 1000, rules, spread: Spread::Ports };
+    let (policy, entries) = (size.policy(), size.trusted());
+    Case { row: rules_row(rules), weight: rules, policy, entries, family: None }
+}
+
 /// A group of so many hosts, and rules that name it.
 fn group(hosts: u32, rules: u32) -> Case {
     let mut policy = "[groups]\nmany = [\"file:trusted\"]\n".to_owned();
@@ -174,12 +167,6 @@ pub(crate) fn group_row(hosts: u32, rules: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_other_round_goes_backwards() {
-        assert_eq!(in_turn(&[1, 2, 3], 0), [&1, &2, &3]);
-        assert_eq!(in_turn(&[1, 2, 3], 1), [&3, &2, &1]);
-    }
 
     #[test]
     fn every_rule_names_the_group() {

@@ -103,7 +103,7 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let is_whole = arguments.bench == Bench::All && !arguments.quick;
     match arguments.docs.as_deref().filter(|_| is_whole) {
         Some(docs) => write(&page, docs)?,
-        None => println!("{}", page.text),
+        None => println!("{}", page.results),
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ fn write(page: &Page, docs: &Path) -> Result<()> {
         let file = docs.join(name);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
     };
-    put("benchmarks.md", &page.text)?;
+    put("benchmarks.md", &format!("{}{}", page.head, page.results))?;
     page.pictures.iter().try_for_each(|(name, picture)| put(&format!("pictures/{name}"), picture))
 }
 

@@ -11,7 +11,10 @@ use crate::{limits, plot};
 
 /// The page, and the pictures beside it by the names of their files.
 pub(crate) struct Page {
-    pub(crate) text: String,
+    /// What it begins with: where and how it was measured.
+    pub(crate) head: String,
+    /// The limits and the figures.
+    pub(crate) results: String,
     pub(crate) pictures: Vec<(String, String)>,
 }
 
@@ -27,15 +30,15 @@ pub(crate) fn page(grids: &[Grid], effort: &Effort, machine: &str) -> Result<Pag
         }
         tables.push('\n');
     }
-    let text = format!(
+    let head = format!(
         "# What dockfw costs\n\n\
          Written by the last whole run of `./dev bench`: change what is measured, not this page.\n\n\
-         {machine}\n{}\n## Limits\n\n{}\n## Figures\n\n{}\n",
-        include_str!("../method.md"),
-        limits::markdown(grids, effort),
-        tables.trim_end()
+         {machine}\n{}\n",
+        include_str!("../method.md")
     );
-    Ok(Page { text, pictures })
+    let limits = limits::markdown(grids, effort);
+    let results = format!("## Limits\n\n{limits}\n## Figures\n\n{}\n", tables.trim_end());
+    Ok(Page { head, results, pictures })
 }
 
 /// The picture of a grid that has one.
@@ -67,7 +70,7 @@ mod tests {
         let page = page(&[grid, Grid::new("Other", "Milliseconds", &[])], &Effort::QUICK, "- date: today\n")
             .unwrap();
         assert_eq!(page.pictures.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["bench-rules-4.svg"]);
-        assert!(page.text.contains("(pictures/bench-rules-4.svg)") && page.text.contains("- date: today"));
-        assert_eq!(page.text.matches("![").count(), 1, "the other has none");
+        assert!(page.results.contains("(pictures/bench-rules-4.svg)") && page.head.contains("- date: today"));
+        assert_eq!(page.results.matches("![").count(), 1, "the other has none");
     }
 }

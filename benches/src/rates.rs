@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use dockfw_lab::Engine;
 
 use crate::connections::{self, MEASURES, Measure, NEW};
-use crate::effort::Effort;
+use crate::effort::{Effort, in_turn};
 use crate::field::Field;
 use crate::firewall::{Firewall, LIMIT, NOTHING, Programs, ROLE};
 use crate::floods::{FEW, FLOODS, Flood, Sender};
@@ -69,9 +69,10 @@ impl Rates<'_> {
         if grid == 0 {
             turns.insert(0, turn(LIMIT, &Firewall::Limit, 0));
         }
-        for (name, firewall) in self.programs.engines() {
-            turns.push(turn(&name, &firewall, 0));
-            turns.push(turn(&with_few_rules(&name), &firewall, 10));
+        for dockfw in self.programs.engines() {
+            let firewall = Firewall::Dockfw(dockfw.clone());
+            turns.push(turn(&dockfw.name, &firewall, 0));
+            turns.push(turn(&with_few_rules(&dockfw.name), &firewall, 10));
         }
         turns
     }
@@ -79,7 +80,8 @@ impl Rates<'_> {
     /// The same with more and more rules, and with more and more addresses.
     pub(crate) fn scale(&self) -> Result<Vec<Grid>> {
         let (mut grids, mut turns) = (Vec::new(), Vec::new());
-        for (engine, firewall) in self.programs.own() {
+        for dockfw in self.programs.own() {
+            let (engine, firewall) = (dockfw.engine, Firewall::Dockfw(dockfw));
             for spread in [Spread::Ports, Spread::Sources] {
                 grids.push(Grid::new(rules_title(engine, spread), RATE, &[FEW_RULES]));
                 turns.extend(self.more_rules(grids.len() - 1, &firewall, spread));
@@ -112,13 +114,10 @@ impl Rates<'_> {
         self.effort.addresses.iter().map(turn)
     }
 
-    /// Everyone's turn, again and again, in one order and then in the other: whatever one leaves behind for the next is not always
-    /// found by the same one.
+    /// Everyone's turn, again and again.
     fn take_turns(&self, turns: &[Turn], cells: &[Cell], grids: &mut [Grid]) -> Result<()> {
         for round in 0..self.effort.rounds {
-            let forwards = turns.iter();
-            let order: Vec<_> = if round % 2 == 0 { forwards.collect() } else { forwards.rev().collect() };
-            for turn in order {
+            for turn in in_turn(turns, round) {
                 say(&format!("round {}: {}", round + 1, turn.column));
                 self.take(turn, cells, grids.get_mut(turn.grid).context("no such grid")?)?;
             }
@@ -130,7 +129,7 @@ impl Rates<'_> {
         turn.firewall.enter(self.field, turn.size)?;
         for cell in cells {
             let (row, rate) = match cell {
-                Cell::Flood(flood) => (flood.name, self.sender.rate(self.field, *flood)?),
+                Cell::Flood(flood) => (flood.name, self.sender.rate(self.field, &turn.firewall, *flood)?),
                 Cell::Trusted(one) => (one.name, connections::rate(self.field, *one, self.effort.period)?),
             };
             grid.add(row, &turn.column, rate);

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use dockfw_bench::clock;
+use dockfw_bench::clock::stay_on_one_processor;
 
 use frames::{Flood, Kind};
 
@@ -41,7 +41,7 @@ struct Arguments {
     /// The port that it is for; ICMP has none.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// From how many addresses it comes, from this one on.
+    /// From how many addresses it comes.
     #[arg(long, default_value_t = 1)]
     sources: u32,
     /// The first of these addresses.
@@ -53,9 +53,6 @@ struct Arguments {
     /// How long.
     #[arg(long)]
     milliseconds: u64,
-    /// The processor that sends.
-    #[arg(long, default_value_t = 0)]
-    processor: usize,
 }
 
 fn main() -> ExitCode {
@@ -78,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         sources: arguments.sources,
         neighbour: arguments.neighbour,
     };
-    clock::stay_on(arguments.processor)?;
+    stay_on_one_processor()?;
     let period = Duration::from_millis(arguments.milliseconds);
     let (judged, seconds) = sender::send(INTERFACE, &flood.frames(), period)?;
     println!("{judged} {seconds}");
