@@ -11,13 +11,14 @@ use dockfw_policy::walk::Decision;
 
 use super::Basis;
 use super::ways::Walked;
+use crate::exposure::part;
 
 /// Returns why a packet that is walked so gets through, or does not.
 pub(super) fn reason(basis: Basis<'_>, walked: &Walked<'_>, service: Service) -> String {
     let told = Told { ruleset: basis.rules.ruleset, lists: basis.lists, walked, service };
     match walked.decisions.last() {
         Some(Decision { by: Some(by), hook, .. }) => told.by_rule(by.rule, *hook),
-        _ if told.ruleset.hooks.is_empty() => "nothing of dockfw is in force".into(),
+        _ if told.ruleset.hooks.is_empty() => "no policy is in force".into(),
         _ => "no rule of the policy is about this packet".into(),
     }
 }
@@ -41,14 +42,14 @@ impl Told<'_> {
 
     /// Returns the sentence about a rule of the policy that lets a packet through.
     fn opened(&self, rule: &Rule, place: &Place) -> String {
-        let name = rule.origin.what.strip_prefix("allow ").unwrap_or(&rule.origin.what);
+        let name = part(&rule.origin.what);
         let whom = rule.matches.iter().find_map(|condition| match condition {
             Match::Source(_) => Some(self.from().to_string()),
             Match::In(list) if *list == names::DOCKER => Some("containers".into()),
             Match::In(list) if *list == names::INSIDE => Some("inside networks".into()),
             _ => None,
         });
-        format!("rule {name} opens {} to {} ({place})", self.service, whom.unwrap_or("everyone".into()))
+        format!("{name} opens {} to {} ({place})", self.service, whom.unwrap_or("everyone".into()))
     }
 
     /// Returns the sentence about a rule of every policy that lets a packet through.

@@ -6,7 +6,7 @@ use dockfw_policy::address::{Address, AddressRange, AddressSet, Family, Range};
 use dockfw_policy::compile::names;
 use dockfw_policy::ruleset::{Match, Ruleset};
 
-use super::{Admitted, Exposed, Port, Who};
+use super::{Admitted, Exposed, Port, Who, part};
 
 /// How many addresses and networks of a change are shown.
 const SHOWN: usize = 6;
@@ -106,7 +106,7 @@ impl Side<'_> {
             }
             Who::Trusted => ("trusted".to_owned(), [names::TRUSTED.to_string()].into()),
             Who::SwarmPeers => ("Swarm peers".to_owned(), [names::PEERS.to_string()].into()),
-            Who::Listed => (format!("sources of {rule}"), self.lists_of(rule)),
+            Who::Listed => (format!("sources of {}", part(rule)), self.lists_of(rule)),
         };
         if lists.is_empty() {
             audience.unlisted.insert(name.clone());

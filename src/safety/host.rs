@@ -153,7 +153,8 @@ fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let first = names.first()?;
     let message = Message::new(format!("rp_filter is off for {}", names.join(", ")))
         .meaning("the kernel does not check source addresses there: a packet with the forged address of a trusted source gets in")
-        .help(format!("sysctl -w net.ipv4.conf.{first}.rp_filter=1 (2 checks less: it accepts every source that has a route)"));
+        .help(format!("to check them strictly: sysctl -w net.ipv4.conf.{first}.rp_filter=1"))
+        .help(format!("to accept every source that has a route: sysctl -w net.ipv4.conf.{first}.rp_filter=2"));
     Some(message)
 }
 

@@ -33,7 +33,7 @@ fn was_taken_back(host: &Host, why: &str) {
     let status = host.script("dockfw status --json").json();
     assert_eq!(status["records"]["pending"], serde_json::Value::Null, "{status}");
     assert_eq!(status["records"]["rolled_back"]["why"], why, "{status}");
-    host.script("dockfw status").prints(&format!("({why}); dockfw boot leaves it out"));
+    host.script("dockfw status").prints(&format!("({why}); `dockfw boot` leaves it out"));
     nobody_watches(host);
 }
 
@@ -41,7 +41,7 @@ fn was_kept(host: &Host) {
     assert_eq!(host.in_force(), ["444"]);
     host.script("dockfw status").exits(0);
     nobody_watches(host);
-    host.script("dockfw rollback").exits(0).prints("rolled back: the policy of");
+    host.script("dockfw rollback").exits(0).prints("rolled back: the policy applied at");
     assert_eq!(host.in_force(), ["443"]);
 }
 
@@ -109,7 +109,7 @@ fn what_was_typed_before_is_no_answer() {
 #[ignore = "needs root"]
 fn confirm_from_another_process_keeps_it() {
     let (host, waiter) = trial("confirm");
-    host.script("dockfw status").prints("on trial, ").prints("dockfw confirm keeps it");
+    host.script("dockfw status").prints("on trial, ").prints("`dockfw confirm` keeps it");
     host.script("dockfw confirm").exits(0).prints("confirmed");
     waiter.ends(0);
     was_kept(&host);
@@ -315,7 +315,7 @@ fn a_second_apply_keeps_the_first_ones_way_back() {
     host.write_policy("445");
     host.script("dockfw apply")
         .exits(0)
-        .says("the policy is on trial, for the rest of the time of the earlier trial");
+        .says("an earlier trial is still running, so this policy is on trial too, until 20");
     assert!(waiter.ends(7).contains("another dockfw replaced the policy"));
     assert_eq!(host.in_force(), ["445"]);
     let left = |host: &Host| {
@@ -400,7 +400,7 @@ fn a_first_policy_is_taken_out_again() {
     for backend in ["nftables", "iptables"] {
         host.script(&format!("dockfw apply --backend {backend} --confirm 1h --detach")).exits(0);
         assert_eq!(host.in_force(), ["443"]);
-        host.script("dockfw rollback").exits(0).prints("dockfw filters nothing, as before");
+        host.script("dockfw rollback").exits(0).prints("no policy is in force, as before the first apply");
         assert!(host.in_force().is_empty() && host.engines().is_empty());
     }
     nobody_watches(&host);

@@ -35,7 +35,7 @@ impl Resolver<'_> {
     fn warn_of_no_host(&mut self, rule: &AllowRule) {
         let Some(span) = self.sources_of(rule) else { return };
         self.warnings.push_with(|| {
-            let message = format!("the rule {} opens nothing: nobody has this address", quoted(&rule.name));
+            let message = format!("rule {} opens nothing: nobody has this address", quoted(&rule.name));
             let help = "for everyone, remove the line; for all IPv4 addresses, write from = [\"0.0.0.0/0\"]; for all of IPv6, write from = [\"::/0\"]";
             Diagnostic::new(message).at(span).help(help)
         });
@@ -45,7 +45,7 @@ impl Resolver<'_> {
         let Some(span) = self.sources_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!(
-                "the rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
+                "rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
                 quoted(&rule.name)
             );
             Diagnostic::new(message).at(span).help(trusted_help(&rule.services))
@@ -56,7 +56,7 @@ impl Resolver<'_> {
         let (Some(span), Some(other)) = (self.name_of(rule), self.name_of(wider)) else { return };
         self.warnings.push_with(|| {
             let message = format!(
-                "the rule {} opens nothing: the rule {} opens the same to the same sources, or more",
+                "rule {} opens nothing: rule {} opens the same to the same sources, or more",
                 quoted(&rule.name),
                 quoted(&wider.name)
             );
