@@ -41,7 +41,7 @@ Exit codes:
   6  not done, for the operator's safety
   7  the policy is not in force: never applied, rolled back, or changed by another program";
 
-/// The verbs.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Put the policy in force.
@@ -105,7 +105,7 @@ pub(crate) enum Verb {
     /// Remove all rules, sets and records of dockfw.
     ///
     /// If dockfw.service is enabled, it puts the policy in force again at the next boot, or when another service loads
-    /// rules. To prevent that, run `systemctl disable dockfw dockfw-again` first.
+    /// rules. To prevent that, run `systemctl disable dockfw` first.
     Remove,
     /// Show what dockfw needs, what of it this host has, and which engine dockfw would choose.
     Probe(Probe),
@@ -113,6 +113,26 @@ pub(crate) enum Verb {
     Man(Man),
     /// Print a completion script for a shell.
     Completions(Completions),
+}
+
+impl Verb {
+    /// Returns whether it changes nothing: neither the rules nor a file.
+    pub(crate) fn only_shows(&self) -> bool {
+        match self {
+            Self::Apply(options) => options.dry_run,
+            Self::Init(options) => options.print,
+            Self::Import(options) => options.output.is_none(),
+            Self::Man(options) => options.to.is_none(),
+            Self::Confirm | Self::Rollback(_) | Self::Boot(_) | Self::Watch { .. } | Self::Remove => false,
+            Self::Check(_)
+            | Self::Diff(_)
+            | Self::Explain(_)
+            | Self::Show(_)
+            | Self::Status(_)
+            | Self::Probe(_)
+            | Self::Completions(_) => true,
+        }
+    }
 }
 
 /// Options of `apply`.
@@ -316,7 +336,7 @@ pub(crate) struct Probe {
 /// Options of `man`.
 #[derive(Args, Debug)]
 pub(crate) struct Man {
-    /// The page, or the verb that it is about.
+    /// The page, or the command that it is about.
     #[arg(value_name = "PAGE", default_value = "dockfw")]
     pub(crate) page: String,
     /// Write all pages into this directory instead.

@@ -1,8 +1,10 @@
 //! How the program ends.
 
+use std::env;
 use std::process::{ExitCode, Termination};
 
 use dockfw_policy::engine::EngineError;
+use nix::unistd::geteuid;
 
 use crate::message::Message;
 
@@ -69,13 +71,11 @@ pub(crate) fn message_of(error: &anyhow::Error) -> Message {
         return stop.message.clone().with_what(chain);
     }
     match error.downcast_ref::<EngineError>() {
-        Some(EngineError::NotPermitted) => Message::new(chain).help("run dockfw as root"),
-        Some(EngineError::Unsupported(_)) => {
-            Message::new(chain).help("to see what each engine needs: dockfw probe")
-        }
+        Some(EngineError::NotPermitted) => as_root(Message::new(chain)),
+        Some(EngineError::Unsupported(_)) => Message::new(chain).help("to see what to install: dockfw probe"),
         Some(EngineError::NotBuiltIn(engine)) => Message::new(chain)
-            .help(format!("use the other engine: --backend {}", engine.other()))
-            .help("install a dockfw that has the engine, as its packages do"),
+            .help(format!("to use the other engine: dockfw apply --backend {}", engine.other()))
+            .help("or install a dockfw that has the engine, as its packages do"),
         Some(EngineError::Refused(refusals)) => {
             let list: Vec<_> = refusals.iter().map(ToString::to_string).collect();
             Message::new(chain).meaning(list.join("\n"))
@@ -83,6 +83,27 @@ pub(crate) fn message_of(error: &anyhow::Error) -> Message {
         Some(EngineError::Raced) => Message::new(chain).help("try again"),
         _ => Message::new(chain),
     }
+}
+
+/// Returns the same error, and what else it means for the operator.
+pub(crate) fn with_meaning(error: &anyhow::Error, meaning: impl Into<String>) -> Stop {
+    let diagnostics = diagnostics_of(error).map(str::to_owned);
+    Stop { exit: of_error(error), message: message_of(error).meaning(meaning), diagnostics }
+}
+
+/// Adds how to get the rights that this process lacks. Root lacks them only if somebody has taken them away.
+pub(crate) fn as_root(message: Message) -> Message {
+    if geteuid().is_root() {
+        return message
+            .meaning("root has this capability, unless its container or its unit has taken it away")
+            .help("for a container of Docker, add to `docker run`: --cap-add NET_ADMIN")
+            .help("for a unit of systemd, add: CapabilityBoundingSet=CAP_NET_ADMIN");
+    }
+    let words: Vec<_> = env::args().skip(1).collect();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:=,".contains(c);
+    let is_copied = words.iter().all(|word| !word.is_empty() && word.chars().all(is_plain));
+    let command = if is_copied { words.join(" ") } else { "...".into() };
+    message.help(format!("to run it as root: sudo dockfw {command}"))
 }
 
 /// Returns the exit code for an error.

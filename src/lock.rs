@@ -11,7 +11,7 @@ use anyhow::Context;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc::O_NONBLOCK;
 
-use crate::exit::{Exit, Stop};
+use crate::exit::{self, Exit, Stop};
 use crate::host::processes;
 use crate::message::Message;
 use crate::output::note;
@@ -45,7 +45,7 @@ pub(crate) fn take() -> anyhow::Result<Lock> {
         let file = open().map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 let message = Message::new(format!("not permitted: can't write {FILE}"));
-                Stop::new(Exit::NotPermitted, message.help("run dockfw as root")).into()
+                Stop::new(Exit::NotPermitted, exit::as_root(message)).into()
             }
             _ => anyhow::Error::new(error).context(format!("can't open the lock {FILE}")),
         })?;

@@ -46,7 +46,10 @@ fn main() -> Exit {
     };
     start_log(cli.verbose);
     match run(&cli) {
-        Ok(exit) => output::end(exit),
+        Ok(exit) => {
+            let only_shows = cli.verb.only_shows();
+            output::end(exit, if only_shows { output::UNCHANGED } else { "the change is made all the same" })
+        }
         Err(error) => {
             output::failure(&error);
             exit::of_error(&error)

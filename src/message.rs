@@ -4,6 +4,10 @@
 
 use std::fmt;
 
+/// What an operator does after an edit of the policy file.
+pub(crate) const TRY: &str =
+    "to put the policy file in force on trial (Enter keeps it): dockfw apply --confirm 60s";
+
 /// How far the lines after the first are indented.
 const INDENT: &str = "  ";
 
@@ -22,12 +26,13 @@ impl Message {
         Self { what: what.into(), meaning: None, help: Vec::new() }
     }
 
-    /// Adds what that means for the operator.
+    /// Adds what that means for the operator. Further calls add more lines.
     pub(crate) fn meaning(self, meaning: impl Into<String>) -> Self {
-        Self { meaning: Some(meaning.into()), ..self }
+        let lines: Vec<_> = self.meaning.into_iter().chain([meaning.into()]).collect();
+        Self { meaning: Some(lines.join("\n")), ..self }
     }
 
-    /// Adds what to do: a command or lines of a policy, after a few words. Further calls add more.
+    /// Adds what to do: a few words, and a command or lines of a policy, which come last. Further calls add more.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
@@ -82,5 +87,6 @@ mod tests {
         );
         let lines = Message::new("closed").help("open it:\ntrusted = []").help("or leave it");
         assert_eq!(lines.to_string(), "closed\n  help: open it:\n    trusted = []\n  help: or leave it");
+        assert_eq!(Message::new("a").meaning("b").meaning("c").to_string(), "a\n  b\n  c");
     }
 }

@@ -18,6 +18,9 @@ const YELLOW: &str = "\x1b[1;33m";
 const GREEN: &str = "\x1b[1;92m";
 const PLAIN: &str = "\x1b[0m";
 
+/// What is so if output is lost of a command that changes nothing.
+pub(crate) const UNCHANGED: &str = "nothing was changed";
+
 /// Why something did not reach stdout, if that happened.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
@@ -80,14 +83,14 @@ fn record_loss(written: io::Result<()>) {
     }
 }
 
-/// Ends the output. Returns the exit code: `exit` if everything was written.
-pub(crate) fn end(exit: Exit) -> Exit {
+/// Ends the output. Returns the exit code: `exit` if everything was written. `otherwise`: what is so in spite of the loss.
+pub(crate) fn end(exit: Exit, otherwise: &str) -> Exit {
     match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
         None => exit,
         Some(lost) => {
             error(
                 Message::new(format!("can't write to stdout: {lost}"))
-                    .meaning("the output is incomplete; a change that was asked for is made"),
+                    .meaning(format!("the output is incomplete; {otherwise}")),
             );
             Exit::Failed
         }
@@ -101,7 +104,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
         return Exit::Usage;
     }
     record_loss(written);
-    end(Exit::Done)
+    end(Exit::Done, UNCHANGED)
 }
 
 /// Returns stderr, to be watched: it shows whether anybody still reads.

@@ -18,6 +18,8 @@ const UNIT: &str = "dockfw.service";
 /// What exists while systemd runs this host (sd_booted(3)). Without systemd, the unit does nothing.
 const SYSTEMD: &str = "/run/systemd/system";
 
+/// What it means for the next boot if the unit is not enabled.
+const NOT_AT_BOOT: &str = "at the next boot, no policy is put in force";
 /// The policy file that the unit's command reads.
 const CONFIG: &str = "/etc/dockfw/dockfw.toml";
 /// What a process has that systemd started for a unit (systemd.exec(5)).
@@ -158,14 +160,14 @@ impl Startup {
             Self::Disabled => ("not enabled", "systemctl enable dockfw"),
             Self::Masked => ("masked", "systemctl unmask dockfw && systemctl enable dockfw"),
         };
-        let what = format!("not in force after a restart of this host: {UNIT} is {state}");
+        let what = format!("{NOT_AT_BOOT}: {UNIT} is {state}");
         Some(Message::new(what).help(format!("to put the policy in force at each boot: {commands}")))
     }
 }
 
 /// Returns that the unit is not enabled, and what to type to keep the policy and enable it.
 pub(crate) fn offer(keys: &str) -> Message {
-    let what = format!("{UNIT} is not enabled: after a restart of this host, the policy is not in force");
+    let what = format!("{NOT_AT_BOOT}: {UNIT} is not enabled");
     Message::new(what).help(format!("to keep the policy and enable the unit: {keys}"))
 }
 
@@ -208,12 +210,16 @@ pub(crate) fn must_be_there() -> Result<(), Stop> {
         Some(Startup::Enabled | Startup::Disabled) => Ok(()),
         Some(Startup::Masked) => {
             let what = format!("not applied: {UNIT} is masked, so it can't be enabled; nothing was changed");
-            Err(Stop::new(Exit::Failed, Message::new(what).help("systemctl unmask dockfw")))
+            let help = "to unmask it, and then apply: systemctl unmask dockfw && dockfw apply --enable";
+            Err(Stop::new(Exit::Failed, Message::new(what).help(help)))
         }
         None => {
             let what =
                 format!("not applied: systemd has no {UNIT} to enable on this host; nothing was changed");
-            Err(Stop::new(Exit::Unsupported, Message::new(what).help("leave out the option: --enable")))
+            Err(Stop::new(
+                Exit::Unsupported,
+                Message::new(what).help("to apply the policy without that: dockfw apply"),
+            ))
         }
     }
 }
@@ -224,8 +230,11 @@ fn enable() -> anyhow::Result<()> {
         return Ok(());
     }
     programs::must_run("systemctl", &["enable", UNIT]).map_err(|error| {
-        let what = format!("the policy is in force, but not after a restart of this host: {error:#}");
-        Stop::new(Exit::Failed, Message::new(what).help("enable the unit by hand: systemctl enable dockfw"))
+        let message = Message::new(format!("the policy is in force, but {UNIT} could not be enabled"))
+            .meaning(format!("cause: {error:#}"))
+            .meaning(NOT_AT_BOOT)
+            .help("remove the cause, then: systemctl enable dockfw");
+        Stop::new(Exit::Failed, message)
     })?;
     result(format_args!("enabled: {UNIT} puts the policy in force at each boot"));
     Ok(())

@@ -197,7 +197,7 @@ fn native_where_an_interrupted_apply_of_compat_left_only_sets() {
     ));
     let said = said(&output);
     assert!(output.status.success() && said.contains("in force (nftables)"), "{said}");
-    assert!(!said.contains("moved from") && !said.contains("left: "), "{said}");
+    assert!(!said.contains("in force by") && !said.contains("left: "), "{said}");
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub(crate) struct Unknown {
 /// The beginning of the names of the role's variables.
 pub(crate) const PREFIX: &str = "iptables_docker_";
 
-const USUAL: &str = "an ip_allow.set, a rules file for iptables-restore, or Ansible variables that begin with iptables_docker_ can \
-                     be imported";
+const USUAL: &str = "import one of these: an ip_allow.set, a rules file for iptables-restore, or Ansible variables that begin with \
+                     iptables_docker_";
 
 /// Decides by the first meaningful line, except for variables, which may be anywhere.
 pub(crate) fn of(bytes: &[u8]) -> Result<Kind, Unknown> {
@@ -83,7 +83,7 @@ impl Unknown {
         let what = if self.text.is_empty() {
             "the file is empty".into()
         } else {
-            format!("unknown kind of file: {}", quoted(&self.text))
+            format!("not a kind of file that dockfw can import; it begins with {}", quoted(&self.text))
         };
         Fault::new(&place, what, self.help)
     }
@@ -112,13 +112,13 @@ mod tests {
     #[test]
     fn others_get_advice() {
         for (text, part) in [
-            ("", "can be imported"),
-            ("# nothing\n", "can be imported"),
+            ("", "import one of these"),
+            ("# nothing\n", "import one of these"),
             ("Name: ip_allow\nType: hash:ip\n", "ipset save"),
             ("Chain INPUT (policy ACCEPT)\n", "iptables-save"),
             ("table inet filter {\n", "nft"),
-            ("trusted = []\n", "can be imported"),
-            ("\u{0}\u{1}\u{ff}", "can be imported"),
+            ("trusted = []\n", "import one of these"),
+            ("\u{0}\u{1}\u{ff}", "import one of these"),
         ] {
             assert!(of(text.as_bytes()).unwrap_err().help.contains(part), "{text}");
         }

@@ -36,15 +36,25 @@ const RULE: &str = "[[allow]]\nname = \"web\"\nports = [\"80/tcp\"]\n";
 #[test]
 fn keys() {
     for (text, place, message, help) in [
-        ("trused = []", "1:1", "a policy has no key `trused`", "did you mean `trusted`?"),
-        ("[icmp]\nehco = \"accept\"", "2:1", "[icmp] has no key `ehco`", "did you mean `echo`?"),
-        ("xyz = 1", "1:1", "no key `xyz`", "`trusted`, `blocked`, `groups`, `allow`"),
-        ("[[allow]]\nname = \"a\"\nport = [\"80/tcp\"]", "3:1", "no key `port`", "did you mean `ports`?"),
-        ("docker = [\"docker0\"]", "1:1", "no key `docker`", "did you mean `interfaces.docker`?"),
-        ("docker = []\n[interfaces]\ninside = []", "1:1", "no key `docker`", "move it below [interfaces]"),
-        ("[log]\ntrusted = []", "2:1", "no key `trusted`", "move it above the first [...]"),
-        ("[log]\necho = \"trusted\"", "2:1", "no key `echo`", "or write [icmp] on the line above it"),
-        ("[log]\nsubject = 1", "2:1", "no key `subject`", "remove it; the keys of [log] are"),
+        ("trused = []", "1:1", "unknown key `trused`", "did you mean `trusted`?"),
+        ("[icmp]\nehco = \"accept\"", "2:1", "unknown key `ehco`", "did you mean `echo`?"),
+        ("xyz = 1", "1:1", "unknown key `xyz`", "`trusted`, `blocked`, `groups`, `allow`"),
+        (
+            "[[allow]]\nname = \"a\"\nport = [\"80/tcp\"]",
+            "3:1",
+            "unknown key `port`",
+            "did you mean `ports`?",
+        ),
+        ("docker = [\"docker0\"]", "1:1", "unknown key `docker`", "did you mean `interfaces.docker`?"),
+        (
+            "docker = []\n[interfaces]\ninside = []",
+            "1:1",
+            "unknown key `docker`",
+            "move it below [interfaces]",
+        ),
+        ("[log]\ntrusted = []", "2:1", "unknown key `trusted`", "move it above the first [...]"),
+        ("[log]\necho = \"trusted\"", "2:1", "unknown key `echo`", "or write [icmp] on the line above it"),
+        ("[log]\nsubject = 1", "2:1", "unknown key `subject`", "remove it; the keys of [log] are"),
         ("[[allow]]\nports = [\"80/tcp\"]", "1:1", "has no `name`", "name = \"rule-1\""),
         ("trusted = []\n\n[[allow]]\nname = \"a\"", "3:1", "has no `ports`", "ports = [\"443/tcp\"]"),
     ] {
@@ -229,7 +239,7 @@ fn several_errors_at_once() {
     check_all(&Case {
         files: &[("dockfw.toml", text), ("conf.d/10.toml", "[icmp]\necho = \"x\"\n")],
         errors: &[
-            (&main("1:1"), "no key `trused`", "`trusted`"),
+            (&main("1:1"), "unknown key `trused`", "`trusted`"),
             (&main("2:12"), "host bits", "10.0.0.0/24"),
             (&main("4:6"), "host bits", "10.0.0.0/8"),
             (&main("4:20"), "must be strings", "in quotes"),

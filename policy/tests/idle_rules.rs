@@ -24,7 +24,7 @@ fn a_rule_for_trusted_sources_opens_nothing() {
     for from in ["\"192.0.2.7\"", "\"office\"", "\"office\", \"2001:db8:1::/48\"", "\"192.0.2.0/24\""] {
         let warnings = Memory::main(policy(from)).warnings();
         assert!(
-            warnings.contains("the rule `ssh` opens nothing: all of its sources are in `trusted`"),
+            warnings.contains("rule `ssh` opens nothing: all of its sources are in `trusted`"),
             "{warnings}"
         );
         assert!(warnings.contains("dockfw.toml:6:8"), "{warnings}");
@@ -89,14 +89,11 @@ fn a_rule_that_another_one_covers_opens_nothing() {
         ),
     ] {
         let warnings = of_two(wide, narrow);
-        assert!(
-            warnings.contains("the rule `two` opens nothing: the rule `one` opens the same"),
-            "{warnings}"
-        );
+        assert!(warnings.contains("rule `two` opens nothing: rule `one` opens the same"), "{warnings}");
         assert_eq!(warnings.matches("opens nothing").count(), 1, "{warnings}");
     }
     let later = of_two("from = [\"192.0.2.7\"]\nports = [\"80/tcp\"]", "ports = [\"80/tcp\"]");
-    assert!(later.contains("the rule `one` opens nothing: the rule `two`"), "{later}");
+    assert!(later.contains("rule `one` opens nothing: rule `two`"), "{later}");
 }
 
 /// Of many rules, only those about the same port or the same source are asked.
@@ -147,7 +144,7 @@ fn a_rule_for_the_address_that_stands_for_none_opens_nothing() {
     for from in ["\"0.0.0.0\"", "\"::\"", "\"::\", \"0.0.0.0/32\""] {
         let warnings =
             Memory::main(rule("web", &format!("from = [{from}]\nports = [\"80/tcp\"]"))).warnings();
-        assert!(warnings.contains("the rule `web` opens nothing: nobody has this address"), "{warnings}");
+        assert!(warnings.contains("rule `web` opens nothing: nobody has this address"), "{warnings}");
         assert!(warnings.contains("dockfw.toml:3:8") && warnings.contains("0.0.0.0/0"), "{warnings}");
     }
     for keys in [

@@ -116,14 +116,14 @@ fn tables() {
 #[test]
 fn keys() {
     all(&[
-        (TRUSTED, "trused = [\"203.0.113.7\"]", 1, "no key `trused`"),
-        (TRUSTED, "whitelist = [\"203.0.113.7\"]", 1, "no key `whitelist`"),
-        (TRUSTED, "docker = [\"docker0\"]", 1, "no key `docker`"),
-        ("to = \"host\"", "trust = \"host\"", 15, "no key `trust`"),
-        ("to = \"host\"", "action = \"accept\"", 15, "no key `action`"),
-        ("to = \"host\"", "to = \"host\"\nprefilter = true", 16, "no key `prefilter`"),
-        (FROM, "source = [\"office\"]", 13, "no key `source`"),
-        (WEB, "port = [\"80/tcp\"]", 9, "no key `port`"),
+        (TRUSTED, "trused = [\"203.0.113.7\"]", 1, "unknown key `trused`"),
+        (TRUSTED, "whitelist = [\"203.0.113.7\"]", 1, "unknown key `whitelist`"),
+        (TRUSTED, "docker = [\"docker0\"]", 1, "unknown key `docker`"),
+        ("to = \"host\"", "trust = \"host\"", 15, "unknown key `trust`"),
+        ("to = \"host\"", "action = \"accept\"", 15, "unknown key `action`"),
+        ("to = \"host\"", "to = \"host\"\nprefilter = true", 16, "unknown key `prefilter`"),
+        (FROM, "source = [\"office\"]", 13, "unknown key `source`"),
+        (WEB, "port = [\"80/tcp\"]", 9, "unknown key `port`"),
         (WEB, "", 7, "has no `ports`"),
         ("name = \"ssh\"\n", "", 11, "has no `name`"),
         ("name = \"ssh\"", "name = \"web\"", 12, "two rules are called `web`"),

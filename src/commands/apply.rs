@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use dockfw_policy::Strictness;
 use dockfw_policy::difference::Difference;
-use dockfw_policy::engine::EngineError;
+use dockfw_policy::engine::{EngineError, EngineName};
 use dockfw_policy::policy::Policy;
 use dockfw_policy::ruleset::Ruleset;
 use dockfw_system::programs::both;
@@ -14,12 +14,12 @@ use super::{Judgement, Novelty, differences, gains, judge, last, load_recorded, 
 use crate::cli::Apply;
 use crate::enact::Candidate;
 use crate::engines::{self, Chosen};
-use crate::exit::{Exit, Stop};
+use crate::exit::{self, Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
 use crate::message::Message;
 use crate::output::{self, note, result, warning};
-use crate::records::{Now, Record, RecordError, RolledBack, Sources, State, Store};
+use crate::records::{Now, Record, RecordError, RolledBack, Sources, State, Store, wall_time};
 use crate::takeover::{self, Takeover};
 use crate::trial::{self, Length, Terms};
 use crate::unit::{self, Wish};
@@ -36,18 +36,17 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
     let lock = capabilities::has_net_admin().then(lock::take).transpose()?;
     // Not before: the previous holder of the lock may have applied a newer file. A user who may change nothing is told all
     // the same what is wrong with the file.
-    let loaded = load_recorded(config, Strictness::forced(options.force));
-    if loaded.is_err() && lock.is_some() {
-        last::report();
-    }
-    let (policy, sources) = loaded.context("not applied")?;
-    let Some(lock) = lock else { return Err(EngineError::NotPermitted.into()) };
+    let loaded = load_recorded(config, Strictness::forced(options.force)).context("not applied");
+    let Some(lock) = lock else {
+        return Err(loaded.err().unwrap_or_else(|| EngineError::NotPermitted.into()));
+    };
+    let (policy, sources) = loaded.map_err(last::beside)?;
     let store = Store::of_host();
     // Both only look, and each waits for programs.
     let (judged, takeover) = both(|| judged(&policy, &sources, config, options, &store), Takeover::find);
     let (candidate, judgement) = judged?;
     if options.force {
-        overridden(&judgement);
+        overridden(&judgement, options);
     } else {
         judgement.refuse(refused())?;
     }
@@ -63,12 +62,23 @@ pub(crate) fn run(config: &Path, options: &Apply, verbose: u8) -> anyhow::Result
     announce(&candidate.ruleset);
     let trial = trial_of(&store, &candidate, options)?;
     let enactment = Enactment { store, candidate, takeover, options };
-    match trial {
+    let engine = enactment.candidate.chosen.engine.name();
+    let done = match trial {
         // A rollback of the trial leads to the old rules.
-        Some(_) if options.retire_old => Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
+        Some(_) if options.retire_old => return Err(Stop::new(Exit::Unsafe, nothing_retired()).into()),
         Some((state, length)) => enactment.on_trial(state, length, lock),
         None => enactment.for_good(lock),
-    }
+    };
+    done.map_err(|error| unsupported(error, engine))
+}
+
+/// Returns the same error; if the engine can't work on this host, with the one that may.
+fn unsupported(error: anyhow::Error, engine: EngineName) -> anyhow::Error {
+    let Some(EngineError::Unsupported(reason)) = error.downcast_ref() else { return error };
+    let what = format!("not applied: the {engine} engine is not supported on this host: {reason}");
+    let message = exit::message_of(&error).with_what(what);
+    let other = format!("to use the other engine: dockfw apply --backend {}", engine.other());
+    Stop::new(exit::of_error(&error), message.help(other)).into()
 }
 
 /// Returns what is to be put in force, and what speaks against it.
@@ -124,6 +134,7 @@ impl Enactment<'_> {
         trial::must_have_way_back(&store, &state, &candidate.chosen)?;
         takeover.save(&store)?;
         let terms = Terms { length, wish: Wish::of(options.enable) };
+        let before = state.confirmed.as_ref().map(|confirmed| confirmed.applied_at);
         let (trial, mut changes) = trial::begin(store, state, &candidate, terms, &lock)?;
         match takeover.carry_out() {
             Ok(gone) => changes.extend(gone),
@@ -132,7 +143,12 @@ impl Enactment<'_> {
         }
         drop(lock);
         report_changes(&candidate.chosen, &changes);
-        warning(new_connection::advise(trial_message(options)).help("to keep it: dockfw confirm"));
+        let message = trial_message(options, trial.ends_at(), before);
+        warning(
+            new_connection::advise(message)
+                .help("to keep it: dockfw confirm")
+                .help("to undo it now: dockfw rollback"),
+        );
         if options.confirm.is_none() || options.detach {
             trial.detach();
             return Ok(Exit::Done);
@@ -142,20 +158,22 @@ impl Enactment<'_> {
 }
 
 /// Warns of what would be refused without `--force`.
-fn overridden(judgement: &Judgement) {
-    judgement.warn();
-    if !judgement.objections.is_empty() {
+fn overridden(judgement: &Judgement, options: &Apply) {
+    if !judgement.objections.is_empty() && !options.dry_run {
         warning(
-            Message::new("`--force` overrides the warnings above")
+            Message::new("`--force` puts the policy in force in spite of these warnings")
+                .meaning("keep this session open until a new connection works")
                 .help("to undo this apply: dockfw rollback"),
         );
     }
+    judgement.warn();
 }
 
 /// Returns what follows from the objections.
 fn refused() -> Message {
-    Message::new("not applied, for your safety; nothing was changed")
-        .help("to try it all the same: dockfw apply --force --confirm 60s (test a new connection before you confirm)")
+    Message::new("not applied, for your safety; nothing was changed").help(
+        "to put it in force all the same, on trial (Enter keeps it): dockfw apply --force --confirm 60s",
+    )
 }
 
 /// Why `--confirm` is refused without records.
@@ -168,7 +186,8 @@ fn nothing_retired() -> Message {
     Message::new(
         "not applied: a policy is on trial, and a rollback may need the old rules; nothing was changed",
     )
-    .help("end the trial first: `dockfw confirm` or `dockfw rollback`")
+    .help("to end the trial first, and keep its policy: dockfw confirm")
+    .help("to end it first, and go back: dockfw rollback")
 }
 
 /// Goes by the records. If they can't be read, it is unknown.
@@ -188,7 +207,7 @@ fn trial_of(
 ) -> anyhow::Result<Option<(State, Length)>> {
     let state = store.read();
     if let Ok(State { rolled_back: Some(RolledBack { why, .. }), .. }) = &state {
-        note(format_args!("the last policy was rolled back: {why}"));
+        note(format_args!("before this apply, the last policy had been rolled back ({why})"));
     }
     let Some(time) = options.confirm else {
         // Unreadable records do not keep anybody from protecting the host.
@@ -215,12 +234,19 @@ fn first_of(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
     first.map_or(Ok(()), Err)
 }
 
-fn trial_message(options: &Apply) -> Message {
-    let how_long = match options.confirm {
-        None => "the policy is on trial, for the rest of the time of the earlier trial".into(),
-        Some(time) => format!("the policy is on trial for {}", humantime::format_duration(time)),
+/// Returns until when the policy is on trial, and what follows. `before`: when the policy was applied that is confirmed.
+fn trial_message(options: &Apply, ends_at: Option<u64>, before: Option<u64>) -> Message {
+    let until = ends_at.map_or("an unknown time".into(), wall_time);
+    let what = match options.confirm {
+        None => format!("an earlier trial is still running, so this policy is on trial too, until {until}"),
+        Some(time) => {
+            format!("the policy is on trial for {}, until {until}", humantime::format_duration(time))
+        }
     };
-    Message::new(format!("{how_long}: then it is undone, unless you confirm it"))
+    let then = before.map_or("no policy is in force".into(), |applied_at| {
+        format!("the policy applied at {} is in force again", wall_time(applied_at))
+    });
+    Message::new(what).meaning(format!("then {then}, unless you confirm this one"))
 }
 
 fn planned(chosen: &Chosen, ruleset: &Ruleset, takeover: &Takeover) -> Result<Vec<Difference>, EngineError> {

@@ -5,7 +5,7 @@ use dockfw_policy::engine::EngineError;
 
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
-use crate::message::Message;
+use crate::message::{Message, TRY};
 use crate::output::result;
 use crate::records::{RolledBack, Store};
 use crate::trial::{self, Outcome};
@@ -35,18 +35,14 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         }
     };
     match outcome {
-        Some(Outcome::Confirmed) => {
-            result("confirmed");
+        Some(Outcome::Confirmed { applied_at }) => {
+            trial::report_confirmed(applied_at);
             wish.carry_out(&store)?;
             Ok(Exit::Done)
         }
         Some(Outcome::RolledBack(why)) => {
             let message = Message::new(format!("too late, the policy was undone: {why}"));
-            Err(Stop::new(
-                Exit::NotInForce,
-                message.help("to put the file in force, on trial: dockfw apply --confirm 60s"),
-            )
-            .into())
+            Err(Stop::new(Exit::NotInForce, message.help(TRY)).into())
         }
         Some(Outcome::Replaced) | None => {
             bail!("another dockfw changed the records meanwhile; see `dockfw status`")

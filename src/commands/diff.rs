@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use dockfw_policy::Strictness;
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{EngineError, EngineName};
@@ -30,14 +31,11 @@ struct Report {
 /// Compares the policy with what is live in the kernel. Changes nothing.
 pub(crate) fn run(config: &Path, options: &Diff, verbose: u8) -> anyhow::Result<Exit> {
     // A policy that is only compared shuts nobody out.
-    let loaded = load(config, Strictness::Confirmed);
-    if loaded.is_err() && capabilities::has_net_admin() {
-        last::report();
-    }
-    let policy = loaded?;
+    let loaded = load(config, Strictness::Confirmed).context("not compared");
     if !capabilities::has_net_admin() {
-        return Err(EngineError::NotPermitted.into());
+        return Err(loaded.err().unwrap_or_else(|| EngineError::NotPermitted.into()));
     }
+    let policy = loaded.map_err(last::beside)?;
     let chosen = Chosen::by(options.backend.unwrap_or(policy.engine.backend), options.verify)?;
     let engine = chosen.engine.name();
     let ruleset = engines::compile_for(engine, &policy);

@@ -27,7 +27,9 @@ pub(crate) fn run(options: &Import) -> anyhow::Result<Exit> {
             0 => Message::new("nothing was imported"),
             more => Message::new(format!("nothing was imported; {more} more mistakes are not shown")),
         };
-        let help = findings.lenience_helps.then_some("to leave out lines that can't be read: --lenient");
+        let help = findings
+            .lenience_helps
+            .then_some("to leave out lines that can't be read, add the option: --lenient");
         Stop::new(Exit::Usage, help.into_iter().fold(message, Message::help))
     })?;
     must_load(&written)?;
@@ -69,7 +71,7 @@ fn live() -> anyhow::Result<Vec<Input>> {
     let rules: Vec<_> = rules.collect();
     if rules.is_empty() {
         let message = Message::new("the old layout is not in force here: no rule of this host uses a set")
-            .help("import its files instead: dockfw import FILE...");
+            .help("to import its files instead: dockfw import FILE...");
         return Err(Stop::new(Exit::Failed, message).into());
     }
     let sets = (!sets.trim().is_empty()).then(|| Input { name: "ipset save".into(), bytes: sets.into() });
@@ -99,7 +101,9 @@ fn write_to(directory: &Path, written: &Written) -> anyhow::Result<()> {
         let path = directory.join(name);
         if path.symlink_metadata().is_ok() {
             let message = Message::new(format!("{} exists already; nothing was written", path.display()))
-                .help("move it away, or use another directory: --output DIRECTORY");
+                .help(
+                    "move it away, or write into another directory: dockfw import --output DIRECTORY FILE...",
+                );
             return Err(Stop::new(Exit::Failed, message).into());
         }
     }

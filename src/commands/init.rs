@@ -22,7 +22,7 @@ use crate::files::{self, Disk};
 use crate::filters::{firewalls, persistence};
 use crate::host::docker::{self, Membership, Swarm};
 use crate::host::{session, ssh};
-use crate::message::Message;
+use crate::message::{Message, TRY};
 use crate::output::{self, diagnostics, note, write};
 use crate::safety::usage::Usage;
 
@@ -48,19 +48,25 @@ pub(crate) fn run(config: &Path, options: &Init) -> anyhow::Result<Exit> {
         None => write(&text),
         Some(place) => {
             put(config, &text, place).with_context(|| format!("can't write {}", config.display()))?;
-            note(wrote(config));
+            note(wrote(config, &policy));
         }
     }
     objections.iter().for_each(output::warning);
     Ok(Exit::Done)
 }
 
-fn wrote(config: &Path) -> Message {
-    Message::new(format!("wrote {}", config.display()))
+fn wrote(config: &Path, policy: &Policy) -> Message {
+    let message = Message::new(format!("wrote {}", config.display()))
         .meaning("nothing has changed in the kernel")
-        .help("uncomment in it what is to be open, then: dockfw check")
-        .help("to put it in force, on trial: dockfw apply --confirm 60s")
-        .help("to put it in force at each boot: systemctl enable dockfw")
+        .help("in that file, remove the `# ` before what is to be open, then: dockfw check");
+    let message = if policy.trusted.is_empty() {
+        message.help("write your own address into its `trusted`, or nobody is trusted")
+    } else {
+        message
+    };
+    message
+        .help(TRY)
+        .help("once you have confirmed it, to put it in force at each boot: systemctl enable dockfw")
 }
 
 /// Returns what is in the place of the policy file. What somebody may have written is an error.
@@ -147,8 +153,10 @@ fn must_load(config: &Path, text: &str) -> anyhow::Result<Policy> {
         }
         Err(rejected) => {
             diagnostics(rejected.errors.render(output::stderr_has_colours()));
-            let message = Message::new("nothing was written: with the files of conf.d, the policy is not valid")
-                .help("move them away, or write the policy file by hand; to see what it would be without them: dockfw init --print --config ./dockfw.toml");
+            let message =
+                Message::new("nothing was written: with the files of conf.d, the policy is not valid")
+                    .help("move them away, or write the policy file by hand")
+                    .help("to see what it would be without them: dockfw init --print --config ./dockfw.toml");
             Err(Stop::new(Exit::Usage, message).into())
         }
     }

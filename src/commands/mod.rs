@@ -25,6 +25,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 mod usage;
 
+use std::io;
 use std::path::Path;
 
 use anyhow::Context;
@@ -79,9 +80,21 @@ fn load_from(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::
 
 fn loaded(path: &Path, files: &dyn Files, strictness: Strictness) -> anyhow::Result<Loaded> {
     dockfw_policy::load(path, files, strictness).map_err(|rejected| {
-        let invalid = Stop::new(Exit::Usage, Message::new("the policy is not valid"));
+        let is_missing = files.read(path, 0).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if is_missing {
+            return no_file(path).into();
+        }
+        let message = Message::new(format!("the policy of {} is not valid", path.display()));
+        let invalid = Stop::new(Exit::Usage, message.help("correct the file, then: dockfw check"));
         invalid.with_diagnostics(rejected.errors.render(output::stderr_has_colours())).into()
     })
+}
+
+fn no_file(path: &Path) -> Stop {
+    let message = Message::new(format!("there is no policy file {}", path.display()))
+        .help("to write a first one: dockfw init")
+        .help("to use one in another place, add the option: --config FILE");
+    Stop::new(Exit::Usage, message)
 }
 
 fn show_warnings(warnings: &Report) {
@@ -105,7 +118,7 @@ enum Novelty {
     Known,
 }
 
-/// Checks the policy against this host. `is_first`: whether nothing of dockfw is in force yet; only asked if it
+/// Checks the policy against this host. `is_first`: whether no policy is in force yet; only asked if it
 /// matters. If so, the policy is refused for what others lose. Later that is only reported: they have lost it already,
 /// or the change is intended.
 fn judge(

@@ -14,7 +14,7 @@ const SSH: u16 = 22;
 /// Adds to a message about a trial how to test it.
 pub(super) fn advise(message: Message) -> Message {
     let message = message.meaning(
-        "connections that are up now stay up, also this session: only a NEW connection shows whether you still get in",
+        "connections that are up now stay up, this session included: only a NEW connection shows whether you still get in",
     );
     match command() {
         Some(command) => message.help(format!("to test, on your own computer, in another window: {command}")),

@@ -18,11 +18,10 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let store = Store::of_host();
     let is_back = takeover::put_back(&store, &lock)?;
     let was_there = engines::remove(&lock)?;
-    store.remove().context("dockfw filters nothing any more, but its records could not be deleted")?;
+    store.remove().context("no policy is in force any more, but dockfw's records could not be deleted")?;
     drop(lock);
-    let said =
-        if was_there { "removed: dockfw filters nothing any more" } else { "nothing of dockfw was there" };
-    result(said);
+    let removed = "removed: no policy is in force any more: dockfw filters nothing";
+    result(if was_there { removed } else { "nothing was removed: no rules of dockfw were there" });
     if is_back {
         result("the old rules, which dockfw had taken over from, are in force again");
     }

@@ -3,18 +3,23 @@
 use anyhow::Context;
 use dockfw_policy::engine::EngineError;
 
+use super::last::NOTHING;
 use super::{rewrite, sources_on_disk};
 use crate::cli::Rollback;
 use crate::enact::{self, RolledBack};
 use crate::exit::{Exit, Stop};
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
-use crate::message::Message;
+use crate::message::{Message, TRY};
 use crate::output::{result, warning};
 use crate::records::{Record, State, Store, unix_seconds, wall_time};
 
 /// Why a policy is rolled back, in the records.
 const WHY: &str = "somebody ran `dockfw rollback`";
+
+/// How the file follows a rollback.
+const WRITE_FILE: &str = "to write that text into the file, and go back no further; what is there now is kept beside it: \
+                          dockfw rollback --write-file";
 
 /// Rolls back one apply: from what is on trial to what is confirmed, or from that to the one before it.
 pub(crate) fn run(options: &Rollback) -> anyhow::Result<Exit> {
@@ -47,11 +52,16 @@ pub(crate) fn run(options: &Rollback) -> anyhow::Result<Exit> {
         Some(policy) => {
             let applied = wall_time(policy.applied_at);
             result(format_args!(
-                "rolled back: the policy of {applied} is in force again ({})",
+                "rolled back: the policy applied at {applied} is in force again ({})",
                 policy.engine
             ));
         }
-        None => result("rolled back: dockfw filters nothing, as before"),
+        None => {
+            result("rolled back: no policy is in force, as before the first apply");
+            warning(
+                Message::new(NOTHING).meaning("this host is unprotected, unless another firewall filters"),
+            );
+        }
     }
     settle_file(&store, &state, options)?;
     left.map_or(Ok(Exit::Done), |error| Err(error.into()))
@@ -86,12 +96,13 @@ fn file_warning(state: &State) -> Option<Message> {
         format!("{} does not contain the policy that is in force", file.display())
     };
     let message = Message::new(what).meaning("the next `dockfw apply` puts the policy of the file in force");
-    Some(match state.confirmed {
-        Some(_) => message
-            .help("to print the text of the policy in force: dockfw show --in-force")
-            .help("to write that text into the file: dockfw rollback --write-file"),
-        None => message.help("edit the file before the next `dockfw apply`"),
-    })
+    let message = match state.confirmed {
+        Some(_) => message.help("to print the text of the policy in force: dockfw show --in-force"),
+        None => message.help("edit the file before that").help(TRY),
+    };
+    // Without that mark, one more rollback would go back further.
+    let is_marked = state.confirmed.is_some() && rolled_back.is_some();
+    Some(if is_marked { message.help(WRITE_FILE) } else { message })
 }
 
 fn step_back(store: &Store, state: State, lock: &Lock) -> anyhow::Result<RolledBack> {

@@ -149,7 +149,9 @@ impl Chosen {
         let [engine, other] = [self.engine.name(), self.other.name()];
         self.other.remove().map_err(|error| not_removed(engine, other, error))?;
         if self.left == Presence::Rules {
-            note(format_args!("moved from the {other} engine to {engine}"));
+            note(format_args!(
+                "the policy is in force by {engine} now; the rules of the {other} engine are removed"
+            ));
         }
         Ok(self.left_of_other())
     }

@@ -155,14 +155,14 @@ impl<'a> Names<'a> {
                     is_container: false,
                     family,
                 })?;
-                words.push(format!("{name} stands for {address} here, the first of its addresses"));
+                words.push(format!("explained for {address}, the first address of `{name}`"));
                 Ok(address)
             }
             Found::Container(container) => {
                 let (network, address) = own_address(container, family, network)?;
+                let name = &container.name;
                 words.push(format!(
-                    "container {} stands for {address}, its address on network {network}",
-                    container.name
+                    "explained for {address}, the address of container {name} on network {network}"
                 ));
                 Ok(address)
             }

@@ -11,13 +11,14 @@ use dockfw_policy::walk::Decision;
 
 use super::Basis;
 use super::ways::Walked;
+use crate::exposure::part;
 
 /// Returns why a packet that is walked so gets through, or does not.
 pub(super) fn reason(basis: Basis<'_>, walked: &Walked<'_>, service: Service) -> String {
     let told = Told { ruleset: basis.rules.ruleset, lists: basis.lists, walked, service };
     match walked.decisions.last() {
         Some(Decision { by: Some(by), hook, .. }) => told.by_rule(by.rule, *hook),
-        _ if told.ruleset.hooks.is_empty() => "nothing of dockfw is in force".into(),
+        _ if told.ruleset.hooks.is_empty() => "no policy is in force".into(),
         _ => "no rule of the policy is about this packet".into(),
     }
 }
@@ -41,7 +42,7 @@ impl Told<'_> {
 
     /// Returns the sentence about a rule of the policy that lets a packet through.
     fn opened(&self, rule: &Rule, place: &Place) -> String {
-        let name = rule.origin.what.strip_prefix("allow ").unwrap_or(&rule.origin.what);
+        let name = part(&rule.origin.what);
         let whom = rule.matches.iter().find_map(|condition| match condition {
             Match::Source(_) | Match::SourceNetwork(_) => Some(self.from().to_string()),
             Match::In(list) if *list == names::DOCKER => Some("containers".into()),
@@ -49,7 +50,7 @@ impl Told<'_> {
             _ => None,
         });
         let by = if names_interfaces(rule) { format!(" by {}", self.incoming()) } else { String::new() };
-        format!("rule {name} opens {} to {}{by} ({place})", self.service, whom.unwrap_or("everyone".into()))
+        format!("{name} opens {} to {}{by} ({place})", self.service, whom.unwrap_or("everyone".into()))
     }
 
     /// Returns the sentence about a rule of every policy that lets a packet through.
@@ -94,8 +95,8 @@ impl Told<'_> {
             return "only the other nodes of the Swarm may send VXLAN to this host".into();
         }
         if is(names::DROP_ONLY) {
-            let kept = rule.origin.what.strip_prefix("others than allow ").unwrap_or(&rule.origin.what);
-            return format!("rule {kept} keeps {} for its own sources", self.service);
+            let kept = part(rule.origin.what.trim_start_matches("others than "));
+            return format!("{kept} keeps {} for its own sources", self.service);
         }
         if is(names::DROP_SWARM) {
             return "containers and inside networks may not reach the Swarm's ports of its other nodes"

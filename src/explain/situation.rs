@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use dockfw_policy::address::Family;
 use dockfw_policy::printable;
+use dockfw_policy::service::Service;
 
 use super::{Asks, Question};
 use crate::exposure::Facts;
@@ -98,8 +99,8 @@ pub(crate) enum Unclear {
 }
 
 impl Unclear {
-    /// Returns what the operator reads.
-    pub(crate) fn message(&self) -> Message {
+    /// Returns what the operator reads, who asked about this port or protocol.
+    pub(crate) fn message(&self, asked: Service) -> Message {
         match self {
             Self::NoInterface { name, known } => {
                 Message::new(format!("this host has no interface `{name}`; it has: {}", known.join(", ")))
@@ -107,21 +108,23 @@ impl Unclear {
             Self::Port { name, controller } => Message::new(format!(
                 "`{name}` is a port of `{controller}`, and rules see `{controller}` alone"
             ))
-            .help(format!("use: --in {controller}")),
+            .help(format!("to name that one, add the option: --in {controller}")),
             Self::LinkLocal(from) => {
                 Message::new(format!("{from} is link-local, so the incoming interface is unknown"))
-                    .help("name the interface: --in INTERFACE")
+                    .help(name_interface(*from, asked))
             }
             Self::NoWayTo(from) => {
                 Message::new(format!("no route to {from}, so the incoming interface is unknown"))
-                    .help("name the interface: --in INTERFACE")
+                    .help(name_interface(*from, asked))
+                    .help(see_route(*from))
             }
             Self::NoAddress(from) => Message::new(format!(
                 "this host has no address towards {from}, so the destination is unknown"
             ))
-            .help("name the destination: --to ADDRESS"),
+            .help("to name the destination, add the option: --to ADDRESS"),
             Self::NoWayOn(to) => Message::new(format!("this host has no route to {to}"))
-                .meaning("it answers \"network unreachable\", whatever the policy is"),
+                .meaning("it answers \"network unreachable\", whatever the policy is")
+                .help(see_route(*to)),
             Self::Beside { container, address, driver, network } => Message::new(format!(
                 "{container} has the address {address} on the {driver} network {network}"
             ))
@@ -135,13 +138,21 @@ impl Unclear {
             Self::OnHostNetwork { container } => {
                 Message::new(format!("container {container} is on the host's network"))
                     .meaning("its packets come from the host itself")
-                    .help("name an address of the host: --from ADDRESS")
+                    .help("to name an address of the host, use the option: --from ADDRESS")
             }
             Self::Families { from, to } => Message::new(format!(
                 "no packet goes from {from} to {to}: one is an IPv4 address, the other an IPv6 address"
             )),
         }
     }
+}
+
+fn name_interface(from: IpAddr, asked: Service) -> String {
+    format!("to name it: dockfw explain --from {from} --port {asked} --in INTERFACE")
+}
+
+fn see_route(to: IpAddr) -> String {
+    format!("to see what the kernel answers: ip route get {to}")
 }
 
 /// Returns the answer to a name that nothing has, with the names that there are.

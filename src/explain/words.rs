@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use dockfw_policy::address::{AddressRange, Family};
-use dockfw_policy::ruleset::{Match, PortField, Ruleset, SetName};
+use dockfw_policy::compile::names;
+use dockfw_policy::ruleset::{AddressList, Match, PortField, Ruleset, SetName};
 use dockfw_policy::service::{PortRange, Service, Transport};
 use dockfw_policy::walk::{Interface, Packet};
 
+use crate::exposure::part;
 use crate::message::shortened;
 
 /// How many ports or interfaces of a condition are shown.
@@ -21,10 +23,12 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
             format!("the incoming interface {}", interface(ruleset, list, Some(&path.incoming)))
         }
         Match::NotIn(list) => {
+            let patterns = patterns(ruleset, list);
+            let matches = if patterns.len() == 1 { "does not match" } else { "matches none of" };
             format!(
-                "the incoming interface {} matches none of {}",
+                "the incoming interface {} {matches} {}",
                 path.incoming.name,
-                patterns(ruleset, list)
+                shortened(patterns.into_iter(), SHOWN)
             )
         }
         Match::Out(list) => {
@@ -32,10 +36,10 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
         }
         Match::Crosses(pattern) => format!("the incoming and the outgoing interface match {pattern}"),
         Match::Source(list) => {
-            format!("the source is in {}", entry(ruleset, list, packet.sender.address))
+            format!("the source is {}", entry(ruleset, list, packet.sender.address))
         }
         Match::Destination(list) => {
-            format!("the destination is in {}", entry(ruleset, list, path.destination))
+            format!("the destination is {}", entry(ruleset, list, path.destination))
         }
         Match::SourceNetwork(network) => {
             let network = AddressRange::network_of(network.ip(), network.prefix());
@@ -69,22 +73,32 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
 /// Returns the interface, and the patterns of which it matches one.
 fn interface(ruleset: &Ruleset, list: &SetName, found: Option<&Interface>) -> String {
     let name = found.map_or("", |interface| interface.name.as_str());
-    format!("{name} matches one of {}", patterns(ruleset, list))
+    format!("{name} matches {}", one_of(patterns(ruleset, list)))
 }
 
-fn patterns(ruleset: &Ruleset, list: &SetName) -> String {
+fn patterns(ruleset: &Ruleset, list: &SetName) -> Vec<String> {
     let patterns = ruleset.interface_list(list).map_or(&[][..], |list| &list.patterns);
-    shortened(patterns.iter().map(ToString::to_string), SHOWN)
+    patterns.iter().map(ToString::to_string).collect()
 }
 
-/// Returns the list, and the entry of it that contains an address.
+/// Returns the entry of a list that contains an address, and the list.
 fn entry(ruleset: &Ruleset, name: &SetName, address: IpAddr) -> String {
     let own = AddressRange::single(address);
     let entry = ruleset.address_list(name).and_then(|list| {
         let range = list.addresses.first_overlap(&own)?;
-        Some(format!("{range}, in the list of {}", list.comment))
+        let range = if range == own { address.to_string() } else { format!("in {range}") };
+        Some(format!("{range}, which {} lists", owner(list)))
     });
-    entry.unwrap_or_else(|| name.to_string())
+    entry.unwrap_or_else(|| format!("in {name}"))
+}
+
+/// Returns which part of the policy has a list.
+fn owner(list: &AddressList) -> String {
+    match list.comment.strip_prefix("sources of ") {
+        Some(rule) => part(rule),
+        None if list.name == names::PEERS => "`peers` in [swarm]".into(),
+        None => format!("`{}`", list.comment),
+    }
 }
 
 fn ports(transport: Transport, field: PortField, ranges: &[PortRange]) -> String {
@@ -94,5 +108,11 @@ fn ports(transport: Transport, field: PortField, ranges: &[PortRange]) -> String
         PortField::Dialled => "the dialled port is",
     };
     let ranges = ranges.iter().map(|range| Service::Ports(transport, *range).to_string());
-    format!("{what} one of {}", shortened(ranges, SHOWN))
+    format!("{what} {}", one_of(ranges.collect()))
+}
+
+/// Returns what something is one of, or the only thing that it can be.
+fn one_of(all: Vec<String>) -> String {
+    let one_of = if all.len() == 1 { "" } else { "one of " };
+    format!("{one_of}{}", shortened(all.into_iter(), SHOWN))
 }

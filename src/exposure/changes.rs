@@ -7,7 +7,7 @@ use dockfw_policy::compile::names;
 use dockfw_policy::ruleset::{Match, Ruleset, SetName};
 use ipnetwork::IpNetwork;
 
-use super::{Admitted, Exposed, Port, Who};
+use super::{Admitted, Exposed, Port, Who, part};
 
 /// How many addresses and networks of a change are shown.
 const SHOWN: usize = 6;
@@ -154,7 +154,9 @@ impl Audience {
             }
             Who::Trusted => ("trusted".to_owned(), list(names::TRUSTED)),
             Who::SwarmPeers => ("Swarm peers".to_owned(), list(names::PEERS)),
-            Who::Listed => (format!("sources of {rule}"), sources.get(rule).cloned().unwrap_or_default()),
+            Who::Listed => {
+                (format!("sources of {}", part(rule)), sources.get(rule).cloned().unwrap_or_default())
+            }
         };
         if sources == Sources::default() {
             self.unlisted.insert(name.clone());

@@ -29,6 +29,7 @@ pub(crate) use changes::{Change, Side, Turn, changes, shortened, without};
 pub(crate) use held::{Held, held};
 pub(crate) use reach::{Admitted, Reach, Who};
 pub(crate) use uncovered::{Uncovered, beside_the_host, uncovered, unfiltered};
+pub(crate) use words::part;
 
 /// Stands for any port that a client sends from. It is one that Linux itself chooses (net.ipv4.ip_local_port_range),
 /// and not one that a policy names, nor one of DHCP's and its kin (below 1024).

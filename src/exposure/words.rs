@@ -1,6 +1,12 @@
-//! What answers at a port, in words.
+//! What answers at a port, and which part of the policy is meant, in words.
 
 use super::{Answers, Exposed, Kind};
+
+/// Returns what an operator calls a part of the policy: rule `web` is what rulesets call `allow 'web'`.
+pub(crate) fn part(origin: &str) -> String {
+    let rule = origin.strip_prefix("allow '").and_then(|rest| rest.strip_suffix('\''));
+    rule.map_or_else(|| origin.to_owned(), |name| format!("rule `{name}`"))
+}
 
 impl Exposed {
     /// Returns who answers: a process, a container, a service, or another machine.

@@ -53,9 +53,9 @@ pub(crate) fn find() -> Vec<Persistent> {
 /// Returns what they mean.
 pub(crate) fn notes() -> Vec<Message> {
     let notes = find().into_iter().map(|Persistent { unit, file }| {
-        Message::new(format!("{unit} will load the old rules at the next boot, from {file}")).help(format!(
-            "systemctl disable {unit} (do not stop it: that may flush tables or sets that are in use)"
-        ))
+        Message::new(format!("{unit} will load the old rules at the next boot, from {file}"))
+            .meaning("if you stop it, it may flush tables or sets that are in use")
+            .help(format!("to disable it, without stopping it: systemctl disable {unit}"))
     });
     notes.collect()
 }

@@ -58,7 +58,7 @@ fn name(command: &Command) -> String {
 
 fn program_page(program: Command, verbs: &[String]) -> std::io::Result<Page> {
     let file = format!("{}.{SECTION}", name(&program));
-    let man = man(program.subcommand_help_heading("VERBS").subcommand_value_name("verb"));
+    let man = man(program.subcommand_help_heading("COMMANDS").subcommand_value_name("command"));
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;

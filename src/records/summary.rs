@@ -61,15 +61,15 @@ impl Summary {
     /// Returns what an operator has to know: nothing if all is as usual.
     pub(crate) fn lines(&self) -> Vec<String> {
         let pending = self.pending.as_ref().map(|pending| match pending.seconds_left {
-            0 => "on trial, and its time is over, but nothing rolled it back: run dockfw rollback".into(),
+            0 => "on trial, and its time is over, but nothing rolled it back: run `dockfw rollback`".into(),
             left => {
-                format!("on trial, {left} s left: dockfw confirm keeps it, dockfw rollback undoes it")
+                format!("on trial, {left} s left: `dockfw confirm` keeps it, `dockfw rollback` undoes it")
             }
         });
         let rolled_back = self.rolled_back.as_ref().map(|RolledBackSummary { at, why }| {
             let at = wall_time(*at);
             format!(
-                "a policy was rolled back at {at} ({why}); dockfw boot leaves it out, dockfw apply does not"
+                "a policy was rolled back at {at} ({why}); `dockfw boot` leaves it out, `dockfw apply` does not"
             )
         });
         let unrecorded = self.unrecorded.then(|| "the policy in force could not be recorded".to_owned());

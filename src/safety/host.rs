@@ -153,17 +153,20 @@ fn untracked(facts: &Facts) -> Option<Message> {
 fn unchecked_sources(policy: &Policy, host: Host<'_>) -> Option<Message> {
     let unchecked = outside(policy, host.facts).filter(|link| host.reverse_path.get(&link.name) == Some(&0));
     let names: Vec<_> = unchecked.map(|link| link.name.as_str()).collect();
-    let settings: Vec<_> = names.iter().map(|name| format!("net.ipv4.conf.{name}.rp_filter=1")).collect();
     if names.is_empty() {
         return None;
     }
     let message = Message::new(format!("rp_filter is off for {}", names.join(", ")))
         .meaning("the kernel does not check source addresses there: a packet with the forged address of a trusted source gets in")
-        .help(format!(
-            "to check them (2 checks less than 1: it accepts every source that has a route): sysctl -w {}",
-            settings.join(" ")
-        ));
+        .help(format!("to check them strictly: sysctl -w {}", settings(&names, 1)))
+        .help(format!("to accept every source that has a route: sysctl -w {}", settings(&names, 2)));
     Some(message)
+}
+
+/// Returns a setting of the kernel for each of these interfaces.
+fn settings(names: &[&str], rp_filter: u8) -> String {
+    let settings = names.iter().map(|name| format!("net.ipv4.conf.{name}.rp_filter={rp_filter}"));
+    settings.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

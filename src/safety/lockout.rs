@@ -13,6 +13,11 @@ use dockfw_policy::walk::{
 
 use crate::message::Message;
 
+/// How a policy that lets nobody in gets its first trusted address.
+const TRUST: &str = "write your own address at the top of the file, in place of any `trusted` there:\ntrusted = [\"203.0.113.7\"]";
+/// How it opens its first port.
+const OPEN: &str = "or open SSH to everyone, at the end of the file:\n[[allow]]\nname  = \"ssh\"\nports = [\"22/tcp\"]\nto    = \"host\"";
+
 /// The operator's connection, and how it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
@@ -105,8 +110,9 @@ pub(crate) fn shuts_everyone_out(policy: &Policy) -> Option<Message> {
     let has_way_in = is_open || !policy.trusted.is_empty() || !policy.interfaces.exempt.is_empty();
     (filters_all && !has_way_in).then(|| {
         Message::new("the policy trusts nobody and opens no port")
-            .meaning("with it in force, nobody could connect to this host")
-            .help("add your own address to `trusted`, or add an [[allow]] rule")
+            .meaning("under this policy, nobody can open a new connection to this host")
+            .help(TRUST)
+            .help(OPEN)
             .help("to see a policy for what runs on this host: dockfw init --print")
     })
 }

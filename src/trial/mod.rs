@@ -22,7 +22,7 @@ use crate::exit::{Exit, Stop};
 use crate::lock::{self, Lock};
 use crate::message::Message;
 use crate::output;
-use crate::records::{Now, Pending, Sealed, State, Store};
+use crate::records::{Now, Pending, Sealed, State, Store, unix_seconds, wall_time};
 use crate::unit::Wish;
 use vigil::Vigil;
 use watcher::Watcher;
@@ -151,7 +151,8 @@ pub(crate) fn must_have_way_back(store: &Store, state: &State, chosen: &Chosen) 
 
 fn no_way_back(exit: Exit, why: String) -> Stop {
     let message = Message::new(why)
-        .help("write the text of that policy into the file and run `dockfw apply`; then edit the file again");
+        .help("to record the policy in force: write its text into the file, then: dockfw apply")
+        .help("if you do not have its text, to apply the file without a trial: dockfw apply");
     Stop::new(exit, message)
 }
 
@@ -197,6 +198,12 @@ impl Before {
 }
 
 impl Trial {
+    /// Returns when its time is over by the wall clock, in seconds since 1970, if its record can be read.
+    pub(crate) fn ends_at(&self) -> Option<u64> {
+        let (state, now) = (self.store.read().ok()?, Now::read().ok()?);
+        Some(unix_seconds() + state.pending_of(&self.id)?.time_left(&now)?.as_secs())
+    }
+
     /// Leaves the trial to its watcher.
     pub(crate) fn detach(self) {
         self.watcher.detach();
@@ -207,11 +214,19 @@ impl Trial {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The policy was confirmed.
-    Confirmed,
+    Confirmed {
+        /// When it was applied, in seconds since 1970.
+        applied_at: u64,
+    },
     /// The policy was rolled back, for this reason.
     RolledBack(String),
     /// Another apply, or `dockfw remove`, took its place.
     Replaced,
+}
+
+/// Reports that the policy that was applied at this moment was confirmed.
+pub(crate) fn report_confirmed(applied_at: u64) {
+    output::result(format_args!("confirmed: the policy applied at {} stays in force", wall_time(applied_at)));
 }
 
 /// Returns the outcome of the trial of this apply, or nothing while it goes on.
@@ -223,7 +238,7 @@ fn outcome(state: &State, id: &str) -> Option<Outcome> {
 fn ended(state: &State, id: &str) -> Outcome {
     match (&state.confirmed, &state.rolled_back) {
         (_, Some(rolled_back)) if rolled_back.policy.id == id => Outcome::RolledBack(rolled_back.why.clone()),
-        (Some(confirmed), _) if confirmed.id == id => Outcome::Confirmed,
+        (Some(confirmed), _) if confirmed.id == id => Outcome::Confirmed { applied_at: confirmed.applied_at },
         _ => Outcome::Replaced,
     }
 }

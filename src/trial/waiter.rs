@@ -181,8 +181,8 @@ fn cause(signal: Signal) -> &'static str {
 
 fn end(outcome: Outcome, wish: Wish, store: &Store) -> anyhow::Result<Exit> {
     let message = match outcome {
-        Outcome::Confirmed => {
-            output::result("confirmed");
+        Outcome::Confirmed { applied_at } => {
+            super::report_confirmed(applied_at);
             wish.carry_out(store)?;
             return Ok(Exit::Done);
         }

@@ -235,7 +235,7 @@ impl Watch<'_> {
         let lock = lock::take()?;
         let Ok(state) = self.store.read() else { return Ok(()) };
         match (outcome(&state, self.id), &state.confirmed) {
-            (Some(Outcome::Confirmed | Outcome::RolledBack(_)), Some(confirmed)) => {
+            (Some(Outcome::Confirmed { .. } | Outcome::RolledBack(_)), Some(confirmed)) => {
                 Ok(enact::finish_move(confirmed, &lock)?)
             }
             _ => Ok(()),

@@ -31,7 +31,7 @@ fn what_nobody_reads_is_done_and_recorded_all_the_same() {
     let host = Host::with_two_policies("unread");
     host.script("dockfw apply --confirm 1h --detach >/dev/full")
         .exits(1)
-        .says("a change that was asked for is made");
+        .says("the change is made all the same");
     host.script("dockfw confirm >/dev/full").exits(1);
     assert_eq!(host.in_force(), ["444"]);
     host.write_policy("445");
@@ -39,7 +39,7 @@ fn what_nobody_reads_is_done_and_recorded_all_the_same() {
     assert_eq!(host.in_force(), ["444"], "to the one before the last");
     host.script("dockfw diff >/dev/full").exits(1);
     host.script("dockfw remove >/dev/full").exits(1);
-    host.script("dockfw remove").exits(0).prints("nothing of dockfw was there");
+    host.script("dockfw remove").exits(0).prints("no rules of dockfw were there");
 }
 
 #[test]

@@ -104,9 +104,7 @@ fn a_boot_or_a_removal_that_can_not_be_recorded_is_not_overwritten_by_the_watche
     nobody_watches(&host);
     assert_eq!(host.in_force(), ["445"]);
     let host = trial("removal-overwritten", "3s");
-    host.script("mount -o remount,ro /var/lib; dockfw remove")
-        .exits(1)
-        .says("its records could not be deleted");
+    host.script("mount -o remount,ro /var/lib; dockfw remove").exits(1).says("records could not be deleted");
     nobody_watches(&host);
     assert!(host.in_force().is_empty());
 }

@@ -66,10 +66,10 @@ fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
     let fixture = CliFixture::new("explain-rule");
     let opened = explain(&fixture, "", "--from 192.0.2.20 --port 443/tcp");
     opened.exits(0).prints("443/tcp at 192.0.2.1 from 192.0.2.20, in eth0, to this host itself");
-    opened.prints("input      pass  allow 'web' at dockfw.toml:5");
+    opened.prints("input      pass  rule `web` at dockfw.toml:5");
     opened.prints("because the dialled port is one of 80/tcp, 443/tcp").prints("verdict    pass");
     let trusted = explain(&fixture, "", "--from 192.0.2.9 --port 22/udp").exits(0).stdout.clone();
-    assert!(trusted.contains("the source is in 192.0.2.8/29, in the list of trusted"), "{trusted}");
+    assert!(trusted.contains("the source is in 192.0.2.8/29, which `trusted` lists"), "{trusted}");
     let dropped = explain(&fixture, "", "--from 192.0.2.20 --port 22/udp");
     dropped.exits(0).prints("input      drop  the rest").prints("verdict    drop");
 }
@@ -104,7 +104,7 @@ fn before_an_apply_both_verdicts_are_told_in_json() {
     let asked = "--from 192.0.2.20 --port 5432/tcp";
     let first = json(&fixture, "", asked);
     assert_eq!((&first["verdict"], &first["now"]["verdict"]), (&"drop".into(), &"pass".into()));
-    assert_eq!(first["now"]["reason"], "nothing of dockfw is in force");
+    assert_eq!(first["now"]["reason"], "no policy is in force");
     assert_eq!(first["now"]["engine"], Value::Null);
     assert_eq!(first["reason"], "no rule opens 5432/tcp to 192.0.2.20");
     assert_eq!(json(&fixture, "dockfw apply >/dev/null", asked)["now"], Value::Null);
@@ -117,7 +117,7 @@ fn before_an_apply_both_verdicts_are_told_in_json() {
         assert_eq!((&over["verdict"], &over["now"]["verdict"]), (&"drop".into(), &"pass".into()), "{over:#}");
         assert_eq!(over["now"]["engine"], engine);
         let reason = over["now"]["reason"].as_str().unwrap();
-        assert!(reason.starts_with("rule 'db' opens 5432/tcp to 192.0.2.20 ("), "{reason}");
+        assert!(reason.starts_with("rule `db` opens 5432/tcp to 192.0.2.20 ("), "{reason}");
         assert!(reason.ends_with("dockfw.toml:9)"), "{reason}");
     }
     let changed = "dockfw apply --backend nftables >/dev/null; nft add rule inet dockfw input accept";

@@ -177,7 +177,7 @@ fn without_nf_tables_a_boot_needs_no_ipset_for_the_fail_safe() {
         )
     };
     let done = thread::scope(|scope| scope.spawn(boot).join().unwrap());
-    done.exits(0).says("ipset list -n: it hung").says("but the fail-safe:");
+    done.exits(0).says("ipset list -n: it hung").says("FAIL-SAFE");
 }
 
 /// Waits until the fail-safe is in force, which a boot has promised within a minute.

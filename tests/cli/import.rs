@@ -129,14 +129,14 @@ fn files_that_are_none_of_it_are_refused_with_advice() {
     fixture.write("junk.set", "create ip_allow hash:ip\r\nadd ip_allow 10.0.0.1\r\nhello\r\n");
     fixture.write("empty", "");
     for (arguments, parts) in [
-        ("list", ["list:1: unknown kind of file", "import what `ipset save` prints"]),
-        ("empty", ["empty:1: the file is empty", "can be imported"]),
+        ("list", ["list:1: not a kind of file that dockfw can import", "import what `ipset save` prints"]),
+        ("empty", ["empty:1: the file is empty", "import one of these"]),
         ("missing", ["can't read missing", ""]),
         (
             "junk.set",
             [
                 "junk.set:3: \"hello\" is not a line of a set",
-                "to leave out lines that can't be read: --lenient",
+                "to leave out lines that can't be read, add the option: --lenient",
             ],
         ),
         (".", ["can't read .", ""]),

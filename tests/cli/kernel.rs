@@ -31,7 +31,7 @@ fn an_apply_replaces_the_policy_and_remove_takes_it_out() {
          dockfw remove",
         )
         .exits(0)
-        .prints("removed: dockfw filters nothing any more\nnothing of dockfw was there");
+        .prints("removed: no policy is in force any more: dockfw filters nothing\nnothing was removed: no rules of dockfw were there");
 }
 
 #[test]
@@ -103,7 +103,10 @@ const MEDDLING: [&str; 6] = [
 #[ignore = "needs root"]
 fn status_notices_what_was_changed_behind_its_back_and_apply_repairs_it() {
     let fixture = CliFixture::new("status");
-    fixture.script("unchanged dockfw status").exits(7).prints("not in force: nothing of dockfw is there");
+    fixture
+        .script("unchanged dockfw status")
+        .exits(7)
+        .prints("no policy is in force: dockfw filters nothing");
     fixture.script("dockfw apply >/dev/null; unchanged dockfw status").exits(0).prints("in force (nftables)");
     for meddling in MEDDLING {
         fixture.script(&format!("dockfw apply >/dev/null; {meddling}; unchanged dockfw status")).exits(7);

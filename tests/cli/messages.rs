@@ -228,6 +228,27 @@ fn messages_are_as_written() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A command that help gives ends its line, and a few words before it tell what it is for.
+#[test]
+fn commands_come_last_and_have_a_purpose() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/written");
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for help in text.lines().filter_map(|line| line.trim_start().strip_prefix("help: ")) {
+            assert!(!is_command(help), "{}: without a purpose: {help}", path.display());
+            let command = help.rsplit_once(": ").map(|(_, last)| last).filter(|last| is_command(last));
+            let is_alone = command.is_none_or(|command| !command.contains(['(', ',', '`']));
+            assert!(is_alone, "{}: followed by words: {help}", path.display());
+        }
+    }
+}
+
+fn is_command(text: &str) -> bool {
+    let program = text.split(' ').next().unwrap_or_default();
+    ["dockfw", "systemctl", "sysctl", "journalctl", "ip", "iptables", "ipset", "sudo"].contains(&program)
+}
+
 /// Every file is of a situation.
 #[test]
 fn no_messages_are_left_over() {
@@ -239,12 +260,15 @@ fn no_messages_are_left_over() {
     }
 }
 
+/// The length of a moment, as in 2026-11-22T20:46:46Z.
+const MOMENT: usize = 20;
+
 /// A text in which moments are all the same.
 fn timeless(text: &str) -> String {
     let words = text.split_inclusive([' ', '\n', ')']);
     let words = words.map(|word| {
-        let is_moment = word.len() > 19 && word.as_bytes()[10] == b'T' && word.starts_with("20");
-        if is_moment { format!("MOMENT{}", &word[word.len() - 1..]) } else { word.to_owned() }
+        let is_moment = word.len() > MOMENT && word.as_bytes()[10] == b'T' && word.starts_with("20");
+        if is_moment { format!("MOMENT{}", &word[MOMENT..]) } else { word.to_owned() }
     });
     words.collect()
 }

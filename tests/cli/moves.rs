@@ -104,7 +104,7 @@ fn a_boot_falls_back_for_nothing_that_the_other_engine_leaves() {
     host.fixture.write("dockfw.toml", format!("{GOOD}[engine]\nbackend = \"nftables\"\n"));
     let boot = on_legacy(&host, &format!("{LOCKED} dockfw boot"));
     boot.exits(1).says(STAY);
-    assert!(!boot.stderr.contains("not that of the file"), "{boot}");
+    assert!(!boot.stderr.contains("in force instead"), "{boot}");
     on_legacy(&host, "dockfw boot; dockfw diff; rules | { ! grep DOCKFW; }").exits(0);
 }
 

@@ -23,7 +23,7 @@ fn rejects((test, files, parts): &Wrong<'_>) {
     }
     for verb in ["check", "apply", "show", "status"] {
         let done = fixture.dockfw_unchanged(&[verb]);
-        done.exits(2).says("the policy is not valid");
+        done.exits(2).says("the policy of ").says("is not valid");
         is_silent(verb, &done);
         assert!(done.stderr.len() < 4000, "{} bytes of talk\n{done}", done.stderr.len());
         for part in *parts {
@@ -38,7 +38,7 @@ fn a_wrong_policy_is_refused_with_its_place() {
         (
             "wrong-key",
             &[("dockfw.toml", b"trusted = []\ntrused = [\"192.0.2.1\"]\n")],
-            &["no key `trused`", "dockfw.toml:2:1", "trused = [", "did you mean `trusted`?"],
+            &["unknown key `trused`", "dockfw.toml:2:1", "trused = [", "did you mean `trusted`?"],
         ),
         (
             "group",
@@ -98,7 +98,7 @@ fn a_missing_policy_is_named() {
     fs::remove_file(fixture.0.join("dockfw.toml")).unwrap();
     for verb in ["check", "apply", "show", "status"] {
         let done = fixture.dockfw_unchanged(&[verb]);
-        done.exits(2).says("can't read dockfw.toml").says("name another file with --config");
+        done.exits(2).says("there is no policy file dockfw.toml").says("add the option: --config FILE");
         is_silent(verb, &done);
     }
 }

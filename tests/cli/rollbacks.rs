@@ -58,10 +58,10 @@ fn the_text_of_what_is_in_force_is_shown() {
     host.script("dockfw apply --confirm 1h --detach; cp dockfw.toml second; echo '[' >dockfw.toml").exits(0);
     host.script("dockfw show --in-force | cmp - second >&2; dockfw show --confirmed | cmp - first >&2")
         .exits(0);
-    host.script("dockfw show --in-force").says("note: in force (nftables) since");
+    host.script("dockfw show --in-force").says("note: in force (nftables)");
     host.script("dockfw rollback; dockfw show --in-force | cmp - first >&2").exits(0);
     let without = "setpriv --bounding-set=-all --inh-caps=-all \"$DOCKFW\" show --in-force";
-    host.script(without).exits(4).is_silent().says("run dockfw as root");
+    host.script(without).exits(4).is_silent().says("root has this capability");
     let host = two_policies_of_many_files("show-texts");
     let shown = host.script("dockfw show --in-force | sed \"s|$PWD/||\"").exits(0).stdout.clone();
     let parts = [
@@ -106,7 +106,7 @@ fn what_can_not_be_written_leaves_the_rollback() {
     host.script("dockfw apply; mkdir dockfw.toml.dockfw-new; touch dockfw.toml.dockfw-new/x").exits(0);
     host.script("cp dockfw.toml before; dockfw rollback --write-file")
         .exits(1)
-        .prints("rolled back: the policy of")
+        .prints("rolled back: the policy applied at")
         .says("can't write");
     host.script("cmp dockfw.toml before; test ! -e dockfw.toml.rolled-back").exits(0);
     assert_eq!(host.in_force(), ["443"]);

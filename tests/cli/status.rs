@@ -47,7 +47,7 @@ fn a_mistake_in_the_file_does_not_hide_what_is_in_force() {
     let report = |fixture: &CliFixture, before: &str| {
         let script = format!("{OUTSIDE}\n{{ {before}; }} >&2\necho '[' >dockfw.toml\ndockfw status --json");
         let done = fixture.script(&script);
-        let report = done.exits(2).says("dockfw.toml:1:1").says("the policy is not valid").json();
+        let report = done.exits(2).says("dockfw.toml:1:1").says("is not valid").json();
         assert_eq!(faults(&schema, &report), [""; 0], "{report:#}");
         assert_eq!((&report["valid"], &report["in_force"]), (&false.into(), &false.into()), "{report:#}");
         report
@@ -77,8 +77,8 @@ fn a_mistake_on_trial_does_not_hide_the_trial() {
     let host = Host::with_two_policies("status-mistake-trial");
     host.script("dockfw apply --confirm 1h --detach; echo '[' >dockfw.toml").exits(0);
     let status = host.script("dockfw status");
-    status.exits(2).prints("on trial, ").prints("not that of the file").says("dockfw.toml:1:1");
-    host.script("dockfw diff").exits(2).says("note: in force (nftables) since").says("dockfw.toml:1:1");
+    status.exits(2).prints("on trial, ").prints("the policy file is different").says("dockfw.toml:1:1");
+    host.script("dockfw diff").exits(2).says("in force (nftables)").says("dockfw.toml:1:1");
     assert_eq!(host.in_force(), ["444"]);
 }
 
@@ -96,7 +96,7 @@ fn a_reader_who_has_heard_enough_is_no_error() {
 fn it_is_watched_on_a_terminal_until_the_operator_has_seen_enough() {
     let host = Host::raise("status-watch");
     let mut watching = host.waiter_on_terminal("status --watch");
-    watching.wait_for_talk("not in force: nothing of dockfw is there");
+    watching.wait_for_talk("no policy is in force: dockfw filters nothing");
     host.script("dockfw apply").exits(0);
     watching.wait_for_talk("in force (nftables) since");
     // With the second look.
@@ -110,7 +110,7 @@ fn it_is_watched_on_a_terminal_until_the_operator_has_seen_enough() {
 fn what_ends_watching_leaves_the_code_of_the_last_look() {
     let host = Host::raise("status-watch-code");
     let mut watching = host.waiter_on_terminal("status --watch");
-    watching.wait_for_talk("not in force");
+    watching.wait_for_talk("no policy is in force");
     host.script("kill -TERM $(cat waiter)").exits(0);
     watching.ends(7);
 }
@@ -119,7 +119,7 @@ fn what_ends_watching_leaves_the_code_of_the_last_look() {
 #[ignore = "needs root"]
 fn without_a_terminal_there_is_nothing_to_watch() {
     let fixture = CliFixture::new("status-watch-pipe");
-    fixture.script("dockfw status --watch").exits(2).is_silent().says("--watch needs a terminal");
+    fixture.script("dockfw status --watch").exits(2).is_silent().says("`--watch` needs a terminal");
     fixture.script("dockfw status --watch --json").exits(2).is_silent().says("cannot be used with");
 }
 

@@ -179,7 +179,7 @@ fn a_take_over_that_is_killed_brings_the_old_jump_back_once() {
 #[ignore = "needs root"]
 fn remove_without_an_apply_leaves_the_old_rules() {
     on_all("untouched", "saved >before; dockfw remove; saved | cmp before - >&2", |done| {
-        done.exits(0).prints("nothing of dockfw was there");
+        done.exits(0).prints("no rules of dockfw were there");
     });
 }
 
@@ -192,7 +192,7 @@ fn a_trial_that_is_not_confirmed_ends_with_the_old_rules() {
         let mut waiter = Running::start(&mut host.waiter(&format!("apply --backend {engine} --confirm 1h")));
         waiter.wait_for_talk("on trial for 1h");
         host.script("iptables-nft-save | grep -q 'match-set ip_allow'").exits(1);
-        host.script("dockfw rollback").exits(0).prints("dockfw filters nothing, as before");
+        host.script("dockfw rollback").exits(0).prints("no policy is in force, as before the first apply");
         waiter.ends(7);
         host.script(&format!("{SAVED} | cmp before -")).exits(0);
     }
@@ -283,7 +283,7 @@ fn retire_old_ends_it() {
         );
         let done = run("retire", variant, &script);
         done.exits(0).says("destroyed the set ip_allow");
-        let expected = "disable netfilter-persistent.service\nremoved: dockfw filters nothing any more\n0\n";
+        let expected = "disable netfilter-persistent.service\nremoved: no policy is in force any more: dockfw filters nothing\n0\n";
         assert_eq!(done.stdout, expected, "{done}");
     }
 }

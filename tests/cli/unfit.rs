@@ -61,7 +61,7 @@ fn what_passes_by_can_be_taken_out() {
     fixture
         .script(&format!("{GONE_OVER}\ndockfw remove; dockfw status"))
         .exits(7)
-        .prints("nothing of dockfw is there");
+        .prints("no policy is in force");
     let moved = fixture.script(&format!("{GONE_OVER}\ndockfw apply; dockfw status"));
     moved.exits(0).prints("in force (nftables)");
 }

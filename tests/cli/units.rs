@@ -43,7 +43,7 @@ fn the_last_line_says_that_a_restart_ends_it() {
     host.script("echo enabled >/run/unit");
     for verb in ["check", "apply", "status", "confirm"] {
         let done = script(&host, &format!("dockfw {verb} 2>&1"));
-        assert!(!done.exits(0).stdout.contains("restart"), "{verb}: {done}");
+        assert!(!done.exits(0).stdout.contains("next boot"), "{verb}: {done}");
     }
     assert_eq!(host.script("cat /run/told").stdout, "", "nobody asked for it to be enabled");
 }
@@ -117,7 +117,7 @@ fn a_trial_enables_it_once_it_is_confirmed() {
     // It takes the place of the trial, and its wish.
     script(&host, "dockfw apply").exits(0);
     assert_eq!(state(&host), "disabled");
-    script(&host, "dockfw confirm").exits(0).prints("confirmed\nenabled: dockfw.service");
+    script(&host, "dockfw confirm").exits(0).prints(" stays in force\nenabled: dockfw.service");
     assert_eq!(state(&host), "enabled");
 }
 

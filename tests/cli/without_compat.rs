@@ -54,7 +54,7 @@ fn it_says_what_is_missing_and_what_to_do() {
     for verb in ["apply", "diff"] {
         let asked = on(&host, &format!("without {verb} --backend iptables"));
         asked.exits(5).is_silent();
-        asked.says(&format!("{ABSENT} the iptables engine")).says("help: use the other engine");
+        asked.says(&format!("{ABSENT} the iptables engine")).says("help: to use the other engine");
     }
     on(&host, "without show --format iptables").exits(5).says(ABSENT);
     assert_eq!(host.engines(), [""; 0]);
@@ -67,7 +67,7 @@ fn it_says_what_is_missing_and_what_to_do() {
 fn an_apply_moves_from_the_engine_that_is_not_there() {
     let host = with_compat("without-compat-apply");
     on(&host, "without status").exits(7).prints("iptables");
-    on(&host, "without apply").exits(0).says("moved from the iptables engine to nftables");
+    on(&host, "without apply").exits(0).says("the policy is in force by nftables now");
     assert_eq!((host.in_force(), host.engines()), (vec!["444"], vec!["nftables"]));
     is_clean_of_compat(&host);
     // The record of the policy before names the engine that is not there.
@@ -90,7 +90,7 @@ fn it_takes_out_what_the_engine_that_is_not_there_left() {
     let host = with_compat("without-compat-remove");
     on(&host, "without remove").exits(0).prints("removed");
     is_clean_of_compat(&host);
-    on(&host, "without remove").exits(0).prints("nothing of dockfw was there");
+    on(&host, "without remove").exits(0).prints("no rules of dockfw were there");
 }
 
 #[test]

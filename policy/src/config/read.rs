@@ -65,8 +65,8 @@ impl Reader<'_> {
                     format!("remove it; the keys of {} are {}", table.what, alternatives(&table.names()))
                 }),
             };
-            let message = format!("{} has no key {}", table.what, quoted(name.get_ref()));
-            Diagnostic::new(message).at(span).label("unknown key").help(help)
+            let message = format!("unknown key {}", quoted(name.get_ref()));
+            Diagnostic::new(message).at(span).label(format!("no key of {}", table.what)).help(help)
         });
         meant
     }

@@ -45,7 +45,7 @@ pub(super) fn diagnose(file: FileId, text: &str, error: &Error) -> Diagnostic {
         Some(Fault { range, cause, right }) => {
             let is_header = text.get(range.clone()).is_some_and(|code| code.starts_with('['));
             let advice = if is_header {
-                format!("the tables of a policy: {}", keys::headers())
+                format!("write a table's name between the brackets, as in [interfaces]\n{}", tables())
             } else {
                 ADVICE.into()
             };
@@ -54,6 +54,10 @@ pub(super) fn diagnose(file: FileId, text: &str, error: &Error) -> Diagnostic {
         }
         None => as_parsed(error.message(), at(found)),
     }
+}
+
+fn tables() -> String {
+    format!("the tables of a policy: {}", keys::headers())
 }
 
 fn right_form(right: &str) -> String {
@@ -190,6 +194,8 @@ fn cause(code: &str) -> &'static str {
         "`]` is missing"
     } else if count('[') < count(']') {
         "`[` is missing"
+    } else if code.starts_with('[') {
+        "no table has this name"
     } else if count('=') == 0 {
         "`=` is missing"
     } else if code.ends_with('=') {

@@ -41,7 +41,7 @@ impl Resolver<'_> {
     fn warn_of_no_host(&mut self, rule: &AllowRule, typed: &Typed<'_>) {
         let Some(span) = typed.sources_of(rule) else { return };
         self.warnings.push_with(|| {
-            let message = format!("the rule {} opens nothing: nobody has this address", quoted(&rule.name));
+            let message = format!("rule {} opens nothing: nobody has this address", quoted(&rule.name));
             let help = "for everyone, remove the line; for all IPv4 addresses, write from = [\"0.0.0.0/0\"]; for all of IPv6, write from = [\"::/0\"]";
             Diagnostic::new(message).at(span).help(help)
         });
@@ -51,7 +51,7 @@ impl Resolver<'_> {
         let Some(span) = typed.sources_of(rule) else { return };
         self.warnings.push_with(|| {
             let message = format!(
-                "the rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
+                "rule {} opens nothing: all of its sources are in `trusted`, and reach every port",
                 quoted(&rule.name)
             );
             let help = "remove the rule, or take its sources out of `trusted`; to keep all others from these ports, the other trusted sources too, add a line to the rule: only = true";
@@ -63,7 +63,7 @@ impl Resolver<'_> {
         let (Some(span), Some(other)) = (typed.name_of(rule), typed.name_of(wider)) else { return };
         self.warnings.push_with(|| {
             let message = format!(
-                "the rule {} opens nothing: the rule {} opens the same to the same sources, or more",
+                "rule {} opens nothing: rule {} opens the same to the same sources, or more",
                 quoted(&rule.name),
                 quoted(&wider.name)
             );

@@ -46,12 +46,13 @@ fn load(text: &str) -> anyhow::Result<Policy> {
 fn text(failsafe: Failsafe) -> (String, String) {
     let closed = "trusted = []\n".to_owned();
     match failsafe {
-        Failsafe::Closed => (closed, "nobody reaches anything".into()),
+        Failsafe::Closed => (closed, "nobody reaches anything, containers included".into()),
         Failsafe::Ssh => {
-            let ports = ssh::ports();
-            let quoted: Vec<_> = ports.iter().map(|port| format!("\"{port}/tcp\"")).collect();
+            let ports: Vec<_> = ssh::ports().iter().map(|port| format!("{port}/tcp")).collect();
+            let quoted: Vec<_> = ports.iter().map(|port| format!("\"{port}\"")).collect();
             let rule = format!("[[allow]]\nname = \"ssh\"\nports = [{}]\nto = \"host\"\n", quoted.join(", "));
-            (closed + &rule, format!("everyone reaches {} of the host, and nothing else", quoted.join(", ")))
+            let open = format!("everyone reaches {} of this host", ports.join(", "));
+            (closed + &rule, format!("{open}; everything else is closed, containers included"))
         }
     }
 }

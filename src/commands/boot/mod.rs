@@ -21,7 +21,7 @@ use crate::exit::{self, Exit, Stop};
 use crate::files::Disk;
 use crate::host::capabilities;
 use crate::lock::{self, Lock};
-use crate::message::Message;
+use crate::message::{Message, TRY};
 use crate::output::{self, result, warning};
 use crate::records::{
     Now, Pending, Record, RecordError, Recorder, RolledBack, Sources, State, Store, unix_seconds, wall_time,
@@ -81,25 +81,15 @@ impl Start {
                 chosen.clear_other(&self.lock)?;
                 Ok(Exit::Done)
             }
-            Err(why) => Err(self.without_file(config, &why, failsafe, stop_gap)),
+            Err(why) => Err(self.without_file(&why.context("not in force"), failsafe, stop_gap)),
         }
     }
 
-    /// Puts something else in force than the policy of the file. Reports what that is, and then why. Returns the error with
-    /// which the boot fails.
-    fn without_file(
-        self,
-        config: &Path,
-        why: &anyhow::Error,
-        failsafe: Failsafe,
-        stop_gap: StopGap,
-    ) -> anyhow::Error {
-        let chosen = match self.put_other_in_force(failsafe, stop_gap) {
-            Ok((chosen, instead)) => {
-                warning(instead);
-                output::failure(why);
-                chosen
-            }
+    /// Puts something else in force than the policy of the file. Returns the error with which the boot fails: why that is,
+    /// and what is in force instead.
+    fn without_file(self, why: &anyhow::Error, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Error {
+        let (chosen, instead) = match self.put_other_in_force(failsafe, stop_gap) {
+            Ok(other) => other,
             Err(worse) => {
                 output::failure(why);
                 return worse;
@@ -111,12 +101,11 @@ impl Start {
             warning(format_args!("the end of the trial could not be recorded: {unnoted}"));
         }
         enact::clear_other(&chosen, &self.lock);
-        let what = format!("the policy of {} is not in force", config.display());
-        Stop::new(exit::of_error(why), Message::new(what)).into()
+        exit::with_meaning(why, format!("in force instead ({}): {instead}", chosen.engine.name())).into()
     }
 
-    /// Returns the engine, and what the operator is told of what is in force now.
-    fn put_other_in_force(&self, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Result<(Chosen, Message)> {
+    /// Returns the engine, and what is in force now, in words.
+    fn put_other_in_force(&self, failsafe: Failsafe, stop_gap: StopGap) -> anyhow::Result<(Chosen, String)> {
         match fall_back(&self.store, &self.settled, failsafe, &self.lock) {
             Ok((in_force, instead)) => Ok((stop_gap.give_way(in_force, &self.lock)?, instead)),
             Err(worse) => {
@@ -197,32 +186,29 @@ fn refuse_rolled_back(config: &Path, sources: &Sources, state: &State) -> anyhow
     let is_it = |rolled_back: &&RolledBack| is_of(&rolled_back.policy) && !is_confirmed;
     let Some(RolledBack { why, at, .. }) = state.rolled_back.as_ref().filter(is_it) else { return Ok(()) };
     let message = Message::new(format!(
-        "the policy of {} is not applied: it was rolled back at {} ({why})",
+        "the policy of {} was rolled back at {} ({why})",
         config.display(),
         wall_time(*at)
     ))
-    .help("edit the file, or try it again, on trial: dockfw apply --confirm 60s");
+    .help("edit the file, if it is to be another policy")
+    .help(TRY);
     Err(Stop::new(Exit::NotInForce, message).into())
 }
 
-/// Puts the last confirmed policy in force, or else the fail-safe. Returns it, and what the operator is told. The other engine's rules
-/// are still to be removed.
+/// Puts the last confirmed policy in force, or else the fail-safe. Returns it, and what it is in words. The other engine's
+/// rules are still to be removed.
 fn fall_back(
     store: &Store,
     state: &State,
     failsafe: Failsafe,
     lock: &Lock,
-) -> anyhow::Result<(InForce, Message)> {
+) -> anyhow::Result<(InForce, String)> {
     let confirmed =
         state.confirmed.as_ref().map(|confirmed| (confirmed, enact::restore(store, confirmed, lock)));
     match confirmed {
         Some((confirmed, Ok(in_force))) => {
             let applied = wall_time(confirmed.applied_at);
-            let engine = in_force.chosen.engine.name();
-            let what = format!(
-                "in force ({engine}): the policy that was confirmed at {applied}, not that of the file"
-            );
-            return Ok((in_force, Message::new(what)));
+            return Ok((in_force, format!("the policy applied at {applied}, which was confirmed last")));
         }
         Some((_, Err(error))) => {
             output::error(format_args!("the confirmed policy can't be applied: {error:#}"))
@@ -230,6 +216,5 @@ fn fall_back(
         None => {}
     }
     let (in_force, words) = failsafe::put_in_force(failsafe, Some(lock))?;
-    let message = Message::new(format!("NO POLICY of yours is in force, but the fail-safe: {words}"));
-    Ok((in_force, message.help("correct the policy, and then run: dockfw apply")))
+    Ok((in_force, format!("the FAIL-SAFE, no policy of yours: {words}")))
 }

@@ -104,7 +104,7 @@ fn give_up() -> ! {
     let seconds = (PATIENCE + END).as_secs();
     error(
         Message::new(format!("given up after {seconds} s; what is in force stays"))
-            .help("see what this host waits for, and then run: dockfw boot"),
+            .help("see what this host waits for, and solve that, then: dockfw boot"),
     );
     process::exit(Exit::Failed as i32)
 }

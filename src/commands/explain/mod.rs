@@ -27,7 +27,7 @@ use crate::filters::live;
 use crate::host::capabilities;
 use crate::host::routes::{self, Route};
 use crate::message::Message;
-use crate::output::{failure, note, result};
+use crate::output::{failure, note, result, warning};
 use crate::records::Sources;
 
 /// What `--json` writes.
@@ -119,7 +119,7 @@ fn show(subject: &Subject, options: &Explain) -> anyhow::Result<()> {
     let Subject { engine, lists, is_of_file, in_force, .. } = subject;
     let Gathered { facts, unknown, .. } = gather().context("can't read the host's interfaces")?;
     unknown.iter().for_each(|what| note(format_args!("unknown: {what}")));
-    let unclear = |unclear: Unclear| Stop::new(Exit::Usage, unclear.message());
+    let unclear = |unclear: Unclear| Stop::new(Exit::Usage, unclear.message(options.port));
     let meant = meant(&inquiry(options), &facts, lists).map_err(unclear)?;
     let case = Case { facts: &facts, meant: &meant };
     let answer = case.answer(*engine, &subject.ruleset, lists).map_err(unclear)?;
@@ -208,15 +208,16 @@ impl Case<'_> {
                 (Some(engine), self.answer(engine, &ruleset, &lists(&record.config, &sources)?))
             }
             Before::Unknown(why) => {
-                note(
+                warning(
                     Message::new(format!("unknown what happens now: {why}"))
                         .meaning("this explains what happens once the policy file is applied")
-                        .help("to see the differences: dockfw diff"),
+                        .help("to see the differences: dockfw diff")
+                        .help("to put the policy file in force: dockfw apply"),
                 );
                 return Ok(None);
             }
         };
-        let answer = answer.map_err(|unclear| anyhow!("{}", unclear.message()))?;
+        let answer = answer.map_err(|unclear| anyhow!("{}", unclear.message(self.meant.question.service)))?;
         Ok(Some(Now { engine, answer }))
     }
 }

@@ -1,10 +1,12 @@
 //! `dockfw explain` as a string.
 
 use dockfw_policy::ruleset::Hook;
+use dockfw_policy::service::Service;
 use dockfw_policy::walk::Verdict;
 
 use super::{Answer, Report};
 use crate::explain::{Asked, Explanation, HookVerdict, Kind, Objection, Target, Way};
+use crate::exposure::part;
 use crate::output::result;
 
 /// Prints the verdicts with their reasons, and then the rules that they took.
@@ -63,7 +65,7 @@ fn print_packet(explanation: &Explanation) {
     let Explanation { packet, target, ways, .. } = explanation;
     let Asked { from, to, port, incoming, outgoing, .. } = packet;
     result(format_args!("{port} at {to} from {from}, in {incoming}{}", way_out(outgoing.as_deref())));
-    result(format_args!("target: {}", there(target)));
+    result(format_args!("target: {}", there(target, *port)));
     if let [only] = ways.as_slice() {
         report_way(only);
     }
@@ -108,7 +110,7 @@ fn way_out(outgoing: Option<&str>) -> String {
 }
 
 /// Returns what is there, in words.
-fn there(target: &Target) -> String {
+fn there(target: &Target, asked: Service) -> String {
     let container = target.container.as_deref().unwrap_or("unknown");
     let process =
         target.process.as_ref().zip(target.pid).map(|(name, pid)| format!("{name} (process {pid})"));
@@ -131,7 +133,7 @@ fn there(target: &Target) -> String {
         }
         Kind::Container => format!("container {container}, by its own address"),
         Kind::Elsewhere => "another machine, or an unknown container".into(),
-        Kind::Nothing => "nothing known that answers".into(),
+        Kind::Nothing => format!("dockfw knows no program or container that answers on {asked}"),
     }
 }
 
@@ -147,9 +149,9 @@ fn print_hook(decided: &HookVerdict) {
         return;
     };
     let place = rule.origin.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
-    result(format_args!("{hook:<10} {verdict}  {}{place}", rule.origin.what));
+    result(format_args!("{hook:<10} {verdict}  {}{place}", part(&rule.origin.what)));
     let reasons =
-        if rule.because.is_empty() { "no earlier rule matches".into() } else { rule.because.join("; ") };
+        if rule.because.is_empty() { "no rule above it matches".into() } else { rule.because.join("; ") };
     result(format_args!("{:<16} because {reasons}", ""));
 }
 

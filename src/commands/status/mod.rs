@@ -9,9 +9,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use dockfw_policy::Strictness;
+use dockfw_policy::compile::names;
 use dockfw_policy::engine::{Count, Engine, EngineError, EngineName, SetState, State};
 use dockfw_policy::policy::{Backend, Policy};
-use dockfw_policy::ruleset::Ruleset;
+use dockfw_policy::ruleset::{Ruleset, SetName};
 use serde::Serialize;
 
 use super::facts::{Gathered, gather};
@@ -19,8 +20,8 @@ use super::last::{self, Last};
 use super::load_recorded;
 use crate::cli::Status;
 use crate::engines::{self, goes_by_names_alone};
-use crate::exit::{Exit, Stop};
-use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, exposed_unfiltered, uncovered};
+use crate::exit::{self, Exit, Stop};
+use crate::exposure::{Exposed, Facts, Rules, Uncovered, exposed, exposed_unfiltered, part, uncovered};
 use crate::host::capabilities;
 use crate::message::Message;
 use crate::output::{stdout_has_colours, stdout_is_terminal, warning, write};
@@ -28,6 +29,20 @@ use crate::records::{Now, Record, Sources, State as Records, Store, Summary};
 use crate::safety;
 use crate::unit::{self, Startup, Unit};
 use text::View;
+
+/// What the counters of drops count.
+static DROPPED: [(SetName, &str); 10] = [
+    (names::DROP_IMPOSSIBLE, "impossible addresses"),
+    (names::DROP_EARLY, "SYNs to closed ports"),
+    (names::DROP_FORGED, "forged sources"),
+    (names::DROP_BLOCKED, "blocked sources"),
+    (names::DROP_CONTAINERS, "containers to this host"),
+    (names::DROP_INSIDE, "inside networks to this host"),
+    (names::DROP_INPUT, "others to this host"),
+    (names::DROP_VXLAN, "VXLAN of others than nodes"),
+    (names::DROP_SWARM, "to other nodes of the Swarm"),
+    (names::DROP_FORWARD, "to containers and other networks"),
+];
 
 /// What `--json` writes: docs/json.md describes it.
 #[derive(Default, Serialize)]
@@ -91,13 +106,14 @@ pub(crate) fn run(config: &Path, options: &Status, verbose: u8) -> anyhow::Resul
         Err(mistake) => (Subject::of_records(), Some(mistake)),
     };
     let exit = show(subject.as_ref(), options, verbose)?;
-    mistake.map_or(Ok(exit), Err)
+    let meaning = "the report is about what is in force, not about the file";
+    mistake.map_or(Ok(exit), |mistake| Err(exit::with_meaning(&mistake, meaning).into()))
 }
 
 fn show(subject: Option<&Subject>, options: &Status, verbose: u8) -> anyhow::Result<Exit> {
     if options.watch {
         if !stdout_is_terminal() {
-            return Err(Stop::new(Exit::Usage, Message::new("--watch needs a terminal to write to")).into());
+            return Err(Stop::new(Exit::Usage, no_terminal()).into());
         }
         let view = View { colours: stdout_has_colours(), sets: false };
         return watch::run(|| report(subject, options.verify), options.strict, view);
@@ -112,10 +128,17 @@ fn show(subject: Option<&Subject>, options: &Status, verbose: u8) -> anyhow::Res
     Ok(report.exit(options.strict))
 }
 
+fn no_terminal() -> Message {
+    Message::new("`--watch` needs a terminal to write to").help("to see the report once: dockfw status")
+}
+
 impl Report {
-    /// Returns what an operator calls a counter: the rule whose packets it counts, or its own name.
-    fn label<'a>(&'a self, counter: &'a str) -> &'a str {
-        self.rules.get(counter).map_or(counter, String::as_str)
+    /// Returns what an operator calls a counter: the rule whose packets it counts, or its own name, with what is dropped.
+    fn label(&self, counter: &str) -> String {
+        let dropped = DROPPED.iter().find(|(name, _)| name.as_str() == counter);
+        let named = |(name, what): &(SetName, &str)| format!("{name} ({what})");
+        let rule = || self.rules.get(counter).map(|rule| part(rule));
+        dropped.map(named).or_else(rule).unwrap_or_else(|| counter.to_owned())
     }
 
     fn exit(&self, strict: bool) -> Exit {
@@ -242,7 +265,7 @@ fn wrong_engine(engine: &dyn Engine, backend: Backend) -> Option<String> {
     is_wrong.then(|| format!("the policy asks for the {backend} engine"))
 }
 
-/// Returns what is exposed. If nothing of dockfw is there, no rule objects to anything.
+/// Returns what is exposed. If no policy is in force, no rule objects to anything.
 fn exposed_by(in_force: Option<(EngineName, &Ruleset)>, facts: &Facts) -> (Vec<Exposed>, Vec<String>) {
     let Some((engine, ruleset)) = in_force else { return exposed_unfiltered(facts) };
     exposed(Rules { ruleset, by_name_alone: goes_by_names_alone(engine) }, facts)

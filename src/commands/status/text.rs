@@ -6,8 +6,8 @@ use std::fmt::Write;
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::{Count, EngineName, SetState};
 
-use super::{Recorded, Report};
-use crate::exposure::{Admitted, Answers, Exposed, Kind, Reach, Who};
+use super::{Recorded, Report, last};
+use crate::exposure::{Admitted, Answers, Exposed, Kind, Reach, Who, part};
 use crate::records::wall_time;
 use crate::unit::Unit;
 
@@ -98,7 +98,7 @@ fn section(text: &mut String, heading: &str, lines: &[String]) {
 
 fn verdict(report: &Report) -> Vec<String> {
     let first = match (report.engine, &report.recorded) {
-        (None, _) => "not in force: nothing of dockfw is there".into(),
+        (None, _) => last::NOTHING.into(),
         (Some(engine), Some(recorded)) => of_record(engine, recorded, report.since),
         (Some(engine), None) if !report.valid => {
             format!("rules of dockfw are in force ({engine}), but it is not recorded of which policy")
@@ -114,14 +114,10 @@ fn verdict(report: &Report) -> Vec<String> {
 
 /// Returns whether the policy that was put in force last is in force. It is not that of the file.
 fn of_record(engine: EngineName, recorded: &Recorded, since_then: Option<u64>) -> String {
-    let applied = wall_time(recorded.applied_at);
     if recorded.in_force {
-        format!(
-            "in force ({engine}) since {}: the policy of {applied}, not that of the file",
-            since(since_then)
-        )
+        format!("{}; the policy file is different", last::in_force(engine, since_then, recorded.applied_at))
     } else {
-        format!("NOT as the policy of {applied} says ({engine}):")
+        format!("NOT as the policy applied at {} says ({engine}):", wall_time(recorded.applied_at))
     }
 }
 
@@ -134,7 +130,7 @@ fn heading(report: &Report) -> &'static str {
     match (report.engine, is_in_force) {
         (Some(_), true) => "what this host exposes, as far as dockfw decides:",
         (Some(_), false) => "what this host would expose if the policy were in force:",
-        (None, _) => "what this host exposes, as nothing of dockfw is there:",
+        (None, _) => "what this host exposes, as no policy is in force:",
     }
 }
 
@@ -234,9 +230,9 @@ fn admitted(reach: &Reach) -> String {
 
 fn one_admitted(admitted: &Admitted) -> String {
     match (admitted.who, &admitted.rule) {
-        (Who::Everyone, Some(rule)) => format!("everyone ({rule})"),
+        (Who::Everyone, Some(rule)) => format!("everyone ({})", part(rule)),
         (Who::Everyone, None) => "everyone".into(),
-        (Who::Listed, Some(rule)) => format!("sources of {rule}"),
+        (Who::Listed, Some(rule)) => format!("sources of {}", part(rule)),
         (Who::Listed, None) => "some".into(),
         (Who::SwarmPeers, _) => "Swarm peers".into(),
         (Who::Trusted, _) => "trusted".into(),
@@ -321,9 +317,9 @@ mod tests {
     fn interfaces_by_which_the_same_may_reach_a_port_are_joined() {
         let everyone = Some(Who::Everyone);
         let all = open_by(22, &[("eth0", everyone), ("virbr0", everyone)]);
-        assert_eq!(who(&all), "everyone (allow 'x')");
+        assert_eq!(who(&all), "everyone (rule `x`)");
         let some = open_by(22, &[("eth0", everyone), ("wg0", None), ("virbr0", everyone)]);
-        assert_eq!(who(&some), "by eth0, virbr0: everyone (allow 'x'); by wg0: nobody");
+        assert_eq!(who(&some), "by eth0, virbr0: everyone (rule `x`); by wg0: nobody");
         let by_each = ["virbr0", "docker0"].map(|name| open_by(67, &[(name, everyone)]));
         let v6 = Exposed { family: Family::Ipv6, address: [0; 16].into(), ..by_each[0].clone() };
         let [one, two] = by_each;
@@ -342,7 +338,7 @@ mod tests {
             ..Report::default()
         };
         let brief = report(&report_of, View::default());
-        assert!(brief.contains(&format!("allow '{long}'")) && !brief.contains("trusted_v4"), "{brief}");
+        assert!(brief.contains(&format!("rule `{long}`")) && !brief.contains("trusted_v4"), "{brief}");
         let whole = report(&report_of, View { colours: false, sets: true });
         assert!(whole.contains("trusted_v4") && whole.contains("2 elements"), "{whole}");
     }

@@ -50,7 +50,7 @@ pub(super) fn run(
         let lines: Vec<_> = report
             .counters
             .iter()
-            .map(|count| counter(report.label(&count.name), count, before.as_ref(), at))
+            .map(|count| counter(&report.label(&count.name), count, before.as_ref(), at))
             .collect();
         write(format!("{HOME}{}", cut(&text::watched(&report, &lines, view), height())));
         exit = report.exit(strict);
@@ -88,7 +88,7 @@ fn cut(text: &str, height: usize) -> String {
     }
     let shown = room.saturating_sub(1);
     let mut lines: Vec<_> = text.lines().take(shown).map(str::to_owned).collect();
-    lines.push(format!("… {} lines more: see dockfw status", count - shown));
+    lines.push(format!("… {} lines more: see `dockfw status`", count - shown));
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
@@ -141,7 +141,7 @@ mod tests {
     fn a_text_that_is_too_long_is_cut_and_says_so() {
         let text = "1\n2\n3\n4\n5\n";
         assert_eq!(cut(text, 6), text);
-        assert_eq!(cut(text, 5), "1\n2\n3\n… 2 lines more: see dockfw status\n");
+        assert_eq!(cut(text, 5), "1\n2\n3\n… 2 lines more: see `dockfw status`\n");
         assert!(cut(text, 0).starts_with("… 5 lines"));
     }
 }

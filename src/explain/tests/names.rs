@@ -51,7 +51,7 @@ fn party(text: &str) -> Party {
 fn understood(from: &str, to: Option<&str>, port: &str) -> Result<Meant, String> {
     let inquiry =
         Inquiry { from: party(from), service: port.parse().unwrap(), incoming: None, to: to.map(party) };
-    meant(&inquiry, &host(), &lists()).map_err(|unclear| unclear.message().to_string())
+    meant(&inquiry, &host(), &lists()).map_err(|unclear| unclear.message(inquiry.service).to_string())
 }
 
 /// Returns the sender, the interface and the destination that are meant.
@@ -73,7 +73,7 @@ fn a_list_stands_for_its_first_address_of_the_family() {
     assert_eq!(who("six", None, "80/tcp").0, "2001:db8::8");
     assert_eq!(who("192.0.2.1", Some("office"), "80/tcp").2, some("192.0.2.32"));
     let words = understood("office", None, "80/tcp").unwrap().words;
-    assert_eq!(words, ["office stands for 192.0.2.32 here, the first of its addresses"]);
+    assert_eq!(words, ["explained for 192.0.2.32, the first address of `office`"]);
     let none = understood("six", Some("192.0.2.1"), "80/tcp").unwrap_err();
     assert_eq!(none, "list six has no IPv4 address");
 }

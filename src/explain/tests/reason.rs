@@ -51,9 +51,9 @@ fn reason_to(from: &str, incoming: &str, port: &str, to: &str, policy: &Policy) 
 #[test]
 fn the_reason_names_the_rule_or_the_list_with_its_line() {
     for (from, incoming, port, expected) in [
-        ("192.0.2.66", "eth0", "443/tcp", "pass: rule 'web' opens 443/tcp to everyone (dockfw.toml:10)"),
-        ("192.0.2.9", "eth0", "5432/tcp", "pass: rule 'db' opens 5432/tcp to 192.0.2.9 (dockfw.toml:14)"),
-        ("192.0.2.9", "eth0", "esp", "pass: rule 'db' opens esp to 192.0.2.9 (dockfw.toml:14)"),
+        ("192.0.2.66", "eth0", "443/tcp", "pass: rule `web` opens 443/tcp to everyone (dockfw.toml:10)"),
+        ("192.0.2.9", "eth0", "5432/tcp", "pass: rule `db` opens 5432/tcp to 192.0.2.9 (dockfw.toml:14)"),
+        ("192.0.2.9", "eth0", "esp", "pass: rule `db` opens esp to 192.0.2.9 (dockfw.toml:14)"),
         ("192.0.2.66", "eth0", "5432/tcp", "drop: no rule opens 5432/tcp to 192.0.2.66"),
         ("192.0.2.66", "eth0", "53/udp", "drop: no rule opens 53/udp to 192.0.2.66"),
         ("192.0.2.10", "eth0", "22/tcp", "pass: 192.0.2.10 is trusted (dockfw.toml:2)"),
@@ -79,7 +79,7 @@ fn the_reason_tells_containers_from_inside_networks() {
             "172.17.0.9",
             "docker0",
             "5432/tcp",
-            "pass: rule 'db' opens 5432/tcp to containers (dockfw.toml:14)",
+            "pass: rule `db` opens 5432/tcp to containers (dockfw.toml:14)",
         ),
         ("172.17.0.9", "docker0", "22/tcp", "drop: no rule opens 22/tcp to containers, or to 172.17.0.9"),
         (
@@ -118,7 +118,7 @@ fn without_rules_nothing_is_in_force() {
         to: Some([192, 0, 2, 1].into()),
     };
     let explained = explain(under(rules), &facts(), &Looks, &question).unwrap();
-    assert_eq!(explained.reason, "nothing of dockfw is in force");
+    assert_eq!(explained.reason, "no policy is in force");
     assert!(explained.hooks.iter().all(|hook| hook.rule.is_none()));
 }
 

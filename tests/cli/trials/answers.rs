@@ -63,7 +63,7 @@ fn what_was_typed_before_is_no_answer() {
 #[ignore = "needs root"]
 fn confirm_from_another_process_keeps_it() {
     let (host, waiter) = trial("confirm");
-    host.script("dockfw status").prints("on trial, ").prints("dockfw confirm keeps it");
+    host.script("dockfw status").prints("on trial, ").prints("`dockfw confirm` keeps it");
     host.script("dockfw confirm").exits(0).prints("confirmed");
     waiter.ends(0);
     was_kept(&host);

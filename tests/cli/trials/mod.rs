@@ -35,7 +35,7 @@ fn was_taken_back(host: &Host, why: &str) {
     let status = host.script("dockfw status --json").json();
     assert_eq!(status["records"]["pending"], serde_json::Value::Null, "{status}");
     assert_eq!(status["records"]["rolled_back"]["why"], why, "{status}");
-    host.script("dockfw status").prints(&format!("({why}); dockfw boot leaves it out"));
+    host.script("dockfw status").prints(&format!("({why}); `dockfw boot` leaves it out"));
     nobody_watches(host);
 }
 
@@ -43,7 +43,7 @@ fn was_kept(host: &Host) {
     assert_eq!(host.in_force(), ["444"]);
     host.script("dockfw status").exits(0);
     nobody_watches(host);
-    host.script("dockfw rollback").exits(0).prints("rolled back: the policy of");
+    host.script("dockfw rollback").exits(0).prints("rolled back: the policy applied at");
     assert_eq!(host.in_force(), ["443"]);
 }
 

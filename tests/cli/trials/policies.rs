@@ -26,7 +26,7 @@ fn a_second_apply_keeps_the_first_ones_way_back() {
     host.write_policy("445");
     host.script("dockfw apply")
         .exits(0)
-        .says("the policy is on trial, for the rest of the time of the earlier trial");
+        .says("an earlier trial is still running, so this policy is on trial too, until 20");
     assert!(waiter.ends(7).contains("another dockfw replaced the policy"));
     assert_eq!(host.in_force(), ["445"]);
     let left = |host: &Host| {
@@ -111,7 +111,7 @@ fn a_first_policy_is_taken_out_again() {
     for backend in ["nftables", "iptables"] {
         host.script(&format!("dockfw apply --backend {backend} --confirm 1h --detach")).exits(0);
         assert_eq!(host.in_force(), ["443"]);
-        host.script("dockfw rollback").exits(0).prints("dockfw filters nothing, as before");
+        host.script("dockfw rollback").exits(0).prints("no policy is in force, as before the first apply");
         assert!(host.in_force().is_empty() && host.engines().is_empty());
     }
     nobody_watches(&host);

@@ -201,7 +201,11 @@ pub(crate) const CASES: &[Case] = &[
     case("S1 S2", "a rule with in opens its ports by that interface alone", rules::by_interface),
     case("S8", "a rule with in opens the host to containers of one network", rules::by_one_network),
     case("S1 S2 S3 S6", "a rule with only keeps its ports, from the trusted too", rules::kept),
-    case("S15", "whoever is blocked stays out of ports that a rule keeps for them", rules::blocked_beats_kept),
+    case(
+        "S15",
+        "whoever is blocked stays out of ports that a rule keeps for them",
+        rules::blocked_beats_kept,
+    ),
     case("S3", "containers' own addresses are closed whatever is published", docker::direct_closed),
     case(
         "S3",

@@ -67,7 +67,8 @@ only  = true
 /// A second rule with `only` adds to the first one, a rule without it does not.
 pub(super) fn kept(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let lab = fixture.lab;
-    let others = "[[allow]]\nname = \"everyone\"\nports = [\"22/tcp\", \"22/udp\", \"8080/tcp\", \"8080/udp\"]\n";
+    let others =
+        "[[allow]]\nname = \"everyone\"\nports = [\"22/tcp\", \"22/udp\", \"8080/tcp\", \"8080/udp\"]\n";
     fixture.apply(setting, &format!("{SOURCES}{KEPT}{others}"))?;
     let mut expect = Expectations::default();
     expect.answers(&lab.office, fixture.at(22), "ssh").answers(&lab.office, fixture.at(8083), "second");
@@ -75,7 +76,11 @@ pub(super) fn kept(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> 
         expect.silent(shut_out, fixture.at(22)).silent(shut_out, fixture.at(8083));
     }
     expect.silent(&lab.trusted, crate::fixture::at(&fixture.web.addresses, 80));
-    expect.answers(&lab.trusted, fixture.at(9000), "private").answers(&lab.untrusted, fixture.at(8080), "web");
+    expect.answers(&lab.trusted, fixture.at(9000), "private").answers(
+        &lab.untrusted,
+        fixture.at(8080),
+        "web",
+    );
     expect.verify()?;
 
     let second = "[[allow]]\nname = \"home\"\nfrom = [\"192.0.2.10\", \"2001:db8:1::10\"]\nports = [\"22/tcp\", \"22/udp\"]\nonly = true\n";
@@ -90,5 +95,8 @@ pub(super) fn blocked_beats_kept(fixture: &PacketFixture<'_>, setting: Setting) 
     let rule = "[[allow]]\nname = \"one\"\nfrom = [\"192.0.2.40\", \"2001:db8:1::40\"]\nports = [\"9000/tcp\", \"9000/udp\"]\nonly = true\n";
     fixture.apply(setting, &format!("{SOURCES}{rule}"))?;
     let mut expect = Expectations::default();
-    expect.shut_out(&fixture.lab.blocked, fixture.at(9000)).silent(&fixture.lab.trusted, fixture.at(9000)).verify()
+    expect
+        .shut_out(&fixture.lab.blocked, fixture.at(9000))
+        .silent(&fixture.lab.trusted, fixture.at(9000))
+        .verify()
 }
