@@ -6,7 +6,8 @@ use dockfw_xtables::names::{FORWARD, INPUT, PREROUTING};
 use dockfw_xtables::saved::TableName;
 use ipnetwork::IpNetwork;
 
-/// The chains in table mangle, each with its hook.
+/// The chains in table mangle, each with its hook. What the hook after connection tracking drops early, the later hooks
+/// drop as well: it has no chain.
 pub(crate) const HOOKS: [(Hook, &str); 3] =
     [(Hook::Prerouting, PREROUTING), (Hook::Input, INPUT), (Hook::Forward, FORWARD)];
 

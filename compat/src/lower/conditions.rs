@@ -54,6 +54,7 @@ impl Lowering<'_> {
             Match::Family(family) => self.only(*family, vec![vec![]]),
             Match::Icmp { family, types } => self.only(*family, icmp(*family, types)?),
             Match::HopLimit { family, limit } => self.only(*family, vec![vec![hop_limit(*family, *limit)]]),
+            Match::Opening => vec![opening()],
             Match::NotOpening => not_opening(),
         })
     }
@@ -188,7 +189,14 @@ fn icmp(family: Family, types: &RangeInclusive<u8>) -> Alternatives {
     Ok(types.clone().map(parts).collect())
 }
 
+fn opening() -> Vec<Part> {
+    vec![Part::base("-p", "tcp"), opening_flags()]
+}
+
 fn not_opening() -> Vec<Vec<Part>> {
-    let flags = Part::of("tcp", "--tcp-flags", &["FIN,SYN,RST,ACK", "SYN"]).not();
-    vec![vec![Part::negated("-p", "tcp")], vec![Part::base("-p", "tcp"), flags]]
+    vec![vec![Part::negated("-p", "tcp")], vec![Part::base("-p", "tcp"), opening_flags().not()]]
+}
+
+fn opening_flags() -> Part {
+    Part::of("tcp", "--tcp-flags", &["FIN,SYN,RST,ACK", "SYN"])
 }

@@ -82,6 +82,7 @@ fn each_condition_has_its_words() {
     assert_eq!(input(Match::SourceIsOwn), own);
     assert_eq!(input(Match::HopLimit { family: Family::Ipv4, limit: 1 }), ["-m ttl --ttl-eq 1"]);
     assert_eq!(input(Match::HopLimit { family: Family::Ipv6, limit: 255 }), [""; 0]);
+    assert_eq!(input(Match::Opening), ["-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN"]);
     assert_eq!(input(Match::NotOpening), ["! -p tcp", "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN"]);
     assert_eq!(input(Match::Protocol(50)), ["-p 50"]);
     assert_eq!(input(Match::Family(Family::Ipv6)), [""; 0]);

@@ -98,9 +98,11 @@ fn compare_by(
 
 /// Leaves the later hooks alone, as for a packet that met the first one under a policy that lets everything pass.
 fn take_out_prerouting(fixture: &PacketFixture<'_>, setting: Setting, ruleset: &mut Ruleset) -> Result<()> {
-    ruleset.hooks.retain(|rules| rules.hook != Hook::Prerouting);
+    ruleset.hooks.retain(|rules| !matches!(rules.hook, Hook::Prerouting | Hook::Tracked));
     if setting.engine == Engine::Native {
-        return fixture.lab.host.nft("flush chain inet dockfw prefilter\n").map(drop);
+        let early = ["prefilter", "tracked"].into_iter().take(if setting.prefilter { 2 } else { 1 });
+        let flush = early.map(|chain| format!("flush chain inet dockfw {chain}\n")).collect::<String>();
+        return fixture.lab.host.nft(&flush).map(drop);
     }
     // Sources can't be checked anywhere else.
     ruleset.hooks.iter_mut().for_each(|rules| rules.rules.retain(|rule| !reverse_path::asks(rule)));
