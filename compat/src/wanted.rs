@@ -6,8 +6,8 @@ use dockfw_xtables::names::{FORWARD, INPUT, PREROUTING};
 use dockfw_xtables::saved::TableName;
 use ipnetwork::IpNetwork;
 
-/// The chains in table mangle, each with its hook. What the hook after connection tracking drops early, the later hooks
-/// drop as well: it has no chain.
+/// The chains in table mangle, each with its hook. What is decided after connection tracking shares the chain of the
+/// first hook: table mangle has no earlier one.
 pub(crate) const HOOKS: [(Hook, &str); 3] =
     [(Hook::Prerouting, PREROUTING), (Hook::Input, INPUT), (Hook::Forward, FORWARD)];
 

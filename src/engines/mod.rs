@@ -316,13 +316,17 @@ fn presence_beside(engine: &dyn Engine) -> Presence {
     })
 }
 
-/// Compiles a policy for an engine on this host. Only the native engine drops early: the compat engine has one table,
-/// which comes after connection tracking. The compat engine checks sources before destinations are translated.
+/// Compiles a policy for an engine on this host. The compat engine has one table, which comes after connection tracking:
+/// it drops nothing before that, and checks sources before destinations are translated.
 pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     match engine {
         EngineName::Nftables => compile_with(policy, early_drop(policy)),
-        EngineName::Iptables => reverse_path::before_translation(compile_with(policy, EarlyDrop::Nothing)),
+        EngineName::Iptables => reverse_path::before_translation(compile_with(policy, after_tracking(policy))),
     }
+}
+
+fn after_tracking(policy: &Policy) -> EarlyDrop {
+    if policy.engine.prefilter { EarlyDrop::Tracked } else { EarlyDrop::Nothing }
 }
 
 /// Returns what may be dropped early on this host. Before connection tracking, a connection that one of its helpers

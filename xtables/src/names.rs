@@ -5,6 +5,8 @@ use dockfw_policy::digest::Digest;
 
 /// The chain of the Prerouting hook.
 pub const PREROUTING: &str = "DOCKFW-PRE";
+/// The chain to which packets of live connections go from there.
+pub const LIVE: &str = "DOCKFW-LIVE";
 /// The chain to which packets from some interfaces go from there: the only hook at which iptables can ask for the route
 /// back to a source.
 pub const SOURCES: &str = "DOCKFW-SOURCES";
@@ -22,7 +24,7 @@ const STAND_IN: &str = "dockfw, until Docker comes";
 
 /// Returns whether a chain is the engine's own: one of these, or a continuation of one.
 pub(crate) fn is_own_chain(name: &str) -> bool {
-    [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
+    [PREROUTING, LIVE, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
         Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
         None => false,

@@ -72,8 +72,8 @@ impl Lowering<'_> {
     }
 
     fn addresses(&self, name: &SetName, end: &str) -> Vec<Vec<Part>> {
-        let own = self.sets.iter().filter(|set| set.family == self.family && set.title == name.as_str());
-        own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, end])]).collect()
+        let own = self.sets.get(name.as_str());
+        own.into_iter().map(|set| vec![Part::of("set", "--match-set", &[&set.name, end])]).collect()
     }
 
     fn network(&self, network: &IpNetwork, parts: impl Fn(&str) -> Vec<Part>) -> Vec<Vec<Part>> {
@@ -95,7 +95,8 @@ impl Lowering<'_> {
                 vec![Part::base("-s", LINK_LOCAL), local(), here()],
             ],
         };
-        let ways = |source: Vec<Part>| [vec![unicast()], to_own()].map(|way| [source.clone(), way].concat());
+        // The kind of the packet comes first: it is known, and the address has to be looked up.
+        let ways = |source: Vec<Part>| [vec![unicast()], to_own()].map(|way| [way, source.clone()].concat());
         sources.into_iter().flat_map(ways).collect()
     }
 

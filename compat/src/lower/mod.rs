@@ -3,8 +3,11 @@
 //! One rule of the common form may become several here: a rule of iptables has one interface, one range of dialled
 //! ports and one ICMP type. To pass is RETURN, never ACCEPT: what others decide afterwards still counts.
 
+mod arrival;
 mod conditions;
 mod row;
+
+use std::collections::HashMap;
 
 use dockfw_policy::address::Family;
 use dockfw_policy::engine::EngineError;
@@ -12,11 +15,12 @@ use dockfw_policy::interface::{IfPattern, reduced};
 use dockfw_policy::policy::Rate;
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName};
-use dockfw_xtables::names::SOURCES;
+use dockfw_xtables::names::{FORWARD, INPUT, LIVE, PREROUTING, SOURCES};
 
 use crate::sets;
 use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
 
+use arrival::Arrival;
 use row::{Part, Row};
 
 /// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) without the closing
@@ -44,8 +48,10 @@ impl From<Inexpressible> for EngineError {
 
 /// Writes a ruleset as sets and chains.
 pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
-    let sets: Vec<Set> = ruleset.addresses.iter().flat_map(sets::of_list).collect();
-    let chains = |family| Lowering { ruleset, family, sets: &sets }.chains();
+    let arrival = Arrival::of(ruleset);
+    let lists = ruleset.addresses.iter().chain(&arrival.named);
+    let sets: Vec<Set> = lists.flat_map(sets::of_list).collect();
+    let chains = |family| Lowering::of(ruleset, family, &sets).chains(&arrival);
     let families = [chains(Family::Ipv4)?, chains(Family::Ipv6)?];
     Ok(Wanted { sets, families })
 }
@@ -54,23 +60,40 @@ pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
 pub(crate) struct Lowering<'a> {
     ruleset: &'a Ruleset,
     family: Family,
-    sets: &'a [Set],
+    /// The family's sets, by their names in the ruleset.
+    sets: HashMap<&'a str, &'a Set>,
 }
 
-impl Lowering<'_> {
-    fn chains(&self) -> Result<FamilyChains, Inexpressible> {
+impl<'a> Lowering<'a> {
+    fn of(ruleset: &'a Ruleset, family: Family, sets: &'a [Set]) -> Self {
+        let own = sets.iter().filter(|set| set.family == family);
+        Self { ruleset, family, sets: own.map(|set| (set.title.as_str(), set)).collect() }
+    }
+
+    fn chains(&self, arrival: &Arrival) -> Result<FamilyChains, Inexpressible> {
         let checks = reverse_path::before_routing(self.ruleset);
         let mut mangle = self.chain(SOURCES, &self.excepting(checks.iter()))?;
         mangle.retain(|chain| !chain.rules.is_empty());
-        for (hook, name) in wanted::HOOKS {
+        mangle.extend(self.arriving(arrival, &checks)?);
+        for (hook, name) in [(Hook::Input, INPUT), (Hook::Forward, FORWARD)] {
             let rules = self.ruleset.rules(hook).filter(|rule| !reverse_path::asks(rule));
-            let mut rules = self.excepting(rules);
-            if hook == Hook::Prerouting {
-                rules.iter_mut().for_each(|one| one.goes_on = is_checked(one.rule, &checks));
-            }
-            mangle.extend(self.chain(name, &rules)?);
+            mangle.extend(self.chain(name, &self.excepting(rules))?);
         }
         Ok(FamilyChains { family: self.family, mangle, filter: wanted::signposts() })
+    }
+
+    /// Returns the chains for arriving packets: one for those of live connections, which most packets are, and one for all
+    /// others.
+    fn arriving(&self, arrival: &Arrival, checks: &[ruleset::Rule]) -> Result<Vec<Chain>, Inexpressible> {
+        let live = self.chain(LIVE, &self.excepting(arrival.live.iter()))?;
+        let mut others = self.excepting(arrival.others.iter());
+        others.iter_mut().for_each(|one| one.goes_on = is_checked(one.rule, checks));
+        let mut others = self.chain(PREROUTING, &others)?;
+        if let Some(first) = others.first_mut() {
+            let words = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-g", LIVE];
+            first.rules.insert(0, connection(&words));
+        }
+        Ok([live, others].concat())
     }
 
     /// Returns those of these rules that can match, each with the interfaces that it is not for.
