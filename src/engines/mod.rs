@@ -321,7 +321,9 @@ fn presence_beside(engine: &dyn Engine) -> Presence {
 pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     match engine {
         EngineName::Nftables => compile_with(policy, early_drop(policy)),
-        EngineName::Iptables => reverse_path::before_translation(compile_with(policy, after_tracking(policy))),
+        EngineName::Iptables => {
+            reverse_path::before_translation(compile_with(policy, after_tracking(policy)))
+        }
     }
 }
 

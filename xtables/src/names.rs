@@ -22,11 +22,11 @@ pub const DOCKER_USER: &str = "DOCKER-USER";
 /// The comment of a jump that Docker itself would have made, if it had been there.
 const STAND_IN: &str = "dockfw, until Docker comes";
 
-/// Returns whether a chain is the engine's own: one of these, or a continuation of one.
+/// Returns whether a chain is the engine's own: one of these, a continuation of one, or one for some ports.
 pub(crate) fn is_own_chain(name: &str) -> bool {
     [PREROUTING, LIVE, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
-        Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
+        Some(rest) => rest.strip_prefix('-').is_some_and(|rest| rest.split('-').all(is_number_or_port)),
         None => false,
     })
 }
@@ -36,7 +36,9 @@ pub(crate) fn is_unmistakable(name: &str) -> bool {
     name.starts_with("DOCKFW-") && is_own_chain(name)
 }
 
-fn is_number(text: &str) -> bool {
+/// Returns whether this is a number, or a port after the letter of its protocol.
+fn is_number_or_port(text: &str) -> bool {
+    let text = text.strip_prefix(['T', 'U', 'S']).unwrap_or(text);
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -4,8 +4,10 @@
 //! ports and one ICMP type. To pass is RETURN, never ACCEPT: what others decide afterwards still counts.
 
 mod arrival;
+mod chains;
 mod conditions;
 mod row;
+mod tree;
 
 use std::collections::HashMap;
 
@@ -21,6 +23,7 @@ use crate::sets;
 use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
 
 use arrival::Arrival;
+use chains::Chains;
 use row::{Part, Row};
 
 /// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) without the closing
@@ -77,7 +80,9 @@ impl<'a> Lowering<'a> {
         mangle.extend(self.arriving(arrival, &checks)?);
         for (hook, name) in [(Hook::Input, INPUT), (Hook::Forward, FORWARD)] {
             let rules = self.ruleset.rules(hook).filter(|rule| !reverse_path::asks(rule));
-            mangle.extend(self.chain(name, &self.excepting(rules))?);
+            let mut rules = self.excepting(rules);
+            live_first(&mut rules);
+            mangle.extend(self.chain(name, &rules)?);
         }
         Ok(FamilyChains { family: self.family, mangle, filter: wanted::signposts() })
     }
@@ -104,24 +109,44 @@ impl<'a> Lowering<'a> {
 
     /// Returns the chain with these rules, and its continuations.
     fn chain(&self, name: &str, rules: &[Excepting<'_>]) -> Result<Vec<Chain>, Inexpressible> {
-        let mut done = Vec::new();
-        let mut chain = Chain { name: name.into(), rules: vec![] };
+        let mut chains = Chains::named(name);
         for alike in rules.chunk_by(|one, next| one.excluded == next.excluded) {
-            let around = around(alike);
-            // A rule has one interface, and no "or": packets from one of these interfaces go around the rules. In a chain that is
-            // the target of a goto, RETURN returns to where the first one was called.
-            let next = format!("{name}-{}", done.len() + 2);
-            chain.rules.extend(around.iter().map(|pattern| detour(pattern, &next)));
-            for one in alike {
-                chain.rules.extend(self.rows(one, one.excluded.first().filter(|_| around.is_empty()))?);
-            }
-            if !around.is_empty() {
-                chain.rules.push(connection(&["-g", &next]));
-                done.push(std::mem::replace(&mut chain, Chain { name: next, rules: vec![] }));
+            match around(alike) {
+                [] => self.add_in_runs(&mut chains, alike)?,
+                around => self.add_with_detour(&mut chains, alike, around)?,
             }
         }
-        done.push(chain);
-        Ok(done)
+        Ok(chains.done())
+    }
+
+    fn add_in_runs(&self, chains: &mut Chains, rules: &[Excepting<'_>]) -> Result<(), Inexpressible> {
+        let is_by_port = |one: &Excepting<'_>| tree::passes_by_port(one.rule);
+        for run in rules.chunk_by(|one, next| is_by_port(one) == is_by_port(next)) {
+            if run.iter().all(is_by_port) {
+                self.add_by_ports(chains, run)?;
+                continue;
+            }
+            for one in run {
+                chains.add(self.rows(one, one.excluded.first())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rules, around which packets from some interfaces go: a rule has one interface, and no "or".
+    fn add_with_detour(
+        &self,
+        chains: &mut Chains,
+        rules: &[Excepting<'_>],
+        around: &[IfPattern],
+    ) -> Result<(), Inexpressible> {
+        let next = chains.next();
+        chains.add(around.iter().map(|pattern| detour(pattern, &next)));
+        for one in rules {
+            chains.add(self.rows(one, None)?);
+        }
+        chains.go_on();
+        Ok(())
     }
 
     /// Returns the interfaces that a rule is not for, or nothing if that is all of them.
@@ -171,6 +196,14 @@ struct Excepting<'a> {
     rule: &'a ruleset::Rule,
     /// Whether the source of passing packets still has to be checked.
     goes_on: bool,
+}
+
+/// Among the rules at the beginning that pass, the one for live connections comes first: it handles most packets.
+fn live_first(rules: &mut [Excepting<'_>]) {
+    let passing = rules.iter().take_while(|one| one.rule.action == Action::Pass).count();
+    if let Some(passing) = rules.get_mut(..passing) {
+        passing.sort_by_key(|one| one.rule.matches != [Match::Established]);
+    }
 }
 
 /// Returns whether a rule lets packets pass from an interface for which these rules check the sources.

@@ -1,47 +1,212 @@
-//! Rules that pass, by ports, as a tree of chains. Pure code.
+//! Rules that pass by ports, as a tree of chains.
 //!
-//! iptables asks one rule after the other. Instead of all of a long list, a packet meets only those of its port: each
-//! chain is for a block of ports and leads on to chains for parts of it. Blocks begin at multiples of their size, so
-//! that a rule more or less changes the chains of its own ports alone.
+//! iptables asks one rule after the other. In a tree, a packet meets only the rules for ports near its own: a chain is for
+//! a block of ports, and leads to chains for parts of it. A block begins at a multiple of its size, so that one rule more
+//! or less changes no chains but those for its own ports.
+
+use std::collections::BTreeMap;
 
 use dockfw_policy::ruleset::{self, Action, Match, PortField};
 use dockfw_policy::service::{PortRange, Transport};
 
-use super::{Inexpressible, Lowering, connection};
+use super::chains::Chains;
+use super::row::Row;
+use super::{Excepting, Inexpressible, Lowering, connection};
 use crate::wanted::{Chain, Rule};
 
 /// How many rules of iptables stay a list.
 const LIST: usize = 16;
-/// How many rules of iptables get no chain of their own in a tree.
+/// How many rules of iptables for one part of a block have no chain of their own.
 const FEW: usize = 2;
-/// How many rules of iptables a chain at an end of a tree has at most, unless they are for the same port.
-const LEAF: usize = 8;
-/// A block has four parts: then packets meet few chains, and few rules that lead on in each.
-const BITS: u32 = 2;
+/// A block has four parts: so a packet meets few chains, and few rules in each that lead on.
+const PART_BITS: u32 = 2;
 
 /// What the ports of a rule are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ports {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
     field: PortField,
     transport: Transport,
 }
 
-impl Ports {
-    /// Returns what the ports of a rule are, if it passes by them.
-    pub(super) fn of(rule: &ruleset::Rule) -> Option<Self> {
-        if rule.action != Action::Pass {
-            return None;
+/// Returns whether a rule passes packets by one of their ports. Such rules may be in any order among themselves.
+pub(super) fn passes_by_port(rule: &ruleset::Rule) -> bool {
+    kind(rule).is_some()
+}
+
+fn kind(rule: &ruleset::Rule) -> Option<Kind> {
+    let mut kinds = rule.matches.iter().filter_map(|condition| match condition {
+        Match::Ports { transport, port, .. } => Some(Kind { field: *port, transport: *transport }),
+        _ => None,
+    });
+    let kind = kinds.next().filter(|kind| rule.action == Action::Pass && kind.field != PortField::Source);
+    kind.filter(|_| kinds.next().is_none())
+}
+
+impl Lowering<'_> {
+    /// Adds a run of rules that pass by ports: as trees if they are many.
+    pub(super) fn add_by_ports(
+        &self,
+        chains: &mut Chains,
+        run: &[Excepting<'_>],
+    ) -> Result<(), Inexpressible> {
+        let trees = self.trees(run)?;
+        let is_in_tree = |rule| trees.iter().any(|(own, _)| kind(rule) == Some(*own));
+        for one in run.iter().filter(|one| !is_in_tree(one.rule)) {
+            chains.add(self.rows(one, one.excluded.first())?);
         }
-        let mut ports = rule.matches.iter().filter_map(|condition| match condition {
-            Match::Ports { transport, port, .. } => Some(Self { field: *port, transport: *transport }),
+        // Packets have one protocol, but both ports: rules for the other one go on behind those for the first.
+        for trees in trees.chunk_by(|(one, _), (next, _)| one.field == next.field) {
+            let next = chains.next();
+            for (kind, entries) in trees {
+                let mut tree = Tree { lowering: self, kind: *kind, next: &next, chains: vec![] };
+                chains.add(tree.lead(entries.iter().collect()));
+                chains.add_whole(tree.chains);
+            }
+            chains.go_on();
+        }
+        Ok(())
+    }
+
+    /// Returns the rules that become trees, by kind.
+    fn trees(&self, run: &[Excepting<'_>]) -> Result<Vec<(Kind, Vec<Entry>)>, Inexpressible> {
+        let fields = [PortField::Dialled, PortField::Destination];
+        let kinds = fields.map(|field| Transport::ALL.map(|transport| Kind { field, transport }));
+        let mut trees = Vec::new();
+        for own in kinds.into_iter().flatten() {
+            let rules = run.iter().filter(|one| kind(one.rule) == Some(own));
+            let entries = rules.map(|one| self.entries(one)).collect::<Result<Vec<_>, _>>()?.concat();
+            trees.extend((count(entries.iter()) > LIST).then_some((own, entries)));
+        }
+        Ok(trees)
+    }
+
+    /// Returns the rules of iptables for each range of a rule.
+    fn entries(&self, one: &Excepting<'_>) -> Result<Vec<Entry>, Inexpressible> {
+        let ranges = one.rule.matches.iter().find_map(|condition| match condition {
+            Match::Ports { ranges, .. } => Some(ranges),
             _ => None,
         });
-        ports.next().filter(|one| ports.next().is_none() && one.field != PortField::Source)
+        let entry = |range: &PortRange| {
+            let rule = with_range(one.rule, *range);
+            let one = Excepting { excluded: one.excluded.clone(), rule: &rule, goes_on: one.goes_on };
+            Ok(Entry { range: *range, rules: self.rows(&one, one.excluded.first())? })
+        };
+        ranges.into_iter().flatten().map(entry).collect()
     }
 }
 
+/// Returns a rule for one range of its ports.
+fn with_range(rule: &ruleset::Rule, range: PortRange) -> ruleset::Rule {
+    let mut rule = rule.clone();
+    for condition in &mut rule.matches {
+        if let Match::Ports { ranges, .. } = condition {
+            *ranges = vec![range];
+        }
+    }
+    rule
+}
+
 /// The rules of iptables for one range of ports.
+#[derive(Clone)]
 struct Entry {
     range: PortRange,
     rules: Vec<Rule>,
+}
+
+fn count<'e>(entries: impl Iterator<Item = &'e Entry>) -> usize {
+    entries.map(|entry| entry.rules.len()).sum()
+}
+
+fn rules<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Vec<Rule> {
+    entries.into_iter().flat_map(|entry| entry.rules.iter().cloned()).collect()
+}
+
+/// A tree in the making.
+struct Tree<'a> {
+    lowering: &'a Lowering<'a>,
+    kind: Kind,
+    /// The chain for what no rule of the tree decides about.
+    next: &'a str,
+    chains: Vec<Chain>,
+}
+
+impl Tree<'_> {
+    /// Returns rules that lead to these entries, or the entries' own rules if they are few.
+    fn lead(&mut self, entries: Vec<&Entry>) -> Vec<Rule> {
+        let count = count(entries.iter().copied());
+        if count <= FEW {
+            return rules(entries);
+        }
+        let block = Block::around(&entries);
+        let mut own = if count <= LIST { rules(entries) } else { self.parts(block, entries) };
+        own.push(connection(&["-g", self.next]));
+        let name = self.name(block);
+        let lead = self.lead_to(block, &name);
+        self.chains.push(Chain { name, rules: own });
+        lead
+    }
+
+    /// Returns the rules of a chain with parts. Those for ports of several parts come first.
+    fn parts(&mut self, block: Block, entries: Vec<&Entry>) -> Vec<Rule> {
+        let mut parts: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
+        for entry in entries {
+            parts.entry(block.part_of(entry.range)).or_default().push(entry);
+        }
+        let several = rules(parts.remove(&None).unwrap_or_default());
+        parts.into_values().fold(several, |own, part| [own, self.lead(part)].concat())
+    }
+
+    /// Returns the name of the chain for a block. The longest has 28 bytes, which is the most that iptables accepts.
+    fn name(&self, block: Block) -> String {
+        let letter = match self.kind.transport {
+            Transport::Tcp => 'T',
+            Transport::Udp => 'U',
+            Transport::Sctp => 'S',
+        };
+        let ports = block.ports();
+        format!("{}-{letter}{}-{}", self.next, ports.first(), ports.last())
+    }
+
+    fn lead_to(&self, block: Block, name: &str) -> Vec<Rule> {
+        let Kind { field, transport } = self.kind;
+        let ports = Match::Ports { transport, port: field, ranges: vec![block.ports()] };
+        let alternatives = self.lowering.alternatives(&ports).unwrap_or_default();
+        let rows = alternatives.iter().filter_map(|parts| Row::default().with(parts).ok().flatten());
+        let words = |row: Row| [row.words(), vec!["-g".into(), name.into()]].concat();
+        rows.map(|row| Rule { words: words(row), origin: None }).collect()
+    }
+}
+
+/// As many ports as a power of two, from a multiple of that on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Block {
+    number: u32,
+    bits: u32,
+}
+
+impl Block {
+    /// Returns the smallest block that holds the ports of all entries.
+    fn around(entries: &[&Entry]) -> Self {
+        let first = entries.iter().map(|entry| entry.range.first()).min().unwrap_or_default();
+        let last = entries.iter().map(|entry| entry.range.last()).max().unwrap_or_default();
+        let of = |bits| (u32::from(first) >> bits, u32::from(last) >> bits);
+        let sizes = (0..=u16::BITS).step_by(PART_BITS as usize);
+        let bits = sizes.take_while(|bits| of(*bits).0 != of(*bits).1).count() as u32 * PART_BITS;
+        Self { number: of(bits).0, bits }
+    }
+
+    /// Returns the part of the block that holds a range.
+    fn part_of(self, range: PortRange) -> Option<u32> {
+        let bits = self.bits.checked_sub(PART_BITS)?;
+        let [first, last] = [range.first(), range.last()].map(|port| u32::from(port) >> bits);
+        (first == last).then_some(first)
+    }
+
+    /// Returns its ports, without 0, which nobody can dial.
+    fn ports(self) -> PortRange {
+        let first = self.number << self.bits;
+        let last = first + (1 << self.bits) - 1;
+        let range = u16::try_from(first.max(1)).ok().zip(u16::try_from(last).ok());
+        range.and_then(|(first, last)| PortRange::new(first, last)).unwrap_or(PortRange::ALL)
+    }
 }
