@@ -76,3 +76,33 @@ pub fn is_own_set(name: &str) -> bool {
 pub fn is_filling_set(name: &str) -> bool {
     is_own_set(name) && name.starts_with(FILLING)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_known_by_their_names() {
+        for own in [
+            "FILTERS",
+            "FILTERS-2",
+            "DOCKFW-LIVE",
+            "DOCKFW-USER-12",
+            "DOCKFW-USER-2-T1-16383",
+            "FILTERS-2-U53-53",
+        ] {
+            assert!(is_own_chain(own), "{own}");
+        }
+        for other in [
+            "FILTERS-",
+            "FILTERS2",
+            "FILTERS-web",
+            "FILTERS-2-T",
+            "DOCKFW",
+            "DOCKER-USER",
+            "DOCKFW-USER-2-X1-2",
+        ] {
+            assert!(!is_own_chain(other), "{other}");
+        }
+    }
+}

@@ -131,3 +131,137 @@ fn pass(condition: Match, what: &str) -> Rule {
     let origin = Origin { what: what.into(), place: None };
     Rule { matches: vec![condition], action: Action::Pass, counter: None, origin }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::path::Path as FilePath;
+
+    use dockfw_policy::compile::{EarlyDrop, compile_with};
+    use dockfw_policy::reverse_path::before_translation;
+    use dockfw_policy::ruleset::HookRules;
+    use dockfw_policy::walk::{Connection, Interface, Packet, Path, Payload, Sender, Translation, verdict};
+    use dockfw_policy::{FilesInMemory, Strictness, load};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    const EVERYTHING: &str = include_str!("../../../tests/golden/everything/dockfw.toml");
+    const NETWORKS: &str = include_str!("../../../tests/golden/networks/dockfw.toml");
+    const OWN_PORTS: &str = include_str!("../../../tests/golden/container-ports/dockfw.toml");
+
+    const INTERFACES: &[&str] =
+        &["lo", "eth0", "enp1s0", "wg0", "docker0", "br-1", "virbr0", "vmbr0", "other"];
+
+    fn ruleset(policy: &str, early_drop: EarlyDrop) -> Ruleset {
+        let policy = policy.replace("\"file:vpn.txt\"", "\"192.0.2.64/26\"");
+        let files = FilesInMemory::new([("/dockfw.toml", policy.as_str())]);
+        let loaded = load(FilePath::new("/dockfw.toml"), &files, Strictness::Forced);
+        let policy = loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy;
+        before_translation(compile_with(&policy, early_drop))
+    }
+
+    /// The same with what arriving packets are asked in the place of the first two hooks.
+    fn arranged(ruleset: &Ruleset, connection: Connection) -> Ruleset {
+        let Arrival { live, others, named } = Arrival::of(ruleset);
+        let mut arranged = ruleset.clone();
+        arranged.addresses.extend(named);
+        arranged.hooks.retain(|rules| !matches!(rules.hook, Hook::Prerouting | Hook::Tracked));
+        let (hook, rules) = match connection {
+            Connection::Live => (Hook::Prerouting, live),
+            _ => (Hook::Tracked, others),
+        };
+        arranged.hooks.push(HookRules { hook, rules });
+        arranged
+    }
+
+    fn path() -> impl Strategy<Value = Path> {
+        let interface = || {
+            select(INTERFACES).prop_map(|name| Interface {
+                name: name.into(),
+                is_bridge: ["docker0", "br-1", "virbr0", "vmbr0"].contains(&name),
+            })
+        };
+        let port = || select(vec![22, 53, 67, 68, 80, 443, 2377, 4789, 4790, 5432, 7946, 9100, 51_820]);
+        let transport = select(&Transport::ALL[..]);
+        let ports =
+            (transport, port(), port(), any::<bool>()).prop_map(|(transport, source, destination, opens)| {
+                Payload::Ports { transport, source, destination, opens }
+            });
+        let other = prop_oneof![
+            select(vec![0, 3, 8, 128, 130, 135, 143]).prop_map(Payload::Icmp),
+            select(vec![2, 47, 50]).prop_map(Payload::Other)
+        ];
+        let destination =
+            select(vec!["198.51.100.1", "127.0.0.1", "224.0.0.22", "2001:db8::1", "::1", "fe80::7"]);
+        let connection = select(vec![Connection::New, Connection::Live, Connection::None]);
+        let ways = (interface(), proptest::option::of(interface()), proptest::option::of(port()));
+        (destination, prop_oneof![4 => ports, 1 => other], connection, ways).prop_map(
+            |(destination, payload, connection, (incoming, outgoing, translated))| {
+                let destination: IpAddr = destination.parse().unwrap();
+                let container = if destination.is_ipv4() { "172.17.0.2" } else { "fd00:d0c::2" };
+                let address = container.parse().unwrap();
+                let translated = translated.map(|port| Translation { address, port });
+                Path { destination, payload, hop_limit: 255, translated, incoming, outgoing, connection }
+            },
+        )
+    }
+
+    /// Of each list one address or more, and some that no list has.
+    fn senders(ruleset: &Ruleset, path: &Path) -> Vec<Sender> {
+        let first = |list: &AddressList| {
+            let v4 = list.addresses.v4().iter().map(|range| IpAddr::from(range.first()));
+            let v6 = list.addresses.v6().iter().map(|range| IpAddr::from(range.first()));
+            v4.take(2).chain(v6.take(2)).collect::<Vec<_>>()
+        };
+        let strangers =
+            ["203.0.113.77", "127.0.0.9", "2001:db8:ffff::1", "::1"].map(|one| one.parse().unwrap());
+        let addresses = ruleset.addresses.iter().flat_map(first).chain(strangers);
+        let addresses = addresses.filter(|one| one.is_ipv4() == path.destination.is_ipv4());
+        let flags = [(false, false), (true, false), (false, true)];
+        let with_flags = |address| {
+            flags.map(|(is_own, reverse_path_fails)| Sender { address, is_own, reverse_path_fails })
+        };
+        addresses.flat_map(with_flags).collect()
+    }
+
+    proptest! {
+        /// What comes in by `lo` is never forwarded.
+        #[test]
+        fn the_order_in_which_arriving_packets_are_asked_changes_no_verdict(
+            policy in select(vec![EVERYTHING, NETWORKS, OWN_PORTS]),
+            early_drop in select(vec![EarlyDrop::Nothing, EarlyDrop::Tracked]),
+            path in path(),
+        ) {
+            prop_assume!(path.incoming.name != "lo" || path.outgoing.is_none());
+            let whole = ruleset(policy, early_drop);
+            let arranged = arranged(&whole, path.connection);
+            for sender in senders(&whole, &path) {
+                let packet = Packet { sender, path: path.clone() };
+                prop_assert_eq!(verdict(&arranged, &packet), verdict(&whole, &packet), "{:?}", sender);
+            }
+        }
+    }
+
+    #[test]
+    fn long_lists_are_asked_alone_and_short_ones_at_once() {
+        let list = |count: u32| {
+            (0..count).map(|n| format!("\"10.{}.{}.0/32\"", n / 256, n % 256)).collect::<Vec<_>>().join(",\n")
+        };
+        let asked = |trusted: &str, others: &[&str]| {
+            let allow = |from: &&str| {
+                format!("[[allow]]\nname = \"{}\"\nports = [\"80/tcp\"]\nfrom = [{from}]\n", from.len())
+            };
+            let rules: String = others.iter().map(allow).collect();
+            let arrival =
+                Arrival::of(&ruleset(&format!("trusted = [{trusted}]\n{rules}"), EarlyDrop::Tracked));
+            let names = arrival.others.iter().flat_map(|rule| &rule.matches).filter_map(source);
+            names.map(SetName::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(asked("\"192.0.2.1\"", &[]), ["trusted"]);
+        assert_eq!(asked("\"192.0.2.1\"", &["\"192.0.2.2\"", "\"192.0.2.33\""]), ["named"]);
+        let long = list(MAX_JOINED as u32 + 1);
+        assert_eq!(asked(&long, &["\"192.0.2.2\"", "\"192.0.2.33\""]), ["named", "trusted"]);
+    }
+}

@@ -210,3 +210,124 @@ impl Block {
         range.and_then(|(first, last)| PortRange::new(first, last)).unwrap_or(PortRange::ALL)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dockfw_policy::address::Family;
+    use dockfw_policy::ruleset::{HookRules, Origin, Ruleset};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [Kind; 3] = [
+        Kind { field: PortField::Dialled, transport: Transport::Tcp },
+        Kind { field: PortField::Dialled, transport: Transport::Udp },
+        Kind { field: PortField::Destination, transport: Transport::Tcp },
+    ];
+
+    fn rule(kind: Kind, (first, last): (u16, u16)) -> ruleset::Rule {
+        let ranges = vec![PortRange::new(first, last).unwrap()];
+        let matches = vec![Match::Ports { transport: kind.transport, port: kind.field, ranges }];
+        let origin = Origin { what: format!("{kind:?} {first}-{last}"), place: None };
+        ruleset::Rule { matches, action: Action::Pass, counter: None, origin }
+    }
+
+    fn chains(rules: &[ruleset::Rule]) -> Vec<Chain> {
+        let ruleset = Ruleset { addresses: vec![], interfaces: vec![], hooks: vec![] as Vec<HookRules> };
+        let lowering = Lowering::of(&ruleset, Family::Ipv4, &[]);
+        lowering.chain("DOCKFW-USER", &lowering.excepting(rules.iter())).unwrap()
+    }
+
+    fn of_ports(ports: impl IntoIterator<Item = u16>) -> Vec<ruleset::Rule> {
+        ports.into_iter().map(|port| rule(KINDS[0], (port, port))).collect()
+    }
+
+    /// Walks the chains as a packet does whose ports are all this one. Returns how many rules it meets, and whether one of
+    /// them lets it through.
+    fn walk(chains: &[Chain], transport: Transport, port: u16) -> (usize, bool) {
+        let named = |name: &str| chains.iter().find(|chain| chain.name == name).unwrap().rules.as_slice();
+        let mut rest = named("DOCKFW-USER");
+        let mut met = 0;
+        while let [rule, others @ ..] = rest {
+            met += 1;
+            rest = match (matches(rule, transport, port), rule.words.last().unwrap().as_str()) {
+                (true, "RETURN") => return (met, true),
+                (true, chain) => named(chain),
+                (false, _) => others,
+            };
+        }
+        (met, false)
+    }
+
+    fn matches(rule: &Rule, transport: Transport, port: u16) -> bool {
+        let value = |option: &str| {
+            let at = rule.words.iter().position(|word| word == option)?;
+            rule.words.get(at + 1)
+        };
+        let ports = value("--ctorigdstport").or_else(|| value("--dports"));
+        let has_port = ports.is_none_or(|ports| {
+            let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
+            (first.parse().unwrap()..=last.parse().unwrap()).contains(&port)
+        });
+        value("-p").is_none_or(|protocol| protocol == transport.name()) && has_port
+    }
+
+    #[test]
+    fn a_few_rules_stay_a_list_in_their_order() {
+        let rules = of_ports((0..LIST as u16).map(|number| 1 + number * 79 % 1000));
+        let [chain] = chains(&rules).try_into().unwrap();
+        let origins = chain.rules.iter().map(|rule| rule.origin.clone().unwrap());
+        assert!(origins.eq(rules.iter().map(|rule| rule.origin.clone())));
+    }
+
+    #[test]
+    fn a_packet_meets_few_of_many_rules() {
+        for ports in [(1..=1000).collect::<Vec<u16>>(), (0..1000).map(|number| 1 + number * 65).collect()] {
+            let chains = chains(&of_ports(ports.clone()));
+            let of_policy = chains.iter().flat_map(|chain| &chain.rules).filter(|rule| rule.origin.is_some());
+            assert_eq!(of_policy.count(), ports.len(), "each is there once");
+            for port in ports {
+                let (met, is_let_through) = walk(&chains, Transport::Tcp, port);
+                assert!(is_let_through && met <= 40, "port {port} meets {met}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_rule_more_changes_the_chains_of_its_ports_alone() {
+        let before = chains(&of_ports((1..=900).map(|number| number * 72)));
+        let after = chains(&of_ports((1..=900).map(|number| number * 72).chain([12_345])));
+        let changed = after.iter().filter(|chain| !before.contains(chain));
+        let names: Vec<_> = changed.map(|chain| chain.name.as_str()).collect();
+        assert_eq!(names, ["DOCKFW-USER-2-T12288-13311"]);
+    }
+
+    #[test]
+    fn the_longest_name_fits() {
+        let rules = [KINDS.as_slice(); 9].concat().into_iter().cycle().take(300);
+        let chains = chains(&rules.map(|kind| rule(kind, (65_534, 65_535))).collect::<Vec<_>>());
+        assert!(chains.iter().any(|chain| chain.name == "DOCKFW-USER-2-T65532-65535"), "{chains:?}");
+        assert!(chains.iter().all(|chain| chain.name.len() <= 28));
+    }
+
+    proptest! {
+        #[test]
+        fn a_tree_lets_through_what_its_rules_do(
+            rules in prop::collection::vec((prop::sample::select(&KINDS[..]), 1..2000u16, 0..300u16, any::<bool>()), 0..120),
+            ports in prop::collection::vec(0..2500u16, 40),
+        ) {
+            let range = |(kind, first, more, is_single): (Kind, u16, u16, bool)| {
+                (kind, (first, if is_single { first } else { first + more }))
+            };
+            let rules: Vec<_> = rules.into_iter().map(range).collect();
+            let chains = chains(&rules.iter().map(|(kind, range)| rule(*kind, *range)).collect::<Vec<_>>());
+            for (transport, port) in Transport::ALL.into_iter().flat_map(|own| ports.iter().map(move |port| (own, *port))) {
+                let is_for = |(kind, (first, last)): &(Kind, (u16, u16))| {
+                    kind.transport == transport && (*first..=*last).contains(&port)
+                };
+                let expected = rules.iter().any(is_for);
+                prop_assert_eq!(walk(&chains, transport, port).1, expected, "{:?} {}", transport, port);
+            }
+        }
+    }
+}
