@@ -6,7 +6,8 @@ use dockfw_xtables::names::{FORWARD, INPUT, PREROUTING};
 use dockfw_xtables::saved::TableName;
 use ipnetwork::IpNetwork;
 
-/// The chains in table mangle, each with its hook.
+/// The chains in table mangle, each with its hook. All of this comes after connection tracking: what is decided right
+/// after that shares the chain of the first hook.
 pub(crate) const HOOKS: [(Hook, &str); 3] =
     [(Hook::Prerouting, PREROUTING), (Hook::Input, INPUT), (Hook::Forward, FORWARD)];
 

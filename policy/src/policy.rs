@@ -191,7 +191,7 @@ pub struct Log {
 pub struct EngineOptions {
     /// Which engine.
     pub backend: Backend,
-    /// Whether hopeless TCP SYNs are dropped before connection tracking.
+    /// Whether packets are dropped early that no rule could let through.
     pub prefilter: bool,
 }
 

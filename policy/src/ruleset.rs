@@ -135,6 +135,8 @@ impl Serialize for SetName {
 pub enum Hook {
     /// Before connection tracking, address translation and routing.
     Prerouting,
+    /// After connection tracking, before address translation and routing.
+    Tracked,
     /// Packets for the host itself.
     Input,
     /// Packets that the host forwards.
@@ -145,7 +147,7 @@ impl Hook {
     /// Returns the hook's name, as nftables has it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Prerouting => "prerouting",
+            Self::Prerouting | Self::Tracked => "prerouting",
             Self::Input => "input",
             Self::Forward => "forward",
         }
@@ -279,6 +281,8 @@ pub enum Match {
         /// The number.
         limit: u8,
     },
+    /// It is a TCP segment that opens a connection.
+    Opening,
     /// It is anything but a TCP segment that opens a connection.
     NotOpening,
 }

@@ -7,7 +7,7 @@ mod common;
 use std::net::IpAddr;
 
 use common::Memory;
-use dockfw_policy::compile::compile;
+use dockfw_policy::compile::{EarlyDrop, compile, compile_with};
 use dockfw_policy::reverse_path::before_translation;
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::service::Transport;
@@ -38,6 +38,13 @@ fn to_host(port: u16) -> Path {
         outgoing: None,
         connection: Connection::New,
     }
+}
+
+/// The same by UDP.
+fn by_udp(path: Path) -> Path {
+    let Payload::Ports { source, destination, .. } = path.payload else { return path };
+    let payload = Payload::Ports { transport: Transport::Udp, source, destination, opens: false };
+    Path { payload, ..path }
 }
 
 /// A SYN to a container.
@@ -93,9 +100,17 @@ fn story(policy: &str, packet: &Packet) -> Vec<String> {
 #[test]
 fn the_rule_that_decides_is_named_with_its_line() {
     let story = |packet: Packet| story(POLICY, &packet);
-    assert_eq!(story(from("192.0.2.20", &to_host(80))), ["Prerouting Pass", "Input Pass allow 'web' :5"]);
-    assert_eq!(story(from("192.0.2.10", &to_host(22))), ["Prerouting Pass", "Input Pass trusted"]);
-    assert_eq!(story(from("192.0.2.20", &to_host(22))), ["Prerouting Pass", "Input Drop the rest"]);
+    let (web, judged) = ("Prerouting Pass allow 'web' :5", "Tracked Pass TCP SYNs, judged already");
+    assert_eq!(story(from("192.0.2.20", &to_host(80))), [web, judged, "Input Pass allow 'web' :5"]);
+    let trusted = "Prerouting Pass trusted";
+    assert_eq!(story(from("192.0.2.10", &to_host(22))), [trusted, judged, "Input Pass trusted"]);
+    // It might be translated to the container's own port.
+    let own = "Prerouting Pass allow 'own' :14";
+    assert_eq!(story(from("192.0.2.20", &to_host(22))), [own, judged, "Input Drop the rest"]);
+    assert_eq!(
+        story(from("192.0.2.20", &by_udp(to_host(22)))),
+        ["Prerouting Pass all but TCP SYNs", "Tracked Drop early drop of the rest"]
+    );
     assert_eq!(story(from("192.0.2.40", &to_host(80))), ["Prerouting Drop blocked"]);
     assert_eq!(story(from("198.51.100.1", &to_host(80))), ["Prerouting Drop impossible address"]);
 }
@@ -367,18 +382,29 @@ proptest! {
         }
     }
 
-    /// What the first hook drops of new connections, the later ones drop too: a packet may meet them under another policy than
-    /// the first. (Of live ones, the first alone drops what is blocked. What comes in by `lo` is never forwarded. Of frames that
+    /// What connection tracking knows is dropped early for no reason but those of later hooks: here there is no exception.
+    #[test]
+    fn the_early_drop_after_connection_tracking_changes_no_verdict(policy in policy(), path in path()) {
+        let policy = Memory::main(&policy).policy();
+        let [with, without] = [EarlyDrop::Tracked, EarlyDrop::Nothing].map(|drop| compile_with(&policy, drop));
+        for sender in senders(&path) {
+            let packet = Packet { sender, path: path.clone() };
+            prop_assert_eq!(verdict(&with, &packet), verdict(&without, &packet), "{:?}", sender);
+        }
+    }
+
+    /// What the earlier hooks drop of new connections, the last ones drop too: a packet may meet them under another policy than
+    /// the earlier ones. (Of live ones, the first alone drops what is blocked. What comes in by `lo` is never forwarded. Of frames that
     /// only cross a bridge, the first alone drops those of impossible addresses, as it does under every policy.)
     #[test]
-    fn no_hook_relies_on_what_the_first_one_drops(policy in policy(), path in path()) {
+    fn no_hook_relies_on_what_an_earlier_one_drops(policy in policy(), path in path()) {
         let path = Path { connection: Connection::New, ..path };
         let may_cross = |interface: &Interface| interface.name.starts_with("eth");
         prop_assume!(path.outgoing.as_ref().is_none_or(|out| !may_cross(out) || !may_cross(&path.incoming)));
         prop_assume!(path.incoming.name != "lo" || path.outgoing.is_none());
         let whole = ruleset(&policy);
         let mut later = whole.clone();
-        later.hooks.retain(|rules| rules.hook != Hook::Prerouting);
+        later.hooks.retain(|rules| !matches!(rules.hook, Hook::Prerouting | Hook::Tracked));
         for sender in senders(&path) {
             let packet = Packet { sender, path: path.clone() };
             prop_assert_eq!(verdict(&later, &packet), verdict(&whole, &packet), "{:?}", sender);

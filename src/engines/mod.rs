@@ -7,7 +7,7 @@ mod compat;
 pub(crate) mod decide;
 pub(crate) mod facts;
 
-use dockfw_policy::compile::{self, compile};
+use dockfw_policy::compile::{EarlyDrop, compile_with};
 use dockfw_policy::difference::Difference;
 use dockfw_policy::engine::{Engine, EngineError, EngineName, Presence, Requirement, State};
 use dockfw_policy::policy::{Backend, Policy};
@@ -359,37 +359,30 @@ fn presence_beside(engine: &dyn Engine) -> Presence {
     })
 }
 
-/// Compiles a policy for an engine on this host. Only the native engine has the early drop: the compat engine's table
-/// comes after connection tracking, which an early drop is meant to spare. The compat engine checks sources before
-/// destinations are translated.
+/// Compiles a policy for an engine on this host. The compat engine has one table, which comes after connection tracking:
+/// it drops nothing before that, and checks sources before destinations are translated.
 pub(crate) fn compile_for(engine: EngineName, policy: &Policy) -> Ruleset {
     match engine {
-        EngineName::Nftables if may_drop_early(policy) => compile(policy),
-        EngineName::Nftables => compile(&without_early_drop(policy)),
-        EngineName::Iptables => reverse_path::before_translation(compile(&without_early_drop(policy))),
+        EngineName::Nftables => compile_with(policy, early_drop(policy)),
+        EngineName::Iptables => {
+            reverse_path::before_translation(compile_with(policy, after_tracking(policy)))
+        }
     }
 }
 
-/// Returns whether the verdicts of an early drop would be reliable on this host.
-fn may_drop_early(policy: &Policy) -> bool {
+fn after_tracking(policy: &Policy) -> EarlyDrop {
+    if policy.engine.prefilter { EarlyDrop::Tracked } else { EarlyDrop::Nothing }
+}
+
+/// Returns what may be dropped early on this host. Before connection tracking, a connection that one of its helpers
+/// expects looks like any other.
+fn early_drop(policy: &Policy) -> EarlyDrop {
     if !policy.engine.prefilter {
-        return false;
+        return EarlyDrop::Nothing;
     }
-    if !compile::prefilter_is_sure(policy) {
-        log::info!("no early drop of TCP SYNs: the policy has rules for containers' own ports");
-        return false;
-    }
-    let sign = helpers::sign_of_use();
-    sign.iter().for_each(|sign| {
-        log::info!("no early drop of TCP SYNs: helpers of connection tracking may be in use ({sign})");
-    });
-    sign.is_none()
-}
-
-fn without_early_drop(policy: &Policy) -> Policy {
-    let mut policy = policy.clone();
-    policy.engine.prefilter = false;
-    policy
+    let Some(sign) = helpers::sign_of_use() else { return EarlyDrop::All };
+    log::info!("no early drop of TCP SYNs: helpers of connection tracking may be in use ({sign})");
+    EarlyDrop::Tracked
 }
 
 /// Returns whether an engine knows interfaces by their names alone, and not by their kind.

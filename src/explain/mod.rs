@@ -164,7 +164,12 @@ pub(crate) fn explain(
         verdict,
         is_certain: is_same && is_known,
         reason: reason::reason(basis, first, question.service),
-        hooks: first.decisions.iter().map(|one| in_words(rules.ruleset, one, &first.packet)).collect(),
+        hooks: first
+            .decisions
+            .iter()
+            .filter(|decision| decides(decision))
+            .map(|decision| in_words(rules.ruleset, decision, &first.packet))
+            .collect(),
         packet: Asked::new(question, &situation, &first.target),
         target: first.target.clone(),
         ways: ways.iter().map(Walked::in_words).collect(),
@@ -197,6 +202,11 @@ impl Asked {
             outgoing: target.outgoing.as_ref().map(|link| link.name.clone()),
         }
     }
+}
+
+/// Returns whether a decision is worth a line: without an early drop, there is no rule after connection tracking.
+fn decides(decision: &Decision<'_>) -> bool {
+    decision.hook != Hook::Tracked || decision.by.is_some()
 }
 
 fn in_words(ruleset: &Ruleset, decision: &Decision<'_>, packet: &Packet) -> HookVerdict {

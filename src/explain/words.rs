@@ -66,6 +66,7 @@ pub(super) fn why(ruleset: &Ruleset, condition: &Match, packet: &Packet) -> Stri
             format!("the ICMP type is one of {} to {}", types.start(), types.end())
         }
         Match::HopLimit { limit, .. } => format!("the hop limit is {limit}"),
+        Match::Opening => "it opens a TCP connection".into(),
         Match::NotOpening => "it does not open a TCP connection".into(),
     }
 }

@@ -75,7 +75,7 @@ impl Encoder {
                 self.meta(libc::NFT_META_L4PROTO as u32)?;
                 self.compare(libc::NFT_CMP_NEQ, &[Transport::Tcp.number()])
             }
-            Statement::NotOpening => self.not_opening(),
+            Statement::Opening { negated } => self.opening(*negated),
             Statement::Unicast { negated } => self.unicast(*negated),
             Statement::IsLocal(end) => self.address_type(*end, libc::RTN_LOCAL, false),
             Statement::IsElsewhere { negated } => {
@@ -266,11 +266,11 @@ impl Encoder {
         )
     }
 
-    fn not_opening(&mut self) -> Done {
+    fn opening(&mut self, negated: bool) -> Done {
         self.protocol(Transport::Tcp.number())?;
         self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1)?;
         self.mask(&[TCP_FIN_SYN_RST_ACK])?;
-        self.compare(libc::NFT_CMP_NEQ, &[TCP_SYN])
+        self.compare(equality(negated), &[TCP_SYN])
     }
 
     fn unicast(&mut self, negated: bool) -> Done {

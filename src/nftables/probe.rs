@@ -202,7 +202,7 @@ fn everything() -> Table {
         ("the state of a connection (ct state)", vec![Statement::Established]),
         ("the status of a connection (ct status)", vec![Statement::Translated]),
         ("the port that was dialled (ct original proto-dst)", vec![dialled_port()]),
-        ("TCP flags", vec![Statement::NotOpening]),
+        ("TCP flags", vec![Statement::Opening { negated: true }]),
         ("counting by a named counter (objref)", counter().into_iter().collect()),
         ("limits (limit)", Rate::new(10, RateUnit::Second).map(Statement::Limit).into_iter().collect()),
         ("the kernel's log (log)", vec![Statement::Log("dockfw: ".into())]),

@@ -258,7 +258,7 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
 /// Returns the number of a hook (linux/netfilter.h).
 fn hook_number(hook: Hook) -> u32 {
     let number = match hook {
-        Hook::Prerouting => libc::NF_INET_PRE_ROUTING,
+        Hook::Prerouting | Hook::Tracked => libc::NF_INET_PRE_ROUTING,
         Hook::Input => libc::NF_INET_LOCAL_IN,
         Hook::Forward => libc::NF_INET_FORWARD,
     };

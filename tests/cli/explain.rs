@@ -71,7 +71,7 @@ fn the_rule_that_decides_is_named_with_its_place_and_its_reason() {
     let trusted = explain(&fixture, "", "--from 192.0.2.9 --port 22/udp").exits(0).stdout.clone();
     assert!(trusted.contains("the source is in 192.0.2.8/29, which `trusted` lists"), "{trusted}");
     let dropped = explain(&fixture, "", "--from 192.0.2.20 --port 22/udp");
-    dropped.exits(0).prints("input      drop  the rest").prints("verdict    drop");
+    dropped.exits(0).prints("tracked    drop  early drop of the rest").prints("verdict    drop");
 }
 
 #[test]
@@ -83,9 +83,10 @@ fn each_verdict_is_told_in_json_as_described() {
         ("--from 192.0.2.30 --port 5432/tcp", ("pass", "input", Some("allow 'db'"))),
         ("--from 192.0.2.20 --port 5432/tcp", ("drop", "prerouting", Some("early drop of TCP SYNs"))),
         ("--from 192.0.2.20 --port 5432/tcp --backend iptables", ("drop", "input", Some("the rest"))),
+        ("--from 192.0.2.20 --port 5432/udp", ("drop", "tracked", Some("early drop of the rest"))),
         ("--from 192.0.2.40 --port 80/tcp", ("drop", "prerouting", Some("blocked"))),
         ("--from 2001:db8:1::10 --port 53/udp", ("pass", "input", Some("trusted"))),
-        ("--from 2001:db8:1::20 --port 53/udp", ("drop", "input", Some("the rest"))),
+        ("--from 2001:db8:1::20 --port 53/udp", ("drop", "tracked", Some("early drop of the rest"))),
         ("--from 2001:db8:1::20 --port ip/58", ("pass", "input", Some("ping"))),
         ("--from 192.0.2.20 --port 80/tcp --to 10.9.0.1", ("drop", "forward", Some("the rest"))),
         ("--from 192.0.2.1 --port 22/tcp", ("pass", "input", Some("loopback"))),

@@ -23,7 +23,7 @@ pub(crate) struct Aim<'a> {
     policies: &'a Policies,
     /// One of each family that no list has.
     strangers: [Source; 2],
-    known: HashMap<Key, [bool; 2]>,
+    known: HashMap<Key, [bool; 3]>,
 }
 
 impl<'a> Aim<'a> {
@@ -47,9 +47,9 @@ impl<'a> Aim<'a> {
     fn could_slip_through(&mut self, candidates: Mask, stream: (usize, &Stream), shot: Shot) -> bool {
         let passes = self.of_all(candidates, stream, shot);
         let mut dropped = passes.iter().filter(|hooks| !hooks.iter().all(|passes| *passes));
-        let is_first = |[passes, _]: &[bool; 2]| !passes;
+        let dropping = |hooks: &[bool; 3]| hooks.iter().position(|passes| !passes);
         let Some(one) = dropped.next() else { return false };
-        dropped.any(|other| is_first(other) != is_first(one))
+        dropped.any(|other| dropping(other) != dropping(one))
     }
 
     /// Whether all of these policies decide alike about it, and one would decide otherwise if none of its lists had the source.
@@ -57,20 +57,20 @@ impl<'a> Aim<'a> {
         let stranger = self.strangers[stream.1.family as usize];
         let mut verdicts = |source| -> BTreeSet<bool> {
             let all = self.of_all(candidates, stream, (source, to)).into_iter();
-            all.map(|hooks| hooks == [true; 2]).collect()
+            all.map(|hooks| hooks == [true; 3]).collect()
         };
         let of_source = verdicts(source);
         of_source.len() == 1 && verdicts(stranger) != of_source
     }
 
     /// What each hook decides under each of these policies.
-    fn of_all(&mut self, candidates: Mask, stream: (usize, &Stream), shot: Shot) -> Vec<[bool; 2]> {
+    fn of_all(&mut self, candidates: Mask, stream: (usize, &Stream), shot: Shot) -> Vec<[bool; 3]> {
         let policies = (0..self.policies.rulesets.len()).filter(|policy| candidates & only(*policy) != 0);
         policies.map(|policy| self.passes(policy, stream, shot)).collect()
     }
 
     /// Whether each hook on its way lets a packet pass, whatever the other does.
-    fn passes(&mut self, policy: usize, (number, stream): (usize, &Stream), (source, to): Shot) -> [bool; 2] {
+    fn passes(&mut self, policy: usize, (number, stream): (usize, &Stream), (source, to): Shot) -> [bool; 3] {
         let policies = self.policies;
         *self.known.entry(policies.key(policy, number, source, to)).or_insert_with(|| {
             let packet = stream.packet(source.address, ANY_PORT, to);

@@ -42,7 +42,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// All of them, engine by engine. The compat engine has no prefilter.
+    /// All of them, engine by engine. What the compat engine drops early, random packets show.
     pub(crate) const ALL: [Self; 3] = [
         Self { engine: Engine::Native, prefilter: true },
         Self { engine: Engine::Native, prefilter: false },

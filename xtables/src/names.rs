@@ -5,6 +5,8 @@ use dockfw_policy::digest::Digest;
 
 /// The chain of the Prerouting hook.
 pub const PREROUTING: &str = "DOCKFW-PRE";
+/// The chain to which packets of live connections go from there.
+pub const LIVE: &str = "DOCKFW-LIVE";
 /// The chain to which packets from some interfaces go from there: the only hook at which iptables can ask for the route
 /// back to a source.
 pub const SOURCES: &str = "DOCKFW-SOURCES";
@@ -20,11 +22,11 @@ pub const DOCKER_USER: &str = "DOCKER-USER";
 /// The comment of a jump that Docker itself would have made, if it had been there.
 const STAND_IN: &str = "dockfw, until Docker comes";
 
-/// Returns whether a chain is the engine's own: one of these, or a continuation of one.
+/// Returns whether a chain is the engine's own: one of these, a continuation of one, or one for some ports.
 pub(crate) fn is_own_chain(name: &str) -> bool {
-    [PREROUTING, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
+    [PREROUTING, LIVE, SOURCES, INPUT, FORWARD, RAW].iter().any(|own| match name.strip_prefix(own) {
         Some("") => true,
-        Some(rest) => rest.strip_prefix('-').is_some_and(is_number),
+        Some(rest) => rest.strip_prefix('-').is_some_and(|rest| rest.split('-').all(is_number_or_port)),
         None => false,
     })
 }
@@ -34,7 +36,9 @@ pub(crate) fn is_unmistakable(name: &str) -> bool {
     name.starts_with("DOCKFW-") && is_own_chain(name)
 }
 
-fn is_number(text: &str) -> bool {
+/// Returns whether this is a number, or a port after the letter of its protocol.
+fn is_number_or_port(text: &str) -> bool {
+    let text = text.strip_prefix(['T', 'U', 'S']).unwrap_or(text);
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -71,4 +75,34 @@ pub fn is_own_set(name: &str) -> bool {
 /// Returns whether a set is one that was never finished.
 pub fn is_filling_set(name: &str) -> bool {
     is_own_set(name) && name.starts_with(FILLING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_known_by_their_names() {
+        for own in [
+            "FILTERS",
+            "FILTERS-2",
+            "DOCKFW-LIVE",
+            "DOCKFW-USER-12",
+            "DOCKFW-USER-2-T1-16383",
+            "FILTERS-2-U53-53",
+        ] {
+            assert!(is_own_chain(own), "{own}");
+        }
+        for other in [
+            "FILTERS-",
+            "FILTERS2",
+            "FILTERS-web",
+            "FILTERS-2-T",
+            "DOCKFW",
+            "DOCKER-USER",
+            "DOCKFW-USER-2-X1-2",
+        ] {
+            assert!(!is_own_chain(other), "{other}");
+        }
+    }
 }

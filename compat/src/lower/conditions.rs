@@ -54,6 +54,7 @@ impl Lowering<'_> {
             Match::Family(family) => self.only(*family, vec![vec![]]),
             Match::Icmp { family, types } => self.only(*family, icmp(*family, types)?),
             Match::HopLimit { family, limit } => self.only(*family, vec![vec![hop_limit(*family, *limit)]]),
+            Match::Opening => vec![opening()],
             Match::NotOpening => not_opening(),
         })
     }
@@ -71,7 +72,7 @@ impl Lowering<'_> {
     }
 
     fn addresses(&self, name: &SetName, end: &str) -> Vec<Vec<Part>> {
-        let own = self.sets.get(&(self.family, name.as_str()));
+        let own = self.sets.get(name.as_str());
         own.map(|set| vec![Part::of("set", "--match-set", &[&set.name, end])]).into_iter().collect()
     }
 
@@ -94,7 +95,8 @@ impl Lowering<'_> {
                 vec![Part::base("-s", LINK_LOCAL), local(), here()],
             ],
         };
-        let ways = |source: Vec<Part>| [vec![unicast()], to_own()].map(|way| [source.clone(), way].concat());
+        // The kind of the packet comes first: it is known, and the address has to be looked up.
+        let ways = |source: Vec<Part>| [vec![unicast()], to_own()].map(|way| [way, source.clone()].concat());
         sources.into_iter().flat_map(ways).collect()
     }
 
@@ -188,7 +190,14 @@ fn icmp(family: Family, types: &RangeInclusive<u8>) -> Alternatives {
     Ok(types.clone().map(parts).collect())
 }
 
+fn opening() -> Vec<Part> {
+    vec![Part::base("-p", "tcp"), opening_flags()]
+}
+
 fn not_opening() -> Vec<Vec<Part>> {
-    let flags = Part::of("tcp", "--tcp-flags", &["FIN,SYN,RST,ACK", "SYN"]).not();
-    vec![vec![Part::negated("-p", "tcp")], vec![Part::base("-p", "tcp"), flags]]
+    vec![vec![Part::negated("-p", "tcp")], vec![Part::base("-p", "tcp"), opening_flags().not()]]
+}
+
+fn opening_flags() -> Part {
+    Part::of("tcp", "--tcp-flags", &["FIN,SYN,RST,ACK", "SYN"])
 }

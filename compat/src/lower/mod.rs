@@ -3,8 +3,11 @@
 //! One rule of the common form may become several here: a rule of iptables has one interface, one range of dialled
 //! ports and one ICMP type. To pass is RETURN, never ACCEPT: what others decide afterwards still counts.
 
+mod arrival;
+mod chains;
 mod conditions;
 mod row;
+mod tree;
 
 use std::collections::HashMap;
 
@@ -14,11 +17,13 @@ use dockfw_policy::interface::{IfPattern, reduced};
 use dockfw_policy::policy::Rate;
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{self, Action, Hook, Match, Origin, Ruleset, SetName};
-use dockfw_xtables::names::SOURCES;
+use dockfw_xtables::names::{FORWARD, INPUT, LIVE, PREROUTING, SOURCES};
 
 use crate::sets;
 use crate::wanted::{self, Chain, FamilyChains, Rule, Set, Wanted};
 
+use arrival::Arrival;
+use chains::Chains;
 use row::{Part, Row};
 
 /// The most bytes of a comment that are kept: XT_MAX_COMMENT_LEN (linux/netfilter/xt_comment.h) without the closing
@@ -46,9 +51,10 @@ impl From<Inexpressible> for EngineError {
 
 /// Writes a ruleset as sets and chains.
 pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
-    let sets: Vec<Set> = ruleset.addresses.iter().flat_map(sets::of_list).collect();
-    let by_list = sets.iter().map(|set| ((set.family, set.title.as_str()), set)).collect();
-    let chains = |family| Lowering { ruleset, family, sets: &by_list }.chains();
+    let arrival = Arrival::of(ruleset);
+    let lists = ruleset.addresses.iter().chain(&arrival.named);
+    let sets: Vec<Set> = lists.flat_map(sets::of_list).collect();
+    let chains = |family| Lowering::of(ruleset, family, &sets).chains(&arrival);
     let families = [chains(Family::Ipv4)?, chains(Family::Ipv6)?];
     Ok(Wanted { sets, families })
 }
@@ -57,24 +63,42 @@ pub(crate) fn lower(ruleset: &Ruleset) -> Result<Wanted, Inexpressible> {
 pub(crate) struct Lowering<'a> {
     ruleset: &'a Ruleset,
     family: Family,
-    /// The set of each list of the ruleset.
-    sets: &'a HashMap<(Family, &'a str), &'a Set>,
+    /// The family's sets, by their lists in the ruleset.
+    sets: HashMap<&'a str, &'a Set>,
 }
 
-impl Lowering<'_> {
-    fn chains(&self) -> Result<FamilyChains, Inexpressible> {
+impl<'a> Lowering<'a> {
+    fn of(ruleset: &'a Ruleset, family: Family, sets: &'a [Set]) -> Self {
+        let own = sets.iter().filter(|set| set.family == family);
+        Self { ruleset, family, sets: own.map(|set| (set.title.as_str(), set)).collect() }
+    }
+
+    fn chains(&self, arrival: &Arrival) -> Result<FamilyChains, Inexpressible> {
         let checks = reverse_path::before_routing(self.ruleset);
         let mut mangle = self.chain(SOURCES, &self.excepting(checks.iter()))?;
         mangle.retain(|chain| !chain.rules.is_empty());
-        for (hook, name) in wanted::HOOKS {
+        mangle.extend(self.arriving(arrival, &checks)?);
+        for (hook, name) in [(Hook::Input, INPUT), (Hook::Forward, FORWARD)] {
             let rules = self.ruleset.rules(hook).filter(|rule| !reverse_path::asks(rule));
             let mut rules = self.excepting(rules);
-            if hook == Hook::Prerouting {
-                rules.iter_mut().for_each(|one| one.goes_on = is_checked(one.rule, &checks));
-            }
+            live_first(&mut rules);
             mangle.extend(self.chain(name, &rules)?);
         }
         Ok(FamilyChains { family: self.family, mangle, filter: wanted::signposts() })
+    }
+
+    /// Returns the chains for arriving packets: one for those of live connections, which most packets are, and one for all
+    /// others.
+    fn arriving(&self, arrival: &Arrival, checks: &[ruleset::Rule]) -> Result<Vec<Chain>, Inexpressible> {
+        let live = self.chain(LIVE, &self.excepting(arrival.live.iter()))?;
+        let mut others = self.excepting(arrival.others.iter());
+        others.iter_mut().for_each(|one| one.goes_on = is_checked(one.rule, checks));
+        let mut others = self.chain(PREROUTING, &others)?;
+        if let Some(first) = others.first_mut() {
+            let words = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-g", LIVE];
+            first.rules.insert(0, connection(&words));
+        }
+        Ok([live, others].concat())
     }
 
     /// Returns those of these rules that can match, each with the interfaces that it is not for.
@@ -85,24 +109,44 @@ impl Lowering<'_> {
 
     /// Returns the chain with these rules, and its continuations.
     fn chain(&self, name: &str, rules: &[Excepting<'_>]) -> Result<Vec<Chain>, Inexpressible> {
-        let mut done = Vec::new();
-        let mut chain = Chain { name: name.into(), rules: vec![] };
+        let mut chains = Chains::named(name);
         for alike in rules.chunk_by(|one, next| one.excluded == next.excluded) {
-            let around = around(alike);
-            // A rule has one interface, and no "or": packets from one of these interfaces go around the rules. In a chain that is
-            // the target of a goto, RETURN returns to where the first one was called.
-            let next = format!("{name}-{}", done.len() + 2);
-            chain.rules.extend(around.iter().map(|pattern| detour(pattern, &next)));
-            for one in alike {
-                chain.rules.extend(self.rows(one, one.excluded.first().filter(|_| around.is_empty()))?);
-            }
-            if !around.is_empty() {
-                chain.rules.push(connection(&["-g", &next]));
-                done.push(std::mem::replace(&mut chain, Chain { name: next, rules: vec![] }));
+            match around(alike) {
+                [] => self.add_in_runs(&mut chains, alike)?,
+                around => self.add_with_detour(&mut chains, alike, around)?,
             }
         }
-        done.push(chain);
-        Ok(done)
+        Ok(chains.done())
+    }
+
+    fn add_in_runs(&self, chains: &mut Chains, rules: &[Excepting<'_>]) -> Result<(), Inexpressible> {
+        let is_by_port = |one: &Excepting<'_>| tree::passes_by_port(one.rule);
+        for run in rules.chunk_by(|one, next| is_by_port(one) == is_by_port(next)) {
+            if run.iter().all(is_by_port) {
+                self.add_by_ports(chains, run)?;
+                continue;
+            }
+            for one in run {
+                chains.add(self.rows(one, one.excluded.first())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rules, around which packets from some interfaces go: a rule has one interface, and no "or".
+    fn add_with_detour(
+        &self,
+        chains: &mut Chains,
+        rules: &[Excepting<'_>],
+        around: &[IfPattern],
+    ) -> Result<(), Inexpressible> {
+        let next = chains.next();
+        chains.add(around.iter().map(|pattern| detour(pattern, &next)));
+        for one in rules {
+            chains.add(self.rows(one, None)?);
+        }
+        chains.go_on();
+        Ok(())
     }
 
     /// Returns the interfaces that a rule is not for, or nothing if that is all of them.
@@ -152,6 +196,14 @@ struct Excepting<'a> {
     rule: &'a ruleset::Rule,
     /// Whether the source of passing packets still has to be checked.
     goes_on: bool,
+}
+
+/// Among the rules at the beginning that pass, the one for live connections comes first: it handles most packets.
+fn live_first(rules: &mut [Excepting<'_>]) {
+    let passing = rules.iter().take_while(|one| one.rule.action == Action::Pass).count();
+    if let Some(passing) = rules.get_mut(..passing) {
+        passing.sort_by_key(|one| one.rule.matches != [Match::Established]);
+    }
 }
 
 /// Returns whether a rule lets packets pass from an interface for which these rules check the sources.

@@ -76,12 +76,13 @@ fn each_condition_has_its_words() {
     assert_eq!(input(Match::NotIn(name("one"))), ["! -i eth0"]);
     assert_eq!(input(Match::Established), ["-m conntrack --ctstate RELATED,ESTABLISHED"]);
     let own = [
-        "-m addrtype --src-type LOCAL -m pkttype --pkt-type unicast",
-        "-m addrtype --src-type LOCAL --dst-type LOCAL -m pkttype ! --pkt-type unicast",
+        "-m pkttype --pkt-type unicast -m addrtype --src-type LOCAL",
+        "-m pkttype ! --pkt-type unicast -m addrtype --dst-type LOCAL --src-type LOCAL",
     ];
     assert_eq!(input(Match::SourceIsOwn), own);
     assert_eq!(input(Match::HopLimit { family: Family::Ipv4, limit: 1 }), ["-m ttl --ttl-eq 1"]);
     assert_eq!(input(Match::HopLimit { family: Family::Ipv6, limit: 255 }), [""; 0]);
+    assert_eq!(input(Match::Opening), ["-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN"]);
     assert_eq!(input(Match::NotOpening), ["! -p tcp", "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN"]);
     assert_eq!(input(Match::Protocol(50)), ["-p 50"]);
     assert_eq!(input(Match::Family(Family::Ipv6)), [""; 0]);
@@ -239,7 +240,8 @@ fn sources_are_checked_before_routing_behind_what_passes_in_their_hook() {
     ];
     let wanted = lower(&Ruleset { hooks, ..ruleset(Hook::Input, vec![]) }).unwrap();
     let [v4, v6] = wanted.families.map(|family| family.mangle);
-    assert_eq!(begun(&v4, PREROUTING), ["-i eth0 -g DOCKFW-SOURCES"]);
+    let live = "-m conntrack --ctstate RELATED,ESTABLISHED -g DOCKFW-LIVE";
+    assert_eq!(begun(&v4, PREROUTING), [live, "-i eth0 -g DOCKFW-SOURCES"]);
     let group = "-m addrtype --dst-type LOCAL,BROADCAST,MULTICAST";
     let expected = [
         "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN".into(),

@@ -97,16 +97,26 @@ fn icmp6(types: RangeInclusive<u8>) -> Vec<Match> {
 /// anything. Servers and relays may answer from any address, and from any port (RFC 8415, 7.2 defines on which ports
 /// they listen, not from which they send).
 pub(super) fn dhcp() -> Passing {
-    let port = |field, number| ports(Transport::Udp, field, [number]);
-    let [server4, client4] = DHCP;
-    let v4 = vec![
-        Match::Family(Family::Ipv4),
-        port(PortField::Source, server4),
-        port(PortField::Destination, client4),
-    ];
+    let [_, client4] = DHCP;
+    let mut answers = dhcp_as_dialled();
+    if let Some((v4, _)) = answers.first_mut() {
+        v4.push(udp_port(PortField::Destination, client4));
+    }
+    answers
+}
+
+/// Returns the same for packets whose destinations may yet be translated to a client's port of DHCP. (To that of DHCPv6
+/// at a link-local address, nobody translates.)
+pub(super) fn dhcp_as_dialled() -> Passing {
+    let [server4, _] = DHCP;
+    let v4 = vec![Match::Family(Family::Ipv4), udp_port(PortField::Source, server4)];
     let to_client = Match::DestinationNetwork(network6(LINK_LOCAL, 10));
-    let v6 = vec![to_client, port(PortField::Destination, DHCP6_CLIENT)];
+    let v6 = vec![to_client, udp_port(PortField::Destination, DHCP6_CLIENT)];
     vec![(v4, "DHCP"), (v6, "DHCPv6")]
+}
+
+fn udp_port(field: PortField, number: u16) -> Match {
+    ports(Transport::Udp, field, [number])
 }
 
 pub(super) fn echo_requests() -> Vec<Vec<Match>> {

@@ -19,35 +19,48 @@ mod lists;
 pub mod names;
 mod prerouting;
 mod rules;
+mod tracked;
 
 use lists::{Allowed, Lists};
 use names::{BLOCKED, CROSSING, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use rules::Rules;
 
+/// What is dropped early because no later hook could let it through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyDrop {
+    /// Nothing.
+    Nothing,
+    /// After connection tracking: everything that no later hook lets through.
+    Tracked,
+    /// TCP SYNs before connection tracking, and the rest after it.
+    All,
+}
+
 /// Compiles a policy. The same policy always gives the same ruleset, byte for byte.
 pub fn compile(policy: &Policy) -> Ruleset {
+    compile_with(policy, if policy.engine.prefilter { EarlyDrop::All } else { EarlyDrop::Nothing })
+}
+
+/// Compiles a policy whose early drop is not what its text says, but this.
+pub fn compile_with(policy: &Policy, early_drop: EarlyDrop) -> Ruleset {
     let Lists { allowed, addresses, interfaces } = lists::of_rules(&policy.allow);
-    let compiler = Compiler { policy, allow: allowed };
+    let compiler = Compiler { policy, early_drop, allow: allowed };
     Ruleset {
         addresses: compiler.address_lists(addresses),
         interfaces: compiler.interface_lists(interfaces),
         hooks: vec![
             HookRules { hook: Hook::Prerouting, rules: compiler.prerouting() },
+            HookRules { hook: Hook::Tracked, rules: compiler.tracked() },
             HookRules { hook: Hook::Input, rules: compiler.input() },
             HookRules { hook: Hook::Forward, rules: compiler.forward() },
         ],
     }
 }
 
-/// Returns whether the verdicts of the early drop of hopeless TCP SYNs are certain under this policy. It sees ports
-/// before they are translated, so it does not know which SYNs a rule for a container's own port would let through.
-pub fn prefilter_is_sure(policy: &Policy) -> bool {
-    policy.allow.iter().all(|rule| rule.to != Target::Container)
-}
-
-/// A policy, with the names of all that becomes of its rules.
+/// A policy, how much of it is decided early, and the names of all that becomes of its rules.
 struct Compiler<'a> {
     policy: &'a Policy,
+    early_drop: EarlyDrop,
     allow: Vec<Allowed<'a>>,
 }
 
@@ -208,8 +221,12 @@ fn services(services: &Services, field: PortField) -> impl Iterator<Item = Match
     ports.chain(services.protocols().iter().copied().map(Match::Protocol))
 }
 
-fn is_tcp(service: &Match) -> bool {
-    matches!(service, Match::Ports { transport: Transport::Tcp, .. })
+/// Returns the same as far as it is known before destinations are translated: of containers' own ports, the protocol.
+fn services_as_dialled(rule: &AllowRule, field: PortField) -> impl Iterator<Item = Match> + '_ {
+    services(&rule.services, field).map(|service| match (rule.to, service) {
+        (Target::Container, Match::Ports { transport, .. }) => Match::Protocol(transport.number()),
+        (_, service) => service,
+    })
 }
 
 fn ports(transport: Transport, port: PortField, numbers: impl IntoIterator<Item = u16>) -> Match {

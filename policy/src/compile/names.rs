@@ -29,7 +29,7 @@ pub const DROP_IMPOSSIBLE: SetName = SetName::fixed("drop_impossible");
 pub const DROP_BLOCKED: SetName = SetName::fixed("drop_blocked");
 /// The counter of packets with a source outside of the network behind their interface.
 pub const DROP_FORGED: SetName = SetName::fixed("drop_forged");
-/// The counter of TCP SYNs that no rule could let through.
+/// The counter of packets that no rule could let through, dropped before routing.
 pub const DROP_EARLY: SetName = SetName::fixed("drop_early");
 /// The counter of packets to ports that rules keep for their own sources.
 pub const DROP_ONLY: SetName = SetName::fixed("drop_only");

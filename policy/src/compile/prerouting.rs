@@ -2,8 +2,9 @@
 
 use super::names::{self, CROSSING, INSIDE, PEERS};
 use super::rules::Rules;
-use super::{Compiler, always, is_tcp, prefilter_is_sure, services};
+use super::{Compiler, EarlyDrop, always, services_as_dialled};
 use crate::ruleset::{Match, PortField, Rule};
+use crate::service::Transport;
 
 impl Compiler<'_> {
     pub(super) fn prerouting(&self) -> Vec<Rule> {
@@ -15,7 +16,7 @@ impl Compiler<'_> {
         self.pass_on(&mut rules);
         // This applies to live connections too, so it comes before connection tracking can call them established.
         rules.drop_blocked(self.of_blocked(&[]));
-        if self.policy.engine.prefilter && prefilter_is_sure(self.policy) {
+        if self.early_drop == EarlyDrop::All {
             self.early_drop(&mut rules);
         }
         rules.done()
@@ -34,7 +35,7 @@ impl Compiler<'_> {
 
     /// Passes packets whose destination decides: whether they are for the host, go outwards or only cross a bridge is
     /// unknown here.
-    fn pass_on(&self, rules: &mut Rules<'_>) {
+    pub(super) fn pass_on(&self, rules: &mut Rules<'_>) {
         if self.has_inside() {
             rules.pass(vec![Match::In(INSIDE)], None, "from inside");
         }
@@ -56,7 +57,7 @@ impl Compiler<'_> {
             );
         }
         for allowed in &self.allow {
-            for service in services(&allowed.rule.services, PortField::Destination).filter(is_tcp) {
+            for service in services_as_dialled(allowed.rule, PortField::Destination).filter(is_tcp) {
                 for source in allowed.addresses() {
                     rules.pass_for(allowed.rule, [vec![service.clone()], source].concat(), None);
                 }
@@ -64,4 +65,9 @@ impl Compiler<'_> {
         }
         rules.drop(vec![], names::DROP_EARLY, "early drop of TCP SYNs");
     }
+}
+
+fn is_tcp(service: &Match) -> bool {
+    let tcp = Match::Protocol(Transport::Tcp.number());
+    matches!(service, Match::Ports { transport: Transport::Tcp, .. }) || *service == tcp
 }

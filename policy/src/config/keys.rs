@@ -212,7 +212,7 @@ pub(crate) static ENGINE: Table = Table {
             .means(r#"`"auto"`, `"nftables"` or `"iptables"`."#),
         Key::new("engine.prefilter", BOOLEAN, "prefilter = true")
             .by_default("true")
-            .means("Whether TCP SYNs that nothing could let through are dropped before connection tracking."),
+            .means("Whether packets that nothing could let through are dropped early: TCP SYNs before connection tracking, others right after it."),
     ],
 };
 

@@ -95,10 +95,7 @@ impl<'a> Lowering<'a> {
         }
         let base = Chain { name, hook: hook.hook, priority: Some(priority), rules };
         let outside = Chain { name: outside, hook: hook.hook, priority: None, rules: from_outside };
-        [outside, base]
-            .into_iter()
-            .filter(|chain| chain.priority.is_some() || !chain.rules.is_empty())
-            .collect()
+        [outside, base].into_iter().filter(|chain| !chain.rules.is_empty()).collect()
     }
 
     /// Returns the chain that checks sources before routing, if that is the only place where the kernel can.
@@ -146,7 +143,8 @@ impl<'a> Lowering<'a> {
         match condition {
             Match::Source(name) => self.addresses(End::Source, name),
             Match::Destination(name) => self.addresses(End::Destination, name),
-            Match::NotOpening => vec![vec![Statement::NotTcp], vec![Statement::NotOpening]],
+            Match::Opening => vec![vec![Statement::Opening { negated: false }]],
+            Match::NotOpening => vec![vec![Statement::NotTcp], vec![Statement::Opening { negated: true }]],
             Match::In(name) => vec![self.interface(Direction::In, name, false)],
             // The chain that contains the rule checks this.
             Match::NotIn(name) if self.is_of_bridges(name) => vec![vec![]],
@@ -231,11 +229,12 @@ struct Place {
 }
 
 /// Returns the chains of a hook, with priorities that nobody else uses: chains of equal priority have no order. Docker
-/// is at -300 and 0, firewalld at 10; ports are visible from -400 on (NF_IP_PRI_CONNTRACK_DEFRAG,
-/// linux/netfilter_ipv4.h).
+/// is at -300 and 0, firewalld at 10; ports are visible from -400 on, connections from -200 on, and destinations are
+/// translated at -100 (NF_IP_PRI_CONNTRACK_DEFRAG, NF_IP_PRI_CONNTRACK, NF_IP_PRI_NAT_DST, linux/netfilter_ipv4.h).
 fn place(hook: Hook) -> Place {
     match hook {
         Hook::Prerouting => Place { name: "prefilter", outside: "prefilter_outside", priority: -310 },
+        Hook::Tracked => Place { name: "tracked", outside: "tracked_outside", priority: -190 },
         Hook::Input => Place { name: "input", outside: "input_outside", priority: -10 },
         Hook::Forward => Place { name: "forward", outside: "forward_outside", priority: -10 },
     }

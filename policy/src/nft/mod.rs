@@ -266,8 +266,11 @@ pub enum Statement {
     Translated,
     /// `meta l4proto != tcp`.
     NotTcp,
-    /// `tcp flags & (fin|syn|rst|ack) != syn`.
-    NotOpening,
+    /// `tcp flags & (fin|syn|rst|ack) == syn`; or `!=`.
+    Opening {
+        /// `!=`.
+        negated: bool,
+    },
     /// `limit rate 10/second`.
     Limit(Rate),
     /// `log prefix "..." level info`.

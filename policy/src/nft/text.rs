@@ -131,7 +131,10 @@ impl Display for Statement {
             Self::Established => f.write_str("ct state established,related"),
             Self::Translated => f.write_str("ct status dnat"),
             Self::NotTcp => f.write_str("meta l4proto != tcp"),
-            Self::NotOpening => f.write_str("tcp flags & (fin | syn | rst | ack) != syn"),
+            Self::Opening { negated } => {
+                let comparison = if *negated { "!=" } else { "==" };
+                write!(f, "tcp flags & (fin | syn | rst | ack) {comparison} syn")
+            }
             Self::Limit(rate) => write!(f, "limit rate {rate}"),
             Self::Log(prefix) => write!(f, "log prefix \"{prefix}\" level info"),
             Self::Counter(name) => write!(f, "counter name \"{name}\""),

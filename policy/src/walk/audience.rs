@@ -71,17 +71,20 @@ impl<'a> Admission<'a> {
 ///
 /// Containers are not a source but an interface: the path's `incoming` shows which of them are meant.
 ///
-/// The last hook comes first. Whom it lets through, the first hook rarely distinguishes further: the other way around, each
+/// The last hook comes first. Whom it lets through, the earlier ones rarely distinguish further: the other way around, each
 /// of thousands whom the first hook lets through would meet each of those of the last one.
 pub fn audience<'a>(ruleset: &'a Ruleset, path: &Path) -> Audience<'a> {
-    let [first, last] = path.hooks().map(|hook| Stages::of(ruleset, hook, path));
+    let [earlier @ .., last] = path.hooks().map(|hook| Stages::of(ruleset, hook, path));
     let everyone = Admission { sources: vec![], except: vec![], by: None };
     let by_last = without_covered(last.admitted(everyone));
-    let by_both = by_last.into_iter().flat_map(|admission| {
-        let by = admission.by;
-        first.admitted(admission).into_iter().map(move |admitted| Admission { by, ..admitted })
+    let admitted = earlier.iter().rev().fold(by_last, |admitted, hook| {
+        let through = admitted.into_iter().flat_map(|admission| {
+            let by = admission.by;
+            hook.admitted(admission).into_iter().map(move |admitted| Admission { by, ..admitted })
+        });
+        without_covered(through.collect())
     });
-    Audience { admitted: without_covered(by_both.collect()) }
+    Audience { admitted }
 }
 
 /// A rule that may be taken on a path, and what must hold of the source then.

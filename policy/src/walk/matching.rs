@@ -105,6 +105,7 @@ impl View<'_> {
                 let kind = matches!(path.payload, Payload::Icmp(kind) if types.contains(&kind));
                 (kind && path.family() == *family).into()
             }
+            Match::Opening => opens(path.payload).into(),
             Match::NotOpening => (!opens(path.payload)).into(),
         }
     }

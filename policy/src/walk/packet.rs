@@ -112,8 +112,9 @@ pub enum Connection {
 
 impl Path {
     /// Returns the hooks that the packet meets.
-    pub fn hooks(&self) -> [Hook; 2] {
-        [Hook::Prerouting, if self.outgoing.is_some() { Hook::Forward } else { Hook::Input }]
+    pub fn hooks(&self) -> [Hook; 3] {
+        let routed = if self.outgoing.is_some() { Hook::Forward } else { Hook::Input };
+        [Hook::Prerouting, Hook::Tracked, routed]
     }
 
     /// Returns the packet's family.
@@ -154,6 +155,6 @@ impl Path {
     /// Returns what the packet was translated to by the time it meets a hook. Packets that are not tracked are not
     /// translated.
     pub(super) fn translation_at(&self, hook: Hook) -> Option<Translation> {
-        self.translated.filter(|_| self.is_tracked_at(hook))
+        self.translated.filter(|_| hook != Hook::Tracked && self.is_tracked_at(hook))
     }
 }

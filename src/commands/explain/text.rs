@@ -140,6 +140,7 @@ fn there(target: &Target, asked: Service) -> String {
 fn print_hook(decided: &HookVerdict) {
     let hook = match decided.hook {
         Hook::Prerouting => "prerouting",
+        Hook::Tracked => "tracked",
         Hook::Input => "input",
         Hook::Forward => "forward",
     };

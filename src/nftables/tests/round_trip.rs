@@ -60,8 +60,9 @@ fn about_contents() -> Vec<Vec<Statement>> {
         vec![port(Tcp, Dialled, one(8080)), source_in(Family::Ipv4, "nets4")],
         vec![Statement::Established],
         vec![Statement::NotTcp],
-        vec![Statement::NotOpening],
-        vec![source_in(Family::Ipv4, "nets4"), Statement::NotOpening],
+        vec![Statement::Opening { negated: false }],
+        vec![Statement::Opening { negated: true }],
+        vec![source_in(Family::Ipv4, "nets4"), Statement::Opening { negated: true }],
     ]
 }
 

@@ -29,6 +29,30 @@ fn golden_policies_load() {
     });
 }
 
+/// Returns a policy of this many rules, each for a port of its own.
+fn of_many_rules(count: u32) -> Wanted {
+    let rule = |number: u32| {
+        let (port, source) = (1 + number * 65, number % 250);
+        let ports = format!("ports = [\"{port}/tcp\", \"{port}/udp\"]");
+        format!("[[allow]]\nname = \"{port}\"\n{ports}\nfrom = [\"10.0.0.{source}\"]\n")
+    };
+    wanted(&(0..count).map(rule).collect::<String>())
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_thousand_rules_read_back_as_they_were_written() {
+    on_both(|fixture| {
+        fixture.apply(&of_many_rules(1000));
+        assert_eq!(fixture.apply(&of_many_rules(1000)), [""; 0]);
+        let changed = fixture.apply(&of_many_rules(999));
+        assert!(changed.iter().any(|difference| difference.contains("64936")), "{changed:?}");
+        assert!(changed.len() < 10, "{changed:?}");
+        assert!(fixture.remove().unwrap());
+        assert_eq!(fixture.everything(), "");
+    });
+}
+
 #[test]
 #[ignore = "needs root"]
 fn nothing_to_do_touches_nothing() {
@@ -36,8 +60,8 @@ fn nothing_to_do_touches_nothing() {
         fixture.apply(&full());
         let counted = "-c 7 77";
         // Any restore would reset it.
-        let first = "-i lo -m comment --comment loopback -j RETURN";
-        fixture.family(Family::Ipv4, &format!("-t mangle -R FILTERS 1 {counted} {first}"));
+        let second = "-i lo -m comment --comment loopback -j RETURN";
+        fixture.family(Family::Ipv4, &format!("-t mangle -R FILTERS 2 {counted} {second}"));
         assert_eq!(fixture.apply(&full()), [""; 0]);
         let rules = sh(&format!("iptables-{}-save -c", fixture.host.tools().variant.name()));
         assert!(rules.contains("[7:77] -A FILTERS -i lo "), "{rules}");

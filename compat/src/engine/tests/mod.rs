@@ -8,7 +8,7 @@ mod others;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use dockfw_policy::compile::compile;
+use dockfw_policy::compile::{EarlyDrop, compile_with};
 use dockfw_policy::{FilesInMemory, Strictness, load};
 use nix::sched::{CloneFlags, unshare};
 
@@ -24,9 +24,8 @@ use super::*;
 fn ruleset(policy: &str) -> Ruleset {
     let files = FilesInMemory::new([("/dockfw.toml", policy)]);
     let loaded = load(Path::new("/dockfw.toml"), &files, Strictness::Forced);
-    let mut policy = loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy;
-    policy.engine.prefilter = false;
-    compile(&policy)
+    let policy = loaded.unwrap_or_else(|rejected| panic!("{rejected}")).policy;
+    compile_with(&policy, EarlyDrop::Tracked)
 }
 
 fn wanted(policy: &str) -> Wanted {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use dockfw_lab::{Dice, Engine, Observer, SEED, Silence, Witness, seed};
-use dockfw_policy::compile::compile;
+use dockfw_policy::compile::{EarlyDrop, compile, compile_with};
 use dockfw_policy::reverse_path;
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::walk::{Decision, Verdict, explain_path};
@@ -85,6 +85,9 @@ fn compare_by(
     };
     for turn in 0..POLICIES {
         let policy = policies::random(dice);
+        // The compat engine has no setting of its own for that.
+        let is_without = setting.engine == Engine::Compat && turn % 4 == 3;
+        let setting = Setting { prefilter: setting.prefilter && !is_without, ..setting };
         let mut ruleset = compiled(setting, &policy)?;
         apply(fixture, setting, &policy)?;
         agree(&ruleset, &policy)?;
@@ -98,9 +101,11 @@ fn compare_by(
 
 /// Leaves the later hooks alone, as for a packet that met the first one under a policy that lets everything pass.
 fn take_out_prerouting(fixture: &PacketFixture<'_>, setting: Setting, ruleset: &mut Ruleset) -> Result<()> {
-    ruleset.hooks.retain(|rules| rules.hook != Hook::Prerouting);
+    ruleset.hooks.retain(|rules| !matches!(rules.hook, Hook::Prerouting | Hook::Tracked));
     if setting.engine == Engine::Native {
-        return fixture.lab.host.nft("flush chain inet dockfw prefilter\n").map(drop);
+        let early = ["prefilter", "tracked"].into_iter().take(if setting.prefilter { 2 } else { 1 });
+        let flush = early.map(|chain| format!("flush chain inet dockfw {chain}\n")).collect::<String>();
+        return fixture.lab.host.nft(&flush).map(drop);
     }
     // Sources can't be checked anywhere else.
     ruleset.hooks.iter_mut().for_each(|rules| rules.rules.retain(|rule| !reverse_path::asks(rule)));
@@ -110,14 +115,13 @@ fn take_out_prerouting(fixture: &PacketFixture<'_>, setting: Setting, ruleset: &
     Ok(())
 }
 
-/// As the program compiles it: the compat engine has no prefilter.
+/// As the program compiles it: the compat engine drops nothing before connection tracking.
 fn compiled(setting: Setting, policy: &str) -> Result<Ruleset> {
-    let mut policy = policies::read(&with_engine(setting, policy))?;
-    policy.engine.prefilter &= setting.engine == Engine::Native;
-    let ruleset = compile(&policy);
+    let policy = policies::read(&with_engine(setting, policy))?;
+    let early = if setting.prefilter { EarlyDrop::Tracked } else { EarlyDrop::Nothing };
     Ok(match setting.engine {
-        Engine::Native => ruleset,
-        Engine::Compat => reverse_path::before_translation(ruleset),
+        Engine::Native => compile(&policy),
+        Engine::Compat => reverse_path::before_translation(compile_with(&policy, early)),
     })
 }
 

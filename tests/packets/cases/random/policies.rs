@@ -64,7 +64,9 @@ const ARRIVALS: [&str; 6] =
 /// A policy, all but its `[engine]`.
 pub(super) fn random(dice: &mut Dice) -> String {
     let [trusted, blocked, peers] = [3, 2, 2].map(|most| list(&dice.some(&LISTED, most)));
-    let allow: String = (0..dice.roll(5)).map(|number| allow(dice, number)).collect();
+    // Of many rules, engines make more than a list.
+    let most = if dice.one_in(4) { 50 } else { 5 };
+    let allow: String = (0..dice.roll(most)).map(|number| allow(dice, number)).collect();
     let (interfaces, echo) = (dice.pick(&INTERFACES), dice.pick(&["accept", "trusted"]));
     let log = dice.one_in(4);
     format!(
