@@ -60,7 +60,9 @@ const INTERFACES: [&str; 12] = [
 /// A policy, all but its `[engine]`.
 pub(super) fn random(dice: &mut Dice) -> String {
     let [trusted, blocked, peers] = [3, 2, 2].map(|most| list(&dice.some(&LISTED, most)));
-    let allow: String = (0..dice.roll(5)).map(|number| allow(dice, number)).collect();
+    // Many rules are found by their port.
+    let count = if dice.one_in(3) { 10 + dice.roll(20) } else { dice.roll(5) };
+    let allow: String = (0..count).map(|number| allow(dice, number)).collect();
     let (interfaces, echo) = (dice.pick(&INTERFACES), dice.pick(&["accept", "trusted"]));
     let log = dice.one_in(4);
     format!(
