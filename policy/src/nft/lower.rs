@@ -48,18 +48,15 @@ pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
     let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets(ruleset));
     let mut sets: Vec<_> = sets.collect();
     let lowering = Lowering { ruleset, features, sets: &sets };
-    let (mut targets, mut chains, mut maps) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut targets, mut chains, mut maps) = (Targets::default(), Vec::new(), Vec::new());
     for hook in &ruleset.hooks {
-        let dispatches = lowering.dispatches(hook);
+        let dispatches = lowering.dispatches(hook, &mut targets);
         chains.extend(lowering.chains(hook, &dispatches));
-        for dispatch in dispatches {
-            targets.extend(dispatch.chains);
-            maps.push(dispatch.map);
-        }
+        maps.extend(dispatches.into_iter().map(|dispatch| dispatch.map));
     }
     chains.extend(lowering.source_checks());
     // An apply creates them in this order.
-    let chains = [targets, chains].concat();
+    let chains = [targets.chains, chains].concat();
     let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
     let asked: BTreeSet<_> = statements.filter_map(Statement::set).collect();
     sets.retain(|set| asked.contains(set.name.as_str()));
@@ -75,7 +72,31 @@ struct Dispatch {
     /// What leads to them.
     rules: Vec<Rule>,
     map: Set,
+}
+
+/// The chains that maps lead to. Maps of several hooks share chains with the same rules.
+#[derive(Default)]
+struct Targets {
     chains: Vec<Chain>,
+    /// The names of the chains with these rules.
+    names: HashMap<String, String>,
+    /// How many chains are named after a port.
+    named: HashMap<u16, usize>,
+}
+
+impl Targets {
+    /// Returns the name of the chain with these rules, which is named after the first port that leads to it.
+    fn name(&mut self, hook: Hook, port: u16, rules: Vec<Rule>) -> String {
+        let text: String = rules.iter().map(|rule| format!("{rule}\n")).collect();
+        if let Some(name) = self.names.get(&text) {
+            return name.clone();
+        }
+        let count = self.named.entry(port).and_modify(|count| *count += 1).or_insert(1);
+        let name = if *count == 1 { format!("port_{port}") } else { format!("port_{port}_{count}") };
+        self.names.insert(text, name.clone());
+        self.chains.push(Chain { name: name.clone(), hook, priority: None, rules });
+        name
+    }
 }
 
 struct Lowering<'a> {
@@ -137,7 +158,7 @@ impl Lowering<'_> {
     }
 
     /// Returns what finds rules by their port, wherever that is worth it.
-    fn dispatches(&self, hook: &HookRules) -> Vec<Dispatch> {
+    fn dispatches(&self, hook: &HookRules, targets: &mut Targets) -> Vec<Dispatch> {
         let mut dispatches: Vec<Dispatch> = Vec::new();
         for group in groups(&hook.rules).iter().filter(|_| self.features.verdict_maps) {
             let Some(pieces) = group.pieces() else { continue };
@@ -145,36 +166,45 @@ impl Lowering<'_> {
             if dispatches.iter().any(|other| super::title(&other.map.name) == title) {
                 title = format!("{title}_{}", dispatches.len());
             }
-            dispatches.push(self.dispatch(hook.hook, &title, group, &pieces));
+            let mut name = |port, rules| targets.name(hook.hook, port, rules);
+            dispatches.push(self.dispatch(&title, group, &pieces, &mut name));
         }
         dispatches
     }
 
-    fn dispatch(&self, hook: Hook, title: &str, group: &Group<'_>, pieces: &Pieces) -> Dispatch {
-        let mut names: Vec<Option<String>> = vec![None; pieces.covers.len()];
-        let mut jumps = Vec::with_capacity(pieces.ranges.len());
-        for (range, cover) in &pieces.ranges {
-            let Some(name) = names.get_mut(*cover) else { continue };
-            let name = name.get_or_insert_with(|| format!("{title}_{}", range.first()));
-            jumps.push((*range, name.clone()));
-        }
+    fn dispatch(
+        &self,
+        title: &str,
+        group: &Group<'_>,
+        pieces: &Pieces,
+        name: &mut dyn FnMut(u16, Vec<Rule>) -> String,
+    ) -> Dispatch {
+        let mut names: HashMap<usize, String> = HashMap::new();
+        let mut jump = |(range, cover): &(PortRange, usize)| {
+            let chain = names
+                .entry(*cover)
+                .or_insert_with(|| name(range.first(), self.covering(group, pieces, *cover)));
+            (*range, chain.clone())
+        };
+        let jumps: Vec<_> = pieces.ranges.iter().map(&mut jump).collect();
         let interval = jumps.iter().any(|(range, _)| !range.is_single());
         let what = format!("rules by {} port", group.transport.name());
         let map = Set::new(title, None, Elements::Jumps(jumps), interval, what.clone());
         let (transport, field) = (group.transport, group.field);
         let lead = Statement::Dispatch { transport, field, map: map.name.clone() };
         let lead = |row: Vec<Statement>| connection([row, vec![lead.clone()]].concat(), &what);
-        let chain = |(name, cover): (Option<String>, &Vec<usize>)| {
-            let members = cover.iter().filter_map(|number| group.members.get(*number));
-            let rules = members.flat_map(|member| self.rules_with(member.after, member.rule)).collect();
-            Some(Chain { name: name?, hook, priority: None, rules })
-        };
         Dispatch {
             members: group.members.iter().map(|member| member.index).collect(),
             rules: self.rows(group.before).into_iter().map(lead).collect(),
-            chains: names.into_iter().zip(&pieces.covers).filter_map(chain).collect(),
             map,
         }
+    }
+
+    /// Returns the rules of a cover, in order.
+    fn covering(&self, group: &Group<'_>, pieces: &Pieces, cover: usize) -> Vec<Rule> {
+        let members = pieces.covers.get(cover).into_iter().flatten();
+        let members = members.filter_map(|number| group.members.get(*number));
+        members.flat_map(|member| self.rules_with(member.after, member.rule)).collect()
     }
 
     /// Returns the rules that together do what `rule` does.
