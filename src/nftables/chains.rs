@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use dockfw_policy::nft::TARGET;
+
 use super::dump::{self, Live};
 use super::wanted::{self, BASE_POLICY, BASE_TYPE, Wanted};
 use crate::netlink::uapi;
@@ -63,7 +65,7 @@ pub(crate) fn same_base(live: &dump::Chain, wanted: &wanted::Chain) -> bool {
         && live.userdata.is_empty()
 }
 
-/// Returns whether a chain decides nothing, as an apply leaves it that was killed before it came to the rules.
+/// Returns whether it is a chain without rules, as an apply leaves it that was killed before it came to the rules.
 pub(crate) fn is_leftover(chain: &dump::Chain) -> bool {
-    chain.hook.is_none() && chain.rules.is_empty()
+    chain.hook.is_none() && chain.rules.is_empty() && chain.name.0.starts_with(TARGET.as_bytes())
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::dispatch::{Group, groups};
 use super::pieces::Pieces;
-use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
+use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, TARGET, Table};
 use crate::address::{Address, Family, Range};
 use crate::interface::{IfPattern, reduced};
 use crate::reverse_path;
@@ -92,7 +92,7 @@ impl Targets {
             return name.clone();
         }
         let count = self.named.entry(port).and_modify(|count| *count += 1).or_insert(1);
-        let name = if *count == 1 { format!("port_{port}") } else { format!("port_{port}_{count}") };
+        let name = if *count == 1 { format!("{TARGET}{port}") } else { format!("{TARGET}{port}_{count}") };
         self.names.insert(text, name.clone());
         self.chains.push(Chain { name: name.clone(), hook, priority: None, rules });
         name

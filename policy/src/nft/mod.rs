@@ -25,6 +25,9 @@ pub use lower::{Features, lower};
 /// The table's name; its family is `inet`.
 pub const TABLE: &str = "dockfw";
 
+/// How the names of the chains begin that maps lead to.
+pub const TARGET: &str = "port_";
+
 /// The whole table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
