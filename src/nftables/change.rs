@@ -128,11 +128,12 @@ impl<'a> Change<'a> {
     fn delete_unused(&mut self) {
         let taken_back = retry(|_| {
             let Compared { generation, live } = self.engine.read_live(&mut self.socket, None, 0)?;
-            let operations = live.as_ref().map(leftovers).unwrap_or_default();
-            self.commit(generation, &operations).map(drop)
+            let [sets, chains] = live.as_ref().map(leftovers).unwrap_or_default();
+            let generation = self.commit(generation, &sets)?;
+            self.commit(generation, &chains).map(drop)
         });
         if let Err(error) = taken_back {
-            log::warn!("sets of the failed apply stay until the next one: {error}");
+            log::warn!("unused sets and chains of the failed apply stay until the next one: {error}");
         }
     }
 }

@@ -6,10 +6,12 @@ use dockfw_policy::difference::compare::{self, ChainOf, RuleText};
 use dockfw_policy::difference::{Difference, DifferenceKind, ElementChanges, Part};
 use dockfw_policy::nft::{TABLE, title};
 
+use super::chains::{Chains, is_leftover, same_base};
 use super::dump::{self, Elements, Live};
+use super::elements::Element;
 use super::expressions::same_expressions;
 use super::userdata::{rule_comment, set_entries};
-use super::wanted::{self, BASE_POLICY, BASE_TYPE, Sought, Wanted};
+use super::wanted::{self, Sought, Wanted};
 use super::words;
 use crate::netlink::uapi::{self, object};
 
@@ -17,7 +19,8 @@ use crate::netlink::uapi::{self, object};
 pub(crate) fn is_of_same_type(live: &dump::Set, wanted: &wanted::Set) -> bool {
     !live.more
         && live.flags == wanted.flags
-        && (live.key_type, live.key_length) == (wanted.key_type, wanted.key_length)
+        && (live.key_type, live.key_length, live.data_type)
+            == (wanted.key_type, wanted.key_length, wanted.data_type)
 }
 
 /// Returns whether a set is declared as wanted, and was loaded with the wanted elements.
@@ -32,17 +35,6 @@ pub(crate) fn same_set(live: &dump::Set, wanted: &wanted::Set) -> bool {
         Elements::Read(keys) => *keys == wanted.keys,
     };
     same_definition(live, wanted) && same_elements
-}
-
-/// Returns whether a chain is hooked in as wanted, or is not, whatever its rules.
-pub(crate) fn same_base(live: &dump::Chain, wanted: &wanted::Chain) -> bool {
-    let is_base = wanted.priority.is_some();
-    live.hook == wanted.place()
-        && !live.more_hook
-        && live.kind.is(if is_base { BASE_TYPE } else { "" })
-        && live.policy == is_base.then_some(BASE_POLICY)
-        && live.flags & !uapi::chain::FLAG_BASE == 0
-        && live.userdata.is_empty()
 }
 
 fn same_rule(live: &dump::Rule, wanted: &wanted::Rule) -> bool {
@@ -173,7 +165,7 @@ fn set_difference(live: Option<&dump::Set>, wanted: &wanted::Set) -> Difference 
 
 /// Returns how the elements change, one by one if they were read.
 fn element_changes(live: Option<&dump::Set>, wanted: &wanted::Set) -> ElementChanges {
-    let name = |element: &(u128, u128)| wanted.element_name(*element);
+    let name = |element: &Element<'_>| wanted.element_name(*element);
     let before = match live {
         None => Some(Vec::new()),
         Some(dump::Set { elements: Elements::Read(keys), .. }) => {
@@ -193,18 +185,19 @@ fn element_changes(live: Option<&dump::Set>, wanted: &wanted::Set) -> ElementCha
 }
 
 fn chains(live: &Live, wanted: &Wanted) -> Vec<Difference> {
-    let compared = wanted.chains.iter().flat_map(|chain| {
-        let part = Part::Chain { chain: chain.name.into(), rules: chain.rules.len() };
-        match live.chains.iter().find(|own| own.name.is(chain.name)) {
+    let chains = Chains::new(Some(live), wanted);
+    let compared = chains.pairs().flat_map(|(chain, own)| {
+        let part = Part::Chain { chain: chain.name.clone(), rules: chain.rules.len() };
+        match own {
             None => vec![Difference::new(DifferenceKind::Missing, part)],
             Some(own) if !same_base(own, chain) => vec![Difference::new(DifferenceKind::Changed, part)],
             Some(own) => rules(own, chain),
         }
     });
-    let is_wanted = |own: &dump::Chain| wanted.chains.iter().any(|chain| own.name.is(chain.name));
-    let foreign = live.chains.iter().filter(|own| !is_wanted(own)).map(|own| {
+    let foreign = chains.stale().map(|own| {
         let part = Part::Chain { chain: own.name.to_string(), rules: 0 };
-        Difference::new(DifferenceKind::Foreign, part)
+        let kind = if is_leftover(own) { DifferenceKind::Leftover } else { DifferenceKind::Foreign };
+        Difference::new(kind, part)
     });
     compared.chain(foreign).collect()
 }
@@ -220,7 +213,7 @@ fn rules<'a>(live: &'a dump::Chain, wanted: &'a wanted::Chain) -> Vec<Difference
         comment: Some(rule.comment.escape_debug().to_string()),
         text: words::of_rule(rule.expressions(), Some(&rule.comment)),
     };
-    let chain = ChainOf { hook: wanted.hook, chain: wanted.name };
+    let chain = ChainOf { hook: wanted.hook, chain: &wanted.name };
     // The same rule has the same comment.
     let keys =
         (|rule: &'a dump::Rule| rule.userdata.as_slice(), |rule: &'a wanted::Rule| rule.userdata.as_slice());

@@ -17,7 +17,7 @@ use crate::netlink::uapi::{
 };
 
 /// A name in the kernel. It need not be UTF-8.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Name(pub(crate) Vec<u8>);
 
 impl Name {
@@ -122,9 +122,11 @@ pub(crate) struct Set {
     pub(crate) flags: u32,
     pub(crate) key_type: u32,
     pub(crate) key_length: u32,
+    /// `NFT_DATA_VERDICT` of a map like ours, or 0.
+    pub(crate) data_type: u32,
     /// The declared size; 0 if there is none.
     pub(crate) size: u32,
-    /// Whether it has more attributes than keys: a map's data, lifetimes, expressions.
+    /// Whether it has more attributes than keys: a map's other data, lifetimes, expressions.
     pub(crate) more: bool,
     pub(crate) userdata: Vec<u8>,
     pub(crate) elements: Elements,
@@ -262,14 +264,19 @@ fn parse_rule(attributes: Attributes<'_>) -> Option<(Name, Rule)> {
 fn parse_set(attributes: Attributes<'_>) -> Option<Set> {
     let is_there = |kind| attributes.find(kind).is_some();
     let description = Attributes(attributes.value(set::DESC));
-    let more = [set::DATA_TYPE, set::TIMEOUT, set::OBJ_TYPE, set::EXPR, set::EXPRESSIONS];
+    let data_type = attributes.number(set::DATA_TYPE).unwrap_or(0);
+    let more = [set::TIMEOUT, set::OBJ_TYPE, set::EXPR, set::EXPRESSIONS];
     Some(Set {
         name: Name(attributes.find(set::NAME)?.text().to_vec()),
         flags: attributes.number(set::FLAGS).unwrap_or(0),
         key_type: attributes.number(set::KEY_TYPE).unwrap_or(0),
         key_length: attributes.number(set::KEY_LEN).unwrap_or(0),
         size: description.number(set::DESC_SIZE).unwrap_or(0),
-        more: more.into_iter().any(is_there) || { description }.any(|part| part.kind != set::DESC_SIZE),
+        data_type,
+        more: ![0, set::DATA_VERDICT].contains(&data_type) || more.into_iter().any(is_there) || {
+            description
+        }
+        .any(|part| part.kind != set::DESC_SIZE),
         userdata: attributes.value(set::USERDATA).to_vec(),
         elements: Elements::Unread,
     })
@@ -288,7 +295,7 @@ fn parse_object(attributes: Attributes<'_>) -> Option<Object> {
 
 /// Reads the elements of a set, in order.
 fn read_elements(socket: &mut Socket, set: &Set) -> Result<Elements, RequestError> {
-    let mut keys = Keys::new(set.key_length as usize);
+    let mut keys = Keys::new(set.key_length as usize, set.data_type == set::DATA_VERDICT);
     let lists = dump(socket, msg::GETSETELEM, Some((element::SET, &set.name)), |attributes| {
         Some(attributes.value(element::ELEMENTS).to_vec())
     })?;

@@ -70,7 +70,17 @@ impl Encoder {
             Statement::Family(family) => self.family(*family),
             Statement::Protocol(number) => self.protocol(*number),
             Statement::Icmp { family, types } => self.icmp(*family, types),
-            Statement::Port { transport, field, ports } => self.port(*transport, *field, ports),
+            Statement::Port { transport, field, ports } => {
+                self.port_field(*transport, *field)?;
+                match ports {
+                    Ports::Set(set) => self.lookup(set, false),
+                    Ports::Range(range) => self.port_range(*range),
+                }
+            }
+            Statement::Dispatch { transport, field, map } => {
+                self.port_field(*transport, *field)?;
+                self.dispatch(map)
+            }
             Statement::NotTcp => {
                 self.meta(libc::NFT_META_L4PROTO as u32)?;
                 self.compare(libc::NFT_CMP_NEQ, &[Transport::Tcp.number()])
@@ -236,17 +246,25 @@ impl Encoder {
         self.within(&[*types.start()], &[*types.end()])
     }
 
-    fn port(&mut self, transport: Transport, field: PortField, ports: &Ports) -> Done {
+    fn port_field(&mut self, transport: Transport, field: PortField) -> Done {
         self.protocol(transport.number())?;
         match field {
-            PortField::Source => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2)?,
-            PortField::Destination => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)?,
-            PortField::Dialled => self.original(libc::NFT_CT_PROTO_DST)?,
+            PortField::Source => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2),
+            PortField::Destination => self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2),
+            PortField::Dialled => self.original(libc::NFT_CT_PROTO_DST),
         }
-        match ports {
-            Ports::Set(set) => self.lookup(set, false),
-            Ports::Range(range) => self.port_range(*range),
-        }
+    }
+
+    /// Does what the map says.
+    fn dispatch(&mut self, map: &str) -> Done {
+        self.push(
+            c"lookup",
+            &[
+                (Expression::LOOKUP_SREG, REGISTER),
+                (Expression::LOOKUP_DREG, Value::Number(libc::NFT_REG_VERDICT as u32)),
+                (Expression::LOOKUP_SET, Value::Text(map)),
+            ],
+        )
     }
 
     fn port_range(&mut self, range: PortRange) -> Done {

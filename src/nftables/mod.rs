@@ -4,6 +4,7 @@
 //! and decides what to do, [`change`], [`operation`] and [`mod@transaction`] do it. Nothing outside of the table `inet
 //! dockfw` is touched, and no program is run.
 
+mod chains;
 mod change;
 mod compare;
 pub(crate) mod dump;
@@ -30,6 +31,7 @@ use dockfw_policy::ruleset::Ruleset;
 
 use crate::netlink::netfilter::{RequestError, Socket};
 use crate::netlink::uapi;
+use chains::is_leftover;
 use change::Change;
 use dump::{Live, Wants};
 use plan::{Limits, Operation, plan};
@@ -222,7 +224,7 @@ fn read(socket: &mut Socket, wants: &Wants<impl Fn(&dump::Set) -> bool>) -> Resu
 fn state(live: &Live) -> State {
     let counters = live.objects.iter().filter(|object| object.kind == uapi::object::COUNTER);
     State {
-        presence: if live.chains.is_empty() { Presence::Leftovers } else { Presence::Rules },
+        presence: if live.chains.iter().all(is_leftover) { Presence::Leftovers } else { Presence::Rules },
         differences: Vec::new(),
         unfit: None,
         counters: counters

@@ -16,9 +16,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use dockfw_policy::difference::{Difference, DifferenceKind};
 
+use super::chains::{Chains, is_leftover};
 use super::compare::{
-    differences, is_anonymous, is_of_same_type, is_own, missing_counters, same_base, same_definition,
-    same_set, stale_objects, whole_table,
+    differences, is_anonymous, is_of_same_type, is_own, missing_counters, same_definition, same_set,
+    stale_objects, whole_table,
 };
 use super::dump::{self, Elements, Live, Name};
 use super::userdata::set_entries;
@@ -28,7 +29,7 @@ use super::wanted::{self, Sought, Wanted};
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
     pub(crate) differences: Vec<Difference>,
-    /// Adds and fills sets that no rule asks.
+    /// Adds and fills sets that no rule asks, after the chains that maps among them lead to.
     pub(crate) fill: Vec<Operation<'a>>,
     /// Changes the rules.
     pub(crate) switch: Vec<Operation<'a>>,
@@ -100,18 +101,20 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
         differences(live, wanted)
     };
     let sets = Sets { live, wanted, filled, asked: live.referenced_sets(), by_name: live.sets_by_name() };
+    let chains = Chains::new(Some(live), wanted);
     let mut plan = Plan::default();
-    let mut unused = Vec::new();
+    let delete = |chain: &'a dump::Chain| Operation::DeleteChain(&chain.name);
+    let mut unused: Vec<_> = chains.stale().filter(|own| is_leftover(own)).map(delete).collect();
     if differences.iter().any(|difference| !difference.is_harmless()) {
-        plan.fill = sets.fill();
+        plan.fill = targets(&chains).chain(sets.fill()).collect();
         plan.taken = sets.taken();
         // Waking the table hooks its chains in with the rules that the kernel has: those of a dormant table are removed first.
         let flushes = || live.chains.iter().map(|chain| Operation::FlushChain(&chain.name));
         if is_dormant {
             plan.fill.extend(flushes());
         }
-        plan.switch = flushes().chain(switch(Some(live), wanted)).collect();
-        unused = clear(live, wanted);
+        plan.switch = flushes().chain(switch(Some(live), &chains, wanted)).collect();
+        unused = clear(live, &chains, wanted);
     }
     Plan { differences, clear: [sets.clear(), unused], ..plan }
 }
@@ -119,22 +122,35 @@ pub(crate) fn plan<'a>(live: Option<&'a Live>, wanted: &'a Wanted, filled: &BTre
 /// Plans for a kernel without the table.
 fn plan_first(wanted: &Wanted) -> Plan<'_> {
     let sets = wanted.sets.iter().flat_map(Operation::all_of_set);
+    let chains = Chains::new(None, wanted);
     Plan {
         differences: vec![whole_table(DifferenceKind::Missing, wanted)],
-        fill: [Operation::AddTable].into_iter().chain(sets).collect(),
-        switch: switch(None, wanted),
+        fill: [Operation::AddTable].into_iter().chain(targets(&chains)).chain(sets).collect(),
+        switch: switch(None, &chains, wanted),
         ..Plan::default()
     }
 }
 
-/// Returns what removes the rest of an apply that did not get as far as the rules.
-pub(crate) fn leftovers(live: &Live) -> Vec<Operation<'_>> {
-    if live.chains.is_empty() {
-        return vec![Operation::DeleteTable];
+/// Returns the operations that add the missing chains that maps lead to: a map's elements come after them. A chain that
+/// is hooked in under such a name makes room.
+fn targets<'a>(chains: &Chains<'a>) -> impl Iterator<Item = Operation<'a>> {
+    let make_room =
+        |own: &'a dump::Chain| [Operation::FlushChain(&own.name), Operation::DeleteChain(&own.name)];
+    chains.odd(true).flat_map(make_room).chain(chains.missing(true).map(Operation::AddChain))
+}
+
+/// Returns what removes the rest of an apply that did not get as far as the rules, in two transactions.
+pub(crate) fn leftovers(live: &Live) -> [Vec<Operation<'_>>; 2] {
+    if live.chains.iter().all(is_leftover) {
+        return [vec![Operation::DeleteTable], Vec::new()];
     }
     let asked = live.referenced_sets();
     let unused = live.sets.iter().filter(|set| is_own(set) && !asked.contains(set.name.0.as_slice()));
-    unused.map(|set| Operation::DeleteSet(&set.name)).collect()
+    let chains = live.chains.iter().filter(|chain| is_leftover(chain));
+    [
+        unused.map(|set| Operation::DeleteSet(&set.name)).collect(),
+        chains.map(|chain| Operation::DeleteChain(&chain.name)).collect(),
+    ]
 }
 
 /// The existing sets and the wanted ones.
@@ -222,27 +238,20 @@ pub(crate) struct Limits {
 
 /// Returns the operations that add all rules, after the counters and chains that they need. A chain that is hooked in
 /// otherwise makes room for the one of its name.
-fn switch<'a>(live: Option<&'a Live>, wanted: &'a Wanted) -> Vec<Operation<'a>> {
-    let chains = live.map_or(&[][..], |live| &live.chains);
-    let is_there =
-        |chain: &wanted::Chain| chains.iter().any(|own| own.name.is(chain.name) && same_base(own, chain));
-    let is_odd = |own: &&dump::Chain| {
-        wanted.chains.iter().any(|chain| own.name.is(chain.name) && !same_base(own, chain))
-    };
+fn switch<'a>(live: Option<&'a Live>, chains: &Chains<'a>, wanted: &'a Wanted) -> Vec<Operation<'a>> {
     let rules = wanted.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
-    let odd = chains.iter().filter(is_odd).map(|chain| Operation::DeleteChain(&chain.name));
+    let odd = chains.odd(false).map(|chain| Operation::DeleteChain(&chain.name));
     let wake = live.is_some_and(|live| live.table.is_dormant()).then_some(Operation::WakeTable);
     odd.chain(wake)
         .chain(missing_counters(live, wanted).map(Operation::AddCounter))
-        .chain(wanted.chains.iter().filter(|chain| !is_there(chain)).map(Operation::AddChain))
+        .chain(chains.missing(false).map(Operation::AddChain))
         .chain(rules.map(|(chain, rule)| Operation::AddRule(chain, rule)))
         .collect()
 }
 
 /// Returns the operations that delete what no rule uses any more, except sets.
-fn clear<'a>(live: &'a Live, wanted: &Wanted) -> Vec<Operation<'a>> {
-    let is_stale = |own: &&dump::Chain| !wanted.chains.iter().any(|chain| own.name.is(chain.name));
-    let chains = live.chains.iter().filter(is_stale).map(|chain| Operation::DeleteChain(&chain.name));
+fn clear<'a>(live: &'a Live, chains: &Chains<'a>, wanted: &Wanted) -> Vec<Operation<'a>> {
+    let chains = chains.stale().map(|chain| Operation::DeleteChain(&chain.name));
     chains
         .chain(stale_objects(live, wanted).map(Operation::DeleteObject))
         .chain(live.flowtables.iter().map(Operation::DeleteFlowtable))
@@ -285,17 +294,19 @@ mod tests {
             list: None,
             key_type: 7,
             key_length: 4,
+            data_type: 0,
             flags: 0,
             size: 2,
             userdata: userdata(2),
             entries: 2,
-            keys: Keys::new(4),
+            keys: Keys::new(4, false),
             attributes: Vec::new(),
         };
         let chain = wanted::Chain {
-            name: "input",
+            name: "input".into(),
             hook: Hook::Input,
             priority: Some(-10),
+            is_target: false,
             rules: vec![rule],
             attributes: Vec::new(),
         };
@@ -317,10 +328,11 @@ mod tests {
             flags: 0,
             key_type: 7,
             key_length: 4,
+            data_type: 0,
             size: 2,
             more: false,
             userdata: userdata(2),
-            elements: Elements::Read(Keys::new(4)),
+            elements: Elements::Read(Keys::new(4, false)),
         }
     }
 
@@ -448,7 +460,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_an_apply_is_known() {
-        let left = |live: &Live| leftovers(live).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let left = |live: &Live| leftovers(live).concat().iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut live = live();
         assert_eq!(left(&live), [""; 0]);
         live.sets.push(live_set("others"));

@@ -24,11 +24,14 @@ use crate::netlink::netfilter::Socket;
 const INTERFACE_KIND: &str = "the kind of an interface (meta iifkind)";
 const DIALLED_ADDRESS: &str = "the address that was dialled (ct original ip daddr)";
 const REVERSE_PATH: &str = "the way back to a source (fib saddr . iif oif) at the hook input";
+const VERDICT_MAPS: &str = "verdict maps (ct original proto-dst vmap)";
 /// Where the answers come from.
 const SOURCE: &str = "the kernel, by a transaction that is never committed";
 /// The counter that rules refer to.
 const COUNTER: &str = "probe";
-/// The chain that a rule jumps to.
+/// The map that a rule asks.
+const MAP: &str = "ports_to_chains";
+/// The chain that a rule and a map jump to.
 const CALLED: &str = "called";
 
 /// Asks for everything that the engine may need.
@@ -49,15 +52,16 @@ pub(crate) fn probe(socket: &mut Socket) -> Result<Vec<Requirement>, EngineError
         .iter()
         // The first two only prepare for the third.
         .skip(2)
-        // The set itself has an answer of its own.
+        // The set itself has an answer of its own, and a map that of the rule that asks it.
         .filter(|operation| !matches!(operation, Operation::AddElements(..)))
+        .filter(|operation| operation.added_set().is_none_or(|set| set != MAP))
         .map(|operation| answer(operation, &refusals))
         .collect())
 }
 
 /// Asks for the optional features alone.
 pub(crate) fn features(socket: &mut Socket) -> Result<Features, EngineError> {
-    let table = table(optional(), Vec::new());
+    let table = table(optional(), vec![verdict_map()]);
     let wanted = super::encode(&table)?;
     let refusals = match check(socket, &operations(&wanted)) {
         Ok(()) => Vec::new(),
@@ -72,6 +76,7 @@ pub(crate) fn features(socket: &mut Socket) -> Result<Features, EngineError> {
         interface_kind: has(INTERFACE_KIND),
         dialled_address: has(DIALLED_ADDRESS),
         reverse_path: has(REVERSE_PATH),
+        verdict_maps: has(VERDICT_MAPS),
     })
 }
 
@@ -82,6 +87,7 @@ fn optional() -> Vec<(&'static str, Vec<Statement>)> {
         (INTERFACE_KIND, vec![Statement::Bridge(Direction::In)]),
         (DIALLED_ADDRESS, dialled.into_iter().collect()),
         (REVERSE_PATH, vec![Statement::ReversePathFails]),
+        (VERDICT_MAPS, vec![dispatch()]),
     ]
 }
 
@@ -96,8 +102,8 @@ fn operations(wanted: &Wanted) -> Vec<Operation<'_>> {
     [Operation::AddTable, Operation::DeleteTable, Operation::AddTable]
         .into_iter()
         .chain(wanted.counters.iter().map(Operation::AddCounter))
-        .chain(wanted.sets.iter().flat_map(Operation::all_of_set))
         .chain(wanted.chains.iter().map(Operation::AddChain))
+        .chain(wanted.sets.iter().flat_map(Operation::all_of_set))
         .chain(rules.map(|(chain, rule)| Operation::AddRule(chain, rule)))
         .collect()
 }
@@ -136,7 +142,8 @@ fn answer(operation: &Operation<'_>, refusals: &[(Label, Reply)]) -> Requirement
 }
 
 fn is_about(label: &Label, what: &str) -> bool {
-    label.origin.as_ref().is_some_and(|origin| origin.what == what)
+    let is_of_map = what == VERDICT_MAPS && label.operation.ends_with(&format!(" set {MAP}"));
+    is_of_map || label.origin.as_ref().is_some_and(|origin| origin.what == what)
 }
 
 fn requirement(what: &str, missing: Option<String>) -> Requirement {
@@ -181,7 +188,7 @@ fn table(constructs: Vec<(&str, Vec<Statement>)>, sets: Vec<Set>) -> Table {
 }
 
 fn chain(name: &'static str, hook: Hook, priority: Option<i32>) -> Chain {
-    Chain { name, hook, priority, rules: Vec::new() }
+    Chain { name: name.into(), hook, priority, rules: Vec::new() }
 }
 
 fn everything() -> Table {
@@ -208,7 +215,7 @@ fn everything() -> Table {
         ("the kernel's log (log)", vec![Statement::Log("dockfw: ".into())]),
     ];
     constructs.extend(optional());
-    table(constructs, sets())
+    table(constructs, sets().into_iter().chain([verdict_map()]).collect())
 }
 
 fn counter() -> Option<Statement> {
@@ -228,6 +235,17 @@ fn address_matches() -> Vec<Statement> {
 fn dialled_port() -> Statement {
     let ports = Ports::Set("ports".into());
     Statement::Port { transport: Transport::Tcp, field: PortField::Dialled, ports }
+}
+
+/// Returns a map of the kind that older kernels are most likely to lack: of ranges.
+fn verdict_map() -> Set {
+    let range = PortRange::new(80, 81).map(|range| (range, CALLED.to_owned()));
+    let elements = Elements::Jumps(range.into_iter().collect());
+    Set { name: MAP.into(), list: None, elements, interval: true, comment: "probe".into() }
+}
+
+fn dispatch() -> Statement {
+    Statement::Dispatch { transport: Transport::Tcp, field: PortField::Dialled, map: MAP.into() }
 }
 
 /// Returns a hash set and an interval set of each type. The names are shown.

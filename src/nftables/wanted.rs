@@ -6,10 +6,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use dockfw_policy::address::{Address, Range};
 use dockfw_policy::nft::{self, Elements, TABLE};
 use dockfw_policy::ruleset::{Hook, Origin};
+use dockfw_policy::service::PortRange;
 use nix::libc;
 
 use super::dump::Name;
-use super::elements::{Keys, NotSingle, key_length};
+use super::elements::{Element, Keys, NotSingle, key_length};
 use super::encode::expressions;
 use super::userdata::{self, ByteOrder};
 use crate::ffi::{self, BuildError, Value};
@@ -64,6 +65,8 @@ pub(crate) struct Set {
     pub(crate) list: Option<String>,
     pub(crate) key_type: u32,
     pub(crate) key_length: u32,
+    /// `NFT_DATA_VERDICT` of a map, or 0.
+    pub(crate) data_type: u32,
     pub(crate) flags: u32,
     /// The declared size; 0 if there is none.
     pub(crate) size: u32,
@@ -77,11 +80,13 @@ pub(crate) struct Set {
 /// A chain with its rules.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The hook whose packets meet it.
     pub(crate) hook: Hook,
     /// Its priority there, of a base chain.
     pub(crate) priority: Option<i32>,
+    /// Whether a map leads to it.
+    pub(crate) is_target: bool,
     pub(crate) rules: Vec<Rule>,
     pub(crate) attributes: Vec<u8>,
 }
@@ -120,13 +125,23 @@ impl Set {
             (datatype::IPV4_ADDRESS, true) => "IPv4 networks",
             (datatype::IPV6_ADDRESS, false) => "IPv6 addresses",
             (datatype::IPV6_ADDRESS, true) => "IPv6 networks",
+            (datatype::INET_SERVICE, _) if self.data_type != 0 => "ports and their chains",
             (datatype::INET_SERVICE, _) => "ports",
             _ => "interfaces",
         }
     }
 
     /// Returns an element as a policy has it.
-    pub(crate) fn element_name(&self, (first, last): (u128, u128)) -> String {
+    pub(crate) fn element_name(&self, element: Element<'_>) -> String {
+        let Element { first, last, chain } = element;
+        if !chain.is_empty() {
+            let ports = PortRange::new(first as u16, last as u16).map(|ports| ports.to_string());
+            return format!(
+                "{} : jump {}",
+                ports.unwrap_or_default(),
+                String::from_utf8_lossy(chain).escape_debug()
+            );
+        }
         match self.key_type {
             datatype::IPV4_ADDRESS => range_name::<Ipv4Addr>(first, last),
             datatype::IPV6_ADDRESS => range_name::<Ipv6Addr>(first, last),
@@ -190,12 +205,17 @@ impl Wanted {
 
     /// Translates a table into the kernel's terms.
     pub(crate) fn new(table: &nft::Table) -> Result<Self, EncodeError> {
+        let targets: HashSet<_> = table.sets.iter().flat_map(|set| set.elements.targets()).collect();
         // Numbers of sets are unique in a transaction; 0 means no number.
         let sets = table.sets.iter().zip(1..).map(|(set, id)| encode_set(set, id));
         Ok(Self {
             counters: table.counters.iter().map(encode_counter).collect::<Result<_, _>>()?,
             sets: sets.collect::<Result<_, _>>()?,
-            chains: table.chains.iter().map(encode_chain).collect::<Result<_, _>>()?,
+            chains: table
+                .chains
+                .iter()
+                .map(|chain| encode_chain(chain, &targets))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -221,7 +241,7 @@ fn key_type(elements: &Elements) -> (u32, ByteOrder) {
     match elements {
         Elements::Ipv4(_) => (datatype::IPV4_ADDRESS, ByteOrder::Network),
         Elements::Ipv6(_) => (datatype::IPV6_ADDRESS, ByteOrder::Network),
-        Elements::Ports(_) => (datatype::INET_SERVICE, ByteOrder::Network),
+        Elements::Ports(_) | Elements::Jumps(_) => (datatype::INET_SERVICE, ByteOrder::Network),
         Elements::Interfaces(_) => (datatype::INTERFACE_NAME, ByteOrder::Host),
     }
 }
@@ -236,11 +256,14 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
     let keys = Keys::of(set).map_err(|source| EncodeError::Set { set: set.name.clone(), source })?;
     let (key_type, order) = key_type(&set.elements);
     let key_length = key_length(&set.elements) as u32;
-    let flags = if set.interval { uapi::set::FLAG_INTERVAL } else { 0 };
+    let is_map = matches!(set.elements, Elements::Jumps(_));
+    let data_type = if is_map { uapi::set::DATA_VERDICT } else { 0 };
+    let flags = if set.interval { uapi::set::FLAG_INTERVAL } else { 0 }
+        | if is_map { uapi::set::FLAG_MAP } else { 0 };
     let size = size(set);
     let entries = set.elements.len() as u64;
     let userdata = userdata::of_set(order, &set.comment, entries);
-    let object = ffi::Set::new(&[
+    let mut attributes = vec![
         (ffi::Set::TABLE, Value::Text(TABLE)),
         (ffi::Set::NAME, Value::Text(&set.name)),
         (ffi::Set::ID, Value::Number(id)),
@@ -249,10 +272,11 @@ fn encode_set(set: &nft::Set, id: u32) -> Result<Set, EncodeError> {
         (ffi::Set::KEY_LEN, Value::Number(key_length)),
         (ffi::Set::SIZE, Value::Number(size)),
         (ffi::Set::USERDATA, Value::Bytes(&userdata)),
-    ]);
-    let attributes = building(object, || format!("set {}", set.name))?.attributes();
+    ];
+    attributes.extend(is_map.then_some((ffi::Set::DATA_TYPE, Value::Number(data_type))));
+    let attributes = building(ffi::Set::new(&attributes), || format!("set {}", set.name))?.attributes();
     let (name, list) = (set.name.clone(), set.list.as_ref().map(ToString::to_string));
-    Ok(Set { name, list, key_type, key_length, flags, size, userdata, entries, keys, attributes })
+    Ok(Set { name, list, key_type, key_length, data_type, flags, size, userdata, entries, keys, attributes })
 }
 
 /// Returns the number of a hook (linux/netfilter.h).
@@ -265,9 +289,9 @@ fn hook_number(hook: Hook) -> u32 {
     number as u32
 }
 
-fn encode_chain(chain: &nft::Chain) -> Result<Chain, EncodeError> {
+fn encode_chain(chain: &nft::Chain, targets: &HashSet<&str>) -> Result<Chain, EncodeError> {
     let mut attributes =
-        vec![(ffi::Chain::TABLE, Value::Text(TABLE)), (ffi::Chain::NAME, Value::Text(chain.name))];
+        vec![(ffi::Chain::TABLE, Value::Text(TABLE)), (ffi::Chain::NAME, Value::Text(&chain.name))];
     if let Some(priority) = chain.priority {
         attributes.extend([
             (ffi::Chain::TYPE, Value::Text(BASE_TYPE)),
@@ -277,8 +301,16 @@ fn encode_chain(chain: &nft::Chain) -> Result<Chain, EncodeError> {
         ]);
     }
     let attributes = building(ffi::Chain::new(&attributes), || format!("chain {}", chain.name))?.attributes();
-    let rules = chain.rules.iter().map(|rule| encode_rule(chain.name, rule)).collect::<Result<_, _>>()?;
-    Ok(Chain { name: chain.name, hook: chain.hook, priority: chain.priority, rules, attributes })
+    let rules = chain.rules.iter().map(|rule| encode_rule(&chain.name, rule)).collect::<Result<_, _>>()?;
+    let is_target = targets.contains(chain.name.as_str());
+    Ok(Chain {
+        name: chain.name.clone(),
+        hook: chain.hook,
+        priority: chain.priority,
+        is_target,
+        rules,
+        attributes,
+    })
 }
 
 fn encode_rule(chain: &str, rule: &nft::Rule) -> Result<Rule, EncodeError> {

@@ -182,8 +182,8 @@ fn an_edit_of_the_policy_shows_what_is_live_and_what_is_wanted() {
             "    - meta l4proto tcp ct original proto-dst @ports_80_443_i6um7ik422 counter name \"allow_web\" accept comment \"allow 'web'\"",
             "    + meta l4proto tcp ct original proto-dst @ports_80_8443_6g26bm6eov counter name \"allow_web\" accept comment \"allow 'web'\"",
             "~ rule of hook forward from allow 'web' at dockfw.toml:4",
-            "    - oifname @docker_bridges_4jh5cpki28 meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_443_i6um7ik422 counter name \"allow_web\" accept comment \"allow 'web'\"",
-            "    + oifname @docker_bridges_4jh5cpki28 meta oifkind \"bridge\" ct status dnat meta l4proto tcp ct original proto-dst @ports_80_8443_6g26bm6eov counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    - meta oifkind \"bridge\" oifname @docker_bridges_4jh5cpki28 ct status dnat meta l4proto tcp ct original proto-dst @ports_80_443_i6um7ik422 counter name \"allow_web\" accept comment \"allow 'web'\"",
+            "    + meta oifkind \"bridge\" oifname @docker_bridges_4jh5cpki28 ct status dnat meta l4proto tcp ct original proto-dst @ports_80_8443_6g26bm6eov counter name \"allow_web\" accept comment \"allow 'web'\"",
         ],
     );
     differs_with_both(

@@ -87,6 +87,8 @@ pub(crate) fn written(directory: &Path, dice: &mut Dice, most: usize) -> Vec<Wri
             &some.clone().map(|list| list.with_few_others(dice)),
             &rules,
         ),
+        Draft::new("many rules", 30, &few, &many_rules(dice)),
+        Draft::new("many rules, others", 30, &few, &many_rules(dice)),
         Draft { interfaces, ..Draft::new("lan* is exempt", 25, &few, &self::rules(dice)) },
         Draft { interfaces: "filtered = [\"w*\"]", ..Draft::new("w* is filtered", 25, &few, &rules) },
         Draft::new("many", weight_of_many(most), &many, &rules),
@@ -179,6 +181,19 @@ fn rules(dice: &mut Dice) -> Vec<String> {
         rule("direct", dice.pick(&["", "\"file:some.txt\""]), &[&direct, "9002/udp"], "container"),
     ];
     rules.into_iter().filter(|_| !dice.one_in(3)).collect()
+}
+
+/// So many rules that verdict maps lead to them: for ranges that overlap, open to all and to some.
+fn many_rules(dice: &mut Dice) -> Vec<String> {
+    let mut ports = |protocol| {
+        let first = HOST_PORTS[dice.roll(HOST_PORTS.len())];
+        format!("{first}-{}/{protocol}", first + dice.roll(3) as u16)
+    };
+    let number = |number: usize| {
+        let from = if number.is_multiple_of(3) { "" } else { "\"file:some.txt\"" };
+        rule(&format!("rule {number}"), from, &[&ports("tcp"), &ports("udp")], "")
+    };
+    (0..8).map(number).collect()
 }
 
 fn protocol(dice: &mut Dice) -> &'static str {

@@ -233,7 +233,11 @@ mod tests {
     }
 
     fn chains(rules: &[ruleset::Rule]) -> Vec<Chain> {
-        let ruleset = Ruleset { addresses: std::iter::empty().collect(), interfaces: vec![], hooks: vec![] as Vec<HookRules> };
+        let ruleset = Ruleset {
+            addresses: std::iter::empty().collect(),
+            interfaces: vec![],
+            hooks: vec![] as Vec<HookRules>,
+        };
         let lowering = Lowering::of(&ruleset, Family::Ipv4, &[]);
         lowering.chain("DOCKFW-USER", &lowering.excepting(rules.iter())).unwrap()
     }

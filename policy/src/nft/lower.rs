@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, Table};
+use super::dispatch::{Group, groups};
+use super::pieces::Pieces;
+use super::{Chain, Counter, Direction, Elements, End, Ports, Rule, Set, Statement, TARGET, Table};
 use crate::address::{Address, Family, Range};
 use crate::interface::{IfPattern, reduced};
 use crate::reverse_path;
@@ -30,11 +32,14 @@ pub struct Features {
     pub dialled_address: bool,
     /// `fib saddr . iif oif` at the hooks input and forward (not in Linux 5.10, in 6.1). Without it, sources are checked before routing.
     pub reverse_path: bool,
+    /// Verdict maps. Without them, packets walk the rules one by one.
+    pub verdict_maps: bool,
 }
 
 impl Features {
     /// Everything: what `dockfw show` writes.
-    pub const ALL: Self = Self { interface_kind: true, dialled_address: true, reverse_path: true };
+    pub const ALL: Self =
+        Self { interface_kind: true, dialled_address: true, reverse_path: true, verdict_maps: true };
 }
 
 /// Writes a ruleset as a table.
@@ -43,13 +48,55 @@ pub fn lower(ruleset: &Ruleset, features: Features) -> Table {
     let sets = sets.chain(ruleset.addresses.iter().flat_map(address_sets)).chain(port_sets(ruleset));
     let mut sets: Vec<_> = sets.collect();
     let lowering = Lowering::of(ruleset, features, &sets);
-    let mut chains: Vec<_> = ruleset.hooks.iter().flat_map(|hook| lowering.chains(hook)).collect();
+    let (mut targets, mut chains, mut maps) = (Targets::default(), Vec::new(), Vec::new());
+    for hook in &ruleset.hooks {
+        let dispatches = lowering.dispatches(hook, &mut targets);
+        chains.extend(lowering.chains(hook, &dispatches));
+        maps.extend(dispatches.into_iter().map(|dispatch| dispatch.map));
+    }
     chains.extend(lowering.source_checks());
+    // An apply creates them in this order.
+    let chains = [targets.chains, chains].concat();
     let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
     let asked: BTreeSet<_> = statements.filter_map(Statement::set).collect();
     sets.retain(|set| asked.contains(set.name.as_str()));
+    sets.extend(maps);
     let counters = ruleset.counters().into_iter().map(|name| Counter { name: name.clone() }).collect();
     Table { counters, sets, chains }
+}
+
+/// Rules that are found by their port.
+struct Dispatch {
+    /// Their places among the rules of the hook, in order.
+    members: Vec<usize>,
+    /// What leads to them.
+    rules: Vec<Rule>,
+    map: Set,
+}
+
+/// The chains that maps lead to. Maps of several hooks share chains with the same rules.
+#[derive(Default)]
+struct Targets {
+    chains: Vec<Chain>,
+    /// The names of the chains with these rules.
+    names: HashMap<String, String>,
+    /// How many chains are named after a port.
+    named: HashMap<u16, usize>,
+}
+
+impl Targets {
+    /// Returns the name of the chain with these rules, which is named after the first port that leads to it.
+    fn name(&mut self, hook: Hook, port: u16, rules: Vec<Rule>) -> String {
+        let text: String = rules.iter().map(|rule| format!("{rule}\n")).collect();
+        if let Some(name) = self.names.get(&text) {
+            return name.clone();
+        }
+        let count = self.named.entry(port).and_modify(|count| *count += 1).or_insert(1);
+        let name = if *count == 1 { format!("{TARGET}{port}") } else { format!("{TARGET}{port}_{count}") };
+        self.names.insert(text, name.clone());
+        self.chains.push(Chain { name: name.clone(), hook, priority: None, rules });
+        name
+    }
 }
 
 struct Lowering<'a> {
@@ -78,10 +125,17 @@ impl<'a> Lowering<'a> {
     /// Returns the chains of a hook. Rules that are for none of Docker's bridges are in a chain of their own, from which
     /// packets that arrive on such a bridge return at once. No single rule can ask whether an interface is none of these
     /// bridges, because some interfaces have no kind at all.
-    fn chains(&self, hook: &HookRules) -> Vec<Chain> {
+    fn chains(&self, hook: &HookRules, dispatches: &[Dispatch]) -> Vec<Chain> {
         let Place { name, outside, priority } = place(hook.hook);
         let (mut rules, mut from_outside) = (Vec::new(), Vec::new());
-        for rule in hook.rules.iter().filter(|rule| self.features.reverse_path || !reverse_path::asks(rule)) {
+        let firsts: HashMap<_, _> = dispatches.iter().map(|one| (one.members.first(), &one.rules)).collect();
+        let members: HashSet<_> = dispatches.iter().flat_map(|one| &one.members).collect();
+        let is_asked = |rule: &ruleset::Rule| self.features.reverse_path || !reverse_path::asks(rule);
+        for (index, rule) in hook.rules.iter().enumerate().filter(|(_, rule)| is_asked(rule)) {
+            rules.extend(firsts.get(&Some(&index)).into_iter().copied().flatten().cloned());
+            if members.contains(&index) {
+                continue;
+            }
             let Some(bridges) = self.excluded_bridges(rule) else {
                 rules.extend(self.rules(rule));
                 continue;
@@ -93,8 +147,8 @@ impl<'a> Lowering<'a> {
             }
             from_outside.extend(self.rules(rule));
         }
-        let base = Chain { name, hook: hook.hook, priority: Some(priority), rules };
-        let outside = Chain { name: outside, hook: hook.hook, priority: None, rules: from_outside };
+        let base = Chain { name: name.into(), hook: hook.hook, priority: Some(priority), rules };
+        let outside = Chain { name: outside.into(), hook: hook.hook, priority: None, rules: from_outside };
         [outside, base].into_iter().filter(|chain| !chain.rules.is_empty()).collect()
     }
 
@@ -102,7 +156,8 @@ impl<'a> Lowering<'a> {
     fn source_checks(&self) -> Option<Chain> {
         let checks = (!self.features.reverse_path).then(|| reverse_path::before_routing(self.ruleset))?;
         let rules: Vec<_> = checks.iter().flat_map(|rule| self.rules(rule)).collect();
-        let chain = Chain { name: SOURCES, hook: Hook::Prerouting, priority: Some(SOURCES_PRIORITY), rules };
+        let chain =
+            Chain { name: SOURCES.into(), hook: Hook::Prerouting, priority: Some(SOURCES_PRIORITY), rules };
         (!chain.rules.is_empty()).then_some(chain)
     }
 
@@ -118,10 +173,75 @@ impl<'a> Lowering<'a> {
         self.ruleset.interface_list(name).is_some_and(|list| list.bridges_only)
     }
 
-    /// Returns the rules that together do what `rule` does: one for each combination of its matches' alternatives.
+    /// Returns what finds rules by their port, wherever that is worth it.
+    fn dispatches(&self, hook: &HookRules, targets: &mut Targets) -> Vec<Dispatch> {
+        let mut dispatches: Vec<Dispatch> = Vec::new();
+        for group in groups(&hook.rules).iter().filter(|_| self.features.verdict_maps) {
+            let Some(pieces) = group.pieces() else { continue };
+            let mut title = format!("{}_{}", place(hook.hook).name, group.transport.name());
+            if dispatches.iter().any(|other| super::title(&other.map.name) == title) {
+                title = format!("{title}_{}", dispatches.len());
+            }
+            let mut name = |port, rules| targets.name(hook.hook, port, rules);
+            dispatches.push(self.dispatch(&title, group, &pieces, &mut name));
+        }
+        dispatches
+    }
+
+    fn dispatch(
+        &self,
+        title: &str,
+        group: &Group<'_>,
+        pieces: &Pieces,
+        name: &mut dyn FnMut(u16, Vec<Rule>) -> String,
+    ) -> Dispatch {
+        let mut names: HashMap<usize, String> = HashMap::new();
+        let mut jump = |(range, cover): &(PortRange, usize)| {
+            let chain = names
+                .entry(*cover)
+                .or_insert_with(|| name(range.first(), self.covering(group, pieces, *cover)));
+            (*range, chain.clone())
+        };
+        let jumps: Vec<_> = pieces.ranges.iter().map(&mut jump).collect();
+        let interval = jumps.iter().any(|(range, _)| !range.is_single());
+        let what = format!("rules by {} port", group.transport.name());
+        let map = Set::new(title, None, Elements::Jumps(jumps), interval, what.clone());
+        let (transport, field) = (group.transport, group.field);
+        let lead = Statement::Dispatch { transport, field, map: map.name.clone() };
+        let lead = |row: Vec<Statement>| connection([row, vec![lead.clone()]].concat(), &what);
+        Dispatch {
+            members: group.members.iter().map(|member| member.index).collect(),
+            rules: self.rows(group.before).into_iter().map(lead).collect(),
+            map,
+        }
+    }
+
+    /// Returns the rules of a cover, in order.
+    fn covering(&self, group: &Group<'_>, pieces: &Pieces, cover: usize) -> Vec<Rule> {
+        let members = pieces.covers.get(cover).into_iter().flatten();
+        let members = members.filter_map(|number| group.members.get(*number));
+        members.flat_map(|member| self.rules_with(member.after, member.rule)).collect()
+    }
+
+    /// Returns the rules that together do what `rule` does.
     fn rules(&self, rule: &ruleset::Rule) -> Vec<Rule> {
+        self.rules_with(&rule.matches, rule)
+    }
+
+    /// Returns the same if of its matches only these are left to ask.
+    fn rules_with(&self, matches: &[Match], rule: &ruleset::Rule) -> Vec<Rule> {
+        let finish = |statements: Vec<Statement>| Rule {
+            statements: [statements, effects(rule)].concat(),
+            comment: comment(&rule.origin.what),
+            origin: rule.origin.clone(),
+        };
+        self.rows(matches).into_iter().map(finish).collect()
+    }
+
+    /// Returns rows of statements, of which one holds if all matches do: one for each combination of their alternatives.
+    fn rows(&self, matches: &[Match]) -> Vec<Vec<Statement>> {
         let mut rows = vec![Vec::new()];
-        for condition in &rule.matches {
+        for condition in matches {
             let alternatives = self.alternatives(condition);
             rows = rows
                 .iter()
@@ -130,12 +250,7 @@ impl<'a> Lowering<'a> {
                 })
                 .collect();
         }
-        let finish = |statements: Vec<Statement>| Rule {
-            statements: [statements, effects(rule)].concat(),
-            comment: comment(&rule.origin.what),
-            origin: rule.origin.clone(),
-        };
-        rows.into_iter().map(finish).collect()
+        rows
     }
 
     /// Returns the alternatives of a match, each a row of statements.
@@ -198,13 +313,11 @@ impl<'a> Lowering<'a> {
     }
 
     fn interface(&self, direction: Direction, name: &SetName, negated: bool) -> Vec<Statement> {
+        // The kind comes first: an interface that is no bridge is not looked up.
+        let kind = self.is_of_bridges(name) && self.features.interface_kind;
+        let kind = kind.then_some(Statement::Bridge(direction));
         let sets = self.sets_of(name).map(|set| set.name.clone());
-        let mut statements: Vec<_> =
-            sets.map(|set| Statement::InterfaceIn { direction, set, negated }).collect();
-        if self.is_of_bridges(name) && self.features.interface_kind {
-            statements.push(Statement::Bridge(direction));
-        }
-        statements
+        kind.into_iter().chain(sets.map(|set| Statement::InterfaceIn { direction, set, negated })).collect()
     }
 
     fn ports(&self, ranges: &[PortRange]) -> Ports {
@@ -296,7 +409,7 @@ fn family(elements: &Elements) -> Option<Family> {
     match elements {
         Elements::Ipv4(_) => Some(Family::Ipv4),
         Elements::Ipv6(_) => Some(Family::Ipv6),
-        Elements::Ports(_) | Elements::Interfaces(_) => None,
+        Elements::Ports(_) | Elements::Interfaces(_) | Elements::Jumps(_) => None,
     }
 }
 

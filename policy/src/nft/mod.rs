@@ -3,7 +3,9 @@
 //! [`lower()`] is the only way to create it from a [`Ruleset`](crate::ruleset::Ruleset). [`text`] writes the table as
 //! `nft` would read it, and the native engine writes the same table as netlink messages.
 
+mod dispatch;
 mod lower;
+mod pieces;
 pub mod text;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -22,6 +24,9 @@ pub use lower::{Features, lower};
 
 /// The table's name; its family is `inet`.
 pub const TABLE: &str = "dockfw";
+
+/// How the names of the chains begin that maps lead to.
+pub const TARGET: &str = "port_";
 
 /// The whole table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ pub struct Counter {
     pub name: SetName,
 }
 
-/// A named set. It never changes: a set with other contents has another name.
+/// A named set, or a map, which is a set too. It never changes: a set with other contents has another name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     /// The set's name, which ends in a digest of everything else.
@@ -100,6 +105,8 @@ pub enum Elements {
     Ports(Vec<PortRange>),
     /// `ifname`.
     Interfaces(Vec<IfPattern>),
+    /// `inet_service : verdict`: a map from ports to the chains that they jump to.
+    Jumps(Vec<(PortRange, String)>),
 }
 
 impl Elements {
@@ -110,12 +117,19 @@ impl Elements {
             Self::Ipv6(ranges) => ranges.len(),
             Self::Ports(ranges) => ranges.len(),
             Self::Interfaces(patterns) => patterns.len(),
+            Self::Jumps(jumps) => jumps.len(),
         }
     }
 
     /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the chains that elements of a map jump to.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let jumps = if let Self::Jumps(jumps) = self { jumps.as_slice() } else { &[] };
+        jumps.iter().map(|(_, chain)| chain.as_str())
     }
 
     /// Returns a number for each type.
@@ -125,6 +139,7 @@ impl Elements {
             Self::Ipv6(_) => 6,
             Self::Ports(_) => 1,
             Self::Interfaces(_) => 2,
+            Self::Jumps(_) => 3,
         }
     }
 
@@ -133,9 +148,13 @@ impl Elements {
         match self {
             Self::Ipv4(ranges) => ends(ranges, Ipv4Addr::octets),
             Self::Ipv6(ranges) => ends(ranges, Ipv6Addr::octets),
-            Self::Ports(ranges) => {
-                let ends = ranges.iter().flat_map(|range| [range.first(), range.last()]);
-                ends.flat_map(u16::to_be_bytes).collect()
+            Self::Ports(ranges) => ranges.iter().flat_map(|range| port_bytes(*range)).collect(),
+            // No name of a chain has a NUL in it.
+            Self::Jumps(jumps) => {
+                let bytes = |(range, chain): &(PortRange, String)| {
+                    [&port_bytes(*range), chain.as_bytes(), &[0]].concat()
+                };
+                jumps.iter().flat_map(bytes).collect()
             }
             // No name of an interface has a NUL in it.
             Self::Interfaces(patterns) => {
@@ -143,6 +162,11 @@ impl Elements {
             }
         }
     }
+}
+
+fn port_bytes(range: PortRange) -> [u8; 4] {
+    let ([a, b], [c, d]) = (range.first().to_be_bytes(), range.last().to_be_bytes());
+    [a, b, c, d]
 }
 
 /// Returns both ends of each of these ranges, of which there may be hundreds of thousands.
@@ -159,7 +183,7 @@ fn ends<A: Address, const N: usize>(ranges: &[Range<A>], octets: impl Fn(&A) -> 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The chain's name.
-    pub name: &'static str,
+    pub name: String,
     /// The hook whose packets meet it.
     pub hook: Hook,
     /// The priority at the hook of a base chain, which is of type `filter` and policy `accept`; nothing for a chain that is
@@ -260,6 +284,15 @@ pub enum Statement {
         /// The ports.
         ports: Ports,
     },
+    /// `tcp dport vmap @map` and the like: on to the chain for the port, and back.
+    Dispatch {
+        /// The protocol of the port.
+        transport: Transport,
+        /// Which port.
+        field: PortField,
+        /// The map.
+        map: String,
+    },
     /// `ct state established,related`.
     Established,
     /// `ct status dnat`.
@@ -293,7 +326,8 @@ impl Statement {
         match self {
             Self::InterfaceIn { set, .. }
             | Self::AddressIn { set, .. }
-            | Self::Port { ports: Ports::Set(set), .. } => Some(set),
+            | Self::Port { ports: Ports::Set(set), .. }
+            | Self::Dispatch { map: set, .. } => Some(set),
             _ => None,
         }
     }
@@ -302,7 +336,8 @@ impl Statement {
         match self {
             Self::InterfaceIn { set, .. }
             | Self::AddressIn { set, .. }
-            | Self::Port { ports: Ports::Set(set), .. } => Some(set),
+            | Self::Port { ports: Ports::Set(set), .. }
+            | Self::Dispatch { map: set, .. } => Some(set),
             _ => None,
         }
     }

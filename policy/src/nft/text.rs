@@ -9,7 +9,7 @@ use super::{Chain, Direction, Elements, End, Ports, Rule, Set, Statement, TABLE,
 use crate::address::Family;
 use crate::interface::IfPattern;
 use crate::ruleset::PortField;
-use crate::service::Transport;
+use crate::service::{PortRange, Transport};
 
 impl Display for Table {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,8 @@ impl Display for Table {
 
 impl Display for Set {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\tset {} {{\n\t\ttype {}", self.name, type_name(&self.elements))?;
+        let kind = if matches!(self.elements, Elements::Jumps(_)) { "map" } else { "set" };
+        writeln!(f, "\t{kind} {} {{\n\t\ttype {}", self.name, type_name(&self.elements))?;
         if self.interval {
             writeln!(f, "\t\tflags interval")?;
         } else {
@@ -46,6 +47,10 @@ impl Display for Set {
             Elements::Interfaces(patterns) => {
                 write_elements(f, &patterns.iter().map(Quoted).collect::<Vec<_>>())
             }
+            Elements::Jumps(jumps) => {
+                let jump = |(range, chain): &(PortRange, String)| format!("{range} : jump {chain}");
+                write_elements(f, &jumps.iter().map(jump).collect::<Vec<_>>())
+            }
         }?;
         writeln!(f, "\t}}")
     }
@@ -57,6 +62,7 @@ fn type_name(elements: &Elements) -> &'static str {
         Elements::Ipv6(_) => "ipv6_addr",
         Elements::Ports(_) => "inet_service",
         Elements::Interfaces(_) => "ifname",
+        Elements::Jumps(_) => "inet_service : verdict",
     }
 }
 
@@ -125,9 +131,22 @@ impl Display for Statement {
             Self::HopLimit { family: Family::Ipv6, limit } => write!(f, "ip6 hoplimit {limit}"),
             Self::Family(Family::Ipv4) => f.write_str("meta nfproto ipv4"),
             Self::Family(Family::Ipv6) => f.write_str("meta nfproto ipv6"),
-            Self::Protocol(number) => write!(f, "meta l4proto {number}"),
+            Self::Protocol(number) => match Transport::ALL.iter().find(|known| known.number() == *number) {
+                Some(transport) => write!(f, "meta l4proto {}", transport.name()),
+                None => write!(f, "meta l4proto {number}"),
+            },
             Self::Icmp { family, types } => write_icmp(f, *family, types),
-            Self::Port { transport, field, ports } => write_port(f, *transport, *field, ports),
+            Self::Port { transport, field, ports } => {
+                write_port_field(f, *transport, *field)?;
+                match ports {
+                    Ports::Range(range) => range.fmt(f),
+                    Ports::Set(name) => write!(f, "@{name}"),
+                }
+            }
+            Self::Dispatch { transport, field, map } => {
+                write_port_field(f, *transport, *field)?;
+                write!(f, "vmap @{map}")
+            }
             Self::Established => f.write_str("ct state established,related"),
             Self::Translated => f.write_str("ct status dnat"),
             Self::NotTcp => f.write_str("meta l4proto != tcp"),
@@ -182,15 +201,11 @@ fn write_icmp(f: &mut Formatter<'_>, family: Family, types: &RangeInclusive<u8>)
     if types.start() == types.end() { Ok(()) } else { write!(f, "-{}", types.end()) }
 }
 
-fn write_port(f: &mut Formatter<'_>, transport: Transport, field: PortField, ports: &Ports) -> fmt::Result {
+fn write_port_field(f: &mut Formatter<'_>, transport: Transport, field: PortField) -> fmt::Result {
     let transport = transport.name();
     match field {
         PortField::Source => write!(f, "{transport} sport "),
         PortField::Destination => write!(f, "{transport} dport "),
         PortField::Dialled => write!(f, "meta l4proto {transport} ct original proto-dst "),
-    }?;
-    match ports {
-        Ports::Range(range) => range.fmt(f),
-        Ports::Set(name) => write!(f, "@{name}"),
     }
 }

@@ -82,6 +82,8 @@ pub(crate) mod set {
     pub(crate) const KEY_TYPE: u16 = 4;
     pub(crate) const KEY_LEN: u16 = 5;
     pub(crate) const DATA_TYPE: u16 = 6;
+    /// `NFT_DATA_VERDICT`.
+    pub(crate) const DATA_VERDICT: u32 = 0xffff_ff00;
     pub(crate) const DESC: u16 = 9;
     /// `NFTA_SET_DESC_SIZE`, inside of `DESC`.
     pub(crate) const DESC_SIZE: u16 = 1;
@@ -98,6 +100,8 @@ pub(crate) mod set {
     pub(crate) const FLAG_ANONYMOUS: u32 = 1;
     /// `NFT_SET_INTERVAL`.
     pub(crate) const FLAG_INTERVAL: u32 = 4;
+    /// `NFT_SET_MAP`.
+    pub(crate) const FLAG_MAP: u32 = 8;
 }
 
 /// `enum nft_set_elem_list_attributes`, and what is inside of its `ELEMENTS`.

@@ -104,6 +104,11 @@ fn ports(first: u16, last: u16) -> PortRange {
     PortRange::new(first, last).unwrap()
 }
 
+/// Returns an element of a map.
+fn jump(first: u16, last: u16) -> (PortRange, String) {
+    (ports(first, last), "called".into())
+}
+
 fn set(name: &str, elements: Elements, interval: bool) -> Set {
     Set { name: name.into(), list: None, elements, interval, comment: format!("what {name} is") }
 }
@@ -128,6 +133,12 @@ fn sets() -> Vec<Set> {
         set("port_ranges", Elements::Ports(vec![ports(80, 80), ports(443, 500), ports(65000, 65535)]), true),
         set("exact", Elements::Interfaces(vec![name("eth0"), name("docker0")]), false),
         set("inside", Elements::Interfaces(names), true),
+        set("single_jumps", Elements::Jumps(vec![jump(22, 22), jump(80, 80)]), false),
+        set(
+            "range_jumps",
+            Elements::Jumps(vec![jump(80, 89), jump(90, 90), jump(443, 500), jump(65000, 65535)]),
+            true,
+        ),
     ]
 }
 
@@ -137,7 +148,7 @@ fn rule(comment: &str, statements: Vec<Statement>) -> Rule {
 }
 
 fn chain(name: &'static str, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
-    Chain { name, hook, priority: Some(priority), rules }
+    Chain { name: name.into(), hook, priority: Some(priority), rules }
 }
 
 fn port(transport: Transport, field: PortField, ports: Ports) -> Statement {
@@ -172,6 +183,31 @@ fn small() -> Table {
         counters: vec![Counter { name: set_name("trusted") }],
         sets: sets().into_iter().take(2).collect(),
         chains: vec![chain("input", Hook::Input, -10, rules)],
+    }
+}
+
+/// Returns a table with a map from ranges of ports to chains of these names, which every second range shares.
+fn mapped(names: &[&str]) -> Table {
+    let targets = names.iter().map(|name| Chain {
+        priority: None,
+        ..chain(
+            "",
+            Hook::Input,
+            0,
+            vec![rule(name, vec![source_in(Family::Ipv4, "nets4"), Statement::Accept])],
+        )
+    });
+    let targets = targets.zip(names).map(|(chain, name)| Chain { name: (*name).into(), ..chain });
+    let jumps = (0..4u16).zip(names.iter().cycle());
+    let jumps = jumps.map(|(n, name)| (ports(80 + 10 * n, 89 + 10 * n), (*name).to_owned())).collect();
+    let map = Set::new("by_port", None, Elements::Jumps(jumps), true, "rules by port".into());
+    let lead =
+        Statement::Dispatch { transport: Transport::Tcp, field: PortField::Dialled, map: map.name.clone() };
+    let leading = chain("input", Hook::Input, -10, vec![rule("by port", vec![lead])]);
+    Table {
+        counters: Vec::new(),
+        sets: sets().into_iter().skip(1).take(1).chain([map]).collect(),
+        chains: targets.chain([leading]).collect(),
     }
 }
 

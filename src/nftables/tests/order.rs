@@ -5,15 +5,19 @@ use super::*;
 
 /// The uses that such a kernel counts: those at a transaction's beginning, because what is deleted in it gives up its
 /// own uses only at the end.
-struct Uses(Live);
+struct Uses<'a> {
+    live: Live,
+    /// What is wanted: maps among it stay, and use nothing that goes.
+    wanted: &'a Wanted,
+}
 
-impl Uses {
+impl Uses<'_> {
     /// Returns whether rules name it, or maps may.
     fn of(&self, operation: &Operation<'_>) -> bool {
         match operation {
             Operation::DeleteSet(name) => self.in_rules(name),
             Operation::DeleteObject(object) => self.in_rules(&object.name) || self.has_maps(),
-            Operation::DeleteChain(name) => self.in_rules(name) || self.has_maps(),
+            Operation::DeleteChain(name) => self.in_rules(name) || self.has_maps() && !self.is_base(name),
             _ => false,
         }
     }
@@ -21,13 +25,19 @@ impl Uses {
     /// Returns whether it is anywhere in a rule: in a look-up, a jump, a reference to a counter.
     fn in_rules(&self, name: &dump::Name) -> bool {
         let terminated = [&name.0[..], &[0]].concat();
-        let rules = self.0.chains.iter().flat_map(|chain| &chain.rules);
+        let rules = self.live.chains.iter().flat_map(|chain| &chain.rules);
         rules.flat_map(|rule| rule.expressions.windows(terminated.len())).any(|text| text == terminated)
     }
 
+    /// Returns whether a chain is hooked in: nothing leads to such a one.
+    fn is_base(&self, name: &dump::Name) -> bool {
+        self.live.chains.iter().any(|chain| chain.name == *name && chain.hook.is_some())
+    }
+
     fn has_maps(&self) -> bool {
+        let goes = |set: &&dump::Set| !self.wanted.sets.iter().any(|wanted| set.name.is(&wanted.name));
         // NFT_SET_MAP, NFT_SET_OBJECT
-        self.0.sets.iter().any(|set| set.flags & (0x8 | 0x40) != 0)
+        self.live.sets.iter().filter(goes).any(|set| set.flags & (0x8 | 0x40) != 0)
     }
 }
 
@@ -42,7 +52,7 @@ fn refused_on_the_way_to(table: &Table) -> Vec<String> {
     let mut refused = Vec::new();
     for step in plan.transactions().into_iter().filter(|step| !step.is_empty()) {
         let Compared { generation, live } = read(&mut socket);
-        let uses = live.map(Uses);
+        let uses = live.map(|live| Uses { live, wanted: &wanted });
         let is_refused = |operation: &&Operation<'_>| uses.as_ref().is_some_and(|uses| uses.of(operation));
         refused.extend(step.iter().filter(is_refused).map(ToString::to_string));
         transaction(&mut socket, generation, step).commit(&mut socket).ok().unwrap();
@@ -57,7 +67,7 @@ fn another() -> Table {
         rule("called", vec![Statement::Jump("called")]),
         rule("counted", vec![Statement::Counter(set_name("other")), Statement::Accept]),
     ];
-    let called = Chain { name: "called", hook: Hook::Forward, priority: None, rules: Vec::new() };
+    let called = Chain { name: "called".into(), hook: Hook::Forward, priority: None, rules: Vec::new() };
     Table {
         counters: vec![Counter { name: set_name("other") }],
         sets: Vec::new(),
@@ -69,7 +79,8 @@ fn another() -> Table {
 #[ignore = "needs root"]
 fn nothing_goes_in_one_transaction_with_what_uses_it() {
     in_namespace(|| {
-        let tables = [small(), small_with_a_host(), another()];
+        let tables =
+            [small(), small_with_a_host(), another(), mapped(&["web", "mail"]), mapped(&["mail", "news"])];
         for (from, to) in tables.iter().flat_map(|from| tables.iter().map(move |to| (from, to))) {
             apply(from);
             assert_eq!(refused_on_the_way_to(to), [""; 0]);

@@ -57,6 +57,8 @@ fn about_contents() -> Vec<Vec<Statement>> {
         vec![port(Sctp, Destination, Ports::Set("port_ranges".into()))],
         vec![port(Tcp, Dialled, Ports::Set("some_ports".into())), Statement::Translated],
         vec![port(Udp, Dialled, Ports::Range(ports(80, 90)))],
+        vec![Statement::Dispatch { transport: Tcp, field: Dialled, map: "range_jumps".into() }],
+        vec![Statement::Dispatch { transport: Udp, field: Destination, map: "single_jumps".into() }],
         vec![port(Tcp, Dialled, one(8080)), source_in(Family::Ipv4, "nets4")],
         vec![Statement::Established],
         vec![Statement::NotTcp],
@@ -192,7 +194,7 @@ fn every_construct_is_there_on_this_kernel() {
         let requirements = engine.probe().unwrap();
         assert!(requirements.len() > 20, "{requirements:#?}");
         assert!(requirements.iter().all(|requirement| requirement.missing.is_none()), "{requirements:#?}");
-        assert_eq!(requirements.iter().filter(|requirement| requirement.optional).count(), 3);
+        assert_eq!(requirements.iter().filter(|requirement| requirement.optional).count(), 4);
         assert_eq!(engine.features().unwrap(), Features::ALL);
         assert!(nft("list tables").is_empty(), "the probe left something");
     });

@@ -65,8 +65,8 @@ const ARRIVALS: [&str; 6] =
 pub(super) fn random(dice: &mut Dice) -> String {
     let [trusted, blocked, peers] = [3, 2, 2].map(|most| list(&dice.some(&LISTED, most)));
     // Of many rules, engines make more than a list.
-    let most = if dice.one_in(4) { 50 } else { 5 };
-    let allow: String = (0..dice.roll(most)).map(|number| allow(dice, number)).collect();
+    let count = if dice.one_in(3) { 10 + dice.roll(40) } else { dice.roll(5) };
+    let allow: String = (0..count).map(|number| allow(dice, number)).collect();
     let (interfaces, echo) = (dice.pick(&INTERFACES), dice.pick(&["accept", "trusted"]));
     let log = dice.one_in(4);
     format!(
