@@ -95,10 +95,10 @@ fn entry(ruleset: &Ruleset, name: &SetName, address: IpAddr) -> String {
 
 /// Returns which part of the policy has a list.
 fn owner(list: &AddressList) -> String {
-    match list.comment.strip_prefix("sources of ") {
-        Some(rule) => part(rule),
-        None if list.name == names::PEERS => "`peers` in [swarm]".into(),
-        None => format!("`{}`", list.comment),
+    match list.comment.strip_prefix("sources of ").unwrap_or(&list.comment) {
+        _ if list.name == names::PEERS => "`peers` in [swarm]".into(),
+        key @ ("trusted" | "blocked") => format!("`{key}`"),
+        other => part(other),
     }
 }
 

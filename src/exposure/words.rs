@@ -2,10 +2,15 @@
 
 use super::{Answers, Exposed, Kind};
 
-/// Returns what an operator calls a part of the policy: rule `web` is what rulesets call `allow 'web'`.
+/// Returns what an operator calls a part of the policy: rule `web` is what rulesets call `allow 'web'`, and group `office`
+/// what they call `group 'office'`.
 pub(crate) fn part(origin: &str) -> String {
-    let rule = origin.strip_prefix("allow '").and_then(|rest| rest.strip_suffix('\''));
-    rule.map_or_else(|| origin.to_owned(), |name| format!("rule `{name}`"))
+    let [rule, group] = ["allow '", "group '"].map(|kind| origin.strip_prefix(kind)?.strip_suffix('\''));
+    match (rule, group) {
+        (Some(name), _) => format!("rule `{name}`"),
+        (None, Some(name)) => format!("group `{name}`"),
+        (None, None) => origin.to_owned(),
+    }
 }
 
 impl Exposed {
