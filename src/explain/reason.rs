@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use dockfw_policy::Lists;
 use dockfw_policy::compile::names;
 use dockfw_policy::policy::Place;
-use dockfw_policy::ruleset::{Action, Hook, Match, Rule, Ruleset, SetName};
+use dockfw_policy::ruleset::{Action, Match, Rule, Ruleset, SetName};
 use dockfw_policy::service::Service;
 use dockfw_policy::walk::Decision;
 
@@ -17,7 +17,7 @@ use crate::exposure::part;
 pub(super) fn reason(basis: Basis<'_>, walked: &Walked<'_>, service: Service) -> String {
     let told = Told { ruleset: basis.rules.ruleset, lists: basis.lists, walked, service };
     match walked.decisions.last() {
-        Some(Decision { by: Some(by), hook, .. }) => told.by_rule(by.rule, *hook),
+        Some(Decision { by: Some(by), .. }) => told.by_rule(by.rule),
         _ if told.ruleset.hooks.is_empty() => "no policy is in force".into(),
         _ => "no rule of the policy is about this packet".into(),
     }
@@ -32,9 +32,9 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn by_rule(&self, rule: &Rule, hook: Hook) -> String {
+    fn by_rule(&self, rule: &Rule) -> String {
         match (&rule.action, &rule.origin.place) {
-            (Action::Drop, _) => self.dropped(rule, hook),
+            (Action::Drop, _) => self.dropped(rule),
             (_, Some(place)) => self.opened(rule, place),
             (_, None) => self.passed(rule),
         }
@@ -78,7 +78,7 @@ impl Told<'_> {
         }
     }
 
-    fn dropped(&self, rule: &Rule, hook: Hook) -> String {
+    fn dropped(&self, rule: &Rule) -> String {
         let (from, incoming) = (self.from(), self.incoming());
         let counter = rule.counter.as_ref();
         let is = |name: SetName| counter == Some(&name);
@@ -107,11 +107,10 @@ impl Told<'_> {
                 .into();
         }
         let whom = self.closed_to(counter);
-        match (hook, self.walked.target.container.as_ref().filter(|_| self.walked.way.translated.is_none())) {
-            (Hook::Forward, Some(container)) => {
-                format!("no rule opens {} of container {container} to {whom}", self.service)
-            }
-            _ => format!("no rule opens {} to {whom}", self.service),
+        let is_direct = self.walked.packet.path.outgoing.is_some() && self.walked.way.translated.is_none();
+        match self.walked.target.container.as_ref().filter(|_| is_direct) {
+            Some(container) => format!("no rule opens {} of container {container} to {whom}", self.service),
+            None => format!("no rule opens {} to {whom}", self.service),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dockfw_policy::policy::Policy;
 
 use super::NAMED;
+use super::arrivals::unusual;
 use super::targets::misdirected;
 use crate::exposure::{Facts, beside_the_host};
 use crate::foreign::{Closing, Hook};
@@ -37,6 +38,7 @@ pub(crate) fn notes(policy: &Policy, host: Host<'_>) -> Vec<Message> {
         .chain(split_brain(host.docker_chains))
         .chain(untracked(host.facts))
         .chain(unchecked_sources(policy, host))
+        .chain(unusual(policy, &host.facts.links))
         .chain(if host.knows_ports { misdirected(policy, host.facts) } else { Vec::new() })
         .collect()
 }

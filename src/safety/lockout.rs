@@ -3,14 +3,16 @@
 
 use std::net::SocketAddr;
 
+use dockfw_policy::compile::names;
 use dockfw_policy::policy::{Policy, Source};
 use dockfw_policy::ruleset::{Hook, Ruleset};
 use dockfw_policy::service::Transport;
 use dockfw_policy::walk::{
     Connection, Decision, Interface, Packet, Path, Payload, Sender, Translation, USUAL_HOP_LIMIT, Verdict,
-    explain_path,
+    explain, explain_path,
 };
 
+use crate::exposure::part;
 use crate::message::Message;
 
 /// How a policy that lets nobody in gets its first trusted address.
@@ -35,8 +37,7 @@ pub(crate) struct Arrival {
 /// works.
 pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Message> {
     let packet = opening(arrival);
-    let decisions = explain_path(ruleset, &packet);
-    let drop = decisions.last().filter(|decision| decision.verdict == Verdict::Drop)?;
+    let drop = reason(ruleset, &packet)?;
     let client = arrival.client.ip();
     let rule = drop.by.map_or("", |by| by.rule.origin.what.as_str());
     let message = Message::new(format!(
@@ -44,7 +45,14 @@ pub(crate) fn objection(ruleset: &Ruleset, arrival: &Arrival) -> Option<Message>
         arrival.dialled.port(),
     ))
     .meaning(format!("a new connection would be dropped at hook {} ({rule})", drop.hook));
-    Some(with_help(message, drop, arrival))
+    Some(with_help(message, &drop, arrival))
+}
+
+/// Returns what drops a packet for the host, if anything does. The early drop only comes before a later hook with a reason.
+fn reason<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Option<Decision<'a>> {
+    let last = explain_path(ruleset, packet).pop().filter(|decision| decision.verdict == Verdict::Drop)?;
+    let is_early = last.by.is_some_and(|by| by.rule.counter == Some(names::DROP_EARLY));
+    Some(if is_early { explain(ruleset, Hook::Input, packet) } else { last })
 }
 
 /// Returns the packet that opens the operator's next connection.
@@ -84,6 +92,11 @@ fn with_help(message: Message, drop: &Decision<'_>, arrival: &Arrival) -> Messag
             arrival.dialled.port()
         )
     };
+    if let Some(rule) = what.strip_prefix("others than ").map(part) {
+        return message.help(format!(
+            "{rule} keeps this port for its own sources (`only`): add \"{client}\" to its `from`"
+        ));
+    }
     match (drop.hook, what) {
         (_, "blocked") => message.help(format!("remove {client} from `blocked`")),
         (Hook::Input, "containers to the host") => message.help(format!(
@@ -196,6 +209,18 @@ mod tests {
         let both = "trusted = [\"203.0.113.7\"]\nblocked = [\"203.0.113.0/24\"]";
         let said = objects(both, CLIENT, "eth0").unwrap();
         assert!(said.contains("remove 203.0.113.7 from `blocked`"), "{said}");
+    }
+
+    #[test]
+    fn an_operator_for_whom_a_rule_does_not_keep_the_port_is_told_which_one() {
+        let kept = "[[allow]]\nname = \"ssh\"\nfrom = [\"192.0.2.10\"]\nports = [\"22/tcp\"]\nonly = true";
+        for trusted in ["", "trusted = [\"203.0.113.7\"]\n"] {
+            let said = objects(&format!("{trusted}{kept}"), CLIENT, "eth0").unwrap();
+            assert!(
+                said.contains("rule `ssh` keeps this port") && said.contains("\"203.0.113.7\" to its"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Pure: the policy is compared with facts of this host that others have read.
 
+mod arrivals;
 pub(crate) mod host;
 pub(crate) mod interfaces;
 pub(crate) mod lockout;
@@ -12,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use dockfw_policy::address::AddressRange;
-use dockfw_policy::policy::{Policy, Source, Target};
+use dockfw_policy::interface::IfPattern;
+use dockfw_policy::policy::{AllowRule, Policy, Source, Target};
 use dockfw_policy::service::{PortRange, Service, Services};
 
 use crate::exposure::{Held, unfiltered};
@@ -158,17 +160,23 @@ fn rule(purpose: &str, name: &str, from: &str, ports: &str, to: &str) -> String 
 }
 
 fn open_to_containers(policy: &Policy, service: Service) -> bool {
-    opens_host(policy, service, |from| {
-        matches!(from, Source::Everyone | Source::These { containers: true, .. })
+    let bridges = &policy.interfaces.docker;
+    let takes = |rule: &AllowRule, bridge: &IfPattern| rule.incoming.iter().any(|own| own.covers(bridge));
+    opens_host(policy, service, |rule| {
+        matches!(rule.from, Source::Everyone | Source::These { containers: true, .. })
+            && (rule.incoming.is_empty() || bridges.iter().all(|bridge| takes(rule, bridge)))
     })
 }
 
-/// Returns whether a rule lets sources for which `lets` holds reach a service at an address of this host.
-fn opens_host(policy: &Policy, service: Service, lets: impl Fn(&Source) -> bool) -> bool {
-    policy.allow.iter().any(|rule| {
-        let answered_here = !matches!(rule.to, Target::Container | Target::Forward);
-        answered_here && offers(&rule.services, service) && lets(&rule.from)
-    })
+/// Returns whether a rule for which `lets` holds opens a service at an address of this host. If rules keep the service for
+/// their own sources, only they count.
+fn opens_host(policy: &Policy, service: Service, lets: impl Fn(&AllowRule) -> bool) -> bool {
+    let is_about = |rule: &&AllowRule| {
+        !matches!(rule.to, Target::Container | Target::Forward) && offers(&rule.services, service)
+    };
+    let about = || policy.allow.iter().filter(is_about);
+    let is_kept = about().any(|rule| rule.only);
+    about().any(|rule| rule.only == is_kept && lets(rule))
 }
 
 fn offers(services: &Services, wanted: Service) -> bool {

@@ -141,18 +141,18 @@ fn rules_for_some_interfaces_and_rules_that_keep_their_ports_are_told_apart() {
         only = true
         [[allow]]
         name = \"vpn\"
-        in = [\"tail*\"]
+        in = [\"wg*\"]
         ports = [\"80/tcp\"]",
     );
     let ask = |from, incoming, port| reason_to(from, incoming, port, "192.0.2.1", &policy);
-    let kept = "drop: rule 'ssh' keeps 22/tcp for its own sources";
+    let kept = "drop: rule `ssh` keeps 22/tcp for its own sources";
     assert_eq!(ask("192.0.2.10", "eth0", "22/tcp"), kept);
     // The early drop knows nothing but that no rule is for this source.
     assert_eq!(ask("192.0.2.66", "eth0", "22/tcp"), "drop: no rule opens 22/tcp to 192.0.2.66");
-    assert!(ask("192.0.2.20", "eth0", "22/tcp").starts_with("pass: rule 'ssh' opens 22/tcp to 192.0.2.20 ("));
+    assert!(ask("192.0.2.20", "eth0", "22/tcp").starts_with("pass: rule `ssh` opens 22/tcp to 192.0.2.20 ("));
     assert!(
-        ask("192.0.2.66", "tail0", "80/tcp")
-            .starts_with("pass: rule 'vpn' opens 80/tcp to everyone by tail0 (")
+        ask("192.0.2.66", "wg0", "80/tcp")
+            .starts_with("pass: rule `vpn` opens 80/tcp to everyone by wg0 (")
     );
     assert_eq!(ask("192.0.2.66", "eth0", "80/tcp"), "drop: no rule opens 80/tcp to 192.0.2.66");
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use dockfw_policy::address::{AddressRange, AddressSet, LINK_LOCAL};
 use dockfw_policy::compile::compile;
-use dockfw_policy::policy::{Policy, Source};
+use dockfw_policy::policy::{AllowRule, Policy, Source};
 use dockfw_policy::ruleset::Hook;
 use dockfw_policy::service::{Service, Transport};
 use dockfw_policy::walk::{
@@ -69,7 +69,8 @@ fn lost_to_containers(policy: &Policy, usage: &Usage) -> Option<Message> {
 fn lost_to_neighbours(policy: &Policy, usage: &Usage) -> Option<Message> {
     let all = AddressRange::network_of(LINK_LOCAL.into(), 10);
     let holds = |addresses: &AddressSet| addresses.first_overlap(&all).is_some();
-    let lets = |from: &Source| match from {
+    let lets = |rule: &AllowRule| match &rule.from {
+        _ if !rule.incoming.is_empty() => false,
         Source::Everyone => true,
         Source::These { lists, .. } => lists.iter().any(|list| holds(&list.addresses)),
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use dockfw_policy::policy::{Policy, Source};
+use dockfw_policy::policy::{AllowRule, Policy};
 use dockfw_policy::service::{PortRange, Service, Transport};
 
 use super::{DHCP_SERVER, Usage, is_dockers};
@@ -78,7 +78,11 @@ impl<'a> Survey<'a> {
     /// Returns whether the address is let in as such, wherever it is.
     fn lets_in(&self, from: IpAddr, transport: Transport, port: u16) -> bool {
         let service = Service::Ports(transport, single(port));
-        let names = |source: &Source| source.lists().iter().any(|list| list.addresses.contains(from));
+        // By which interface it will come next time is unknown.
+        let names = |rule: &AllowRule| {
+            let lists = rule.from.lists();
+            rule.incoming.is_empty() && lists.iter().any(|list| list.addresses.contains(from))
+        };
         let policy = self.policy;
         !policy.blocked.contains(from)
             && (policy.trusted.contains(from) || opens_host(policy, service, names))
