@@ -82,7 +82,10 @@ fn each_verdict_is_told_in_json_as_described() {
         ("--from 192.0.2.20 --port 80/tcp", ("pass", "input", Some("allow 'web'"))),
         ("--from 192.0.2.30 --port 5432/tcp", ("pass", "input", Some("allow 'db'"))),
         ("--from 192.0.2.20 --port 5432/tcp", ("drop", "prerouting", Some("early drop of TCP SYNs"))),
-        ("--from 192.0.2.20 --port 5432/tcp --backend iptables", ("drop", "input", Some("the rest"))),
+        (
+            "--from 192.0.2.20 --port 5432/tcp --backend iptables",
+            ("drop", "tracked", Some("early drop of the rest")),
+        ),
         ("--from 192.0.2.20 --port 5432/udp", ("drop", "tracked", Some("early drop of the rest"))),
         ("--from 192.0.2.40 --port 80/tcp", ("drop", "prerouting", Some("blocked"))),
         ("--from 2001:db8:1::10 --port 53/udp", ("pass", "input", Some("trusted"))),
@@ -135,12 +138,18 @@ fn with_a_mistake_in_the_file_the_policy_in_force_answers() {
         let wrong = format!("dockfw apply --backend {engine} >/dev/null; echo '[' >dockfw.toml");
         for (asked, verdict) in [("443/tcp", "pass"), ("22/tcp", "drop")] {
             let done = explain(&fixture, &wrong, &format!("--from 192.0.2.20 --port {asked} --json"));
-            let explained = described(done.exits(2).says("dockfw.toml:1:1").says("the policy is not valid"));
+            let explained = described(
+                done.exits(2).says("dockfw.toml:1:1").says("the policy of dockfw.toml is not valid"),
+            );
             assert_eq!((&explained["valid"], &explained["in_force"]), (&false.into(), &true.into()));
             assert_eq!((&explained["verdict"], &explained["engine"]), (&verdict.into(), &engine.into()));
         }
         let unclear = explain(&fixture, &wrong, "--from nobody --port 22/tcp");
-        unclear.exits(2).is_silent().says("`nobody` is not an address").says("the policy is not valid");
+        unclear
+            .exits(2)
+            .is_silent()
+            .says("`nobody` is not an address")
+            .says("the policy of dockfw.toml is not valid");
     }
     assert_eq!(json(&fixture, "", "--from 192.0.2.20 --port 443/tcp")["valid"], true);
 }

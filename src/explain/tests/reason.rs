@@ -151,8 +151,7 @@ fn rules_for_some_interfaces_and_rules_that_keep_their_ports_are_told_apart() {
     assert_eq!(ask("192.0.2.66", "eth0", "22/tcp"), "drop: no rule opens 22/tcp to 192.0.2.66");
     assert!(ask("192.0.2.20", "eth0", "22/tcp").starts_with("pass: rule `ssh` opens 22/tcp to 192.0.2.20 ("));
     assert!(
-        ask("192.0.2.66", "wg0", "80/tcp")
-            .starts_with("pass: rule `vpn` opens 80/tcp to everyone by wg0 (")
+        ask("192.0.2.66", "wg0", "80/tcp").starts_with("pass: rule `vpn` opens 80/tcp to everyone by wg0 (")
     );
     assert_eq!(ask("192.0.2.66", "eth0", "80/tcp"), "drop: no rule opens 80/tcp to 192.0.2.66");
 }
