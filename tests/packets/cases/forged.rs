@@ -98,7 +98,8 @@ pub(super) fn trusted_overlap_is_named(fixture: &PacketFixture<'_>, setting: Set
     let output = fixture.try_apply(setting, "trusted = [\"172.16.0.0/12\", \"192.0.2.10\"]", &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        output.status.success() && said.contains("172.16.0.0/12 in `trusted` overlaps 172.17.0.0/16"),
+        output.status.success()
+            && said.contains("172.16.0.0/12 in `trusted` overlaps networks of Docker's: 172.17.0.0/16"),
         "it said {said}"
     );
     let output = fixture.apply(setting, SOURCES)?;

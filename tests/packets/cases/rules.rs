@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::SOURCES;
 use crate::expect::Expectations;
-use crate::fixture::{PacketFixture, Setting};
+use crate::fixture::{PacketFixture, Setting, at};
 
 /// A process of the host and a published port, for whoever comes by `interface`.
 fn by(interface: &str) -> String {
@@ -68,19 +68,17 @@ only  = true
 pub(super) fn kept(fixture: &PacketFixture<'_>, setting: Setting) -> Result<()> {
     let lab = fixture.lab;
     let others =
-        "[[allow]]\nname = \"everyone\"\nports = [\"22/tcp\", \"22/udp\", \"8080/tcp\", \"8080/udp\"]\n";
+        "[[allow]]\nname = \"everyone\"\nports = [\"22/tcp\", \"22/udp\", \"8443/tcp\", \"8443/udp\"]\n";
     fixture.apply(setting, &format!("{SOURCES}{KEPT}{others}"))?;
     let mut expect = Expectations::default();
     expect.answers(&lab.office, fixture.at(22), "ssh").answers(&lab.office, fixture.at(8083), "second");
     for shut_out in [&lab.trusted, &lab.untrusted] {
         expect.silent(shut_out, fixture.at(22)).silent(shut_out, fixture.at(8083));
     }
-    expect.silent(&lab.trusted, crate::fixture::at(&fixture.web.addresses, 80));
-    expect.answers(&lab.trusted, fixture.at(9000), "private").answers(
-        &lab.untrusted,
-        fixture.at(8080),
-        "web",
-    );
+    // A container's own port, by direct routing and behind a published one.
+    expect.silent(&lab.trusted, at(&fixture.web.addresses, 80)).silent(&lab.trusted, fixture.at(8080));
+    expect.answers(&lab.trusted, fixture.at(9000), "private");
+    expect.answers(&lab.untrusted, fixture.at(8443), "same");
     expect.verify()?;
 
     let second = "[[allow]]\nname = \"home\"\nfrom = [\"192.0.2.10\", \"2001:db8:1::10\"]\nports = [\"22/tcp\", \"22/udp\"]\nonly = true\n";
