@@ -31,6 +31,33 @@ impl Part {
         Self { negated: true, ..self }
     }
 
+    /// Returns one condition in place of two different ones of the same option: a packet has one protocol, and one interface
+    /// that it arrives on. Returns nothing if they can't both hold. An error if iptables has no such condition.
+    fn and(&self, other: &Self) -> Result<Option<Self>, String> {
+        match self.option {
+            "-p" if !self.negated && !other.negated => Ok(None),
+            "-i" | "-o" if !self.negated && !other.negated => Ok(self.narrower(other).cloned()),
+            _ => Err(format!("two conditions `{}` in one rule", self.option)),
+        }
+    }
+
+    /// Returns which of two conditions on an interface is part of the other one, if one is.
+    fn narrower<'a>(&'a self, other: &'a Self) -> Option<&'a Self> {
+        match (self.covers(other), other.covers(self)) {
+            (true, _) => Some(other),
+            (false, true) => Some(self),
+            (false, false) => None,
+        }
+    }
+
+    /// Returns whether this one, of an interface, holds whenever the other one does. A `+` at the end stands for anything.
+    fn covers(&self, other: &Self) -> bool {
+        self.values.iter().zip(&other.values).all(|(own, other)| match own.strip_suffix('+') {
+            Some(prefix) => other.starts_with(prefix),
+            None => own == other,
+        })
+    }
+
     fn words(&self) -> Vec<String> {
         let negation = self.negated.then(|| "!".to_owned());
         negation.into_iter().chain([self.option.to_owned()]).chain(self.values.iter().cloned()).collect()
@@ -51,12 +78,13 @@ impl Row {
         for part in parts {
             match part.module {
                 Some(module) => self.add_to_module(module, part),
-                None => match self.base.iter().find(|other| other.option == part.option) {
+                None => match self.base.iter_mut().find(|other| other.option == part.option) {
                     None => self.base.push(part.clone()),
                     Some(other) if other == part => {}
-                    // A packet has one protocol.
-                    Some(other) if part.option == "-p" && !part.negated && !other.negated => return Ok(None),
-                    Some(_) => return Err(format!("two conditions `{}` in one rule", part.option)),
+                    Some(other) => match other.and(part)? {
+                        Some(both) => *other = both,
+                        None => return Ok(None),
+                    },
                 },
             }
         }
@@ -85,5 +113,31 @@ impl Row {
             name.into_iter().chain(group.iter().flat_map(Part::words))
         });
         base.chain(modules).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both(one: Part, other: Part) -> Result<Option<Vec<String>>, String> {
+        let row = Row::default().with(&[one])?.and_then(|row| row.with(&[other]).transpose()).transpose()?;
+        Ok(row.map(|row| row.words()))
+    }
+
+    #[test]
+    fn of_two_interfaces_the_narrower_counts() {
+        for (one, other, expected) in [
+            ("docker0", "docker0", Some("docker0")),
+            ("br-+", "br-1", Some("br-1")),
+            ("br-1", "br-+", Some("br-1")),
+            ("b+", "br-+", Some("br-+")),
+            ("docker0", "br-+", None),
+            ("eth0", "eth1", None),
+        ] {
+            let words = both(Part::base("-i", one), Part::base("-i", other)).unwrap();
+            assert_eq!(words, expected.map(|name| vec!["-i".to_owned(), name.to_owned()]), "{one} {other}");
+        }
+        assert!(both(Part::base("-i", "eth0"), Part::negated("-i", "wg0")).is_err());
     }
 }
