@@ -276,6 +276,12 @@ fn attach(at: &Netns, port: &str, name: &str, segment: u8, last: u8) -> Result<M
         "link set eth0 up",
     ])?;
     at.ip(&[&format!("link set {port} up")])?;
+    // The kernel drops what is sent before it has noticed that the other end is up, some time after that.
+    let is_up = |end: &Netns, link: &str| {
+        end.shell(&format!("ip link show dev {link}")).is_ok_and(|shown| shown.contains("state UP"))
+    };
+    let are_up = || (is_up(&netns, "eth0") && is_up(at, port)).then_some(());
+    wait_until(Duration::from_secs(5), &format!("for {port} to be up"), are_up)?;
     Ok(Machine { netns, interface: "eth0".to_owned(), v4, v6 })
 }
 
