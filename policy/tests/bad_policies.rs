@@ -305,10 +305,10 @@ fn interfaces_and_exclusiveness_of_rules() {
         ("in = [\"lo\"]", "4:7", "`in` has `lo`", "always passes"),
         ("in = [\"wg 0\"]", "4:7", "no interface has this character", "wg"),
         ("in = \"wg0\"", "4:6", "`in` must be a list of texts", "in = [\"wg0\"]"),
-        ("iif = [\"wg0\"]", "4:1", "no key `iif`", "did you mean `in`?"),
+        ("iif = [\"wg0\"]", "4:1", "unknown key `iif`", "did you mean `in`?"),
         ("only = true", "4:8", "`only` needs `from` or `in`", "from = [\"203.0.113.7\"]"),
         ("only = \"yes\"", "4:8", "`only` must be `true` or `false`", "only = true"),
-        ("exclusive = true", "4:1", "no key `exclusive`", "did you mean `only`?"),
+        ("exclusive = true", "4:1", "unknown key `exclusive`", "did you mean `only`?"),
     ] {
         check(&format!("{RULE}{keys}\n"), &format!("/etc/dockfw/dockfw.toml:{place}"), message, help);
     }

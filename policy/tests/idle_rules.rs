@@ -119,7 +119,7 @@ fn among_many_rules_the_one_that_covers_another_is_found() {
     ] {
         let policy = rule("wide", wide) + others + &rule("narrow", &format!("{narrow}\n{of_port}"));
         let warnings = Memory::main(policy).warnings();
-        assert!(warnings.contains("the rule `narrow` opens nothing: the rule `wide`"), "{wide}: {warnings}");
+        assert!(warnings.contains("rule `narrow` opens nothing: rule `wide`"), "{wide}: {warnings}");
         assert_eq!(warnings.matches("opens nothing").count(), 1, "{wide}: {warnings}");
     }
 }

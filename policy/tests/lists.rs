@@ -37,9 +37,10 @@ fn sources(text: impl AsRef<str>, what: &str) -> Vec<String> {
     sources.collect()
 }
 
-/// Returns the names of the sets in nftables.
+/// Returns the names of the sets in nftables that hold lists.
 fn sets(text: impl AsRef<str>) -> Vec<String> {
-    lower(&ruleset(text), Features::ALL).sets.into_iter().map(|set| set.name).collect()
+    let sets = lower(&ruleset(text), Features::ALL).sets.into_iter();
+    sets.filter(|set| set.list.is_some()).map(|set| set.name).collect()
 }
 
 #[test]

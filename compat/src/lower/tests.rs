@@ -193,7 +193,10 @@ fn what_iptables_cant_say_is_an_error_that_names_the_rule() {
     assert_eq!(fault(vec![Match::Protocol(0)]), "iptables can't express the IP protocol 0; it is part of x");
     assert!(fault(vec![Match::Protocol(51)]).contains("51 over IPv6"));
     assert!(fault(vec![Match::Icmp { family: Family::Ipv4, types: 250..=255 }]).contains("ICMP type 255"));
-    assert!(fault(vec![Match::In(name("one")), Match::Loopback]).contains("`-i`"));
+    let networks =
+        ["10.0.0.0/8", "10.1.0.0/16"].map(|network| Match::SourceNetwork(network.parse().unwrap()));
+    assert!(fault(networks.into()).contains("`-s`"));
+    assert_eq!(rows(Hook::Input, vec![Match::In(name("one")), Match::Loopback], Family::Ipv4), [""; 0]);
 }
 
 #[test]
