@@ -136,11 +136,7 @@ impl Compiler<'_> {
     }
 
     fn pass_forwarded(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
-        for service in services(&allowed.rule.services, PortField::Dialled) {
-            for source in self.sources_but_containers(allowed) {
-                rules.allow(allowed, [vec![service.clone()], source].concat());
-            }
-        }
+        rules.allow_dialled(allowed, &self.sources_but_containers(allowed));
     }
 
     /// Decides about what goes to no container: by the rules for it, and outwards from inside.

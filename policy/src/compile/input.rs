@@ -97,10 +97,6 @@ impl Compiler<'_> {
     }
 
     fn allow_to_host(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
-        for service in services(&allowed.rule.services, PortField::Dialled) {
-            for source in self.sources(allowed) {
-                rules.allow(allowed, [vec![service.clone()], source].concat());
-            }
-        }
+        rules.allow_dialled(allowed, &self.sources(allowed));
     }
 }

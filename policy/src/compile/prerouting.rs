@@ -56,14 +56,24 @@ impl Compiler<'_> {
                 "Swarm peers",
             );
         }
+        self.pass_as_dialled(rules, PortField::Destination, is_tcp);
+        rules.drop(vec![], names::DROP_EARLY, "early drop of TCP SYNs");
+    }
+
+    /// Passes what a rule may let through, as far as that is known before destinations are translated.
+    pub(super) fn pass_as_dialled(
+        &self,
+        rules: &mut Rules<'_>,
+        field: PortField,
+        is_meant: fn(&Match) -> bool,
+    ) {
         for allowed in &self.allow {
-            for service in services_as_dialled(allowed.rule, PortField::Destination).filter(is_tcp) {
+            for service in services_as_dialled(allowed.rule, field).filter(is_meant) {
                 for source in allowed.addresses() {
                     rules.pass_for(allowed.rule, [vec![service.clone()], source].concat(), None);
                 }
             }
         }
-        rules.drop(vec![], names::DROP_EARLY, "early drop of TCP SYNs");
     }
 }
 

@@ -1,9 +1,9 @@
 //! The rules of one hook, in the making.
 
 use super::lists::Allowed;
-use super::{names, title};
+use super::{names, services, title};
 use crate::policy::{AllowRule, Place, Policy};
-use crate::ruleset::{Action, Match, Origin, Rule, SetName};
+use crate::ruleset::{Action, Match, Origin, PortField, Rule, SetName};
 
 /// The rules of one hook, as they are added.
 pub(super) struct Rules<'a> {
@@ -22,6 +22,15 @@ impl Rules<'_> {
 
     pub(super) fn allow(&mut self, allowed: &Allowed<'_>, matches: Vec<Match>) {
         self.pass_for(allowed.rule, matches, Some(allowed.counter.clone()));
+    }
+
+    /// Passes a rule's services, by the number that was dialled, to these sources.
+    pub(super) fn allow_dialled(&mut self, allowed: &Allowed<'_>, sources: &[Vec<Match>]) {
+        for service in services(&allowed.rule.services, PortField::Dialled) {
+            for source in sources {
+                self.allow(allowed, [vec![service.clone()], source.clone()].concat());
+            }
+        }
     }
 
     pub(super) fn drop_impossible(&mut self, conditions: Vec<Vec<Match>>) {

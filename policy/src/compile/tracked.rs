@@ -2,7 +2,7 @@
 
 use super::names::{self, PEERS};
 use super::rules::Rules;
-use super::{Compiler, EarlyDrop, always, services_as_dialled};
+use super::{Compiler, EarlyDrop, always};
 use crate::policy::Echo;
 use crate::ruleset::{Match, PortField, Rule};
 
@@ -28,13 +28,7 @@ impl Compiler<'_> {
             rules.pass(vec![Match::Source(PEERS)], None, "Swarm peers");
         }
         self.pass_without_rule(&mut rules);
-        for allowed in &self.allow {
-            for service in services_as_dialled(allowed.rule, PortField::Dialled) {
-                for source in allowed.addresses() {
-                    rules.pass_for(allowed.rule, [vec![service.clone()], source].concat(), None);
-                }
-            }
-        }
+        self.pass_as_dialled(&mut rules, PortField::Dialled, |_| true);
         rules.drop(vec![], names::DROP_EARLY, "early drop of the rest");
         rules.done()
     }
