@@ -106,6 +106,16 @@ pub enum Target {
     Forward,
 }
 
+impl Target {
+    /// Returns whether this may be answered at an address of the host: by a process, which docker-proxy is too.
+    pub fn is_answered_here(self) -> bool {
+        match self {
+            Self::Any | Self::Host | Self::Docker => true,
+            Self::Container | Self::Forward => false,
+        }
+    }
+}
+
 /// The `[interfaces]` table. An interface belongs to the first class that matches: `lo`, Docker's, exempt, inside,
 /// crossing, filtered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use dockfw_policy::address::AddressRange;
 use dockfw_policy::interface::IfPattern;
-use dockfw_policy::policy::{AllowRule, Policy, Source, Target};
+use dockfw_policy::policy::{AllowRule, Policy, Source};
 use dockfw_policy::service::{PortRange, Service, Services};
 
 use crate::exposure::{Held, unfiltered};
@@ -171,9 +171,7 @@ fn open_to_containers(policy: &Policy, service: Service) -> bool {
 /// Returns whether a rule for which `lets` holds opens a service at an address of this host. If rules keep the service for
 /// their own sources, only they count.
 fn opens_host(policy: &Policy, service: Service, lets: impl Fn(&AllowRule) -> bool) -> bool {
-    let is_about = |rule: &&AllowRule| {
-        !matches!(rule.to, Target::Container | Target::Forward) && offers(&rule.services, service)
-    };
+    let is_about = |rule: &&AllowRule| rule.to.is_answered_here() && offers(&rule.services, service);
     let about = || policy.allow.iter().filter(is_about);
     let is_kept = about().any(|rule| rule.only);
     about().any(|rule| rule.only == is_kept && lets(rule))

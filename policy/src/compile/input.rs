@@ -4,7 +4,7 @@ use super::lists::Allowed;
 use super::names::{self, DOCKER, EXEMPT, FILTERED, INSIDE, PEERS, TRUSTED};
 use super::rules::Rules;
 use super::{Compiler, always, services};
-use crate::policy::{Echo, Target};
+use crate::policy::Echo;
 use crate::ruleset::{Match, PortField, Rule, SetName};
 
 impl Compiler<'_> {
@@ -93,7 +93,7 @@ impl Compiler<'_> {
     }
 
     fn answered_here(&self) -> impl Iterator<Item = &Allowed<'_>> {
-        self.allow.iter().filter(|allowed| !matches!(allowed.rule.to, Target::Container | Target::Forward))
+        self.allow.iter().filter(|allowed| allowed.rule.to.is_answered_here())
     }
 
     fn allow_to_host(&self, rules: &mut Rules<'_>, allowed: &Allowed<'_>) {
